@@ -1,0 +1,29 @@
+"""ResNet-18 at 112 px in the recipe of a PyTorch peer, to compare like with like.
+
+python scripts/train.py --config configs/resnet18_peer.py --data.train-list train.txt --data.validation-list val.txt
+"""
+
+from flaxmark.config import AugmentConfig, Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, TrainConfig
+
+
+def get_config() -> Config:
+    """20 epochs, batch 32, AdamW with decay on everything, no averaged weights."""
+    return Config(
+        data=DataConfig(
+            image_size=112,
+            pixel_mean=(0.45, 0.45, 0.45),
+            pixel_std=(0.225, 0.225, 0.225),
+            augment=AugmentConfig(rotation=30, scale=0.2, shift=0.04, flip=True, brightness=0.2, contrast=0.3),
+        ),
+        model=ModelConfig(depth=18, zero_init_residual=True, head_init_scale=0.1),
+        loss=LossConfig("smooth_l1", beta=0.02),
+        optimizer=OptimizerConfig(
+            name="adamw",
+            learning_rate=1e-3,
+            schedule="cosine",
+            warmup_steps=100,
+            weight_decay=0.05,
+            decay_all=True,
+        ),
+        train=TrainConfig(epochs=20, batch_size=32),
+    )

@@ -1,0 +1,95 @@
+"""What all scripts share: the config file and typed flags, quiet libraries, and errors in one line."""
+
+import argparse
+import dataclasses
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from flaxmark.config import Config, ConfigError, load_config
+
+USER_ERROR, OUR_ERROR, INTERRUPTED = 2, 1, 130
+
+
+@dataclasses.dataclass(frozen=True)
+class RunArguments:
+    """A config and where its run goes."""
+
+    run: Annotated[Config, tyro.conf.arg(name="")]
+    config: str | None = None
+    """Python file with get_config(); every other flag below changes one of its values."""
+    workdir: str | None = None
+    """Folder of the run; runs/<config name> by default."""
+    distributed: bool = False
+    """Join the other processes of a pod or cluster first."""
+    debug: bool = False
+    """Show a traceback when something fails."""
+
+
+def config_from_arguments(description: str, arguments: Sequence[str]) -> RunArguments:
+    """Read `--config FILE`, the run's own switches, and any field of the config as a typed flag.
+
+    Args:
+        description: Heads the help.
+        arguments: Without the program's name.
+
+    Returns:
+        The arguments; `run` is the resolved config.
+
+    Raises:
+        ConfigError: The config file cannot be used.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config")
+    file = first.parse_known_args(arguments)[0].config
+    default = RunArguments(run=load_config(file) if file else Config(), config=file)
+    return tyro.cli(RunArguments, args=list(arguments), description=description, default=default)
+
+
+def default_workdir(arguments: RunArguments) -> Path:
+    """`--workdir`, or runs/ and the config's name with its folder below configs/."""
+    if arguments.workdir:
+        return Path(arguments.workdir)
+    if not arguments.config:
+        raise ConfigError("--config FILE is missing: for example --config configs/resnet50_smooth_l1.py")
+    parts = Path(arguments.config).with_suffix("").parts
+    below = parts[parts.index("configs") + 1 :] if "configs" in parts else parts[-1:]
+    return Path("runs", "_".join(below))
+
+
+def run_command(main: Callable[[list[str]], None]) -> None:
+    """Run a script's main function and end the process: 0 done, 1 our failure, 2 the user's to mend, 130 Ctrl-C.
+
+    Args:
+        main: Takes the arguments without the program's name.
+    """
+    arguments = sys.argv[1:]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA and TensorFlow talk below this level
+    warnings.filterwarnings("ignore", category=UserWarning, module="orbax")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    try:
+        main(arguments)
+    except (KeyboardInterrupt, Exception) as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        raise SystemExit(_explain(error)) from None
+
+
+def _explain(error: BaseException) -> int:
+    """Say in one line what went wrong; the exit status."""
+    if isinstance(error, KeyboardInterrupt):
+        print("\ninterrupted", *error.args, file=sys.stderr)
+        return INTERRUPTED
+    if isinstance(error, ConfigError):
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    kind = type(error).__name__
+    print(f"error: {kind}: {error} (--debug shows where)", file=sys.stderr)
+    return OUR_ERROR

@@ -1,0 +1,285 @@
+"""Every choice of a run as frozen data; the resolved values are written beside the checkpoint."""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from flaxmark.geometry import CropDefinition
+
+Depth = Literal[18, 34, 50, 101, 152]
+LossName = Literal["mse", "mae", "smooth_l1"]
+DataName = Literal["ibug_300w", "dlib", "csv", "drawn_faces"]
+OptimizerName = Literal["adam", "adamw"]
+ScheduleName = Literal["constant", "cosine", "step"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ConfigError(ValueError):
+    """The user's configuration, files or command cannot work; the message says what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of a training face, all off at their defaults; drawn uniformly from each range."""
+
+    rotation: float = 0.0
+    """Largest rotation to either side, degrees."""
+    scale: float = 0.0
+    """Largest relative change of the face's size: 0.2 is 0.8 to 1.2 times."""
+    shift: float = 0.0
+    """Largest shift along each axis, in sides of the crop."""
+    flip: bool = False
+    """Mirror half of the faces, with the landmarks renamed."""
+    brightness: float = 0.0
+    """Largest amount added to all pixels, where 1 is white minus black."""
+    contrast: float = 0.0
+    """Largest relative change of contrast about the mean: 0.3 is 0.7 to 1.3 times."""
+    saturation: float = 0.0
+    """Largest relative change of saturation; 1 reaches from grey to double."""
+    blur: float = 0.0
+    """Largest standard deviation of a Gaussian blur applied to half of the faces, in 1/100 of the crop's side."""
+    occlusion: float = 0.0
+    """Largest side of a random patch that hides part of half of the faces, in sides of the crop."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which faces, and how they become the network's input."""
+
+    name: DataName = "ibug_300w"
+    """ibug_300w (official layout), dlib (its XML packaging), csv (file, x0, y0 ..), drawn_faces (embedded)."""
+    dir: str | None = None
+    """The data set's own folder; for ibug_300w also found through the environment variable FLAXMARK_DATA."""
+    prepared_dir: str | None = None
+    """Where prepared faces are kept; the default is flaxmark/ in the user's cache folder."""
+    train_list: str | None = None
+    """Train on exactly the faces named in this file (paths relative to data.dir, one a line; or a CSV of faces)."""
+    validation_list: str | None = None
+    """Validate on exactly the faces of this file; goes with data.train-list."""
+    test_list: str | None = None
+    """For csv: the file of test faces."""
+    strict: bool = False
+    """Stop at the first bad picture or annotation instead of listing it in the report."""
+    max_megapixels: float = 64.0
+    """Pictures above this many decoded megapixels are refused."""
+    drawn_train: int = 4000
+    """For drawn_faces: how many training faces to draw."""
+    drawn_validation: int = 200
+    """For drawn_faces: how many validation faces to draw; as many again are test faces."""
+    drawn_size: int = 160
+    """For drawn_faces: side of the drawn picture, pixels."""
+    crop: CropDefinition = CropDefinition()
+    """From face box to crop."""
+    image_size: int = 224
+    """Side of the network's input, pixels; at least 64."""
+    pixel_mean: tuple[float, float, float] = IMAGENET_MEAN
+    """Subtracted from RGB in [0, 1]."""
+    pixel_std: tuple[float, float, float] = IMAGENET_STD
+    """Divides RGB after the mean is subtracted."""
+    augment: AugmentConfig = AugmentConfig()
+    """Random changes of training faces."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The network."""
+
+    depth: Depth = 50
+    """ResNet-18, 34 (basic blocks), 50, 101 or 152 (bottlenecks)."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What convolutions compute in; parameters and BatchNorm statistics are always float32."""
+    zero_init_residual: bool = False
+    """Start the last BatchNorm scale of each block at 0, so that every block starts as the identity."""
+    head_init_scale: float = 0.1
+    """The head's kernel starts at this multiple of LeCun's normal initialisation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """What training minimises and what chooses the best checkpoint."""
+
+    name: LossName = "smooth_l1"
+    """mse, mae or smooth_l1, in crop units."""
+    beta: float = 1.0
+    """smooth_l1: where it turns from quadratic to linear, crop units; 1 is mse / 2 on errors below 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """How parameters move."""
+
+    name: OptimizerName = "adamw"
+    """adam, or adamw with decoupled weight decay."""
+    learning_rate: float = 1e-3
+    """The highest rate, per step."""
+    schedule: ScheduleName = "cosine"
+    """constant, cosine (to 0 at the end), or step (halved every optimizer.halve-every epochs)."""
+    warmup_steps: int = 0
+    """Steps of linear warm-up before the schedule."""
+    halve_every: float = 10.0
+    """step schedule: epochs between halvings."""
+    weight_decay: float = 0.0
+    """adamw: decay per step over the learning rate."""
+    decay_all: bool = False
+    """Decay biases and BatchNorm too; otherwise only kernels."""
+    clip_norm: float | None = None
+    """Gradients of a larger global norm are scaled down to it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """The loop."""
+
+    epochs: int = 20
+    """Passes over the training faces."""
+    batch_size: int = 32
+    """Faces per step over all devices and processes."""
+    accumulate: int = 1
+    """Split each batch into this many parts computed one after another, to save memory; BatchNorm sees a part."""
+    seed: int = 0
+    """Decides initial weights, order and augmentation."""
+    ema_decay: float | None = None
+    """Average the weights with this decay per step and validate the average; none keeps the raw weights."""
+    compile: Literal["jit", "pmap"] = "jit"
+    """jit over a mesh of all devices, or pmap."""
+    log_every: int = 10
+    """Steps between lines of metrics.jsonl and TensorBoard."""
+    save_every: int | None = None
+    """Also save every so many steps, besides each epoch."""
+    eval_batch_size: int = 64
+    """Faces per evaluation step over all devices and processes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A whole run."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig = TrainConfig()
+
+
+def load_config(path: str | Path) -> Config:
+    """Run a config file and return what its `get_config()` returns.
+
+    Args:
+        path: A Python file of the user's own (it is executed).
+
+    Returns:
+        The config.
+
+    Raises:
+        ConfigError: No such file, or it does not define `get_config() -> Config`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        near = sorted(p.as_posix() for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        listing = f"; there are {', '.join(near)}" if near else ""
+        raise ConfigError(f"--config {path}: no such file{listing}")
+    spec = importlib.util.spec_from_file_location(f"flaxmark_config_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"--config {path}: not a Python file; name one that defines get_config()")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (SyntaxError, ImportError, NameError, TypeError) as error:
+        raise ConfigError(f"--config {path}: {type(error).__name__}: {error}") from error
+    config = module.get_config() if hasattr(module, "get_config") else None
+    if not isinstance(config, Config):
+        raise ConfigError(f"--config {path}: must define get_config() that returns a flaxmark Config")
+    return config
+
+
+def check_config(config: Config, device_count: int = 1) -> None:
+    """Refuse values that cannot work, before anything slow starts.
+
+    Args:
+        config: The resolved config.
+        device_count: Devices of all processes.
+
+    Raises:
+        ConfigError: Names the field, its value and what it may be.
+    """
+    train, data, augment = config.train, config.data, config.data.augment
+    rules = [
+        (data.image_size >= 64, "data.image-size", data.image_size, "at least 64 pixels"),
+        (data.crop.scale > 0.5, "data.crop.scale", data.crop.scale, "above 0.5"),
+        (data.crop.margin >= 1, "data.crop.margin", data.crop.margin, "at least 1"),
+        (data.crop.stored_size >= 32, "data.crop.stored-size", data.crop.stored_size, "at least 32 pixels"),
+        (min(data.pixel_std) > 0, "data.pixel-std", data.pixel_std, "above 0"),
+        (0 <= augment.scale < 1, "data.augment.scale", augment.scale, "from 0 to below 1"),
+        (config.loss.beta > 0, "loss.beta", config.loss.beta, "above 0"),
+        (config.optimizer.learning_rate > 0, "optimizer.learning-rate", config.optimizer.learning_rate, "above 0"),
+        (config.optimizer.halve_every > 0, "optimizer.halve-every", config.optimizer.halve_every, "above 0 epochs"),
+        (train.epochs >= 1, "train.epochs", train.epochs, "at least 1"),
+        (train.batch_size >= 1, "train.batch-size", train.batch_size, "at least 1"),
+        (train.accumulate >= 1, "train.accumulate", train.accumulate, "at least 1"),
+        (train.log_every >= 1, "train.log-every", train.log_every, "at least 1 step"),
+        (
+            train.batch_size % (train.accumulate * device_count) == 0,
+            "train.batch-size",
+            train.batch_size,
+            f"a multiple of train.accumulate x devices = {train.accumulate} x {device_count}",
+        ),
+        (
+            train.eval_batch_size >= 1 and train.eval_batch_size % device_count == 0,
+            "train.eval-batch-size",
+            train.eval_batch_size,
+            f"a multiple of the {device_count} devices",
+        ),
+        (
+            train.ema_decay is None or 0 < train.ema_decay < 1,
+            "train.ema-decay",
+            train.ema_decay,
+            "between 0 and 1, or none",
+        ),
+        (
+            (data.train_list is None) == (data.validation_list is None),
+            "data.train-list",
+            data.train_list,
+            "given together with data.validation-list",
+        ),
+    ]
+    for holds, field, value, choice in rules:
+        if not holds:
+            raise ConfigError(f"--{field} {value}: must be {choice}")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain dictionaries, lists, numbers and strings, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
+    """Rebuild a config from `to_dict`'s form, as it is read from a checkpoint.
+
+    Args:
+        values: Field -> value.
+        kind: The dataclass to build.
+
+    Returns:
+        An instance of `kind`.
+
+    Raises:
+        ConfigError: A field that this version does not know.
+    """
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise ConfigError(f"config field {unknown[0]!r} of {kind.__name__} is not known to this version of flaxmark")
+    built: dict[str, Any] = {}
+    for name, value in values.items():
+        field_type = fields[name].type
+        if dataclasses.is_dataclass(field_type) and isinstance(field_type, type):
+            value = from_dict(value, field_type)
+        built[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**built)
+
+
+DEPTHS: tuple[int, ...] = get_args(Depth)
+LOSSES: tuple[str, ...] = get_args(LossName)

@@ -1,0 +1,123 @@
+"""Faces in CSV files: a picture's name, then x0, y0 .. x67, y67 in pixels, starting at 0."""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from flaxmark.config import ConfigError
+from flaxmark.data.faces import (
+    LEAVES_FOLDER,
+    MALFORMED,
+    MISSING,
+    AnnotationError,
+    FaceEntry,
+    Listing,
+    Problem,
+    check_landmarks,
+    inside,
+)
+from flaxmark.data.lists import find_list
+from flaxmark.data.pictures import SUFFIXES
+
+TRAIN_NAME = "training_frames_keypoints.csv"
+TEST_NAME = "test_frames_keypoints.csv"
+
+
+def read_csv_folder(
+    root: Path, train_list: str | None, validation_list: str | None, test_list: str | None
+) -> Listing:
+    """List the faces of a folder's CSV files.
+
+    Args:
+        root: The folder.
+        train_list: CSV of training faces; by default `training_frames_keypoints.csv`, or every CSV that no
+            other split takes.
+        validation_list: CSV of validation faces, or None.
+        test_list: CSV of test faces; by default `test_frames_keypoints.csv` where there is one.
+
+    Returns:
+        A listing whose `found` counts each CSV file.
+
+    Raises:
+        ConfigError: There is no CSV file, or one that is named does not exist.
+    """
+    files: dict[Path, str] = {}
+    if validation_list is not None:
+        files[find_list(validation_list, root, "--data.validation-list")] = "validation"
+    if test_list is not None:
+        files[find_list(test_list, root, "--data.test-list")] = "test"
+    elif (root / TEST_NAME).is_file():
+        files[root / TEST_NAME] = "test"
+    if train_list is not None:
+        files[find_list(train_list, root, "--data.train-list")] = "train"
+    else:
+        named = [root / TRAIN_NAME] if (root / TRAIN_NAME).is_file() else sorted(root.glob("*.csv"))
+        taken = {path.resolve() for path in files}
+        files |= {path: "train" for path in named if path.resolve() not in taken}
+    if not files:
+        raise ConfigError(f"--data.dir {root}: has no CSV file; one line is: picture, x0, y0 .. x67, y67")
+    entries: list[FaceEntry] = []
+    problems: list[Problem] = []
+    found: dict[str, tuple[int, int | None]] = {}
+    for path, split in files.items():
+        faces = list(_read_csv(path, root, split))
+        good = [face for face in faces if isinstance(face, FaceEntry)]
+        entries += good
+        problems += [face for face in faces if isinstance(face, Problem)]
+        found[path.name] = (len(good), len(faces))
+    return Listing(sorted(entries, key=lambda e: e.file), problems, found)
+
+
+def _read_csv(path: Path, root: Path, split: str) -> Iterator[FaceEntry | Problem]:
+    """The faces of one file, in its order."""
+    folders = _picture_folders(path, root)
+    try:
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+            rows = csv.reader(stream)
+            for row in rows:
+                name = row[0].strip() if row else ""
+                is_header = rows.line_num == 1 and PurePosixPath(name).suffix.lower() not in SUFFIXES
+                if row and not is_header:
+                    yield _read_row(row, f"{path.name}:{rows.line_num}", name, root, folders, split)
+    except csv.Error as error:
+        raise ConfigError(f"{path}: not a CSV file: {error}") from error
+
+
+def _picture_folders(path: Path, root: Path) -> list[str]:
+    """Folders to look in for a CSV's pictures, relative to the data set's folder; the most likely first."""
+    base = path.parent.resolve()
+    if not base.is_relative_to(root.resolve()):
+        base = root.resolve()
+    named = [p.name for p in base.iterdir() if p.is_dir() and path.stem.startswith(p.name)]
+    here = base.relative_to(root.resolve()).as_posix()
+    return [f"{here}/{name}" for name in sorted(named, key=len, reverse=True)] + [here]
+
+
+def _read_row(
+    row: list[str], where: str, name: str, root: Path, folders: list[str], split: str
+) -> FaceEntry | Problem:
+    """One face."""
+    if inside(root, name) is None:
+        return Problem(name, LEAVES_FOLDER, f"{where}: names must stay below {root}")
+    places = [f"{folder}/{name}" for folder in folders]
+    file = next((place for place in places if (root / place).is_file()), None)
+    if file is None:
+        return Problem(name, MISSING, f"{where}: no such picture in {', '.join(folders)}")
+    plain = inside(root, file)
+    if plain is None:
+        return Problem(name, LEAVES_FOLDER, f"{where}: it points out of the data set's folder")
+    try:
+        numbers = np.array([float(cell) for cell in row[1:]])
+        if len(numbers) % 2:
+            raise AnnotationError(f"{where}: an odd number of coordinates, {len(numbers)}", MALFORMED)
+        landmarks_px = check_landmarks(numbers.reshape(-1, 2), where)
+    except AnnotationError as error:
+        return Problem(plain, error.reason, str(error))
+    except ValueError as error:
+        return Problem(plain, MALFORMED, f"{where}: {error}")
+    person = re.sub(r"_\d+$", "", PurePosixPath(name).stem)
+    subset = PurePosixPath(plain).parent.as_posix()
+    return FaceEntry(plain, landmarks_px, None, subset, person, split)

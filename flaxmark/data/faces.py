@@ -1,0 +1,174 @@
+"""What a data set's files say about its faces, before any picture is decoded."""
+
+import dataclasses
+import re
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from flaxmark.config import ConfigError
+
+UNREADABLE = "unreadable picture"
+TOO_LARGE = "picture too large"
+OUTSIDE_PICTURE = "face outside the picture"
+EMPTY = "empty annotation"
+MALFORMED = "malformed annotation"
+POINT_COUNT = "wrong number of points"
+NOT_FINITE = "point not finite"
+NO_EXTENT = "face without extent"
+NO_ANNOTATION = "picture without .pts"
+NO_PICTURE = ".pts without picture"
+MISSING = "listed file missing"
+LEAVES_FOLDER = "name leaves the folder"
+UNKNOWN_SUBSET = "folder is no subset of 300-W"
+SAME_FACE = "same face twice"
+HELD_OUT = "photograph in training and in a held-out split"
+
+
+class AnnotationError(ConfigError):
+    """An annotation cannot be used.
+
+    Attributes:
+        reason: One of the reasons that reports count by.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        """Keep the reason beside the message."""
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceEntry:
+    """One annotated face.
+
+    Attributes:
+        file: Its picture, relative to the data set's folder, with forward slashes.
+        landmarks_px: float64 `[68, 2]`, pixels of the stored (not EXIF-turned) picture, 0-based.
+        box: float64 `[4]`, the data set's own box in pixels, or None.
+        subset: The subset that metrics are reported for.
+        photograph: Faces of one photograph (for CSV: of one person) share it and never part.
+        split: Where the face belongs.
+    """
+
+    file: str
+    landmarks_px: np.ndarray
+    box: np.ndarray | None
+    subset: str
+    photograph: str
+    split: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Something wrong with the data.
+
+    Attributes:
+        file: The file, relative to the data set's folder.
+        reason: One of the module's constants.
+        detail: What exactly, in one line.
+        known: Known of the official files, so never fatal.
+    """
+
+    file: str
+    reason: str
+    detail: str
+    known: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """The faces of a data set.
+
+    Attributes:
+        entries: Sorted by file.
+        problems: What was left out and why.
+        found: Subset or folder -> faces found, and how many there should be (None: unknown).
+    """
+
+    entries: list[FaceEntry]
+    problems: list[Problem]
+    found: dict[str, tuple[int, int | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Subset:
+    """One folder of 300-W: the name metrics use for it, its split and its official number of faces."""
+
+    name: str
+    split: str
+    expected: int
+
+
+# Sagonas et al., "300 faces in-the-wild challenge: database and results", 2016, and the division in common use.
+SUBSETS_300W = {
+    "afw": Subset("afw", "train", 337),
+    "helen/trainset": Subset("helen/trainset", "train", 2000),
+    "lfpw/trainset": Subset("lfpw/trainset", "train", 811),
+    "helen/testset": Subset("common", "test_common", 330),
+    "lfpw/testset": Subset("common", "test_common", 224),
+    "ibug": Subset("challenging", "test_challenging", 135),
+    "300W/01_Indoor": Subset("indoor", "test_private", 300),
+    "300W/02_Outdoor": Subset("outdoor", "test_private", 300),
+}
+
+
+def photograph_300w(file: str) -> str:
+    """Name the photograph a face of 300-W was cut from.
+
+    HELEN numbers its photographs across training and test, LFPW starts anew in each.
+
+    Args:
+        file: Path of the picture in the data set.
+
+    Returns:
+        The path without the number of the face: `afw/134212_2.jpg` is `afw/134212`.
+    """
+    path = PurePosixPath(file)
+    stem = re.sub(r"(?<=\d) ?_\d{1,2}$", "", path.stem)
+    folder = "helen" if path.parts[0] == "helen" else path.parent.as_posix()
+    return f"{folder}/{stem}"
+
+
+def inside(root: Path, name: str) -> str | None:
+    """Check that a name stays in a folder, symbolic links followed.
+
+    Args:
+        root: The folder.
+        name: Untrusted path relative to it; backslashes count as slashes.
+
+    Returns:
+        The plain relative path with forward slashes, or None where it leaves the folder or is no path.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
+        return None
+    try:
+        if not (root / path).resolve().is_relative_to(root.resolve()):
+            return None
+    except (OSError, RuntimeError):  # a loop of links
+        return None
+    return path.as_posix()
+
+
+def check_landmarks(landmarks_px: np.ndarray, where: str) -> np.ndarray:
+    """Demand 68 finite points that span an area.
+
+    Args:
+        landmarks_px: float64 `[any, 2]`.
+        where: Starts the message.
+
+    Returns:
+        The same points.
+
+    Raises:
+        AnnotationError: They are no face.
+    """
+    if len(landmarks_px) != 68:
+        raise AnnotationError(f"{where}: {len(landmarks_px)} points instead of 68", POINT_COUNT)
+    bad = np.flatnonzero(~np.isfinite(landmarks_px).all(axis=-1))
+    if bad.size:
+        raise AnnotationError(f"{where}: point {bad[0]} is not finite", NOT_FINITE)
+    if np.ptp(landmarks_px, axis=0).min() < 1:
+        raise AnnotationError(f"{where}: the points span less than one pixel", NO_EXTENT)
+    return landmarks_px

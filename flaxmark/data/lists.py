@@ -1,0 +1,70 @@
+"""Text files that name faces, one a line."""
+
+import dataclasses
+from pathlib import Path
+
+from flaxmark.config import ConfigError
+
+MAX_BYTES = 64_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class ListedName:
+    """A line of a list.
+
+    Attributes:
+        file: The name as written, with forward slashes; untrusted.
+        where: List and line, for messages.
+    """
+
+    file: str
+    where: str
+
+
+def find_list(name: str, root: Path, flag: str) -> Path:
+    """Find a list as it is given, then below the data set's folder.
+
+    Args:
+        name: What the user gave.
+        root: The data set's folder.
+        flag: The option, for the message.
+
+    Returns:
+        An existing file of acceptable size.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    for path in (Path(name).expanduser(), root / name):
+        if path.is_file():
+            if path.stat().st_size > MAX_BYTES:
+                raise ConfigError(f"{flag} {path}: above {MAX_BYTES // 10**6} MB, not a list of faces")
+            return path
+    raise ConfigError(f"{flag} {name}: no such file, neither here nor below {root}")
+
+
+def read_list(name: str, root: Path, flag: str) -> list[ListedName]:
+    """Read a list; blank lines and lines that start with # are left out.
+
+    Args:
+        name: What the user gave.
+        root: The data set's folder.
+        flag: The option, for messages.
+
+    Returns:
+        The names in their order.
+
+    Raises:
+        ConfigError: No such file, or no name in it.
+    """
+    path = find_list(name, root, flag)
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    stripped = ((number, line.strip()) for number, line in enumerate(lines, 1))
+    names = [
+        ListedName(line.replace("\\", "/").removeprefix("./"), f"{path}:{number}")
+        for number, line in stripped
+        if line and not line.startswith("#")
+    ]
+    if not names:
+        raise ConfigError(f"{flag} {path}: names no face; write one path a line, relative to {root}")
+    return names

@@ -1,0 +1,134 @@
+"""From the examples of a split to batches for this process: decode, warp, change, normalise."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from flaxmark.config import DataConfig
+from flaxmark.data.augment import affine_of_crop, change_pixels, warp_landmarks, warp_pixels
+from flaxmark.data.prepare import Examples
+from flaxmark.data.tensorflow_setup import tf
+
+Batch = dict[str, np.ndarray]
+
+
+def epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of the training examples in one epoch, the same on every process.
+
+    Args:
+        num_examples: Examples of the split.
+        seed: Of the run.
+        epoch: From 0.
+
+    Returns:
+        int64 `[num_examples]`, a permutation.
+    """
+    return np.random.default_rng([seed, epoch]).permutation(num_examples)
+
+
+def train_batches(
+    examples: Examples,
+    config: DataConfig,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    first_step: int = 0,
+    process: int = 0,
+    num_processes: int = 1,
+) -> Iterator[Batch]:
+    """One epoch of augmented batches; the remainder of the permutation is dropped.
+
+    Args:
+        examples: The training split.
+        config: Size, normalisation, augmentation.
+        batch_size: Global; a multiple of the processes.
+        seed: Of the run.
+        epoch: From 0.
+        first_step: Batches of this epoch that are already done.
+        process: Which rows of each batch to make: its contiguous share.
+        num_processes: How many share a batch.
+
+    Returns:
+        Iterator of `{"image": float32 [n, size, size, 3], "landmarks": float32 [n, num_points, 2],
+        "mask": float32 [n]}` with n = batch_size / num_processes.
+    """
+    steps = len(examples.encoded) // batch_size
+    order = epoch_order(len(examples.encoded), seed, epoch)[: steps * batch_size]
+    share = np.split(order.reshape(steps, batch_size)[first_step:], num_processes, axis=1)[process]
+    arrays = _as_tensors(examples)
+    epoch_seed = tf.constant(np.random.default_rng([seed, epoch, 1]).integers(2**31, size=2), tf.int32)
+
+    def make(index: Any) -> dict[str, Any]:
+        # The example's own random numbers: folding in the index makes them independent of order and process.
+        folded = tf.random.fold_in(epoch_seed, tf.cast(index, tf.int32))
+        geometric, photometric = tf.unstack(tf.random.split(folded, 2))
+        matrix, shift = affine_of_crop(config.augment, geometric)
+        pixels, crop, landmarks = _decode(arrays, index)
+        image = warp_pixels(pixels, crop, matrix, shift, config.image_size) / 255
+        image = change_pixels(image, config.augment, photometric)
+        return {
+            "image": _normalise(image, config),
+            "landmarks": warp_landmarks(landmarks, matrix, shift),
+            "mask": tf.ones([], tf.float32),
+        }
+
+    return _iterate(tf.data.Dataset.from_tensor_slices(share.reshape(-1)).map(make, tf.data.AUTOTUNE), share.shape[1])
+
+
+def eval_batches(
+    examples: Examples, config: DataConfig, *, batch_size: int, process: int = 0, num_processes: int = 1
+) -> Iterator[Batch]:
+    """Every example once, in order, the last batch padded with repetitions whose mask is 0.
+
+    Args:
+        examples: A split.
+        config: Size and normalisation.
+        batch_size: Global; a multiple of the processes.
+        process: Which rows of each batch to make.
+        num_processes: How many share a batch.
+
+    Returns:
+        Iterator as from `train_batches`, without augmentation.
+    """
+    count = len(examples.encoded)
+    steps = -(-count // batch_size)
+    rows = np.arange(steps * batch_size).reshape(steps, batch_size)
+    share = np.split(rows, num_processes, axis=1)[process]
+    arrays = _as_tensors(examples)
+    identity, still = tf.eye(2), tf.zeros(2)
+
+    def make(row: Any) -> dict[str, Any]:
+        pixels, crop, landmarks = _decode(arrays, tf.minimum(row, count - 1))
+        image = warp_pixels(pixels, crop, identity, still, config.image_size) / 255
+        return {
+            "image": _normalise(image, config),
+            "landmarks": landmarks,
+            "mask": tf.cast(row < count, tf.float32),
+        }
+
+    return _iterate(tf.data.Dataset.from_tensor_slices(share.reshape(-1)).map(make, tf.data.AUTOTUNE), share.shape[1])
+
+
+def _as_tensors(examples: Examples) -> tuple[Any, Any, Any]:
+    """Encoded pictures, crops and landmarks where a tf.data function can index them."""
+    return tf.constant(examples.encoded), tf.constant(examples.crops), tf.constant(examples.landmarks)
+
+
+def _decode(arrays: tuple[Any, Any, Any], index: Any) -> tuple[Any, Any, Any]:
+    """Pixels uint8 `[height, width, 3]`, crop `[3]` and landmarks of one example."""
+    encoded, crops, landmarks = arrays
+    # The accurate transform decodes as Pillow does, which predict uses.
+    pixels = tf.io.decode_jpeg(encoded[index], channels=3, dct_method="INTEGER_ACCURATE")
+    return pixels, crops[index], landmarks[index]
+
+
+def _normalise(image: Any, config: DataConfig) -> Any:
+    """[0, 1] to what the network is fed."""
+    return (image - np.float32(config.pixel_mean)) / np.float32(config.pixel_std)
+
+
+def _iterate(dataset: Any, batch_size: int) -> Iterator[Batch]:
+    """Batch in the given order, with the next batches made in the background."""
+    return iter(dataset.batch(batch_size, drop_remainder=True).prefetch(2).as_numpy_iterator())

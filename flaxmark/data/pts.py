@@ -1,0 +1,71 @@
+"""The .pts files of 300-W."""
+
+from pathlib import Path
+
+import numpy as np
+
+from flaxmark.data.faces import EMPTY, MALFORMED, POINT_COUNT, AnnotationError, check_landmarks
+
+MAX_BYTES = 1_000_000  # 68 points take 2 kB
+
+
+def read_pts(path: str | Path) -> np.ndarray:
+    """Read the 68 points of a face.
+
+    Copies in circulation have a header and braces or neither, any blanks and any line ends: the points are what
+    stands between the braces, or every line that is no header.
+
+    Args:
+        path: A .pts file, whose coordinates start at 1.
+
+    Returns:
+        float64 `[68, 2]`, pixels, starting at 0.
+
+    Raises:
+        AnnotationError: Not 68 finite points; names the file and the line.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise AnnotationError(f"{path}: {error.strerror}", MALFORMED) from error
+    if len(content) > MAX_BYTES:
+        raise AnnotationError(f"{path}: above {MAX_BYTES} bytes, not a .pts file", MALFORMED)
+    text = content.decode("utf-8-sig", errors="replace")
+    if not text.strip():
+        raise AnnotationError(f"{path}: empty", EMPTY)
+    lines = _point_lines(text)
+    if not lines:
+        raise AnnotationError(f"{path}: holds no points", EMPTY)
+    if len(lines) != 68:
+        number = lines[min(len(lines), 69) - 1][0]
+        raise AnnotationError(f"{path}:{number}: {len(lines)} points instead of 68", POINT_COUNT)
+    points = [_parse(path, number, line) for number, line in lines]
+    return check_landmarks(np.array(points, np.float64) - 1.0, str(path))
+
+
+def _point_lines(text: str) -> list[tuple[int, str]]:
+    """Lines that hold a point, with their numbers starting at 1."""
+    # Braces may share a line with points: give them one of their own without changing the numbers.
+    kept, opened = [], "{" not in text
+    for number, line in enumerate(text.splitlines(), 1):
+        if "{" in line:
+            opened, line = True, line.split("{", 1)[1]
+        line, closed, _ = line.partition("}")
+        line = line.strip()
+        if opened and line and not line.lower().startswith(("version", "n_points")):
+            kept.append((number, line))
+        if closed:
+            break
+    return kept
+
+
+def _parse(path: Path, number: int, line: str) -> tuple[float, float]:
+    """The two numbers of a line."""
+    try:
+        x, y = (float(word) for word in line.split())
+    except ValueError:
+        shown = line if len(line) <= 40 else line[:40] + ".."
+        raise AnnotationError(f"{path}:{number}: {shown!r} is not two numbers", MALFORMED) from None
+    return x, y

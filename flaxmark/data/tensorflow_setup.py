@@ -1,0 +1,17 @@
+"""TensorFlow and TFDS, quiet and kept off accelerators: every module that needs them imports them from here."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read once, when TensorFlow is loaded
+
+import absl.logging
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+# JAX owns the accelerators; TensorFlow would take all memory of each one it sees.
+for _kind in ("GPU", "TPU"):
+    tf.config.set_visible_devices([], _kind)
+absl.logging.set_verbosity(absl.logging.ERROR)
+tfds.disable_progress_bar()
+
+__all__ = ["tf", "tfds"]

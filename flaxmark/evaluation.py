@@ -1,0 +1,131 @@
+"""Figures of a network on splits of faces, beside those of the mean face."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from flaxmark.config import Config
+from flaxmark.data.pipeline import eval_batches
+from flaxmark.data.prepare import Examples
+from flaxmark.losses import Loss, per_example
+from flaxmark.metrics import summarize
+from flaxmark.models import Prediction, Variables
+from flaxmark.sharding import shard_batch
+
+Row = dict[str, Any]
+
+COLUMNS: dict[str, tuple[str, str]] = {
+    "loss": ("loss", "{:.6f}"),
+    "nme": ("NME", "{:.2f}"),
+    "nme_interpupil": ("pupil", "{:.2f}"),
+    "nme_box": ("box", "{:.2f}"),
+    "fr_8": ("FR@8", "{:.1f}"),
+    "auc_8": ("AUC@8", "{:.1f}"),
+    "fr_10": ("FR@10", "{:.1f}"),
+    "auc_10": ("AUC@10", "{:.1f}"),
+}
+
+
+def predict_split(
+    eval_step: Callable[..., Any], variables: Variables, examples: Examples, config: Config, mesh: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run the network on every face of a split exactly once.
+
+    Args:
+        eval_step: Compiled for `mesh`.
+        variables: On the mesh.
+        examples: The split.
+        config: Size, normalisation, batch size.
+        mesh: From `make_mesh`.
+
+    Returns:
+        Landmarks float32 `[n, num_points, 2]` in crop units, and the loss of each face float32 `[n]`.
+    """
+    batches = eval_batches(
+        examples,
+        config.data,
+        batch_size=config.train.eval_batch_size,
+        process=jax.process_index(),
+        num_processes=jax.process_count(),
+    )
+    outputs = [eval_step(variables, shard_batch(batch, mesh, config.train.compile)) for batch in batches]
+    count = len(examples.encoded)
+    landmarks = np.concatenate([np.asarray(o["landmarks"]) for o in outputs])[:count]
+    return landmarks, np.concatenate([np.asarray(o["loss"]) for o in outputs])[:count]
+
+
+def mean_face_losses(mean_face: np.ndarray, target: np.ndarray, loss: Loss) -> np.ndarray:
+    """Loss of always predicting the mean face.
+
+    Args:
+        mean_face: float32 `[num_points, 2]`, crop units.
+        target: float32 `[n, num_points, 2]`, crop units.
+        loss: Elementwise loss.
+
+    Returns:
+        float32 `[n]`.
+    """
+    prediction = Prediction(np.broadcast_to(mean_face, target.shape))  # type: ignore[arg-type]
+    return np.asarray(per_example(loss(prediction, target)))  # type: ignore[arg-type]
+
+
+def rows_of_split(
+    split: str, examples: Examples, landmarks: np.ndarray, losses: np.ndarray, mean_face: np.ndarray, loss: Loss
+) -> list[Row]:
+    """The table's rows for one split: the network's, the mean face's, and one for each subset where there are several.
+
+    Args:
+        split: Name.
+        examples: The faces.
+        landmarks: Predictions float32 `[n, num_points, 2]`, crop units.
+        losses: float32 `[n]`.
+        mean_face: float32 `[num_points, 2]`, crop units.
+        loss: Elementwise loss.
+
+    Returns:
+        Dictionaries with `split`, `subset`, `predictor` and the figures of `summarize`.
+    """
+    target = examples.landmarks
+    constant = np.broadcast_to(mean_face, target.shape)
+    constant_losses = mean_face_losses(mean_face, target, loss)
+    subsets = np.asarray(examples.subsets)
+    names = sorted(set(examples.subsets))
+    chosen = {"all": np.ones(len(target), bool)}
+    if len(names) > 1:
+        chosen |= {name: subsets == name for name in names}
+    rows = []
+    for subset, mask in chosen.items():
+        for predictor, points, values in (
+            ("network", landmarks, losses),
+            ("mean face", constant, constant_losses),
+        ):
+            figures = summarize(points[mask], target[mask], values[mask])
+            rows.append({"split": split, "subset": subset, "predictor": predictor, **figures})
+    return rows
+
+
+def format_table(rows: list[Mapping[str, Any]] | list[Row]) -> str:
+    """The rows as a Markdown table, aligned for reading in a terminal.
+
+    Args:
+        rows: From `rows_of_split`.
+
+    Returns:
+        Lines; NME is inter-ocular unless the column says otherwise, and all but the loss is in per cent.
+    """
+    header = ["split", "subset", "predictor", "faces", *(title for title, _ in COLUMNS.values())]
+    cells = [header]
+    for row in rows:
+        figures = [form.format(row[name]) for name, (_, form) in COLUMNS.items()]
+        cells.append([row["split"], row["subset"], row["predictor"], str(row["faces"]), *figures])
+    widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
+    lines = [
+        "| "
+        + " | ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+        + " |"
+        for line in cells
+    ]
+    rule = "|" + "|".join("-" * (w + 2) if i < 3 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])

@@ -1,0 +1,197 @@
+"""Boxes, the one crop of training and of predict, and how pixels are sampled for it.
+
+Pixel centres are integers, (0, 0) the top left one, so a picture reaches from -0.5 to width - 0.5.
+A crop is a square `(left, top, side)` of pixels, whose first column has its centre at `left`;
+its unit is u = (x - left + 0.5) / side: 0 and 1 are its edges. All of it is float64.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from PIL import Image
+
+
+@dataclasses.dataclass(frozen=True)
+class CropDefinition:
+    """How a face box becomes what the network sees; it travels in the checkpoint.
+
+    Attributes:
+        scale: Side of the crop over the longer side of the face box.
+        box: What the box is: `landmarks` (the points' bounding box) or `source` (the data set's own).
+        stored_size: Longest crop side in pixels before the final warp; a larger face is first shrunk to it.
+        margin: Side of the region kept around the face, over the crop's side: room for augmentation.
+    """
+
+    scale: float = 1.5
+    box: str = "landmarks"
+    stored_size: int = 256
+    margin: float = 1.5
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceRegion:
+    """The part of a picture around one face, at most `stored_size` pixels per crop side.
+
+    Attributes:
+        pixels: uint8 `[height, width, 3]`, RGB.
+        crop: float64 `[3]`, the crop `(left, top, side)` in pixels of `pixels`.
+    """
+
+    pixels: np.ndarray
+    crop: np.ndarray
+
+
+def landmark_box(landmarks_px: np.ndarray) -> np.ndarray:
+    """Bounding box of points.
+
+    Args:
+        landmarks_px: `[..., num_points, 2]`, pixels.
+
+    Returns:
+        float64 `[..., 4]`: left, top, right, bottom, pixels.
+    """
+    points = np.asarray(landmarks_px, np.float64)
+    return np.concatenate([points.min(axis=-2), points.max(axis=-2)], axis=-1)
+
+
+def square_crop(box: np.ndarray, scale: float) -> np.ndarray:
+    """The square crop around a face box.
+
+    Args:
+        box: `[..., 4]`: left, top, right, bottom, pixels.
+        scale: Side of the crop over the longer side of the box.
+
+    Returns:
+        float64 `[..., 3]`: left, top, side, pixels; the crop's middle is the box's middle.
+    """
+    box = np.asarray(box, np.float64)
+    side = scale * np.maximum(box[..., 2] - box[..., 0], box[..., 3] - box[..., 1])
+    centre = (box[..., :2] + box[..., 2:]) / 2
+    return np.concatenate([centre + 0.5 - side[..., None] / 2, side[..., None]], axis=-1)
+
+
+def image_crop(width: int, height: int) -> np.ndarray:
+    """The smallest centred square that holds a whole picture, for a picture that is the crop itself.
+
+    Args:
+        width: Pixels.
+        height: Pixels.
+
+    Returns:
+        float64 `[3]`: left, top, side, pixels.
+    """
+    side = float(max(width, height))
+    return np.array([(width - side) / 2, (height - side) / 2, side])
+
+
+def to_crop_units(points_px: np.ndarray, crop: np.ndarray) -> np.ndarray:
+    """Pixels of the picture to units of the crop.
+
+    Args:
+        points_px: `[..., num_points, 2]`, pixels.
+        crop: `[..., 3]`: left, top, side, pixels.
+
+    Returns:
+        float64 like `points_px`; [0, 1] inside the crop, never clipped.
+    """
+    crop = np.asarray(crop, np.float64)[..., None, :]
+    return (np.asarray(points_px, np.float64) - crop[..., :2] + 0.5) / crop[..., 2:]
+
+
+def to_pixels(points: np.ndarray, crop: np.ndarray) -> np.ndarray:
+    """Units of the crop to pixels of the picture; the inverse of `to_crop_units`.
+
+    Args:
+        points: `[..., num_points, 2]`, crop units.
+        crop: `[..., 3]`: left, top, side, pixels.
+
+    Returns:
+        float64 like `points`, pixels.
+    """
+    crop = np.asarray(crop, np.float64)[..., None, :]
+    return np.asarray(points, np.float64) * crop[..., 2:] + crop[..., :2] - 0.5
+
+
+def cut_region(picture: np.ndarray, crop: np.ndarray, definition: CropDefinition) -> FaceRegion:
+    """Cut the surroundings of a crop out of a picture, shrunk with antialiasing if they are large.
+
+    Nothing is invented: the region ends where the picture ends, and a small face is not enlarged.
+
+    Args:
+        picture: uint8 `[height, width, 3]`.
+        crop: `[3]`: left, top, side, pixels of `picture`.
+        definition: Gives the margin and the largest stored side.
+
+    Returns:
+        The region and the same crop in its pixels.
+
+    Raises:
+        ValueError: The crop has no extent, is not finite or does not touch the picture.
+    """
+    left, top, side = (float(v) for v in crop)
+    if not (math.isfinite(left) and math.isfinite(top) and math.isfinite(side) and side > 0):
+        raise ValueError(f"crop {left:g}, {top:g}, side {side:g} is not a square of positive size")
+    height, width = picture.shape[:2]
+    room = side * (definition.margin - 1) / 2
+    x0, y0 = max(0, math.floor(left - room)), max(0, math.floor(top - room))
+    x1, y1 = min(width, math.ceil(left + side + room)), min(height, math.ceil(top + side + room))
+    if x1 <= x0 or y1 <= y0:
+        raise ValueError(f"crop {left:g}, {top:g}, side {side:g} lies outside the {width} x {height} picture")
+    pixels, shrink = picture[y0:y1, x0:x1], definition.stored_size / side
+    if shrink < 1:
+        pixels = _shrink(pixels, shrink)
+    shrink = min(shrink, 1.0)
+    # `left` is also the edge of the crop counted from the edge of the picture, which is what scales.
+    return FaceRegion(np.ascontiguousarray(pixels), np.array([left - x0, top - y0, side]) * shrink)
+
+
+def _shrink(pixels: np.ndarray, factor: float) -> np.ndarray:
+    """Shrink by exactly `factor` in both directions, dropping less than a pixel at the far edges."""
+    height, width = pixels.shape[:2]
+    size = (max(1, int(width * factor)), max(1, int(height * factor)))
+    box = (0.0, 0.0, min(width, size[0] / factor), min(height, size[1] / factor))
+    image = Image.fromarray(pixels)
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box))
+
+
+def samples_per_pixel(side: float, size: int) -> int:
+    """How many samples along each axis make one pixel of the warped crop, so that shrinking is antialiased.
+
+    Args:
+        side: Side of the crop in source pixels.
+        size: Side of the warped crop in pixels.
+
+    Returns:
+        1 where the warp enlarges, else the shrinking factor rounded up.
+    """
+    return max(1, math.ceil(side / size - 1e-6))
+
+
+def warp_crop(region: FaceRegion, size: int) -> np.ndarray:
+    """Sample the crop of a region at the network's resolution: the augmentation's warp without augmentation.
+
+    Each output pixel is the mean of k x k bilinear samples; beyond the picture is black.
+
+    Args:
+        region: Pixels and the crop in them.
+        size: Side of the result in pixels.
+
+    Returns:
+        float32 `[size, size, 3]` in [0, 255].
+    """
+    left, top, side = region.crop
+    height, width = region.pixels.shape[:2]
+    rows = _sampling_matrix(top, side, size, height)
+    columns = _sampling_matrix(left, side, size, width)
+    # Without rotation the warp is separable: two small matrix products do it exactly.
+    vertical = rows @ region.pixels.reshape(height, -1).astype(np.float32)
+    return np.einsum("xw,ywc->yxc", columns, vertical.reshape(size, width, 3), optimize=True)
+
+
+def _sampling_matrix(start: float, side: float, size: int, length: int) -> np.ndarray:
+    """Weights `[size, length]` of source pixels in each output pixel along one axis."""
+    count = samples_per_pixel(side, size)
+    positions = start - 0.5 + (np.arange(size * count) + 0.5) * (side / (size * count))
+    weights = np.maximum(0.0, 1.0 - np.abs(positions[:, None] - np.arange(length)))
+    return weights.reshape(size, count, length).mean(axis=1).astype(np.float32)

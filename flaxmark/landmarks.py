@@ -1,0 +1,76 @@
+"""Mark-ups: how many points a face has, what they are called and how they mirror."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Markup:
+    """A convention for placing points on a face.
+
+    Attributes:
+        name: What the convention is called.
+        num_points: Points per face.
+        flip_order: `num_points` indices; point i of a mirrored face is point `flip_order[i]` of the face.
+        parts: Name of a part -> the indices of its points.
+        interocular: The two points whose distance normalises errors (outer eye corners).
+        eyes: The points of the left and of the right eye, whose centres give the inter-pupil distance.
+    """
+
+    name: str
+    num_points: int
+    flip_order: tuple[int, ...]
+    parts: dict[str, tuple[int, ...]]
+    interocular: tuple[int, int]
+    eyes: tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def _mirror(*pairs: tuple[range, range]) -> tuple[int, ...]:
+    """Turn ranges that change places into a permutation of all points they cover."""
+    order = {a: b for left, right in pairs for a, b in zip(left, right, strict=True)}
+    return tuple(order[i] for i in range(len(order)))
+
+
+# Sagonas et al., "300 Faces in-the-Wild Challenge", ICCV workshops 2013, figure 1; 0-based.
+IBUG_68 = Markup(
+    name="ibug_68",
+    num_points=68,
+    flip_order=_mirror(
+        (range(0, 17), range(16, -1, -1)),  # jaw
+        (range(17, 27), range(26, 16, -1)),  # brows
+        (range(27, 31), range(27, 31)),  # nose bridge
+        (range(31, 36), range(35, 30, -1)),  # nostrils
+        (range(36, 40), range(45, 41, -1)),  # left eye: outer corner, over the top to the inner corner
+        (range(40, 42), range(47, 45, -1)),  # left eye: lower lid
+        (range(42, 46), range(39, 35, -1)),
+        (range(46, 48), range(41, 39, -1)),
+        (range(48, 55), range(54, 47, -1)),  # outer lip, upper
+        (range(55, 60), range(59, 54, -1)),  # outer lip, lower
+        (range(60, 65), range(64, 59, -1)),  # inner lip, upper
+        (range(65, 68), range(67, 64, -1)),  # inner lip, lower
+    ),
+    parts={
+        "jaw": tuple(range(0, 17)),
+        "brows": tuple(range(17, 27)),
+        "nose": tuple(range(27, 36)),
+        "eyes": tuple(range(36, 48)),
+        "mouth": tuple(range(48, 68)),
+    },
+    interocular=(36, 45),
+    eyes=(tuple(range(36, 42)), tuple(range(42, 48))),
+)
+
+
+def flip_landmarks(landmarks: np.ndarray, markup: Markup = IBUG_68) -> np.ndarray:
+    """Mirror landmarks left to right, names included.
+
+    Args:
+        landmarks: `[..., num_points, 2]` in crop units (0 and 1 are the crop's edges).
+        markup: The convention of the points.
+
+    Returns:
+        Array like `landmarks`: those of the mirrored crop. Flipping twice changes nothing.
+    """
+    swapped = landmarks[..., list(markup.flip_order), :]
+    return swapped * np.array([-1.0, 1.0], swapped.dtype) + np.array([1.0, 0.0], swapped.dtype)

@@ -1,0 +1,80 @@
+"""Will it fit? An estimate from the compiled step, before anything large is allocated."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from flaxmark.config import Config, ConfigError
+from flaxmark.sharding import AXIS
+
+
+def available_bytes(device: jax.Device) -> int | None:
+    """Memory that a run may use on one device.
+
+    Args:
+        device: On a CPU, the machine's memory that is free now is shared by all its devices.
+
+    Returns:
+        Bytes, or None where it is not known.
+    """
+    if device.platform == "cpu":
+        try:
+            pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+            with open("/proc/meminfo", encoding="ascii") as file:
+                lines = dict(line.split(":", 1) for line in file)
+            return int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else pages
+        except (OSError, ValueError):
+            return None
+    stats = device.memory_stats() or {}
+    return stats.get("bytes_limit")
+
+
+def compile_within_memory(
+    train_step: Callable[..., Any], init: Callable[..., Any], config: Config, mesh: Mesh
+) -> Callable[..., Any]:
+    """Compile the step for the run's shapes and refuse a run that will not fit.
+
+    Args:
+        train_step: From `compile_step`.
+        init: `(key, mean_face) -> state`.
+        config: Batch and picture size.
+        mesh: Where it runs.
+
+    Returns:
+        The compiled step; under pmap, which compiles at its first call, `train_step` itself, unchecked.
+
+    Raises:
+        ConfigError: Says how much is needed, how much there is, and what would help.
+    """
+    if config.train.compile == "pmap":
+        return train_step
+    compiled = train_step.lower(*_shapes(init, config, mesh)).compile()  # type: ignore[attr-defined]
+    memory, available = compiled.memory_analysis(), available_bytes(mesh.devices.flat[0])
+    if memory is None or available is None:
+        return compiled
+    # The state is donated: its output takes its own place.
+    needed = memory.argument_size_in_bytes + memory.temp_size_in_bytes
+    if mesh.devices.flat[0].platform == "cpu":
+        needed *= len(mesh.local_devices)
+    if needed > available:
+        train = config.train
+        raise ConfigError(
+            f"a step of ResNet-{config.model.depth} at {config.data.image_size} px with --train.batch-size "
+            f"{train.batch_size} needs about {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB are free; "
+            f"try --train.accumulate {2 * train.accumulate}, a smaller --train.batch-size or --data.image-size"
+        )
+    return compiled
+
+
+def _shapes(init: Callable[..., Any], config: Config, mesh: Mesh) -> tuple[Any, dict[str, jax.ShapeDtypeStruct]]:
+    """State and batch as shapes with their places."""
+    replicated, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
+    state = jax.eval_shape(init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), jnp.float32))
+    state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), state)
+    size, count = config.data.image_size, config.train.batch_size
+    shapes = {"image": (count, size, size, 3), "landmarks": (count, 68, 2), "mask": (count,)}
+    return state, {name: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=split) for name, shape in shapes.items()}

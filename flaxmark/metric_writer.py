@@ -1,0 +1,72 @@
+"""What a run leaves for people and programs to read while it goes on: JSON lines and TensorBoard."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tensorboardX import SummaryWriter
+
+
+class MetricWriter:
+    """Appends to `metrics.jsonl` and to TensorBoard's files in `tensorboard/`."""
+
+    def __init__(self, workdir: Path, resume_step: int) -> None:
+        """Open the files, forgetting what a run that was cut off wrote after its last checkpoint.
+
+        Args:
+            workdir: The run's folder.
+            resume_step: Lines of later steps are dropped.
+        """
+        self._path = workdir / "metrics.jsonl"
+        if self._path.exists():
+            kept = [line for line in read_metrics(workdir) if line["step"] <= resume_step]
+            replace_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = self._path.open("a", encoding="utf-8")
+        self._tensorboard = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step + 1)
+
+    def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Write one line and its scalars.
+
+        Args:
+            kind: `train` or `validation`.
+            step: Updates made.
+            values: Name -> number.
+        """
+        self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._tensorboard.add_scalar(f"{kind}/{name}", value, step)
+
+    def close(self) -> None:
+        """Close both."""
+        self._file.close()
+        self._tensorboard.close()
+
+
+def read_metrics(workdir: Path) -> Iterator[dict[str, Any]]:
+    """Read `metrics.jsonl`, leaving out a last line that was cut off.
+
+    Args:
+        workdir: The run's folder.
+
+    Yields:
+        One dictionary a line.
+    """
+    with (workdir / "metrics.jsonl").open(encoding="utf-8") as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    Args:
+        path: Replaced if it exists.
+        text: UTF-8.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

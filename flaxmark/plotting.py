@@ -1,0 +1,119 @@
+"""Pictures and curves."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+TRUTH, PREDICTION = "#009E73", "#D55E00"
+TRAIN, VALIDATION, REFERENCE = "#0072B2", "#D55E00", "#666666"
+
+
+def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: float, path: Path) -> None:
+    """Loss and validation NME against epochs.
+
+    Args:
+        history: The `validation` lines of metrics.jsonl.
+        title: Above the picture.
+        mean_face_nme: Validation NME of the mean face, per cent.
+        path: PNG to write.
+    """
+    epochs = [line["epoch"] for line in history]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    left.plot(epochs, [line["train_loss"] for line in history], color=TRAIN, label="training")
+    left.plot(epochs, [line["loss"] for line in history], color=VALIDATION, label="validation")
+    left.set(xlabel="epoch", ylabel="loss", yscale="log")
+    right.plot(epochs, [line["nme"] for line in history], color=VALIDATION, label="validation")
+    right.axhline(mean_face_nme, color=REFERENCE, linestyle="--", label=f"mean face {mean_face_nme:.1f} %")
+    right.set(xlabel="epoch", ylabel="NME, inter-ocular [%]", ylim=(0, None))
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend()
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.suptitle(title)
+    save_figure(figure, path)
+
+
+def plot_faces(
+    images: Sequence[np.ndarray],
+    targets: np.ndarray,
+    predictions: np.ndarray,
+    errors: np.ndarray,
+    title: str,
+    path: Path,
+) -> None:
+    """A grid of crops with ground truth and prediction.
+
+    Args:
+        images: uint8 or float `[size, size, 3]`, in [0, 255].
+        targets: `[n, num_points, 2]`, crop units.
+        predictions: `[n, num_points, 2]`, crop units.
+        errors: `[n]`: NME of each face, per cent.
+        title: Above the grid.
+        path: PNG to write.
+    """
+    columns = min(6, max(1, len(images)))
+    rows = max(1, -(-len(images) // columns))
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(2.3 * columns, 2.45 * rows + 0.9), layout="constrained", squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, target, prediction, error in zip(axes.flat, images, targets, predictions, errors, strict=False):
+        axis.imshow(np.clip(np.asarray(image), 0, 255).astype(np.uint8))
+        for points, colour in ((target, TRUTH), (prediction, PREDICTION)):
+            pixels = points * len(image) - 0.5
+            axis.scatter(pixels[:, 0], pixels[:, 1], s=5, color=colour, linewidths=0)
+        axis.set(xlim=(-0.5, len(image) - 0.5), ylim=(len(image) - 0.5, -0.5))
+        axis.set_title(f"NME {error:.1f} %", fontsize=9)
+    handles = [plt.Line2D([], [], marker="o", ls="", color=c) for c in (TRUTH, PREDICTION)]
+    figure.legend(handles, ["ground truth", "prediction"], loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle(title)
+    save_figure(figure, path)
+
+
+def draw_landmarks(picture: np.ndarray, faces: Sequence[Any], path: Path) -> None:
+    """A picture with the faces found on it, at its own size up to 1600 pixels.
+
+    Args:
+        picture: uint8 `[height, width, 3]`.
+        faces: Each with `landmarks` `[num_points, 2]` and `box` `[4]`, pixels.
+        path: Picture file to write; its ending chooses the format.
+    """
+    height, width = picture.shape[:2]
+    scale = min(1.0, 1600 / max(height, width)) * max(1.0, 480 / max(height, width))
+    figure = plt.figure(figsize=(width * scale / 100, height * scale / 100), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.axis("off")
+    axes.imshow(picture)
+    for face in faces:
+        left, top, right, bottom = face.box
+        # A point must stay visible on a small face and may not hide a feature of a large one.
+        radius = np.clip((right - left) * scale * 0.012, 1.0, 6.0)
+        axes.scatter(
+            face.landmarks[:, 0], face.landmarks[:, 1], s=(2 * radius * 0.72) ** 2, color="#56B4E9",
+            edgecolors="black", linewidths=0.3 * radius * 0.72,
+        )  # fmt: skip
+        axes.add_patch(plt.Rectangle((left, top), right - left, bottom - top, fill=False, ec="#F0E442", lw=1.2))
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure so that the file is there whole or not at all, and close it.
+
+    Args:
+        figure: Closed afterwards.
+        path: Its ending chooses the format.
+    """
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    figure.savefig(temporary, dpi=figure.dpi)
+    plt.close(figure)
+    temporary.replace(path)

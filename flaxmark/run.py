@@ -1,0 +1,191 @@
+"""A run before its first step: its folder, its faces, its compiled steps and its initial state."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import flaxmark
+from flaxmark.config import Config, ConfigError, to_dict
+from flaxmark.data.prepare import Examples, Prepared, load_split
+from flaxmark.landmarks import IBUG_68
+from flaxmark.losses import make_loss
+from flaxmark.memory import compile_within_memory
+from flaxmark.metric_writer import replace_text
+from flaxmark.metrics import Mean
+from flaxmark.models import make_model
+from flaxmark.optimizer import make_optimizer, make_schedule
+from flaxmark.sharding import AXIS, compile_step, make_mesh
+from flaxmark.steps import make_eval_step, make_train_step
+from flaxmark.train_state import TrainState, init_train_state
+
+
+@dataclasses.dataclass
+class Run:
+    """What the loop works with; `state` and `epoch_loss` change."""
+
+    config: Config
+    workdir: Path
+    mesh: Any
+    train_step: Callable[..., Any]
+    eval_step: Callable[..., Any]
+    examples: Examples
+    validation: Examples
+    mean_face: np.ndarray
+    state: TrainState
+    metadata: dict[str, Any]
+    epoch_loss: Mean = Mean()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of one pass, the remainder dropped."""
+        return len(self.examples.encoded) // self.config.train.batch_size
+
+
+def claim_workdir(workdir: Path, config: Config) -> None:
+    """Write the resolved config into a new workdir, or compare it with that of an old one.
+
+    Args:
+        workdir: Made if it does not exist.
+        config: Of this start.
+
+    Raises:
+        ConfigError: The workdir belongs to another config, or cannot be written.
+    """
+    path = workdir / "config.json"
+    values = to_dict(config)
+    if path.exists():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        differing = sorted(_differences(stored, json.loads(json.dumps(values))))
+        if differing:
+            raise ConfigError(
+                f"{workdir} holds a run of another config; different: {', '.join(differing)}. "
+                "Give another --workdir, or the same values"
+            )
+        return
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if jax.process_index() == 0:
+            replace_text(path, json.dumps(values, indent=2) + "\n")
+    except OSError as error:
+        raise ConfigError(f"--workdir {workdir}: {error.strerror}; name a folder that can be written") from error
+
+
+def _differences(stored: Any, wanted: Any, name: str = "") -> Iterator[str]:
+    """Dotted names of the fields whose values differ; where files lie is not part of a run."""
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        for key in sorted(set(stored) | set(wanted)):
+            if key not in ("dir", "prepared_dir"):
+                yield from _differences(stored.get(key), wanted.get(key), f"{name}.{key}" if name else key)
+    elif stored != wanted:
+        yield f"{name} ({stored} there, {wanted} here)"
+
+
+def make_run(config: Config, workdir: Path, prepared: Prepared) -> Run:
+    """Load the faces, build the steps and the initial state.
+
+    Args:
+        config: The run.
+        workdir: Its folder.
+        prepared: The data set.
+
+    Returns:
+        All that the loop needs, at step 0.
+
+    Raises:
+        ConfigError: Too few faces for one batch, or too little memory.
+    """
+    examples, validation = (load_split(prepared, split) for split in ("train", "validation"))
+    if len(examples.encoded) < config.train.batch_size:
+        raise ConfigError(
+            f"--train.batch-size {config.train.batch_size}: only {len(examples.encoded)} training faces; "
+            "give a smaller batch or more faces"
+        )
+    axis_name = AXIS if config.train.compile == "pmap" else None
+    mesh, loss = make_mesh(), make_loss(config.loss)
+    model = make_model(config.model, axis_name=axis_name)
+    steps_per_epoch = len(examples.encoded) // config.train.batch_size
+    schedule = make_schedule(config.optimizer, steps_per_epoch, config.train.epochs * steps_per_epoch)
+    optimizer = make_optimizer(config.optimizer, schedule)
+    train_step = make_train_step(
+        model,
+        loss,
+        optimizer,
+        schedule,
+        accumulate=config.train.accumulate,
+        ema_decay=config.train.ema_decay,
+        axis_name=axis_name,
+    )
+    mean_face = examples.landmarks.mean(axis=0, dtype=np.float64).astype(np.float32)
+    with_ema = config.train.ema_decay is not None
+    replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+
+    def init(key: jax.Array, face: jax.Array) -> TrainState:
+        return init_train_state(key, model, optimizer, face, with_ema)
+
+    jitted = compile_step(train_step, mesh, config.train.compile, donate=True)
+    compiled = compile_within_memory(jitted, init, config, mesh)
+    state = jax.jit(init, out_shardings=replicated)(jax.random.key(config.train.seed), mean_face)
+    return Run(
+        config=config,
+        workdir=workdir,
+        mesh=mesh,
+        train_step=compiled,
+        eval_step=compile_step(make_eval_step(model, loss), mesh, config.train.compile, donate=False),
+        examples=examples,
+        validation=validation,
+        mean_face=mean_face,
+        state=state,
+        metadata=make_metadata(config, prepared, mean_face),
+    )
+
+
+def make_metadata(config: Config, prepared: Prepared, mean_face: np.ndarray) -> dict[str, Any]:
+    """What a checkpoint says of itself.
+
+    Args:
+        config: The run.
+        prepared: The data set.
+        mean_face: float32 `[num_points, 2]`, crop units.
+
+    Returns:
+        Ready for JSON.
+    """
+    return {
+        "flaxmark": flaxmark.__version__,
+        "jax": jax.__version__,
+        "config": to_dict(config),
+        "markup": IBUG_68.name,
+        "data": prepared.name,
+        "data_fingerprint": prepared.fingerprint,
+        "terms": prepared.terms,
+        "mean_face": mean_face.tolist(),
+    }
+
+
+def print_header(run: Run, prepared: Prepared) -> None:
+    """Say what is about to happen.
+
+    Args:
+        run: Ready to go.
+        prepared: The data set.
+    """
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(run.state.params))
+    device = run.mesh.devices.flat[0]
+    config, train_config, step = run.config, run.config.train, int(run.state.step)
+    lines = {
+        "model": f"ResNet-{config.model.depth}, {parameters:,} parameters, {config.model.dtype}",
+        "loss": config.loss.name + (f", beta {config.loss.beta:g}" if config.loss.name == "smooth_l1" else ""),
+        "data": f"{prepared.name}: " + ", ".join(f"{name} {count:,}" for name, count in prepared.counts.items()),
+        "devices": f"{run.mesh.size} x {device.device_kind} ({device.platform}), {train_config.compile}",
+        "input": f"{config.data.image_size} px, batch {train_config.batch_size}, {run.steps_per_epoch} steps an epoch",
+        "workdir": str(run.workdir),
+    }
+    if step:
+        lines["resuming"] = f"after step {step} of {train_config.epochs * run.steps_per_epoch}"
+    if jax.process_index() == 0:
+        print("\n".join(f"{name:<9} {text}" for name, text in lines.items()), flush=True)

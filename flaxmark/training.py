@@ -1,0 +1,215 @@
+"""One run: prepare, train, validate, keep the best, report."""
+
+import dataclasses
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from flaxmark.checkpoint import RunCheckpoints
+from flaxmark.config import Config, check_config
+from flaxmark.data.pipeline import train_batches
+from flaxmark.data.prepare import prepare
+from flaxmark.evaluation import predict_split
+from flaxmark.metric_writer import MetricWriter
+from flaxmark.metrics import Mean, summarize
+from flaxmark.progress import Progress
+from flaxmark.report import write_report
+from flaxmark.run import Run, claim_workdir, make_run, print_header
+from flaxmark.sharding import shard_batch
+
+
+class TrainingError(RuntimeError):
+    """The run cannot go on."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user asked to stop; everything is saved."""
+
+
+def train(config: Config, workdir: str | Path) -> dict[str, Any]:
+    """Train to the end, resuming what is in the workdir.
+
+    Args:
+        config: The run.
+        workdir: Gets config.json, metrics.jsonl, tensorboard/, checkpoints/, and at the end result.json,
+            table.md, curves.png and test.png.
+
+    Returns:
+        The content of result.json: `rows` of figures per split and what led to them.
+
+    Raises:
+        ConfigError: Something the user must change.
+        TrainingError: The loss is not finite.
+        Interrupted: Ctrl-C; saved.
+    """
+    workdir = Path(workdir)
+    check_config(config, jax.device_count())
+    claim_workdir(workdir, config)
+    finished = workdir / "result.json"
+    if finished.exists():
+        print(f"{workdir}: finished; its result:")
+        print((workdir / "table.md").read_text(encoding="utf-8"))
+        return json.loads(finished.read_text(encoding="utf-8"))
+    prepared = prepare(config.data)
+    run = make_run(config, workdir, prepared)
+    with RunCheckpoints(workdir) as checkpoints, stop_requests() as stop_requested:
+        if checkpoints.latest_step is not None:
+            run.state, metadata = checkpoints.restore(run.state)
+            run.epoch_loss = Mean(*metadata["epoch_loss"])
+        print_header(run, prepared)
+        run_epochs(run, checkpoints, stop_requested)
+    return write_report(workdir, prepared)
+
+
+@contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a question the loop can ask; the second one ends at once."""
+    asked = False
+
+    def handle(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    try:
+        before = signal.signal(signal.SIGINT, handle)
+    except ValueError:  # not the main thread: the caller has its own way to stop
+        yield lambda: False
+        return
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: Callable[[], bool]) -> None:
+    """The loop: each step is dispatched before the previous one's metrics are read.
+
+    Args:
+        run: Its state is moved on.
+        checkpoints: Where it is saved.
+        stop_requested: Asked after each step.
+
+    Raises:
+        TrainingError: The loss is not finite.
+        Interrupted: Stopped on request, saved.
+    """
+    config, per_epoch = run.config.train, run.steps_per_epoch
+    step = int(run.state.step)
+    writer = MetricWriter(run.workdir, step) if jax.process_index() == 0 else None
+    progress = Progress(config.epochs * per_epoch, step, config.batch_size)
+    note = ""
+    try:
+        for epoch in range(step // per_epoch, config.epochs):
+            batches = train_batches(
+                run.examples,
+                run.config.data,
+                batch_size=config.batch_size,
+                seed=config.seed,
+                epoch=epoch,
+                first_step=step % per_epoch,
+                process=jax.process_index(),
+                num_processes=jax.process_count(),
+            )
+            previous = None
+            progress.resume()
+            for batch in batches:
+                run.state, metrics = run.train_step(run.state, shard_batch(batch, run.mesh, config.compile))
+                step += 1
+                if previous is not None:
+                    record(run, writer, step - 1, previous, progress, checkpoints)
+                previous = metrics
+                progress.step(f"epoch {epoch + 1}/{config.epochs}  loss {run.epoch_loss.value:.5f}{note}")
+                last = step % per_epoch == 0
+                if last or stop_requested() or (config.save_every and step % config.save_every == 0):
+                    record(run, writer, step, previous, progress, checkpoints)
+                    previous = None
+                    if not last:
+                        checkpoints.save(run.state, progress_metadata(run))
+                if stop_requested() and not last:
+                    raise Interrupted(f"stopped after step {step}; the same command resumes")
+            progress.pause()
+            figures = validate(run, epoch, writer, checkpoints)
+            note = f"  validation {figures['loss']:.5f}  NME {figures['nme']:.2f} %"
+            progress.line(f"epoch {epoch + 1}/{config.epochs}  loss {figures['train_loss']:.5f}{note}")
+            if stop_requested() and epoch + 1 < config.epochs:
+                raise Interrupted(f"stopped after epoch {epoch + 1}; the same command resumes")
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def record(
+    run: Run,
+    writer: MetricWriter | None,
+    step: int,
+    metrics: dict[str, jax.Array],
+    progress: Progress,
+    checkpoints: RunCheckpoints,
+) -> None:
+    """Read a step's metrics, which waits for it, and write them.
+
+    Args:
+        run: Its `epoch_loss` grows.
+        writer: None on all processes but the first.
+        step: Which one, from 1.
+        metrics: Scalars of that step.
+        progress: Knows the rate.
+        checkpoints: Named when the loss is not finite.
+
+    Raises:
+        TrainingError: The loss is not finite.
+    """
+    values = {name: float(value) for name, value in metrics.items()}
+    if not math.isfinite(values["loss"]):
+        raise TrainingError(
+            f"loss is {values['loss']} at step {step} (gradient norm {values['grad_norm']}); "
+            f"last good checkpoint: {checkpoints.describe_latest()}. A lower --optimizer.learning-rate usually helps"
+        )
+    run.epoch_loss += Mean(values["loss"], 1)
+    if writer is not None and step % run.config.train.log_every == 0:
+        epoch = (step - 1) // run.steps_per_epoch + 1
+        writer.write("train", step, {"epoch": epoch, **values, "images_per_second": progress.rate, "time": time.time()})
+
+
+def progress_metadata(run: Run) -> dict[str, Any]:
+    """The run's metadata and the loss of the epoch so far, from which a resumed run goes on."""
+    return run.metadata | {"epoch_loss": dataclasses.astuple(run.epoch_loss)}
+
+
+def validate(run: Run, epoch: int, writer: MetricWriter | None, checkpoints: RunCheckpoints) -> dict[str, float]:
+    """Figures on the validation split after an epoch, and the checkpoint that goes with them.
+
+    Args:
+        run: Its `epoch_loss` starts anew.
+        epoch: From 0.
+        writer: None on all processes but the first.
+        checkpoints: Keeps it as latest, and as best if its loss is the lowest.
+
+    Returns:
+        The figures of `summarize` and `train_loss`.
+
+    Raises:
+        TrainingError: The validation loss is not finite.
+    """
+    landmarks, losses = predict_split(run.eval_step, run.state.eval_variables, run.validation, run.config, run.mesh)
+    figures = summarize(landmarks, run.validation.landmarks, losses)
+    step = int(run.state.step)
+    if not math.isfinite(figures["loss"]):
+        raise TrainingError(
+            f"validation loss is {figures['loss']} after step {step}; "
+            f"last good checkpoint: {checkpoints.describe_latest()}"
+        )
+    figures |= {"train_loss": run.epoch_loss.value}
+    run.epoch_loss = Mean()
+    if writer is not None:
+        writer.write("validation", step, {"epoch": epoch + 1, **figures, "time": time.time()})
+    checkpoints.save(run.state, progress_metadata(run), figures)
+    return figures

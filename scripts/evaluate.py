@@ -1,0 +1,64 @@
+"""Figures of a run's best checkpoint per split and subset, beside the mean face.
+
+python scripts/evaluate.py --workdir runs/x [--data.name csv --data.dir FOLDER ..]
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import tyro
+
+from flaxmark.command import run_command
+from flaxmark.config import Config, ConfigError, DataConfig, from_dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Which run, and on which faces."""
+
+    data: DataConfig
+    workdir: str = ""
+    """The run's folder."""
+    out: str | None = None
+    """Also write the table (Markdown) here and the figures beside it as .json."""
+    debug: bool = False
+    """Show a traceback when something fails."""
+
+
+def run_config(arguments: list[str]) -> Config:
+    """The config of the run named by --workdir, which the flags start from."""
+    names = [value for flag, value in zip(arguments, arguments[1:], strict=False) if flag == "--workdir"]
+    names += [argument.split("=", 1)[1] for argument in arguments if argument.startswith("--workdir=")]
+    path = Path(names[-1], "config.json") if names else None
+    if path is None or not path.is_file():
+        if "--help" in arguments or "-h" in arguments:
+            return Config()
+        where = f"--workdir {names[-1]}: no config.json in it" if names else "--workdir is missing"
+        raise ConfigError(f"{where}; name the folder of a run of scripts/train.py")
+    return from_dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table."""
+    config = run_config(arguments)
+    parsed = tyro.cli(Arguments, args=arguments, description=__doc__, default=Arguments(config.data))
+    from flaxmark.data.prepare import prepare
+    from flaxmark.evaluation import format_table
+    from flaxmark.metric_writer import replace_text
+    from flaxmark.report import evaluate_run
+
+    rows, _, metadata = evaluate_run(
+        Path(parsed.workdir), prepare(parsed.data), dataclasses.replace(config, data=parsed.data)
+    )
+    table = format_table(rows)
+    print(f"best checkpoint: step {metadata['step']}\n{table}")
+    if parsed.out:
+        replace_text(Path(parsed.out), table + "\n")
+        replace_text(Path(parsed.out).with_suffix(".json"), json.dumps(rows, indent=1) + "\n")
+        print(f"wrote {parsed.out}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_command(main)

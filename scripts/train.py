@@ -1,0 +1,21 @@
+"""Train a network: python scripts/train.py --config configs/resnet50_smooth_l1.py [--any.field value ..]."""
+
+from flaxmark.command import config_from_arguments, default_workdir, run_command
+
+
+def main(arguments: list[str]) -> None:
+    """Train to the end; the same command again resumes, or prints the result of a finished run."""
+    parsed = config_from_arguments(__doc__ or "", arguments)
+    workdir = default_workdir(parsed)
+    if parsed.distributed:
+        from flaxmark.sharding import initialize_distributed
+
+        initialize_distributed()
+    # Imported late: --help and a misspelt flag need not wait for JAX and TensorFlow.
+    from flaxmark.training import train
+
+    train(parsed.run, workdir)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flaxmark.geometry import (
+    CropDefinition,
+    FaceRegion,
+    cut_region,
+    image_crop,
+    landmark_box,
+    samples_per_pixel,
+    square_crop,
+    to_crop_units,
+    to_pixels,
+    warp_crop,
+)
+
+
+def blob(width: int, height: int, x: float, y: float, sigma: float) -> np.ndarray:
+    columns, rows = np.arange(width), np.arange(height)[:, None]
+    values = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
+    return np.repeat((255 * values[..., None]).round().astype(np.uint8), 3, axis=2)
+
+
+def centroid(image: np.ndarray) -> np.ndarray:
+    weights = np.asarray(image, np.float64)[..., 0]
+    rows, columns = np.mgrid[: weights.shape[0], : weights.shape[1]]
+    return np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
+
+
+def test_landmark_box() -> None:
+    assert landmark_box(np.array([[3.0, 9.0], [5.0, 2.0], [4.0, 4.0]])).tolist() == [3, 2, 5, 9]
+
+
+def test_square_crop_by_hand() -> None:
+    # Box 10..30 x 20..30: centre (20, 25), longer side 20, crop side 30; its edges are at 5 and 35.
+    left, top, side = square_crop(np.array([10.0, 20.0, 30.0, 30.0]), 1.5)
+    assert (left, top, side) == (5.5, 10.5, 30)
+
+
+def test_crop_units_by_hand() -> None:
+    crop = np.array([10.0, 20.0, 4.0])
+    # The first pixel's centre is half a pixel inside the edge.
+    assert to_crop_units(np.array([[10.0, 20.0]]), crop).tolist() == [[0.125, 0.125]]
+    assert to_crop_units(np.array([[11.5, 21.5]]), crop).tolist() == [[0.5, 0.5]]
+
+
+@given(st.lists(st.floats(-5000, 5000), min_size=2, max_size=2), st.floats(-3000, 3000), st.floats(1, 5000))
+def test_pixels_to_crop_and_back(point: list[float], left: float, side: float) -> None:
+    crop = np.array([left, -left / 2, side])
+    np.testing.assert_allclose(to_pixels(to_crop_units(np.array([point]), crop), crop), [point], atol=1e-6)
+
+
+def test_image_crop_holds_the_picture() -> None:
+    left, top, side = image_crop(100, 60)
+    assert (left, top, side) == (0, -20, 100)
+
+
+@pytest.mark.parametrize("scale", [0.4, 1.0, 3.7, 12.3])
+@pytest.mark.parametrize("size", [64, 112, 224])
+def test_a_blob_survives_cut_and_warp(scale: float, size: int) -> None:
+    rng = np.random.default_rng(7)
+    side = 90 * scale
+    width, height = int(2.2 * side), int(2.0 * side)
+    centre = np.array([width, height]) / 2 + rng.uniform(-0.1, 0.1, 2) * side
+    box = np.array([*(centre - side / 3), *(centre + side / 3)])
+    crop = square_crop(box, 1.5)
+    point = centre + rng.uniform(-0.3, 0.3, 2) * side
+    picture = blob(width, height, *point, sigma=max(2.5, 0.04 * side))
+    region = cut_region(picture, crop, CropDefinition(stored_size=256))
+    found = centroid(warp_crop(region, size))
+    expected = to_crop_units(point[None], crop)[0] * size - 0.5
+    np.testing.assert_allclose(found, expected, atol=0.05)
+
+
+def test_small_faces_are_stored_untouched() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
+    region = cut_region(picture, np.array([20.0, 10.0, 40.0]), CropDefinition())
+    np.testing.assert_array_equal(region.pixels, picture[0:60, 10:70])
+    np.testing.assert_allclose(region.crop, [10, 10, 40])
+
+
+def test_large_faces_are_stored_at_the_stored_size() -> None:
+    picture = np.zeros((2000, 2000, 3), np.uint8)
+    region = cut_region(picture, np.array([500.0, 500.0, 1000.0]), CropDefinition(stored_size=256))
+    assert region.crop[2] == pytest.approx(256)
+    assert region.pixels.shape == (384, 384, 3)
+
+
+def test_shrinking_is_antialiased() -> None:
+    stripes = np.zeros((300, 300, 3), np.uint8)
+    stripes[:, ::2] = 255
+    warped = warp_crop(FaceRegion(stripes, np.array([0.0, 0.0, 300.0])), 64)
+    assert abs(warped[8:-8, 8:-8].mean() - 127.5) < 1
+    assert warped[8:-8, 8:-8].std() < 25  # without antialiasing it is 104
+
+
+def test_beyond_the_picture_is_black() -> None:
+    white = np.full((10, 10, 3), 255, np.uint8)
+    warped = warp_crop(FaceRegion(white, np.array([-10.0, 0.0, 20.0])), 64)
+    assert warped[10, 5].tolist() == [0, 0, 0]
+    assert warped[10, 50].tolist() == pytest.approx([255, 255, 255])
+
+
+@pytest.mark.parametrize("crop", [[0, 0, 0], [0, 0, -3], [np.nan, 0, 5], [500, 500, 10]])
+def test_impossible_crops_are_refused(crop: list[float]) -> None:
+    with pytest.raises(ValueError, match="crop"):
+        cut_region(np.zeros((20, 20, 3), np.uint8), np.array(crop), CropDefinition())
+
+
+def test_samples_per_pixel() -> None:
+    assert [samples_per_pixel(side, 112) for side in (50, 112, 113, 224, 256)] == [1, 1, 2, 2, 3]

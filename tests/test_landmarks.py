@@ -1,0 +1,31 @@
+import numpy as np
+
+from flaxmark.landmarks import IBUG_68, flip_landmarks
+
+
+def test_flip_order_is_the_published_one() -> None:
+    # The permutation as 300-W users write it out.
+    pairs = [(i, 16 - i) for i in range(17)] + [(17 + i, 26 - i) for i in range(10)]
+    pairs += [(i, i) for i in range(27, 31)] + [(31 + i, 35 - i) for i in range(5)]
+    pairs += list(zip([36, 37, 38, 39, 40, 41], [45, 44, 43, 42, 47, 46], strict=True))
+    pairs += [(48 + i, 54 - i) for i in range(7)] + [(55 + i, 59 - i) for i in range(5)]
+    pairs += [(60 + i, 64 - i) for i in range(5)] + [(65, 67), (66, 66), (67, 65)]
+    for a, b in pairs:
+        assert IBUG_68.flip_order[a] == b
+        assert IBUG_68.flip_order[b] == a
+    assert sorted(IBUG_68.flip_order) == list(range(68))
+
+
+def test_flip_twice_is_nothing() -> None:
+    landmarks = np.random.default_rng(0).normal(size=(3, 68, 2))
+    np.testing.assert_allclose(flip_landmarks(flip_landmarks(landmarks)), landmarks, atol=1e-12)
+
+
+def test_flip_moves_the_left_eye_corner_to_the_right() -> None:
+    landmarks = np.zeros((68, 2))
+    landmarks[36] = 0.25, 0.4
+    assert flip_landmarks(landmarks)[45].tolist() == [0.75, 0.4]
+
+
+def test_parts_cover_every_point_once() -> None:
+    assert sorted(i for part in IBUG_68.parts.values() for i in part) == list(range(68))
