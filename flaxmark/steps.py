@@ -74,12 +74,13 @@ def make_train_step(
         ema = state.ema
         if ema is not None and ema_decay is not None:
             # Young averages forget the initial weights faster, as in TensorFlow's ExponentialMovingAverage.
-            decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
+            step = state.step.astype(jnp.float32)
+            decay = jnp.minimum(ema_decay, (1 + step) / (10 + step))
             newest = {"params": params, "batch_stats": batch_stats}
             ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, ema, newest)
         metrics = {
             "loss": value,
-            "grad_norm": optax.global_norm(grads),
+            "grad_norm": optax.tree.norm(grads),
             "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
         }
         return TrainState(state.step + 1, params, batch_stats, opt_state, ema), metrics

@@ -23,7 +23,7 @@ def ear(head: Head, side: int) -> Grid:
     Returns:
         Positions [r, c, 3] in face units and coordinates [r, c, 2] in the disc, in [-1, 1].
     """
-    a, radius = np.meshgrid(np.linspace(0, 2 * np.pi, 33), np.linspace(0.01, 1, 8))
+    a, radius = np.meshgrid(np.linspace(0, -2 * side * np.pi, 33), np.linspace(0.01, 1, 8))
     across, down = radius * np.cos(a), radius * np.sin(a)
     out = (across + 1) / 2
     flare = 0.5 + 0.45 * ((head.p.detail_seed >> 3) % 7) / 7
@@ -64,8 +64,8 @@ def neck(head: Head) -> NDArray[np.floating]:
     u, t = np.meshgrid(np.linspace(-2.2, 2.2, 30), np.linspace(0, 1, 16))
     chin = head.points[8, 1] - 0.8 * head.p.mouth_open
     radius = (
-        0.27
-        + 0.07 * ((head.p.detail_seed >> 9) % 8) / 8
+        0.29
+        + 0.08 * ((head.p.detail_seed >> 9) % 8) / 8
         + 0.03 * np.cos(3 * t)
         + 0.15 * np.clip(t - 0.55, 0, 1)
     )
@@ -74,23 +74,24 @@ def neck(head: Head) -> NDArray[np.floating]:
     )
 
 
-def shell(head: Head, thickness: float, length: float, cells: int = 60) -> Grid:
+def shell(head: Head, thickness: float, length: float) -> Grid:
     """A surface around the skull, hanging down at the sides and behind.
 
     Args:
         head: the head below it.
         thickness: distance from the skull in face units.
         length: height of its lower end in face units.
-        cells: columns of the grid.
 
     Returns:
         Positions [r, c, 3] in face units and coordinates [r, c, 2]: angle and height.
     """
-    centre = -np.radians(head.p.yaw) * 0.6
+    centre = -np.radians(head.p.yaw) * 0.85
+    # Long hair is also seen from inside, behind the neck.
+    reach, cells = (2.2, 52) if length < 0.5 else (3.0, 70)
     above = head.rows[head.rows[:, 1] < 0][::3] * (1, 1.0)
-    lengths = np.linspace(0, max(length, 0.1), 14)
-    outline = np.concatenate([above, np.stack([np.full(14, above[-1, 0]), lengths], 1)])
-    u, row = np.meshgrid(np.linspace(centre - 2.6, centre + 2.6, cells), np.arange(len(outline)))
+    lengths = np.linspace(0, max(length, 0.1), 4 + int(16 * max(length, 0)))
+    outline = np.concatenate([above, np.stack([np.full(len(lengths), above[-1, 0]), lengths], 1)])
+    u, row = np.meshgrid(np.linspace(centre - reach, centre + reach, cells), np.arange(len(outline)))
     w, y = outline[row, 0], outline[row, 1]
     lift = thickness * (1 + 0.25 * np.sin(3 * u + head.p.detail_seed % 6) * np.sin(4 * y))
     front, side, back = (

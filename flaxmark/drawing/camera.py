@@ -103,7 +103,9 @@ def photograph(picture: Array, rng: np.random.Generator) -> Array:
         )
     if chance[1] < 0.06:
         picture = soften(picture, rng.uniform(1, 3), (int(rng.integers(2)),))
-    picture = np.clip(picture, 0, None) ** np.float32(np.exp(0.18 * rng.standard_normal()))
+    # A table, several times faster than a general power.
+    curve = np.linspace(0, 2, 4097, dtype=np.float32) ** np.float32(np.exp(0.18 * rng.standard_normal()))
+    picture = curve[np.clip(picture * 2048, 0, 4096).astype(np.int32)]
     picture *= 1 + 0.05 * rng.standard_normal(3).astype(np.float32)
     mean = picture.mean()
     picture = mean + (picture - mean) * np.float32(np.exp(0.18 * rng.standard_normal()))
@@ -114,7 +116,7 @@ def photograph(picture: Array, rng: np.random.Generator) -> Array:
         picture = grey[..., None] * tone.astype(np.float32)
     else:
         picture = grey[..., None] + (picture - grey[..., None]) * np.float32(
-            np.exp(0.25 * rng.standard_normal())
+            np.exp(0.2 * rng.standard_normal())
         )
     if chance[3] < 0.7:
         noise = rng.standard_normal(picture.shape, np.float32)

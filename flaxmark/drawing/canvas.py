@@ -62,7 +62,9 @@ class Canvas:
             coordinates: float32 [n, 3], frontal x, y and angle u of every pixel.
             rng: source of the small variation.
         """
-        self.head, self.p, self.points, self.rng = head, head.p, head.points, rng
+        self.head, self.p, self.rng = head, head.p, rng
+        # Single precision, for a double precision scalar would make every pixel operation double.
+        self.points = head.points.astype(np.float32)
         self.x, self.y, self.u = np.ascontiguousarray(coordinates.T)
         self.front = np.abs(self.u) < 1.5
         self.colour = np.empty((len(self.x), 3), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -46,6 +47,24 @@ def smoothstep(edge: float, width: float, value: NDArray[np.floating]) -> Array:
     """
     t = np.clip((value - (edge - width)) * (0.5 / width), 0.0, 1.0)
     return np.asarray(t * t * (3.0 - 2.0 * t), np.float32)
+
+
+def interpolate(
+    x: NDArray[np.floating],
+    knots: Sequence[float] | NDArray[np.floating],
+    values: Sequence[float] | NDArray[np.floating],
+) -> Array:
+    """Piecewise linear function, in single precision.
+
+    Args:
+        x: where to evaluate, any shape.
+        knots: [k], increasing.
+        values: [k].
+
+    Returns:
+        float32, shape of x.
+    """
+    return np.asarray(np.interp(x, knots, values), np.float32)
 
 
 @cache

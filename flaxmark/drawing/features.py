@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flaxmark.drawing.canvas import SOFT, Canvas, blend, gauss
-from flaxmark.drawing.curves import Array, look_up, noise_tile, smoothstep, spline
+from flaxmark.drawing.curves import Array, interpolate, look_up, noise_tile, smoothstep, spline
 
 
 def paint_brow(canvas: Canvas, side: int) -> None:
@@ -20,7 +19,7 @@ def paint_brow(canvas: Canvas, side: int) -> None:
     at, p = canvas.within(part, 0.05), canvas.p
     line = spline(canvas.points[part], 6)
     x, y = canvas.x[at], canvas.y[at]
-    middle = np.interp(x, line[:, 0], line[:, 1])
+    middle = interpolate(x, line[:, 0], line[:, 1])
     along = (x - line[0, 0]) / (line[-1, 0] - line[0, 0])
     outward = 1 - along if side else along
     thick = p.brow_width * (0.45 + 0.75 * np.sin(np.pi * np.clip(0.12 + 0.75 * outward, 0, 1)))
@@ -44,8 +43,8 @@ def paint_eye(canvas: Canvas, side: int) -> None:
     at, p, q = canvas.within(part, 0.07), canvas.p, canvas.points[part]
     x, y = canvas.x[at], canvas.y[at]
     top, bottom = spline(q[:4], 8), spline(q[[0, 5, 4, 3]], 8)
-    upper = np.interp(x, top[:, 0], top[:, 1])
-    lower = np.interp(x, bottom[:, 0], bottom[:, 1])
+    upper = interpolate(x, top[:, 0], top[:, 1])
+    lower = interpolate(x, bottom[:, 0], bottom[:, 1])
     inside = smoothstep(0, 0.01, x - q[0, 0]) * smoothstep(0, 0.01, q[3, 0] - x)
     hole = smoothstep(0, SOFT, y - upper) * smoothstep(0, SOFT, lower - y) * inside
     ball = paint_eyeball(canvas, x, y, q, side)
@@ -68,14 +67,14 @@ def paint_eye(canvas: Canvas, side: int) -> None:
     canvas.shine[at] = canvas.shine[at] * (1 - hole) + 0.5 * hole
 
 
-def paint_eyeball(canvas: Canvas, x: Array, y: Array, q: NDArray[np.float64], side: int) -> Array:
+def paint_eyeball(canvas: Canvas, x: Array, y: Array, q: Array, side: int) -> Array:
     """White, iris, pupil and highlight.
 
     Args:
         canvas: the pixels.
         x: float32 [n], face units.
         y: float32 [n], face units.
-        q: float64 [6, 2], the eye's landmarks.
+        q: float32 [6, 2], the eye's landmarks.
         side: 0 for the picture's left one, 1 for the other.
 
     Returns:
@@ -116,7 +115,7 @@ def paint_mouth(canvas: Canvas) -> None:
     )
     curves = [spline(q[order], 8) for order in orders]
     top, inner_top, inner_bottom, bottom = (
-        np.interp(x, np.maximum.accumulate(c[:, 0]), c[:, 1]) for c in curves
+        interpolate(x, np.maximum.accumulate(c[:, 0]), c[:, 1]) for c in curves
     )
     ends = smoothstep(0, 0.01, x - q[48, 0]) * smoothstep(0, 0.01, q[54, 0] - x)
     lips = smoothstep(0, SOFT, y - top) * smoothstep(0, SOFT, bottom - y) * ends

@@ -255,7 +255,7 @@ def _colouring(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
         makeup=0.0 if man else rng.beta(1, 1.5),
         brow_density=rng.uniform(0.35, 1.0),
         beard=rng.beta(1, 1.2) if bearded else 0.0,
-        moustache=rng.beta(1, 1.2) if bearded or man and rng.random() < 0.1 else 0.0,
+        moustache=rng.beta(1, 1.2) if bearded or (man and rng.random() < 0.1) else 0.0,
         beard_line=rng.uniform(0.15, 0.45),
         hairstyle=str(
             rng.choice(
@@ -264,7 +264,7 @@ def _colouring(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
             )
         ),
         hairline=rng.uniform(-0.56, -0.36),
-        hair_thickness=rng.uniform(0.03, 0.13) + 0.15 * (rng.random() < 0.06),
+        hair_thickness=rng.uniform(0.04, 0.17) + 0.15 * (rng.random() < 0.06),
         hair_side=rng.uniform(0.95, 1.4),
         hair_length=rng.uniform(0.3, 1.2),
         parting=0.5 * rng.standard_normal(),

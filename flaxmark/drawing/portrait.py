@@ -30,8 +30,8 @@ def head_patch(head: Head, view: View) -> Patch:
     Returns:
         The mesh, with frontal x and y and the angle as coordinates.
     """
-    t = np.linspace(-1, 1, 97)
-    u = -np.radians(head.p.yaw) * 0.6 + 2.3 * (0.75 * t + 0.25 * t**3)
+    around = -np.radians(0.85 * head.p.yaw) + np.linspace(-2.1, 2.1, 61)
+    u = np.unique(np.concatenate([around, np.linspace(-0.25, 0.25, 19)]))
     rows = np.linspace(0, 1, (len(head.rows) - 1) // 2 + 1)
     frontal, positions = head.surface(u[None], rows[:, None])
     angle = np.broadcast_to(u[None, :, None], (*frontal.shape[:2], 1))
@@ -53,7 +53,7 @@ def neck_patch(head: Head, view: View) -> tuple[Patch, NDArray[np.floating]]:
     body = (positions - PIVOT) @ rotation(0.3 * p.yaw, 0.2 * p.pitch, 0.3 * p.roll).T
     t = np.linspace(0, 1, len(positions))[:, None, None]
     turned = view.turn(positions) * (1 - t) + body * t
-    return Patch(turned, positions), turned[int(0.6 * len(turned))].mean(0)
+    return Patch(turned, positions), turned[len(turned) // 2].mean(0)
 
 
 def surround(head: Head, view: View) -> tuple[list[str], list[Patch], list[NDArray[np.bool_] | None]]:
@@ -273,9 +273,9 @@ def draw(p: FaceParameters, size: int = 160) -> tuple[NDArray[np.uint8], NDArray
     if p.glasses:
         put_on_glasses(head, fine, canvas, cover, rng)
     opacity, ahead = shrink(cover)[..., None], shrink(canvas)
-    picture = scene.background(p, size, rng)
-    scene.clothes(picture, base[:2], view.scale, p, rng)
-    picture = picture * (1 - opacity) + ahead
+    picture = scene.background(p, size, rng) * (1 - opacity) + ahead
+    collar = np.maximum(base[:2], (0, view.landmarks[:, 1].max() + 0.16 * view.scale))
+    scene.clothes(picture, collar, view.scale, p, rng)
     if p.occluder:
         scene.occlude(picture, view.landmarks, p, rng)
     if not p.plain:

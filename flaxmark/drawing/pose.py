@@ -108,14 +108,15 @@ def landmark_positions(head: Head, view: View) -> Points:
     # Paths run across at the ears and down at the chin, denser towards the jaw, where the surface turns.
     upright = np.interp(np.abs(np.arange(17) - 8), [0, 1, 2, 3, 4], [1, 0.9, 0.65, 0.3, 0])
     start = np.stack([jaw[:, 0] * upright, np.minimum(jaw[:, 1], centre)], 1)
-    along = np.sin(np.linspace(0.3, np.pi / 2, 60))
+    along = np.sin(np.linspace(0.3, np.pi / 2, 36))
     frontal = start[:, None] + (jaw - start)[:, None] * along[:, None]
     row = np.interp(frontal[..., 1], head.rows[:, 1], np.linspace(0, 1, len(head.rows)))
     width = np.interp(frontal[..., 1], head.rows[:, 1], head.rows[:, 0])
     u, row = np.arcsin(np.clip(frontal[..., 0] / width, -1, 1)), np.minimum(row, 0.997)
     spots = head.surface(u, row)[1]
-    du = head.surface(u + 0.01, row)[1] - head.surface(u - 0.01, row)[1]
-    dv = head.surface(u, row + 0.004)[1] - head.surface(u, row - 0.004)[1]
+    outward = np.where(jaw[:, :1] < 0, -0.01, 0.01)
+    du = (head.surface(u + outward, row)[1] - spots) * np.sign(outward)[..., None]
+    dv = spots - head.surface(u, row - 0.004)[1]
     turned = view.turn(spots)
     normal = np.cross(du, dv) @ view.matrix.T
     facing = np.sum(normal * (np.array([0, 0, view.distance]) - turned), -1)

@@ -126,7 +126,8 @@ def refinement(screen: NDArray[np.floating]) -> tuple[int, int]:
         right, down = (np.abs(np.diff(screen[..., k], axis=axis)) for k in (0, 1))
         stride = np.maximum(right, down)
         # The closing bridges one missing pixel, so that samples may be almost two pixels apart.
-        steps.append(int(np.clip(np.ceil(0.6 * (stride.mean() + 2.5 * stride.std())), 1, 12)))
+        widest = min(stride.max(), stride.mean() + 3 * stride.std())
+        steps.append(int(np.clip(np.ceil(0.55 * widest), 1, 12)))
     return steps[0], steps[1]
 
 

@@ -57,11 +57,9 @@ def background(p: FaceParameters, size: int, rng: np.random.Generator) -> Array:
         slope = rng.choice([0.8, 1.2, 1.7])
         strength, tinted = rng.uniform(0.0, 0.3), rng.random() < 0.1
         window = rng.uniform(0.3, 1.5), rng.integers(0, TILE, 2)
-        for channel in range(3):
-            kind = channel if tinted else 0
-            picture[..., channel] += (
-                strength * picture.mean() * stretch(noise_tile(slope, 10 + kind), size, *window)
-            )
+        kinds = (10, 11, 12) if tinted else (10,)
+        grain = np.stack([stretch(noise_tile(slope, kind), size, *window) for kind in kinds], -1)
+        picture += np.float32(strength * picture.mean()) * grain
     return np.clip(picture, 0, 1)
 
 
@@ -174,7 +172,7 @@ def occlude(picture: Array, points: NDArray[np.float64], p: FaceParameters, rng:
         texture = 1 + 0.2 * stretch(noise_tile(1.2, 4), size, 1.0, rng.integers(0, TILE, 2))
         picture += mask[..., None] * (rng.uniform(0, 1, 3) * texture[..., None] - picture)
         return
-    wide = rng.uniform(0.035, 0.055)
+    wide = rng.uniform(0.045, 0.075)
     skin = np.array(p.skin, np.float32) * 0.9
     for finger in rng.permutation(4):
         offset = a - (finger - 1.5) * 2.05 * wide - 0.1 * (finger - 1.5) * b

@@ -10,7 +10,7 @@ from flaxmark.drawing.parameters import FaceParameters
 from flaxmark.drawing.pose import View
 from flaxmark.drawing.shape import Head
 
-CELLS = 56
+CELLS = 40
 EXTENT = (-0.62, 0.62, -0.85, 1.15)
 
 
@@ -22,7 +22,7 @@ def cast_shadow(head: Head, view: View) -> Array:
         view: its rotation.
 
     Returns:
-        float32 [56, 56] over EXTENT, 1 in the light and 0 in shadow.
+        float32 [40, 40] over EXTENT, 1 in the light and 0 in shadow.
     """
     x, y = np.meshgrid(np.linspace(*EXTENT[:2], CELLS), np.linspace(*EXTENT[2:], CELLS))
     z = head.lift(np.stack([x, y], -1))[..., 2]
@@ -31,7 +31,7 @@ def cast_shadow(head: Head, view: View) -> Array:
     slope = max(float(light[2]), 0.08) / flat
     cell = (EXTENT[1] - EXTENT[0]) / CELLS
     above = np.zeros_like(z)
-    for step in (1, 2, 3, 4, 6, 8, 10):
+    for step in (1, 2, 3, 4, 5, 7):
         right, down = round(step * light[0] / flat), round(step * light[1] / flat * 0.62)
         shifted = np.roll(np.pad(z, 12, "edge"), (-down, -right), (0, 1))[12:-12, 12:-12]
         above = np.maximum(above, shifted - z - slope * step * cell)
@@ -45,7 +45,7 @@ def sample_map(grid: Array, x: Array, y: Array) -> Array:
     """Bilinear values of a map over EXTENT.
 
     Args:
-        grid: float32 [56, 56].
+        grid: float32 [40, 40].
         x: float32 [n], face units.
         y: float32 [n], face units.
 
@@ -82,7 +82,9 @@ def illuminate(
     diffuse = np.clip((cosine + wrap) / (1 + wrap), 0, 1) * lit
     half = light + np.array([0, 0, 1], np.float32)
     half /= np.linalg.norm(half) + 1e-6
-    gloss = np.clip(normals @ half, 0, 1) ** 24 * shine * lit * 0.5
+    # The 24th power by squaring, several times faster than a general power.
+    eighth = np.square(np.square(np.square(np.clip(normals @ half, 0, 1))))
+    gloss = np.square(eighth) * eighth * shine * lit * 0.5
     sky = p.ambient * (0.75 - 0.35 * normals[:, 1]) * (0.6 + 0.4 * np.clip(normals[:, 2], 0, 1))
     rim = max(0.0, ((p.detail_seed >> 5) % 10 - 5) / 5) * 0.8
     edge = (

@@ -14,7 +14,6 @@ from flaxmark.drawing.curves import smoothstep, spline
 from flaxmark.drawing.frontal import Points, frontal_points
 from flaxmark.drawing.parameters import FaceParameters
 
-
 CROWN = (
     (0.0, -0.80),
     (-0.17, -0.775),
@@ -26,11 +25,11 @@ CROWN = (
 )
 
 # Depth of the middle line and of the jaw line over the height of a neutral face.
-HEIGHTS = (-0.8, -0.72, -0.6, -0.45, -0.3, -0.12, 0.0, 0.2, 0.35, 0.47, 0.6, 0.7, 0.76, 0.797)
+HEIGHTS = (-0.8, -0.72, -0.6, -0.45, -0.3, -0.12, 0.0, 0.2, 0.35, 0.47, 0.6, 0.7, 0.76, 0.79)
 FRONT = (-0.15, 0.1, 0.25, 0.36, 0.415, 0.435, 0.405, 0.405, 0.415, 0.42, 0.41, 0.415, 0.39, 0.33)
 SIDE = (-0.2, -0.18, -0.15, -0.12, -0.08, -0.03, 0.0, 0.0, 0.02, 0.045, 0.105, 0.19, 0.26, 0.32)
 BACK = (0.0, 0.4, 0.6, 0.72, 0.78, 0.8, 0.78, 0.68, 0.6, 0.5, 0.4, 0.3, 0.15, 0.0)
-LEVELS = np.array([-0.8, -0.15, 0.0, 0.338, 0.471, 0.797])
+LEVELS = np.array([-0.8, -0.15, 0.0, 0.338, 0.469, 0.79])
 
 
 class Head:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flaxmark.drawing.canvas import Canvas, blend, gauss
-from flaxmark.drawing.curves import Array, look_up, noise_tile, smoothstep
+from flaxmark.drawing.curves import Array, interpolate, look_up, noise_tile, smoothstep
 
 
 def paint_complexion(canvas: Canvas) -> None:
@@ -43,7 +43,7 @@ def paint_creases(canvas: Canvas) -> None:
     wing, corner = q[35], q[54]
     strength = p.wrinkle + 0.6 * max(p.smile, 0)
     t = np.clip((y - wing[1] + 0.05) / (corner[1] - wing[1] + 0.08), 0, 1)
-    fold = wing[0] + 0.02 + (corner[0] - wing[0] + 0.035) * t**1.2
+    fold = wing[0] + 0.02 + (corner[0] - wing[0] + 0.035) * t * (0.8 + 0.2 * t)
     line = np.exp(-(((near - fold) / 0.013) ** 2)) * np.sin(np.pi * t) * 0.4 * strength
     lines = np.sin(95 * (y + 0.25 * canvas.x**2) + canvas.rng.uniform(0, 6)) - 0.3
     forehead = (
@@ -102,7 +102,7 @@ def paint_beard(canvas: Canvas) -> None:
         return
     near = np.abs(canvas.x)
     grain = look_up(noise_tile(0.6, 4), 220 * canvas.u, 120 * y)
-    edge = np.interp(
+    edge = interpolate(
         near,
         [0, 0.12, 0.3, 0.5],
         [q[57, 1] + 0.03, q[57, 1] - 0.01, q[54, 1] - 0.1 + 0.25 * p.beard_line, 0.05],
@@ -134,4 +134,4 @@ def hairline(u: Array, top: float, temple: float) -> Array:
     """
     knots = [0.0, 0.5, 0.85, 1.05, 1.3, 1.45, 1.75, 3.2]
     values = [top, top - 0.01, top + 0.1, -0.22, temple - 0.1, temple, 0.1, 0.45]
-    return np.asarray(np.interp(np.abs(u), knots, values), np.float32)
+    return interpolate(np.abs(u), knots, values)

@@ -1,0 +1,131 @@
+"""From the listing of a folder to stored faces: decode, cut, encode, with what went wrong."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from flaxmark.config import ConfigError, DataConfig
+from flaxmark.data.faces import OUTSIDE_PICTURE, TOO_LARGE, UNREADABLE, FaceEntry, Problem
+from flaxmark.data.pictures import PictureError, PictureTooLargeError, read_picture
+from flaxmark.data.stored_face import StoredFace, store_face
+from flaxmark.geometry import CropDefinition, landmark_box
+from flaxmark.progress import Progress
+
+VALIDATION_EVERY = 10
+
+
+def validation_photograph(photograph: str) -> bool:
+    """Whether a photograph's faces are for validation: about every tenth, fixed by the hash of its name."""
+    return int(sha256(photograph.encode()).hexdigest(), 16) % VALIDATION_EVERY == 0
+
+
+def assign_splits(faces: Iterable[tuple[FaceEntry, StoredFace]], hold_out: bool) -> dict[str, list[StoredFace]]:
+    """Group faces by split.
+
+    Args:
+        faces: Entries and what is stored of them.
+        hold_out: Take the validation split from the training faces.
+
+    Returns:
+        Split -> its faces. Faces of 300-W's common and challenging test sets are in `test_full` too.
+    """
+    splits: dict[str, list[StoredFace]] = {}
+    for entry, stored in faces:
+        split = entry.split
+        if hold_out and split == "train" and validation_photograph(entry.photograph):
+            split = "validation"
+        splits.setdefault(split, []).append(stored)
+        if split in ("test_common", "test_challenging"):
+            splits.setdefault("test_full", []).append(stored)
+    return splits
+
+
+def check_boxes(entries: Iterable[FaceEntry], definition: CropDefinition) -> None:
+    """Refuse crops around boxes that the data set does not have.
+
+    Args:
+        entries: Faces.
+        definition: Says which box.
+
+    Raises:
+        ConfigError: The box is of an unknown kind, or a face has none.
+    """
+    if definition.box not in ("landmarks", "source"):
+        raise ConfigError(f"--data.crop.box {definition.box}: must be landmarks or source")
+    if definition.box == "source":
+        without = next((entry.file for entry in entries if entry.box is None), None)
+        if without is not None:
+            raise ConfigError(
+                f"--data.crop.box source: {without} comes without a box; only --data.name dlib has them, "
+                "use --data.crop.box landmarks"
+            )
+
+
+def collect_faces(
+    entries: list[FaceEntry], root: Path, config: DataConfig
+) -> tuple[list[tuple[FaceEntry, StoredFace]], list[Problem]]:
+    """Decode and encode all faces, on all cores.
+
+    Args:
+        entries: Faces.
+        root: The data set's folder.
+        config: Gives the crop and the limit on pixels.
+
+    Returns:
+        The usable faces with what is stored of them, and the problems of the others.
+    """
+    stored: list[tuple[FaceEntry, StoredFace]] = []
+    problems: list[Problem] = []
+    progress = Progress(len(entries), 0, 1)
+    for i, (entry, face) in enumerate(zip(entries, _in_threads(entries, root, config), strict=True)):
+        if isinstance(face, StoredFace):
+            stored.append((entry, face))
+        else:
+            problems.append(face)
+        progress.step(f"preparing {config.name}: {i + 1:,} of {len(entries):,} faces")
+    progress.line(f"prepared {config.name}: {len(stored):,} faces, {len(problems):,} unusable")
+    return stored, problems
+
+
+def _in_threads(entries: list[FaceEntry], root: Path, config: DataConfig) -> Iterator[StoredFace | Problem]:
+    """Store faces in their order, a few ahead; Pillow decodes outside Python's lock."""
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        pending: deque[Future[StoredFace | Problem]] = deque()
+        for entry in entries:
+            pending.append(pool.submit(_store, entry, root, config))
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _store(entry: FaceEntry, root: Path, config: DataConfig) -> StoredFace | Problem:
+    """Store one face."""
+    try:
+        # Annotators and dlib saw the stored pixels: tools of that time did not turn pictures by EXIF.
+        picture = read_picture(root / entry.file, config.max_megapixels, orient=False)
+    except PictureError as error:
+        reason = TOO_LARGE if isinstance(error, PictureTooLargeError) else UNREADABLE
+        return Problem(entry.file, reason, str(error))
+    corner, size = landmark_box(entry.landmarks_px), np.array(picture.shape[1::-1])
+    if (corner[2:] < 0).any() or (corner[:2] > size - 1).any():
+        return Problem(entry.file, OUTSIDE_PICTURE, f"no point in the {size[0]} x {size[1]} picture")
+    box = corner if config.crop.box == "landmarks" or entry.box is None else entry.box
+    try:
+        return store_face(
+            picture,
+            entry.landmarks_px,
+            box,
+            config.crop,
+            subset=entry.subset,
+            photograph=entry.photograph,
+            file=entry.file,
+        )
+    except ValueError as error:
+        return Problem(entry.file, OUTSIDE_PICTURE, str(error))

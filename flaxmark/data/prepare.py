@@ -1,0 +1,238 @@
+"""Prepare a data set once, and load a split of it."""
+
+import dataclasses
+import io
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+
+from flaxmark.config import ConfigError, DataConfig
+from flaxmark.data.builder import FaceBuilder
+from flaxmark.data.csv_faces import CsvFaces
+from flaxmark.data.drawn_faces import DrawnFaces
+from flaxmark.data.faces import Problem
+from flaxmark.data.ibug_300w import Ibug300W
+from flaxmark.data.sources import DrawnSource, FolderSource, find_data_dir
+from flaxmark.data.stored_face import StoredFace
+from flaxmark.data.tensorflow_setup import tfds
+
+__all__ = ["Examples", "Prepared", "find_data_dir", "load_split", "prepare"]
+
+RESEARCH_ONLY = "research only, no commercial use, no redistribution"
+TERMS = {"ibug_300w": RESEARCH_ONLY, "dlib": RESEARCH_ONLY, "csv": "unknown", "drawn_faces": "free"}
+PROBLEMS, SUMMARY = "problems.jsonl", "prepared.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A data set ready for training.
+
+    Attributes:
+        dir: The TFDS folder of its records.
+        name: As in data.name.
+        fingerprint: Hash of everything its records depend on.
+        counts: Split -> faces.
+        problems: What was left out and why, also in the file `report`.
+        found: Subset or folder -> faces found, and how many there should be (None: unknown).
+        terms: Under which terms its faces may be used.
+        report: One problem a line, JSON.
+    """
+
+    dir: Path
+    name: str
+    fingerprint: str
+    counts: dict[str, int]
+    problems: list[Problem]
+    found: dict[str, tuple[int, int | None]]
+    terms: str
+    report: Path
+
+    def problem_counts(self) -> dict[str, int]:
+        """Reason -> how many problems have it."""
+        return dict(Counter(problem.reason for problem in self.problems))
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """A split in memory, sorted by file.
+
+    Attributes:
+        encoded: JPEG files.
+        landmarks: float32 `[n, 68, 2]`, crop units.
+        crops: float32 `[n, 3]`: left, top, side in pixels of the decoded JPEG.
+        boxes: float32 `[n, 4]`: left, top, right, bottom in pixels of the original picture.
+        source_crops: float32 `[n, 3]`: the crops in pixels of the original picture.
+        subsets: What metrics are reported for.
+        photographs: Shared by faces of one photograph.
+        files: Original pictures, relative to the data set's folder.
+    """
+
+    encoded: list[bytes]
+    landmarks: np.ndarray
+    crops: np.ndarray
+    boxes: np.ndarray
+    source_crops: np.ndarray
+    subsets: list[str]
+    photographs: list[str]
+    files: list[str]
+
+
+def prepare(config: DataConfig, *, for_training: bool = True) -> Prepared:
+    """Prepare a data set, or find it prepared from the same files with the same settings.
+
+    Args:
+        config: Which data set, and its crop.
+        for_training: Refuse a set without training faces.
+
+    Returns:
+        Where its records are and what is in them.
+
+    Raises:
+        ConfigError: There is no data, nothing to train on, a problem where data.strict is set, or no place.
+    """
+    source = DrawnSource(config) if config.name == "drawn_faces" else FolderSource(config)
+    if config.strict:
+        _refuse_problems(source.problems, "")
+    parent = Path(config.prepared_dir).expanduser() if config.prepared_dir else _default_dir()
+    target = parent / f"{config.name}-{source.fingerprint[:16]}"
+    try:
+        if not (target / SUMMARY).is_file():
+            with _locked(parent, target.name):
+                if not (target / SUMMARY).is_file():
+                    _write(config, source, target)
+    except OSError as error:
+        raise ConfigError(
+            f"--data.prepared-dir {parent}: {error.strerror or error}; name a folder with room that can be written"
+        ) from error
+    prepared = _read(target)
+    if config.strict:
+        _refuse_problems(prepared.problems, f"; all are in {prepared.report}")
+    if for_training and "train" not in prepared.counts:
+        found = ", ".join(f"{name} {n}" for name, (n, _) in prepared.found.items())
+        raise ConfigError(
+            f"--data.dir {config.dir}: nothing to train on; found {found}; "
+            f"{len(prepared.problems)} problems are listed in {prepared.report}"
+        )
+    return prepared
+
+
+def load_split(prepared: Prepared, split: str) -> Examples:
+    """Read a split into memory, without decoding its pictures.
+
+    Args:
+        prepared: The data set.
+        split: One of those in `prepared.counts`.
+
+    Returns:
+        Its faces in a fixed order.
+
+    Raises:
+        ConfigError: The data set has no such split.
+    """
+    if split not in prepared.counts:
+        raise ConfigError(f"{prepared.name} has no split {split!r} with faces; there are {', '.join(prepared.counts)}")
+    builder = tfds.builder_from_directory(prepared.dir)
+    records = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
+    # Records are stored in the order of a hash; two faces of one picture differ in their boxes.
+    faces = sorted(records.as_numpy_iterator(), key=lambda face: (face["file"], face["box"].tolist()))
+
+    def texts(name: str) -> list[str]:
+        return [face[name].decode() for face in faces]
+
+    def numbers(name: str) -> np.ndarray:
+        return np.stack([face[name] for face in faces])
+
+    return Examples(
+        encoded=[face["image"] for face in faces],
+        landmarks=numbers("landmarks"),
+        crops=numbers("crop"),
+        boxes=numbers("box"),
+        source_crops=numbers("source_crop"),
+        subsets=texts("subset"),
+        photographs=texts("photograph"),
+        files=texts("file"),
+    )
+
+
+def _default_dir() -> Path:
+    """Prepared sets go to the user's cache folder."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "flaxmark" / "data"
+
+
+@contextmanager
+def _locked(parent: Path, name: str) -> Iterator[None]:
+    """Let one process at a time prepare a set; the system frees the lock of a process that dies."""
+    import fcntl  # not on Windows, where only this fails
+
+    parent.mkdir(parents=True, exist_ok=True)
+    with (parent / f".{name}.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _make_builder(name: str, faces: dict[str, list[StoredFace]], folder: Path) -> FaceBuilder:
+    """The TFDS builder of a data set."""
+    builders: dict[str, Callable[[], FaceBuilder]] = {
+        "ibug_300w": lambda: Ibug300W(config="official", faces=faces, data_dir=folder),
+        "dlib": lambda: Ibug300W(config="dlib", faces=faces, data_dir=folder),
+        "csv": lambda: CsvFaces(faces=faces, data_dir=folder),
+        "drawn_faces": lambda: DrawnFaces(faces=faces, data_dir=folder),
+    }
+    return builders[name]()
+
+
+def _write(config: DataConfig, source: DrawnSource | FolderSource, target: Path) -> None:
+    """Prepare a set under a temporary name, so that only a complete one is ever found under its own."""
+    splits, problems = source.collect()
+    temporary = target.with_name(f"{target.name}.incomplete")
+    for leftover in (temporary, target):  # of an interrupted preparation; the lock is ours
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary.mkdir()
+    builder_dir = ""
+    if splits:
+        builder = _make_builder(config.name, splits, temporary)
+        offline = tfds.download.DownloadConfig(try_download_gcs=False)
+        with redirect_stdout(io.StringIO()):  # TFDS prints of downloads
+            builder.download_and_prepare(download_dir=temporary / "downloads", download_config=offline)
+        builder_dir = Path(builder.data_dir).relative_to(temporary).as_posix()
+    lines = (json.dumps(dataclasses.asdict(problem)) + "\n" for problem in problems)
+    (temporary / PROBLEMS).write_text("".join(lines), encoding="utf-8")
+    summary = {
+        "dir": builder_dir,
+        "name": config.name,
+        "fingerprint": source.fingerprint,
+        "counts": {split: len(faces) for split, faces in splits.items()},
+        "found": source.found,
+        "terms": TERMS[config.name],
+    }
+    (temporary / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    temporary.rename(target)
+
+
+def _read(target: Path) -> Prepared:
+    """Read the summary and the report of a prepared set."""
+    summary = json.loads((target / SUMMARY).read_text(encoding="utf-8"))
+    lines = (target / PROBLEMS).read_text(encoding="utf-8").splitlines()
+    summary["found"] = {name: (n, expected) for name, (n, expected) in summary["found"].items()}
+    return Prepared(
+        **summary | {"dir": target / summary["dir"]},
+        problems=[Problem(**json.loads(line)) for line in lines],
+        report=target / PROBLEMS,
+    )
+
+
+def _refuse_problems(problems: list[Problem], where: str) -> None:
+    """Make the problems of a data set fatal, except those known of the official files."""
+    fatal = [problem for problem in problems if not problem.known]
+    if fatal:
+        first = fatal[0]
+        raise ConfigError(
+            f"--data.strict: {len(fatal)} problems, the first: {first.file}: {first.reason} ({first.detail}){where}"
+        )

@@ -1,0 +1,101 @@
+"""Importing flaxmark is cheap, and the arrows between modules point one way."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOUNDATION = {"landmarks", "geometry", "config"}
+# Module -> what it may import of ours, besides the foundation.
+ALLOWED = {
+    "landmarks": set(),
+    "geometry": set(),
+    "config": {"geometry"},
+    "models": set(),
+    "metrics": set(),
+    "losses": {"models"},
+    "optimizer": set(),
+    "train_state": {"models"},
+    "steps": {"losses", "models", "train_state"},
+    "sharding": set(),
+    "metric_writer": set(),
+    "plotting": set(),
+    "progress": set(),
+    "recipes": set(),
+    "command": set(),
+    "memory": {"sharding"},
+    "checkpoint": {"models", "train_state"},
+    "inference": {"checkpoint", "data", "models", "sharding"},
+}
+ONLY_IMPORTERS = {
+    "flax.linen": {"models"},
+    "orbax": {"checkpoint"},
+    "matplotlib": {"plotting"},
+    "tyro": {"command"},
+    "tensorboardX": {"metric_writer"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def ours(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imports(path) if name.startswith("flaxmark.")}
+
+
+@pytest.mark.parametrize("module", sorted(ALLOWED))
+def test_arrows(module: str) -> None:
+    allowed = ALLOWED[module] | (set() if module in FOUNDATION else FOUNDATION)
+    assert ours(ROOT / "flaxmark" / f"{module}.py") <= allowed
+
+
+def test_drawing_stands_alone() -> None:
+    for path in (ROOT / "flaxmark" / "drawing").glob("*.py"):
+        assert ours(path) <= {"drawing", "landmarks", "geometry"}
+        others = {name.split(".")[0] for name in imports(path)} - {"flaxmark"} - set(sys.stdlib_module_names)
+        assert others <= {"numpy"}
+
+
+def test_nothing_points_back_from_data() -> None:
+    for path in (ROOT / "flaxmark" / "data").glob("*.py"):
+        assert ours(path) <= {"data", "drawing"} | FOUNDATION
+
+
+@pytest.mark.parametrize("library", sorted(ONLY_IMPORTERS))
+def test_each_library_has_its_place(library: str) -> None:
+    for path in (ROOT / "flaxmark").rglob("*.py"):
+        used = any(name == library or name.startswith(f"{library}.") for name in imports(path))
+        assert not used or path.stem in ONLY_IMPORTERS[library]
+
+
+def test_tensorflow_stays_in_data() -> None:
+    for path in (ROOT / "flaxmark").glob("*.py"):
+        assert not any(name.startswith("tensorflow") for name in imports(path))
+
+
+def test_importing_flaxmark_loads_neither_tensorflow_nor_a_device() -> None:
+    code = (
+        "import sys, flaxmark; assert 'jax' not in sys.modules; flaxmark.predict; "
+        "assert 'tensorflow' not in sys.modules; "
+        "from jax._src import xla_bridge; assert not xla_bridge._backends"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
+
+
+def test_files_and_functions_are_short() -> None:
+    for path in [*ROOT.glob("flaxmark/**/*.py"), *ROOT.glob("scripts/*.py"), *ROOT.glob("tests/*.py")]:
+        source = path.read_text()
+        assert len(source.splitlines()) <= 300, path
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno:
+                assert node.end_lineno - node.lineno < limit, f"{path}: {node.name}"

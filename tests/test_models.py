@@ -1,0 +1,71 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flaxmark.config import DEPTHS, ModelConfig
+from flaxmark.models import Model, make_model
+
+# Parameters of torchvision's classifiers with their 1000-way head (torchvision.models documentation).
+TORCHVISION = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032, 101: 44_549_160, 152: 60_192_808}
+MEAN_FACE = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2)).astype(np.float32)
+
+
+def shapes_of(model: Model) -> dict:
+    return jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), jnp.float32))
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_parameter_counts_are_the_published_ones(depth: int) -> None:
+    variables = shapes_of(make_model(ModelConfig(depth=depth)))
+    features = 512 if depth < 50 else 2048
+    expected = TORCHVISION[depth] - (features + 1) * 1000 + (features + 1) * 136
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == expected
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("size", [64, 97, 224])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_landmarks_for_any_input_size(depth: int, size: int, dtype: str) -> None:
+    model = make_model(ModelConfig(depth=depth, dtype=dtype))
+    images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
+    with jax.numpy_dtype_promotion("standard"):  # flax's BatchNorm mixes bfloat16 and float32 on purpose
+        prediction, statistics = jax.eval_shape(lambda v, x: model.apply(v, x, True), shapes_of(model), images)
+    assert (prediction.landmarks.shape, prediction.landmarks.dtype) == ((2, 68, 2), jnp.float32)
+    assert {leaf.dtype for leaf in jax.tree.leaves(statistics)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_the_first_prediction_is_the_mean_face(depth: int) -> None:
+    model = make_model(ModelConfig(depth=depth, zero_init_residual=True))
+    variables = model.init(jax.random.key(1), MEAN_FACE)
+    images = jax.random.normal(jax.random.key(2), (4, 64, 64, 3))
+    prediction, _ = model.apply(variables, images, True)
+    assert float(jnp.abs(prediction.landmarks - MEAN_FACE[None]).mean()) < 0.1
+    assert variables["params"]["head"]["bias"].tolist() == MEAN_FACE.ravel().tolist()
+
+
+def test_training_moves_statistics_and_evaluation_does_not() -> None:
+    model = make_model(ModelConfig(depth=18))
+    variables = model.init(jax.random.key(0), MEAN_FACE)
+    images = 3 + jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
+    _, unchanged = model.apply(variables, images, False)
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), unchanged, variables["batch_stats"]))
+    _, moved = model.apply(variables, images, True)
+    different = jax.tree.map(lambda a, b: bool((a != b).any()), moved, variables["batch_stats"])
+    assert jax.tree.all(different)
+
+
+def test_running_statistics_by_hand() -> None:
+    # momentum 0.9: running mean = 0.9 * 0 + 0.1 * batch mean of the stem's convolution.
+    model = make_model(ModelConfig(depth=18))
+    variables = model.init(jax.random.key(0), MEAN_FACE)
+    images = jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
+    kernel = variables["params"]["stem_conv"]["kernel"]
+    convolved = jax.lax.conv_general_dilated(
+        images, kernel, (2, 2), [(3, 3), (3, 3)], dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    _, moved = model.apply(variables, images, True)
+    np.testing.assert_allclose(moved["stem_norm"]["mean"], 0.1 * convolved.mean((0, 1, 2)), atol=1e-5)
+    np.testing.assert_allclose(moved["stem_norm"]["var"], 0.9 + 0.1 * convolved.var((0, 1, 2)), rtol=1e-4)

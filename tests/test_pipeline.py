@@ -1,0 +1,152 @@
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_geometry import blob, centroid
+
+from flaxmark.config import AugmentConfig, DataConfig
+from flaxmark.data.augment import affine_of_crop, change_pixels, warp_landmarks, warp_pixels
+from flaxmark.data.pipeline import epoch_order, eval_batches, train_batches
+from flaxmark.data.prepare import Examples
+from flaxmark.data.tensorflow_setup import tf
+from flaxmark.geometry import FaceRegion, to_crop_units, warp_crop
+from flaxmark.landmarks import IBUG_68
+
+STRONG = AugmentConfig(30, 0.2, 0.1, True, 0.2, 0.3, 0.3, 1.0, 0.4)
+CONFIG = DataConfig(image_size=64, augment=STRONG)
+
+
+def make_examples(count: int) -> Examples:
+    rng = np.random.default_rng(0)
+    encoded = []
+    for index in range(count):
+        small = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        small[0, 0] = index
+        stream = io.BytesIO()
+        Image.fromarray(small).resize((120, 120), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=95)
+        encoded.append(stream.getvalue())
+    # The first landmark is the example's number, so that batches can be recognised.
+    landmarks = rng.uniform(0.2, 0.8, (count, 68, 2)).astype(np.float32)
+    landmarks[:, 0, 0] = np.arange(count)
+    names = [str(i) for i in range(count)]
+    crops = np.tile(np.float32([20, 20, 80]), (count, 1))
+    return Examples(encoded, landmarks, crops, np.zeros((count, 4), np.float32), crops, names, names, names)
+
+
+EXAMPLES = make_examples(22)
+
+
+def numbers(batches) -> list[list[int]]:
+    return [[round(float(x)) for x in batch["landmarks"][:, 0, 0]] for batch in batches]
+
+
+def plain(config: DataConfig) -> DataConfig:
+    return dataclasses.replace(config, augment=AugmentConfig())
+
+
+def test_an_epoch_is_a_permutation_without_its_remainder() -> None:
+    batches = numbers(train_batches(EXAMPLES, plain(CONFIG), batch_size=8, seed=3, epoch=5))
+    assert batches == epoch_order(22, 3, 5)[:16].reshape(2, 8).tolist()
+    assert epoch_order(22, 3, 5).tolist() != epoch_order(22, 3, 6).tolist()
+    assert epoch_order(22, 3, 5).tolist() != epoch_order(22, 4, 5).tolist()
+
+
+def test_resuming_within_an_epoch_gives_the_same_batches() -> None:
+    whole = list(train_batches(EXAMPLES, CONFIG, batch_size=4, seed=0, epoch=1))
+    rest = list(train_batches(EXAMPLES, CONFIG, batch_size=4, seed=0, epoch=1, first_step=3))
+    assert len(rest) == len(whole) - 3
+    for expected, batch in zip(whole[3:], rest, strict=True):
+        for name in expected:
+            np.testing.assert_array_equal(batch[name], expected[name])
+
+
+def test_processes_share_the_batches_of_one() -> None:
+    whole = list(train_batches(EXAMPLES, CONFIG, batch_size=8, seed=0, epoch=0))
+    shares = [
+        list(train_batches(EXAMPLES, CONFIG, batch_size=8, seed=0, epoch=0, process=p, num_processes=2)) for p in (0, 1)
+    ]
+    for step, batch in enumerate(whole):
+        for name in batch:
+            joined = np.concatenate([share[step][name] for share in shares])
+            np.testing.assert_array_equal(joined, batch[name])
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 11, 22, 64])
+def test_evaluation_sees_every_face_once(batch_size: int) -> None:
+    batches = list(eval_batches(EXAMPLES, CONFIG, batch_size=batch_size))
+    seen = [n for row, b in zip(numbers(batches), batches, strict=True) for n, m in zip(row, b["mask"], strict=True) if m]
+    assert seen == list(range(22))
+    assert {len(batch["mask"]) for batch in batches} == {batch_size}
+
+
+def test_evaluation_samples_what_predict_samples() -> None:
+    batch = next(eval_batches(EXAMPLES, CONFIG, batch_size=4))
+    for image, encoded in zip(batch["image"], EXAMPLES.encoded, strict=False):
+        region = FaceRegion(np.asarray(Image.open(io.BytesIO(encoded))), np.array([20.0, 20.0, 80.0]))
+        expected = (warp_crop(region, 64) / 255 - np.float32(CONFIG.pixel_mean)) / np.float32(CONFIG.pixel_std)
+        np.testing.assert_allclose(image, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [64, 112])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_blob_moves_with_its_landmark(size: int, seed: int) -> None:
+    crop, point = np.float32([60, 50, 200]), np.array([150.0, 165.0])
+    pixels = blob(320, 300, *point, sigma=6)
+    matrix, shift = affine_of_crop(STRONG, tf.constant([seed, 1]))
+    warped = warp_pixels(tf.constant(pixels), tf.constant(crop), matrix, shift, size).numpy()
+    landmarks = np.tile(to_crop_units(point[None], crop).astype(np.float32), (68, 1))
+    expected = warp_landmarks(tf.constant(landmarks), matrix, shift).numpy()[0] * size - 0.5
+    np.testing.assert_allclose(centroid(warped), expected, atol=0.05)
+
+
+def test_half_of_the_faces_are_flipped_and_their_points_renamed() -> None:
+    config = AugmentConfig(flip=True)
+    landmarks = np.random.default_rng(0).uniform(size=(68, 2)).astype(np.float32)
+    flipped = 0
+    for seed in range(40):
+        matrix, shift = affine_of_crop(config, tf.constant([seed, 0]))
+        moved = warp_landmarks(tf.constant(landmarks), matrix, shift).numpy()
+        if np.linalg.det(matrix.numpy()) < 0:
+            flipped += 1
+            expected = landmarks[list(IBUG_68.flip_order)] * [-1, 1] + [1, 0]
+            np.testing.assert_allclose(moved, expected, atol=1e-6)
+        else:
+            np.testing.assert_allclose(moved, landmarks, atol=1e-6)
+    assert 10 < flipped < 30
+
+
+def test_pixel_changes_are_off_by_default_and_stay_in_range() -> None:
+    image = tf.constant(np.random.default_rng(0).uniform(size=(64, 64, 3)).astype(np.float32))
+    np.testing.assert_array_equal(change_pixels(image, AugmentConfig(), tf.constant([0, 0])), image)
+    for seed in range(10):
+        changed = change_pixels(image, STRONG, tf.constant([seed, 0])).numpy()
+        assert changed.min() >= 0
+        assert changed.max() <= 1
+
+
+def test_brightness_and_contrast_by_hand() -> None:
+    image = tf.constant(np.tile(np.float32([0.4, 0.5, 0.6]), (64, 64, 1)))
+    changed = change_pixels(image, AugmentConfig(brightness=0.2), tf.constant([1, 2])).numpy()
+    amount = changed[0, 0, 0] - 0.4
+    assert 0 < abs(amount) <= 0.2
+    np.testing.assert_allclose(changed, image.numpy() + amount, atol=1e-6)
+    changed = change_pixels(image, AugmentConfig(contrast=0.5), tf.constant([1, 2])).numpy()
+    factor = (changed[0, 0, 2] - 0.5) / 0.1
+    assert 0.5 <= factor <= 1.5
+    np.testing.assert_allclose(changed, 0.5 + factor * (image.numpy() - 0.5), atol=1e-5)
+
+
+def test_blur_keeps_the_mean_and_an_even_picture() -> None:
+    even = tf.fill([64, 64, 3], 0.3)
+    point = np.zeros((64, 64, 3), np.float32)
+    point[32, 32] = 1
+    sums, peaks = [], []
+    for seed in range(12):
+        np.testing.assert_allclose(change_pixels(even, AugmentConfig(blur=3), tf.constant([seed, 0])), even, atol=1e-5)
+        blurred = change_pixels(tf.constant(point), AugmentConfig(blur=3), tf.constant([seed, 0])).numpy()
+        sums.append(blurred[..., 0].sum())
+        peaks.append(blurred.max())
+    np.testing.assert_allclose(sums, 1, atol=1e-3)
+    assert min(peaks) < 0.5 < max(peaks)
