@@ -181,6 +181,7 @@ def print_header(run: Run, prepared: Prepared) -> None:
         "model": f"ResNet-{config.model.depth}, {parameters:,} parameters, {config.model.dtype}",
         "loss": config.loss.name + (f", beta {config.loss.beta:g}" if config.loss.name == "smooth_l1" else ""),
         "data": f"{prepared.name}: " + ", ".join(f"{name} {count:,}" for name, count in prepared.counts.items()),
+        **_describe_listing(prepared),
         "devices": f"{run.mesh.size} x {device.device_kind} ({device.platform}), {train_config.compile}",
         "input": f"{config.data.image_size} px, batch {train_config.batch_size}, {run.steps_per_epoch} steps an epoch",
         "workdir": str(run.workdir),
@@ -189,3 +190,11 @@ def print_header(run: Run, prepared: Prepared) -> None:
         lines["resuming"] = f"after step {step} of {train_config.epochs * run.steps_per_epoch}"
     if jax.process_index() == 0:
         print("\n".join(f"{name:<9} {text}" for name, text in lines.items()), flush=True)
+
+
+def _describe_listing(prepared: Prepared) -> dict[str, str]:
+    """Subsets that are short of their official number, and what was left out, where there is any."""
+    short = [f"{name} {n:,} of {expected:,}" for name, (n, expected) in prepared.found.items() if expected and n < expected]
+    left_out = ", ".join(f"{count} {reason}" for reason, count in prepared.problem_counts().items())
+    lines = {"found": ", ".join(short)} if short else {}
+    return lines | ({"problems": f"{left_out}; listed in {prepared.report}"} if left_out else {})

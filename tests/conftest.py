@@ -1,7 +1,48 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
 import jax
+import pytest
+from fixture_300w import Tree, write_csv_tree, write_dlib_packaging, write_official_tree
 
 # Before any device is touched: several CPU devices, and no silent promotion.
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Prepared sets of tests never reach the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def official_tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    return write_official_tree(tmp_path_factory.mktemp("official"))
+
+
+@pytest.fixture(scope="session")
+def dlib_tree(tmp_path_factory: pytest.TempPathFactory, official_tree: Tree) -> Tree:
+    return write_dlib_packaging(tmp_path_factory.mktemp("dlib"), official_tree)
+
+
+@pytest.fixture(scope="session")
+def csv_tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    return write_csv_tree(tmp_path_factory.mktemp("csv"))
+
+
+@pytest.fixture
+def small(tmp_path: Path, official_tree: Tree) -> Path:
+    """A folder with three good faces, to be spoilt."""
+    folder = tmp_path / "small"
+    (folder / "afw").mkdir(parents=True)
+    for number in (2001, 2002, 2003):
+        for suffix in (".jpg", ".pts"):
+            name = f"afw/{number}_1{suffix}"
+            shutil.copyfile(official_tree.folder / name, folder / name)
+    return folder

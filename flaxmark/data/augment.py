@@ -99,7 +99,7 @@ def change_pixels(image: Tensor, config: AugmentConfig, seed: Tensor) -> Tensor:
         seed: int32 `[2]`.
 
     Returns:
-        float32 like `image`, in [0, 1].
+        float32 like `image`; not clipped to [0, 1], so that nothing is lost in highlights and shadows.
     """
     seeds = tf.random.split(seed, 3)
     draws = tf.random.stateless_uniform([3], seeds[0], -1.0, 1.0)
@@ -115,7 +115,7 @@ def change_pixels(image: Tensor, config: AugmentConfig, seed: Tensor) -> Tensor:
         image = image + draws[2] * config.brightness
     if config.occlusion:
         image = _occlude(image, config.occlusion, seeds[2])
-    return tf.clip_by_value(image, 0.0, 1.0)
+    return image
 
 
 def _blur(image: Tensor, largest: float, seed: Tensor) -> Tensor:

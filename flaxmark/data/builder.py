@@ -8,7 +8,7 @@ from flaxmark.data.stored_face import StoredFace
 from flaxmark.data.tensorflow_setup import tf, tfds
 
 
-class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Writes faces that are already cut and encoded; only splits that have faces."""
 
     VERSION = tfds.core.Version("1.0.0")

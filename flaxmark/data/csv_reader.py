@@ -49,14 +49,14 @@ def read_csv_folder(
         files[find_list(validation_list, root, "--data.validation-list")] = "validation"
     if test_list is not None:
         files[find_list(test_list, root, "--data.test-list")] = "test"
-    elif (root / TEST_NAME).is_file():
-        files[root / TEST_NAME] = "test"
     if train_list is not None:
         files[find_list(train_list, root, "--data.train-list")] = "train"
-    else:
+    taken = {path.resolve() for path in files}
+    defaults = {root / TEST_NAME: "test"} if test_list is None and (root / TEST_NAME).is_file() else {}
+    if train_list is None:
         named = [root / TRAIN_NAME] if (root / TRAIN_NAME).is_file() else sorted(root.glob("*.csv"))
-        taken = {path.resolve() for path in files}
-        files |= {path: "train" for path in named if path.resolve() not in taken}
+        defaults = dict.fromkeys(named, "train") | defaults
+    files |= {path: split for path, split in defaults.items() if path.resolve() not in taken}
     if not files:
         raise ConfigError(f"--data.dir {root}: has no CSV file; one line is: picture, x0, y0 .. x67, y67")
     entries: list[FaceEntry] = []

@@ -103,7 +103,8 @@ def _read_image(root: Path, xml: Path, name: str, image: Element) -> list[FaceEn
 def _read_landmarks(box: Element, where: str) -> np.ndarray:
     """The parts `00` to `67` of a box: float64 `[68, 2]`, 0-based pixels."""
     try:
-        parts = {int(p.attrib["name"]): (float(p.attrib["x"]), float(p.attrib["y"])) for p in box.iter("part")}
+        attributes = [part.attrib for part in box.iter("part")]
+        parts = {int(part["name"]): (float(part["x"]), float(part["y"])) for part in attributes}
     except (KeyError, ValueError) as error:
         raise AnnotationError(f"{where}: a <part> without a number as name, x or y", MALFORMED) from error
     points = np.array([parts[i] for i in sorted(parts)], np.float64).reshape(-1, 2)

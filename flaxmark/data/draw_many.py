@@ -31,7 +31,7 @@ def split_seeds(config: DataConfig) -> dict[str, range]:
     Raises:
         ConfigError: A number is negative, there is nothing to train on, or the crop wants boxes of a source.
     """
-    counts = {"train": config.drawn_train, "validation": config.drawn_validation, "test": config.drawn_validation}
+    counts = dict.fromkeys(FIRST_SEED, config.drawn_validation) | {"train": config.drawn_train}
     if config.drawn_train < 1:
         raise ConfigError(f"--data.drawn-train {config.drawn_train}: must be at least 1")
     if config.drawn_validation < 0:

@@ -30,7 +30,8 @@ def remove_duplicates(
     """
     contents = _repeated_contents(entries, root)
     entries = _join_photographs(entries, contents)
-    ordered = sorted(range(len(entries)), key=lambda i: entries[i].split == "train")  # held-out faces are kept
+    # Held-out faces come first: of two faces that cannot both stay, the training face goes.
+    ordered = sorted(range(len(entries)), key=lambda i: entries[i].split == "train")
     seen: dict[tuple[str, bytes], str] = {}
     held_out: dict[str, str] = {}
     kept: set[int] = set()
@@ -48,7 +49,8 @@ def remove_duplicates(
             held_out.setdefault(photograph, entry.file)
         elif photograph in held_out:
             known = photograph == KNOWN_SHARED
-            detail = f"also {held_out[photograph]}; {'kept, as in the official lists' if known else 'left out'}"
+            fate = "kept, as in the official lists" if known else "left out"
+            detail = f"also {held_out[photograph]}; {fate}"
             problems.append(Problem(entry.file, HELD_OUT, detail, known))
             if not known:
                 continue
@@ -83,7 +85,8 @@ def _join_photographs(entries: list[FaceEntry], contents: dict[str, str]) -> lis
     photograph_of: dict[str, str] = {}
     for entry in entries:
         content = contents.get(entry.file, entry.file)
-        low, high = sorted((first(photograph_of.setdefault(content, entry.photograph)), first(entry.photograph)))
+        earlier = photograph_of.setdefault(content, entry.photograph)
+        low, high = sorted((first(earlier), first(entry.photograph)))
         if low != high:
             parent[high] = low
     return [dataclasses.replace(entry, photograph=first(entry.photograph)) for entry in entries]

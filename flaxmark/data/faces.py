@@ -100,7 +100,7 @@ class Subset:
     expected: int
 
 
-# Sagonas et al., "300 faces in-the-wild challenge: database and results", 2016, and the division in common use.
+# Sagonas et al., "300 faces in-the-wild challenge: database and results", 2016; the division in common use.
 SUBSETS_300W = {
     "afw": Subset("afw", "train", 337),
     "helen/trainset": Subset("helen/trainset", "train", 2000),

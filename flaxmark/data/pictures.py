@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 # Pillow also opens formats that start other programs (EPS) or that nobody photographs in.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 MAX_16_BIT = 65535
 
@@ -56,7 +56,7 @@ def read_picture(source: PictureSource, max_megapixels: float = 64.0, orient: bo
 def _from_file(file: Path | io.BytesIO, name: str, max_megapixels: float, orient: bool) -> np.ndarray:
     """Open a file in one of `FORMATS` and read it."""
     with warnings.catch_warnings():
-        # Pillow warns of large pictures by a limit of its own and of odd metadata; ours are errors or nothing.
+        # Pillow warns of odd metadata, and of large pictures by a limit of its own; ours are errors.
         warnings.simplefilter("ignore")
         try:
             with Image.open(file, formats=FORMATS) as image:
@@ -110,7 +110,7 @@ def _from_array(array: np.ndarray, max_megapixels: float) -> np.ndarray:
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
-        raise PictureError(f"array of shape {array.shape}: must be [height, width] or [height, width, 1, 3 or 4]")
+        raise PictureError(f"array of shape {array.shape}: must be [height, width] or [.., .., 1, 3 or 4]")
     if array.dtype not in (np.uint8, np.uint16):
         raise PictureError(f"array of {array.dtype}: must be uint8 or uint16, RGB")
     _check_size(array.shape[1], array.shape[0], "array", max_megapixels)

@@ -103,12 +103,12 @@ def prepare(config: DataConfig, *, for_training: bool = True) -> Prepared:
     target = parent / f"{config.name}-{source.fingerprint[:16]}"
     try:
         if not (target / SUMMARY).is_file():
-            with _locked(parent, target.name):
+            with _locked(parent, target.name):  # another process may have written it meanwhile
                 if not (target / SUMMARY).is_file():
                     _write(config, source, target)
     except OSError as error:
         raise ConfigError(
-            f"--data.prepared-dir {parent}: {error.strerror or error}; name a folder with room that can be written"
+            f"--data.prepared-dir {parent}: {error}; is there room, may it be written?"
         ) from error
     prepared = _read(target)
     if config.strict:
@@ -136,7 +136,8 @@ def load_split(prepared: Prepared, split: str) -> Examples:
         ConfigError: The data set has no such split.
     """
     if split not in prepared.counts:
-        raise ConfigError(f"{prepared.name} has no split {split!r} with faces; there are {', '.join(prepared.counts)}")
+        splits = ", ".join(prepared.counts)
+        raise ConfigError(f"{prepared.name} has no faces in split {split!r}; there are {splits}")
     builder = tfds.builder_from_directory(prepared.dir)
     records = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
     # Records are stored in the order of a hash; two faces of one picture differ in their boxes.
@@ -201,6 +202,7 @@ def _write(config: DataConfig, source: DrawnSource | FolderSource, target: Path)
         offline = tfds.download.DownloadConfig(try_download_gcs=False)
         with redirect_stdout(io.StringIO()):  # TFDS prints of downloads
             builder.download_and_prepare(download_dir=temporary / "downloads", download_config=offline)
+        shutil.rmtree(temporary / "downloads", ignore_errors=True)
         builder_dir = Path(builder.data_dir).relative_to(temporary).as_posix()
     lines = (json.dumps(dataclasses.asdict(problem)) + "\n" for problem in problems)
     (temporary / PROBLEMS).write_text("".join(lines), encoding="utf-8")
@@ -232,7 +234,5 @@ def _refuse_problems(problems: list[Problem], where: str) -> None:
     """Make the problems of a data set fatal, except those known of the official files."""
     fatal = [problem for problem in problems if not problem.known]
     if fatal:
-        first = fatal[0]
-        raise ConfigError(
-            f"--data.strict: {len(fatal)} problems, the first: {first.file}: {first.reason} ({first.detail}){where}"
-        )
+        first = f"{fatal[0].file}: {fatal[0].reason} ({fatal[0].detail})"
+        raise ConfigError(f"--data.strict: {len(fatal)} problems, the first: {first}{where}")

@@ -12,8 +12,8 @@ MAX_BYTES = 1_000_000  # 68 points take 2 kB
 def read_pts(path: str | Path) -> np.ndarray:
     """Read the 68 points of a face.
 
-    Copies in circulation have a header and braces or neither, any blanks and any line ends: the points are what
-    stands between the braces, or every line that is no header.
+    Copies in circulation have a header and braces or neither, any blanks and any line ends: the points are
+    what stands between the braces, or every line that is no header.
 
     Args:
         path: A .pts file, whose coordinates start at 1.
@@ -47,7 +47,6 @@ def read_pts(path: str | Path) -> np.ndarray:
 
 def _point_lines(text: str) -> list[tuple[int, str]]:
     """Lines that hold a point, with their numbers starting at 1."""
-    # Braces may share a line with points: give them one of their own without changing the numbers.
     kept, opened = [], "{" not in text
     for number, line in enumerate(text.splitlines(), 1):
         if "{" in line:

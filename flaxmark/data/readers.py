@@ -62,7 +62,10 @@ def read_official(root: Path) -> Listing:
     Returns:
         A listing whose `found` has every official folder.
     """
-    entries, problems, found, mirrored = [], [], {}, 0
+    entries: list[FaceEntry] = []
+    problems: list[Problem] = []
+    found: dict[str, tuple[int, int | None]] = {}
+    mirrored = 0
     for folder, subset in SUBSETS_300W.items():
         faces, wrong, twins = _read_folder(root, folder, subset)
         entries += faces

@@ -1,4 +1,4 @@
-"""Where faces come from: a folder of the user's, or the drawing. Both know their fingerprint before they decode."""
+"""Where faces come from: a folder or the drawing; both know their fingerprint before they decode."""
 
 import dataclasses
 import hashlib
@@ -19,10 +19,11 @@ FORMAT_VERSION = 1  # of what is stored; raising it makes every set be prepared 
 
 NO_300W = """\
 {missing}
-300-W is not part of flaxmark. Ask for it at https://ibug.doc.ic.ac.uk/resources/300-W/ (research only), unpack it as
-    afw/*.jpg  helen/trainset/*.jpg  helen/testset/*.jpg  lfpw/trainset/*.png  lfpw/testset/*.png  ibug/*.jpg
-    300W/01_Indoor/*.png  300W/02_Outdoor/*.png        with a .pts beside each picture (any part of it will do)
-and name that folder with --data.dir, or its parent, in which it is called 300w, with the variable FLAXMARK_DATA.
+300-W is not part of flaxmark. Get it from https://ibug.doc.ic.ac.uk/resources/300-W/ (research only) as
+    afw/*.jpg  helen/trainset/*.jpg  helen/testset/*.jpg  lfpw/trainset/*.png  lfpw/testset/*.png
+    ibug/*.jpg  300W/01_Indoor/*.png  300W/02_Outdoor/*.png
+with a .pts beside each picture (any part of it will do), and name that folder with --data.dir, or call it
+300w and name its parent with the environment variable FLAXMARK_DATA.
 To train without it, on faces that flaxmark draws: --data.name drawn_faces"""
 
 
@@ -72,7 +73,10 @@ class FolderSource:
         """
         self._config = config
         self._root = find_data_dir(config)
-        listing = read_listing(config, self._root)
+        try:
+            listing = read_listing(config, self._root)
+        except OSError as error:
+            raise ConfigError(f"--data.dir {self._root}: cannot be read: {error}") from error
         if not listing.entries and not listing.problems:
             missing = f"--data.dir {self._root}: holds no face of {config.name}."
             raise ConfigError(NO_300W.format(missing=missing) if config.name == "ibug_300w" else missing)

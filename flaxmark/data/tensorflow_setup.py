@@ -1,8 +1,8 @@
-"""TensorFlow and TFDS, quiet and kept off accelerators: every module that needs them imports them from here."""
+"""TensorFlow and TFDS, quiet and kept off accelerators: the one place that they are imported from."""
 
 import os
 
-# Both are read once, when TensorFlow is loaded. oneDNN announces itself on stderr, and preparing pictures does not use it.
+# Both are read once, when TensorFlow is loaded; oneDNN announces itself, and our pictures do not use it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 

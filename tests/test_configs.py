@@ -1,0 +1,144 @@
+import dataclasses
+import importlib
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from flaxmark.command import config_from_arguments, default_workdir
+from flaxmark.config import (
+    DEPTHS,
+    LOSSES,
+    Config,
+    ConfigError,
+    OptimizerConfig,
+    TrainConfig,
+    check_config,
+    from_dict,
+    load_config,
+    to_dict,
+)
+from flaxmark.losses import make_loss
+from flaxmark.models import make_model
+from flaxmark.optimizer import make_optimizer, make_schedule
+from flaxmark.steps import make_train_step
+from flaxmark.train_state import init_train_state
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+NAMES = [f"resnet{depth}_{loss}" for depth in DEPTHS for loss in LOSSES]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_config_takes_two_real_steps(name: str) -> None:
+    config = load_config(CONFIGS / f"{name}.py")
+    assert name == f"resnet{config.model.depth}_{config.loss.name}"
+    model = make_model(config.model)
+    schedule = make_schedule(config.optimizer, 10, 100)
+    optimizer = make_optimizer(config.optimizer, schedule)
+    step = make_train_step(
+        model, make_loss(config.loss), optimizer, schedule, ema_decay=config.train.ema_decay
+    )
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": rng.normal(size=(2, 64, 64, 3)).astype(np.float32),
+        "landmarks": rng.uniform(size=(2, 68, 2)).astype(np.float32),
+        "mask": np.ones(2, np.float32),
+    }
+    mean_face = np.full((68, 2), 0.5, np.float32)
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer count with floats
+        state = jax.jit(lambda key: init_train_state(key, model, optimizer, mean_face, True))(jax.random.key(0))
+        before = np.asarray(state.params["head"]["kernel"])
+        # Two steps of each of 15 networks: what counts is a short compilation, not a fast program.
+        jitted = jax.jit(step, compiler_options={"xla_backend_optimization_level": 0})
+        for _ in range(2):
+            state, metrics = jitted(state, batch)
+    assert int(state.step) == 2
+    assert np.isfinite(float(metrics["loss"]))
+    assert np.abs(np.asarray(state.params["head"]["kernel"]) - before).max() > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_report_recipe_stands_beside_each_config(name: str) -> None:
+    strong, report = load_config(CONFIGS / f"{name}.py"), load_config(CONFIGS / "report" / f"{name}.py")
+    assert (report.model.depth, report.loss.name) == (strong.model.depth, strong.loss.name)
+    assert (report.train.epochs, report.train.batch_size, report.optimizer.learning_rate) == (20, 128, 5e-4)
+    assert not report.data.augment.flip
+    assert strong.data.augment.flip
+
+
+def test_all_configs_load_and_hold_together() -> None:
+    for path in CONFIGS.rglob("*.py"):
+        check_config(load_config(path))
+
+
+def test_a_config_survives_json() -> None:
+    config = load_config(CONFIGS / "resnet50_smooth_l1.py")
+    json = importlib.import_module("json")
+    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+    with pytest.raises(ConfigError, match="'colour'"):
+        from_dict({"colour": 1})
+
+
+def test_any_field_is_a_typed_flag() -> None:
+    file = str(CONFIGS / "resnet34_mae.py")
+    parsed = config_from_arguments(
+        "", ["--config", file, "--optimizer.learning-rate", "3e-4", "--data.augment.no-flip", "--model.depth=18"]
+    )
+    assert parsed.run.optimizer.learning_rate == 3e-4
+    assert parsed.run.model.depth == 18
+    assert not parsed.run.data.augment.flip
+    assert parsed.run.loss.name == "mae"
+    assert default_workdir(parsed) == Path("runs/resnet34_mae")
+    report = config_from_arguments("", ["--config", str(CONFIGS / "report" / "resnet34_mae.py")])
+    assert default_workdir(report) == Path("runs/report_resnet34_mae")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--optimizer.learning-rat", "1"], ["--train.epochs", "many"], ["--model.depth", "19"], ["--loss.name", "wing"]],
+)
+def test_bad_flags_end_with_status_2(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        config_from_arguments("", flags)
+    assert exit_info.value.code == 2
+    assert flags[0].split(".")[1][:5] in capsys.readouterr().err
+
+
+def test_help_shows_fields_with_units(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        config_from_arguments("", ["--help"])
+    assert exit_info.value.code == 0
+    text = capsys.readouterr().out
+    assert "--data.augment.rotation" in text
+    assert "degrees" in text
+
+
+@pytest.mark.parametrize(
+    ("config", "devices", "message"),
+    [
+        (Config(train=TrainConfig(batch_size=30)), 8, "train.batch-size 30.*8"),
+        (Config(train=TrainConfig(batch_size=32, accumulate=5)), 1, "train.batch-size 32.*5"),
+        (Config(train=TrainConfig(epochs=0)), 1, "train.epochs 0"),
+        (Config(train=TrainConfig(ema_decay=1.0)), 1, "train.ema-decay 1.0"),
+        (Config(optimizer=OptimizerConfig(learning_rate=-1)), 1, "optimizer.learning-rate -1"),
+        (dataclasses.replace(Config(), data=dataclasses.replace(Config().data, image_size=32)), 1, "image-size 32"),
+        (dataclasses.replace(Config(), data=dataclasses.replace(Config().data, train_list="x")), 1, "train-list x"),
+    ],
+)
+def test_impossible_values_are_named(config: Config, devices: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_config(config, devices)
+
+
+@pytest.mark.parametrize("text", ["", "def get_config(): return 3", "import nothing_like_this", "def ("])
+def test_a_file_that_is_no_config(text: str, tmp_path: Path) -> None:
+    (tmp_path / "c.py").write_text(text)
+    with pytest.raises(ConfigError, match=r"c\.py"):
+        load_config(tmp_path / "c.py")
+
+
+def test_a_missing_config_lists_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "near.py").write_text("")
+    with pytest.raises(ConfigError, match=r"no such file.*near\.py"):
+        load_config(tmp_path / "far.py")

@@ -1,0 +1,150 @@
+"""The commands that people type, at a tiny size: train, stop, resume, evaluate, predict."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flaxmark.checkpoint import load_best
+from flaxmark.drawing import draw_face
+from flaxmark.geometry import landmark_box
+from flaxmark.metrics import nme
+
+ROOT = Path(__file__).parent.parent
+TINY = [
+    "--config", "configs/quickstart.py", "--data.drawn-train", "64", "--data.drawn-validation", "10",
+    "--train.epochs", "3", "--train.batch-size", "16", "--train.log-every", "1", "--train.eval-batch-size", "8",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("FLAXMARK_DATA", "XLA_FLAGS")}
+    return kept | {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")), "JAX_PLATFORMS": "cpu"}
+
+
+def command(environment: dict[str, str], script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, f"scripts/{script}.py", *map(str, arguments)]
+    return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
+
+
+@pytest.fixture(scope="module")
+def workdir(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    done = command(environment, "train", *TINY, "--workdir", path)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 3/3" in done.stderr
+    assert "mean face" in done.stdout
+    assert "E0000" not in done.stderr  # no chatter of libraries
+    assert "WARNING" not in done.stderr
+    return path
+
+
+def validation_lines(workdir: Path) -> list[dict]:
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("time", "images_per_second")} for line in lines]
+
+
+def test_a_run_leaves_everything(workdir: Path) -> None:
+    names = {p.name for p in workdir.iterdir()}
+    assert names >= {"config.json", "metrics.jsonl", "tensorboard", "checkpoints", "table.md", "result.json"}
+    for picture in ("curves.png", "test.png"):
+        assert min(Image.open(workdir / picture).size) > 300
+    rows = json.loads((workdir / "result.json").read_text())["rows"]
+    assert {(r["split"], r["predictor"]) for r in rows} >= {("validation", "network"), ("test", "mean face")}
+    lines = validation_lines(workdir)
+    assert [line["step"] for line in lines if line["kind"] == "train"] == list(range(1, 13))
+    assert [line["step"] for line in lines if line["kind"] == "validation"] == [4, 8, 12]
+
+
+def test_the_same_command_again_prints_the_result(environment: dict[str, str], workdir: Path) -> None:
+    again = command(environment, "train", *TINY, "--workdir", workdir)
+    assert again.returncode == 0
+    assert "finished" in again.stdout
+    assert "mean face" in again.stdout
+
+
+def test_another_config_in_the_workdir_is_refused(environment: dict[str, str], workdir: Path) -> None:
+    other = command(environment, "train", *TINY, "--workdir", workdir, "--train.seed", "5")
+    assert other.returncode == 2
+    assert "train.seed (0 there, 5 here)" in other.stderr
+
+
+def test_stopped_and_resumed_equals_uninterrupted(
+    environment: dict[str, str], workdir: Path, tmp_path: Path
+) -> None:
+    line = [sys.executable, "scripts/train.py", *TINY, "--workdir", str(tmp_path / "parts")]
+    process = subprocess.Popen(line, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for text in process.stderr:
+        if "epoch 1/3" in text:
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stderr.read()
+    assert process.wait(timeout=300) == 130, rest
+    assert "the same command resumes" in rest
+    resumed = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resuming" in resumed.stdout
+    assert validation_lines(tmp_path / "parts") == validation_lines(workdir)
+    whole, parts = load_best(workdir), load_best(tmp_path / "parts")
+    assert whole[1]["step"] == parts[1]["step"]
+    import jax
+
+    jax.tree.map(np.testing.assert_array_equal, whole[0], parts[0])
+
+
+def test_evaluate_prints_the_table_of_the_run(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
+    done = command(environment, "evaluate", "--workdir", workdir, "--out", tmp_path / "t.md")
+    assert done.returncode == 0, done.stderr
+    stored = {(r["split"], r["subset"], r["predictor"]): r for r in json.loads((workdir / "result.json").read_text())["rows"]}
+    for row in json.loads((tmp_path / "t.json").read_text()):
+        assert row["nme"] == pytest.approx(stored[row["split"], row["subset"], row["predictor"]]["nme"], rel=1e-5)
+    assert (tmp_path / "t.md").read_text().strip() in done.stdout
+
+
+def test_predict_draws_and_prints(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
+    picture, landmarks = draw_face(123_456, 200)
+    Image.fromarray(picture).save(tmp_path / "a photo.png")
+    box = [str(v) for v in landmark_box(landmarks)]
+    arguments = ["--workdir", workdir, tmp_path / "a photo.png", "--boxes", *box, "--out", tmp_path / "out.png"]
+    done = command(environment, "predict", *arguments)
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert printed["terms"] == "free"
+    points = np.array(printed["faces"][0]["landmarks"])
+    assert points.shape == (68, 2)
+    assert nme(points, landmarks) < 60  # pixels of the picture, near the face
+    assert min(Image.open(tmp_path / "out.png").size) >= 200
+    again = command(environment, "predict", *arguments)
+    assert again.returncode == 2
+    assert "exists" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("train", ["--config", "configs/resnet50_smooth_l1.py"], "FLAXMARK_DATA"),
+        ("train", ["--config", "configs/resnet50_smoothl1.py"], "no such file"),
+        ("train", [], "--config FILE is missing"),
+        ("train", [*TINY, "--train.batch-size", "100"], "only 64 training faces"),
+        ("evaluate", ["--workdir", "nowhere"], "nowhere"),
+        ("predict", ["--workdir", "nowhere", "x.jpg", "--crop"], "nowhere"),
+        ("predict", ["--workdir", "nowhere", "x.jpg"], "no face box"),
+        ("predict", ["--workdir", "nowhere", "x.jpg", "--boxes", "1", "2"], "2 numbers"),
+    ],
+)
+def test_what_the_user_must_mend_is_one_line_and_status_2(
+    environment: dict[str, str], tmp_path: Path, script: str, arguments: list[str], message: str
+) -> None:
+    extra = ["--workdir", str(tmp_path / "run")] if script == "train" else []
+    done = command(environment, script, *arguments, *extra)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,164 @@
+import functools
+import io
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from PIL import Image
+
+import flaxmark
+from flaxmark.checkpoint import RunCheckpoints
+from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, to_dict
+from flaxmark.drawing import draw_face
+from flaxmark.geometry import landmark_box
+from flaxmark.metrics import nme
+from flaxmark.models import make_model
+from flaxmark.train_state import init_train_state
+
+MEAN_FACE = np.random.default_rng(0).uniform(0.3, 0.7, (68, 2)).astype(np.float32)
+CONFIG = Config(data=DataConfig(image_size=64), model=ModelConfig(depth=18, head_init_scale=0.5))
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with random weights, whose predictions depend on the picture."""
+    path = tmp_path_factory.mktemp("random")
+    model = make_model(CONFIG.model)
+    state = jax.jit(lambda key: init_train_state(key, model, optax.sgd(0.1), MEAN_FACE, False))(jax.random.key(0))
+    metadata = {"config": to_dict(CONFIG), "terms": "free", "mean_face": MEAN_FACE.tolist()}
+    with RunCheckpoints(path) as checkpoints:
+        checkpoints.save(state.replace(step=jnp.int32(1)), metadata, {"loss": 1.0})  # type: ignore[attr-defined]
+    return path
+
+
+@pytest.fixture(scope="module")
+def predictor(workdir: Path) -> flaxmark.Predictor:
+    return flaxmark.Predictor(workdir)
+
+
+@functools.cache
+def drawn(count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    faces = [draw_face(seed, 150) for seed in range(count)]
+    return [picture for picture, _ in faces], [landmark_box(points) for _, points in faces]
+
+
+def test_batched_equals_single_and_keeps_the_order(predictor: flaxmark.Predictor) -> None:
+    pictures, boxes = drawn(40)
+    many = list(predictor.predict_many(iter(pictures), boxes))
+    assert [len(faces) for faces in many] == [1] * 40
+    for picture, box, faces in zip(pictures, boxes, many, strict=True):
+        single = predictor.predict(picture, box)[0]
+        side = 1.5 * max(box[2] - box[0], box[3] - box[1])
+        np.testing.assert_allclose(faces[0].landmarks, single.landmarks, atol=1e-5 * side)
+        np.testing.assert_array_equal(faces[0].box, box)
+        assert (single.score, single.sigma) == (None, None)
+    assert len({round(float(faces[0].landmarks[0, 0]), 3) for faces in many}) > 20
+
+
+def test_several_boxes_none_and_generators(predictor: flaxmark.Predictor) -> None:
+    pictures, boxes = drawn(3)
+    shifted = boxes[0] + [5, 0, 5, 0]
+    two = predictor.predict(pictures[0], [boxes[0], shifted])
+    assert np.abs(two[0].landmarks - two[1].landmarks).max() > 0.5
+    assert predictor.predict(pictures[0], []) == []
+    mixed = list(predictor.predict_many(pictures, ([box] * n for n, box in zip((2, 0, 1), boxes, strict=True))))
+    assert [len(faces) for faces in mixed] == [2, 0, 1]
+    assert list(predictor.predict_many([])) == []
+
+
+def test_the_function_keeps_the_model(workdir: Path) -> None:
+    pictures, boxes = drawn(1)
+    face = flaxmark.predict(pictures[0], boxes[0], checkpoint=workdir)[0]
+    again = next(flaxmark.predict_many(pictures, boxes, checkpoint=workdir))[0]
+    np.testing.assert_array_equal(face.landmarks, again.landmarks)
+    assert isinstance(face, flaxmark.Face)
+
+
+def test_a_picture_that_is_the_crop(predictor: flaxmark.Predictor) -> None:
+    picture = drawn(1)[0][0]
+    face = predictor.predict(picture, "image")[0]
+    # The crop of a box b is 1.5 b: the box that gives the whole picture is 100 px wide and centred.
+    same = predictor.predict(picture, [24.5, 24.5, 124.5, 124.5])[0]
+    np.testing.assert_allclose(face.landmarks, same.landmarks, atol=1e-3)
+
+
+def encoded(picture: np.ndarray, kind: str) -> bytes | Image.Image | np.ndarray:
+    image = Image.fromarray(picture)
+    if kind == "pil":
+        return image
+    if kind == "rgba":
+        return np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+    stream = io.BytesIO()
+    if kind == "exif":
+        exif = Image.Exif()
+        exif[0x0112] = 6  # stored turned by 90 degrees; viewers turn it back
+        image.transpose(Image.Transpose.ROTATE_90).save(stream, "PNG", exif=exif)
+    else:
+        image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["pil", "rgba", "png", "exif"])
+def test_every_form_of_a_picture_gives_the_same(predictor: flaxmark.Predictor, kind: str) -> None:
+    pictures, boxes = drawn(1)
+    expected = predictor.predict(pictures[0], boxes[0])[0]
+    face = predictor.predict(encoded(pictures[0], kind), boxes[0])[0]
+    np.testing.assert_allclose(face.landmarks, expected.landmarks, atol=1e-4)
+
+
+def test_grey_and_16_bit_agree(predictor: flaxmark.Predictor) -> None:
+    grey = np.asarray(Image.fromarray(drawn(1)[0][0]).convert("L"))
+    box = drawn(1)[1][0]
+    expected = predictor.predict(np.repeat(grey[..., None], 3, axis=2), box)[0]
+    for form in (grey, Image.fromarray(grey.astype(np.uint16) * 257)):
+        np.testing.assert_allclose(predictor.predict(form, box)[0].landmarks, expected.landmarks, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        (None, "boxes are missing"),
+        ("picture", "boxes='picture'"),
+        ([1, 2, 3], r"shape \[4\]"),
+        ([[1, 2, 3, np.nan]], "finite"),
+        ([30, 30, 20, 40], "left, top, right, bottom"),
+        ([500, 500, 600, 600], "outside the 150 x 150"),
+        ([["a", "b", "c", "d"]], "numbers"),
+    ],
+)
+def test_bad_boxes_are_one_clear_line(predictor: flaxmark.Predictor, boxes: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        predictor.predict(drawn(1)[0][0], boxes)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+
+
+def test_too_few_boxes_are_noticed(predictor: flaxmark.Predictor) -> None:
+    pictures, boxes = drawn(3)
+    with pytest.raises(ConfigError, match="before picture 2"):
+        list(predictor.predict_many(pictures, boxes[:2]))
+
+
+@pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="FLAXMARK_DATA is not set")
+def test_stored_crops_and_original_pictures_agree(predictor: flaxmark.Predictor) -> None:
+    from flaxmark.data.pictures import read_picture
+    from flaxmark.data.pipeline import eval_batches
+    from flaxmark.data.prepare import load_split, prepare
+    from flaxmark.geometry import to_pixels
+
+    folder = Path(os.environ["FLAXMARK_DATA"], "originals")
+    examples = load_split(prepare(DataConfig(dir=str(folder), image_size=64)), "train")
+    images = np.concatenate([b["image"] for b in eval_batches(examples, CONFIG.data, batch_size=1)])
+    stored = predictor._run(images)
+    differences = []
+    for file, box, crop, points, truth in zip(
+        examples.files, examples.boxes, examples.source_crops, stored, examples.landmarks, strict=True
+    ):
+        face = predictor.predict(read_picture(folder / file), box)[0]
+        differences.append(nme(face.landmarks, to_pixels(points, crop)) * 1.0)
+        assert np.isfinite(truth).all()
+    assert len(differences) >= 10
+    assert max(differences) < 0.3

@@ -1,0 +1,297 @@
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixture_300w import Tree, dlib_box, expected_counts, format_pts, image_element
+
+from flaxmark.config import ConfigError, DataConfig
+from flaxmark.data import faces
+from flaxmark.data.csv_reader import read_csv_folder
+from flaxmark.data.dlib_reader import read_dlib
+from flaxmark.data.duplicates import remove_duplicates
+from flaxmark.data.faces import Listing, inside, photograph_300w
+from flaxmark.data.lists import read_list
+from flaxmark.data.readers import read_listing, read_official
+
+POINTS = np.random.default_rng(0).uniform(-5, 300, (68, 2)).round(3)
+real = pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="needs the real faces")
+
+
+def reasons(listing: Listing) -> dict[str, str]:
+    return {problem.file: problem.reason for problem in listing.problems}
+
+
+@pytest.mark.parametrize(
+    ("file", "photograph"),
+    [
+        ("afw/134212_2.jpg", "afw/134212"),
+        ("helen/trainset/296814969_1.jpg", "helen/296814969"),
+        ("helen/testset/296814969_3.jpg", "helen/296814969"),
+        ("lfpw/trainset/image_0001.png", "lfpw/trainset/image_0001"),
+        ("lfpw/testset/image_0001.png", "lfpw/testset/image_0001"),
+        ("ibug/image_092 _01.jpg", "ibug/image_092"),
+        ("ibug/image_003_1.jpg", "ibug/image_003"),
+        ("300W/01_Indoor/indoor_001.png", "300W/01_Indoor/indoor_001"),
+    ],
+)
+def test_photographs(file: str, photograph: str) -> None:
+    assert photograph_300w(file) == photograph
+
+
+def test_names_stay_inside(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "a").mkdir(parents=True)
+    (root / "in").symlink_to(root / "a")
+    (root / "out").symlink_to(tmp_path)
+    (root / "loop").symlink_to(root / "loop")
+    assert inside(root, "a/b c.jpg") == "a/b c.jpg"
+    assert inside(root, "a\\b.jpg") == "a/b.jpg"
+    assert inside(root, "in/b.jpg") == "in/b.jpg"
+    for name in ("../x", "a/../../x", "/etc/passwd", "out/x", "..\\x", "", "a\0b"):
+        assert inside(root, name) is None
+
+
+def test_official_layout(official_tree: Tree) -> None:
+    listing = read_official(official_tree.folder)
+    assert not listing.problems
+    assert {e.file for e in listing.entries} == set(official_tree.faces)
+    for entry in listing.entries:
+        np.testing.assert_allclose(entry.landmarks_px, official_tree.faces[entry.file], atol=1e-5)
+    counts = expected_counts(official_tree)
+    official = [337, 2000, 811, 330, 224, 135, 300, 300]
+    assert listing.found == {f: (counts[f], n) for f, n in zip(counts, official, strict=True)}
+    subsets = Counter((e.split, e.subset) for e in listing.entries)
+    assert subsets[("test_common", "common")] == 5
+    assert subsets[("test_challenging", "challenging")] == 3
+    assert subsets[("test_private", "indoor")] == 2
+    assert subsets[("test_private", "outdoor")] == 1
+
+
+def test_missing_subsets_are_counted(tmp_path: Path) -> None:
+    assert read_official(tmp_path).found["afw"] == (0, 337)
+
+
+def test_pictures_and_points_without_each_other(tmp_path: Path) -> None:
+    (tmp_path / "afw").mkdir()
+    for name in ("a.jpg", "b.pts", "._c.jpg", "d_mirror.jpg", "notes.txt", "e.JPG"):
+        (tmp_path / "afw" / name).write_bytes(b"")
+    (tmp_path / "afw/e.pts").write_bytes(format_pts(POINTS, 0))
+    listing = read_official(tmp_path)
+    assert reasons(listing) == {"afw/a.jpg": faces.NO_ANNOTATION, "afw/b.pts": faces.NO_PICTURE}
+    assert [e.file for e in listing.entries] == ["afw/e.JPG"]
+    assert listing.found["mirrored twins, left out"] == (1, None)
+
+
+def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
+    root, away = tmp_path / "root", tmp_path / "away"
+    (root / "afw").mkdir(parents=True)
+    away.mkdir()
+    for name in ("x.jpg", "x.pts"):
+        (away / name).write_bytes(format_pts(POINTS, 0))
+        (root / "afw" / name).symlink_to(away / name)
+    (root / "ibug").symlink_to(away)
+    listing = read_official(root)
+    assert not listing.entries
+    assert reasons(listing) == {"afw/x.jpg": faces.LEAVES_FOLDER, "ibug": faces.LEAVES_FOLDER}
+
+
+def test_dlib_packaging(dlib_tree: Tree) -> None:
+    listing = read_dlib(dlib_tree.folder)
+    assert not listing.problems
+    assert [e.file for e in listing.entries] == sorted(dlib_tree.faces)
+    assert listing.found["mirrored twins, left out"] == (len(dlib_tree.faces), None)
+    assert listing.found["helen/testset"] == (3, 330)
+    for entry in listing.entries:
+        np.testing.assert_array_equal(entry.landmarks_px, dlib_tree.faces[entry.file])
+        left, top, width, height = dlib_box(entry.landmarks_px)
+        assert entry.box is not None
+        assert entry.box.tolist() == [left, top, left + width - 1, top + height - 1]
+        is_test = not entry.file.startswith("afw") and "trainset" not in entry.file
+        assert entry.split.startswith("test") == is_test
+
+
+def test_bad_dlib_entries(tmp_path: Path) -> None:
+    (tmp_path / "afw").mkdir()
+    for name in "abcde":
+        (tmp_path / f"afw/{name}.jpg").write_bytes(b"")
+    good = image_element("afw/a.jpg", POINTS)
+    images = [
+        good,
+        image_element("../out.jpg", POINTS),
+        image_element("/etc/passwd", POINTS),
+        image_element("afw/none.jpg", POINTS),
+        image_element("elsewhere/a.jpg", POINTS),
+        image_element("afw/b.jpg", POINTS[:67]),
+        good.replace("a.jpg", "c.jpg").replace("name='07'", "name='77'"),
+        good.replace("a.jpg", "d.jpg").replace("<box top=", "<box tip="),
+        "<image file='afw/e.jpg'/>",
+    ]
+    (tmp_path / "labels_ibug_300W_train.xml").write_text(f"<dataset>{''.join(images)}</dataset>")
+    listing = read_dlib(tmp_path)
+    assert [e.file for e in listing.entries] == ["afw/a.jpg"]
+    assert reasons(listing) == {
+        "../out.jpg": faces.LEAVES_FOLDER,
+        "/etc/passwd": faces.LEAVES_FOLDER,
+        "afw/none.jpg": faces.MISSING,
+        "elsewhere/a.jpg": faces.UNKNOWN_SUBSET,
+        "afw/b.jpg": faces.POINT_COUNT,
+        "afw/c.jpg": faces.MALFORMED,
+        "afw/d.jpg": faces.MALFORMED,
+        "afw/e.jpg": faces.MALFORMED,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "has neither"),
+        ("<dataset>", "not XML"),
+        ('<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>', "refused"),
+        ('<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>&c;</a>', "refused"),
+    ],
+)
+def test_hostile_xml(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "labels_ibug_300W_test.xml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_dlib(tmp_path)
+
+
+def test_csv_defaults(csv_tree: Tree) -> None:
+    listing = read_csv_folder(csv_tree.folder, None, None, None)
+    assert not listing.problems
+    assert Counter(e.split for e in listing.entries) == {"train": 30, "test": 6}
+    assert listing.found == {"test_frames_keypoints.csv": (6, 6), "training_frames_keypoints.csv": (30, 30)}
+    for entry in listing.entries:
+        np.testing.assert_array_equal(entry.landmarks_px, csv_tree.faces[entry.file])
+    assert len({e.photograph for e in listing.entries if e.split == "train"}) == 15
+
+
+def test_csv_lines(tmp_path: Path) -> None:
+    for name in ("a_1.jpg", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    row = ",".join(str(v) for v in POINTS.ravel())
+    lines = [
+        f"a_1.jpg,{row}",  # no header
+        "",
+        f"none.jpg,{row}",
+        f"../b.png,{row}",
+        f"b.png,{row},7",
+        f"b.png,{row},7,8",
+        f"b.png,{row.replace('.', 'x', 1)}",
+        f"b.png,{row.replace(str(POINTS[3, 0]), 'nan', 1)}",
+    ]
+    (tmp_path / "faces.csv").write_text("\n".join(lines))
+    listing = read_csv_folder(tmp_path, None, None, None)
+    assert [(e.file, e.split, e.photograph) for e in listing.entries] == [("a_1.jpg", "train", "a")]
+    np.testing.assert_array_equal(listing.entries[0].landmarks_px, POINTS)
+    wrong = [
+        faces.MISSING,
+        faces.LEAVES_FOLDER,
+        faces.MALFORMED,
+        faces.POINT_COUNT,
+        faces.MALFORMED,
+        faces.NOT_FINITE,
+    ]
+    assert [p.reason for p in listing.problems] == wrong
+    assert "faces.csv:3" in listing.problems[0].detail
+
+
+def test_csv_files_that_are_named(csv_tree: Tree) -> None:
+    name = "test_frames_keypoints.csv"
+    listing = read_csv_folder(
+        csv_tree.folder, "training_frames_keypoints.csv", str(csv_tree.folder / name), None
+    )
+    assert Counter((e.split, e.subset) for e in listing.entries) == {
+        ("train", "training"): 30,
+        ("validation", "test"): 6,
+    }
+    with pytest.raises(ConfigError, match=r"--data.test-list no.csv: no such file"):
+        read_csv_folder(csv_tree.folder, None, None, "no.csv")
+    with pytest.raises(ConfigError, match="has no CSV file"):
+        read_csv_folder(csv_tree.folder / "test", None, None, None)
+
+
+def write_lists(folder: Path, train: list[str], validation: list[str]) -> dict[str, str]:
+    (folder / "train.txt").write_text("# chosen\n\n" + "\n".join(train))
+    (folder / "val.txt").write_text("\r\n".join(validation))
+    return {"train_list": str(folder / "train.txt"), "validation_list": str(folder / "val.txt")}
+
+
+def test_lists_choose_the_training_faces(tmp_path: Path, official_tree: Tree) -> None:
+    train = ["afw/2001_1.jpg", "./afw/134212_1.jpg", "afw/2001_1.jpg", "afw/no.jpg", "../x.jpg", "/x.jpg"]
+    lists = write_lists(tmp_path, train, ["lfpw/trainset/image_0002.png", "ibug/image_092 _01.jpg"])
+    listing = read_listing(DataConfig(**lists), official_tree.folder)
+    files: dict[str, list[str]] = {}
+    for entry in listing.entries:
+        files.setdefault(entry.split, []).append(entry.file)
+    assert files["train"] == ["afw/2001_1.jpg", "afw/134212_1.jpg"]
+    assert files["validation"] == ["lfpw/trainset/image_0002.png", "ibug/image_092 _01.jpg"]
+    assert len(files["test_common"]) == 5
+    assert files["test_challenging"] == ["ibug/image_003_1.jpg", "ibug/image_012.jpg"]
+    assert reasons(listing) == {
+        "afw/2001_1.jpg": "listed twice",
+        "afw/no.jpg": faces.MISSING,
+        "../x.jpg": faces.LEAVES_FOLDER,
+        "/x.jpg": faces.LEAVES_FOLDER,
+        "challenging": "test faces in the lists",
+    }
+    assert "train.txt:6" in next(p.detail for p in listing.problems if p.file == "afw/no.jpg")
+    assert listing.found["train list"] == (2, 6)
+
+
+def test_lists_take_faces_outside_the_official_folders(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / f"mine/{name}.jpg").write_bytes(b"")
+        (tmp_path / f"mine/{name}.pts").write_bytes(format_pts(POINTS, 0))
+    lists = write_lists(tmp_path, ["mine/a.jpg"], ["mine/b.jpg"])
+    entries = read_listing(DataConfig(**lists), tmp_path).entries
+    assert [(e.file, e.subset, e.split) for e in entries] == [
+        ("mine/b.jpg", "mine", "validation"),
+        ("mine/a.jpg", "mine", "train"),
+    ]
+
+
+def test_bad_lists(tmp_path: Path, official_tree: Tree) -> None:
+    with pytest.raises(ConfigError, match=r"--data.train-list no.txt: no such file, neither here nor below"):
+        read_list("no.txt", tmp_path, "--data.train-list")
+    (tmp_path / "empty.txt").write_text("\n# nothing\n")
+    with pytest.raises(ConfigError, match="names no face"):
+        read_list("empty.txt", tmp_path, "--data.train-list")
+    lists = write_lists(tmp_path, ["x.jpg"], ["afw/2001_1.jpg"])
+    with pytest.raises(ConfigError, match=r"--data.train-list: none of its 1 names"):
+        read_listing(DataConfig(**lists), official_tree.folder)
+
+
+@real
+def test_real_300w() -> None:
+    root = Path(os.environ["FLAXMARK_DATA"]) / "300w"
+    listing = read_listing(DataConfig(train_list="train.txt", validation_list="val.txt"), root)
+    assert not listing.problems
+    assert [listing.found[f] for f in ("afw", "helen/trainset", "lfpw/trainset")] == [
+        (337, 337),
+        (870, 2000),
+        (805, 811),
+    ]
+    kept, problems = remove_duplicates(listing.entries, root, by_content_only=False)
+    assert not problems
+    assert Counter(e.split for e in kept) == {"train": 1836, "validation": 176}
+    assert len({e.photograph for e in kept if e.subset == "afw"}) == 185
+    sides = [{e.photograph for e in kept if e.split == split} for split in ("train", "validation")]
+    assert not sides[0] & sides[1]
+
+
+@real
+def test_real_originals() -> None:
+    listing = read_official(Path(os.environ["FLAXMARK_DATA"]) / "originals")
+    assert len(listing.entries) == 15
+    assert not listing.problems
+
+
+@real
+def test_real_csv() -> None:
+    listing = read_csv_folder(Path(os.environ["FLAXMARK_DATA"]) / "ytf", None, None, None)
+    assert Counter(e.split for e in listing.entries) == {"train": 2655, "test": 591}
