@@ -195,7 +195,8 @@ def make_model(config: ModelConfig, num_points: int = 68, axis_name: str | None 
 
     def apply(variables: Variables, images: jax.Array, train: bool) -> tuple[Prediction, Any]:
         if not train:
-            return Prediction(module.apply(variables, images, train=False)), variables["batch_stats"]
+            output: Any = module.apply(variables, images, train=False)
+            return Prediction(output), variables["batch_stats"]
         landmarks, updates = module.apply(variables, images, train=True, mutable=["batch_stats"])
         return Prediction(landmarks), updates["batch_stats"]
 

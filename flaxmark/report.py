@@ -108,7 +108,8 @@ def plot_sheet(examples: Examples, predictions: np.ndarray, title: str, path: Pa
     chosen = np.unique(np.linspace(0, count - 1, min(SHEET_FACES, count)).round().astype(int))
     images = [
         warp_crop(
-            FaceRegion(np.asarray(Image.open(io.BytesIO(examples.encoded[i]))), np.float64(examples.crops[i])), 224
+            FaceRegion(np.asarray(Image.open(io.BytesIO(examples.encoded[i]))), examples.crops[i].astype(np.float64)),
+            224,
         )
         for i in chosen
     ]

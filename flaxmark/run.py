@@ -194,7 +194,9 @@ def print_header(run: Run, prepared: Prepared) -> None:
 
 def _describe_listing(prepared: Prepared) -> dict[str, str]:
     """Subsets that are short of their official number, and what was left out, where there is any."""
-    short = [f"{name} {n:,} of {expected:,}" for name, (n, expected) in prepared.found.items() if expected and n < expected]
+    short = [
+        f"{name} {n:,} of {expected:,}" for name, (n, expected) in prepared.found.items() if expected and n < expected
+    ]
     left_out = ", ".join(f"{count} {reason}" for reason, count in prepared.problem_counts().items())
     lines = {"found": ", ".join(short)} if short else {}
     return lines | ({"problems": f"{left_out}; listed in {prepared.report}"} if left_out else {})

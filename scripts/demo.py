@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
         "curves.png": "loss and NME against epochs",
         "prediction.png": "landmarks of the new face (photo.png)",
     }.items():
-        print(f"  {str(WORKDIR / name):<28} {content}")
+        print(f"  {WORKDIR / name!s:<28} {content}")
 
 
 if __name__ == "__main__":

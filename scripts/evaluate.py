@@ -4,6 +4,7 @@ python scripts/evaluate.py --workdir runs/x [--data.name csv --data.dir FOLDER .
 """
 
 import dataclasses
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ class Arguments:
 
 def run_config(arguments: list[str]) -> Config:
     """The config of the run named by --workdir, which the flags start from."""
-    names = [value for flag, value in zip(arguments, arguments[1:], strict=False) if flag == "--workdir"]
+    names = [value for flag, value in itertools.pairwise(arguments) if flag == "--workdir"]
     names += [argument.split("=", 1)[1] for argument in arguments if argument.startswith("--workdir=")]
     path = Path(names[-1], "config.json") if names else None
     if path is None or not path.is_file():
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> None:
     from flaxmark.report import evaluate_run
 
     rows, _, metadata = evaluate_run(
-        Path(parsed.workdir), prepare(parsed.data), dataclasses.replace(config, data=parsed.data)
+        Path(parsed.workdir), prepare(parsed.data, for_training=False), dataclasses.replace(config, data=parsed.data)
     )
     table = format_table(rows)
     print(f"best checkpoint: step {metadata['step']}\n{table}")

@@ -18,7 +18,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--workdir", required=True, help="folder of a run of scripts/train.py")
     boxes = parser.add_mutually_exclusive_group()
     boxes.add_argument(
-        "--boxes", type=float, nargs="+", metavar="PX", help="left top right bottom of each face, tight around it, pixels"
+        "--boxes",
+        type=float,
+        nargs="+",
+        metavar="PX",
+        help="left top right bottom of each face, tight around it, pixels",
     )
     boxes.add_argument("--pts", help="take the box from the landmarks of this .pts file")
     boxes.add_argument("--crop", action="store_true", help="the picture is the crop itself")

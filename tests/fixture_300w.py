@@ -111,9 +111,7 @@ def dlib_box(landmarks_px: np.ndarray) -> tuple[int, int, int, int]:
 
 def image_element(file: str, landmarks_px: np.ndarray) -> str:
     left, top, width, height = dlib_box(landmarks_px)
-    parts = "".join(
-        f"<part name='{i:02d}' x='{x:.0f}' y='{y:.0f}'/>" for i, (x, y) in enumerate(landmarks_px)
-    )
+    parts = "".join(f"<part name='{i:02d}' x='{x:.0f}' y='{y:.0f}'/>" for i, (x, y) in enumerate(landmarks_px))
     box = f"<box top='{top}' left='{left}' width='{width}' height='{height}'>{parts}</box>"
     return f"<image file={quoteattr(file)} width='1' height='1'>{box}</image>"
 

@@ -80,18 +80,14 @@ def test_strict_makes_problems_fatal(small: Path, stage: str) -> None:
     if stage == "decoding":
         shutil.copyfile(small / "afw/2001_1.pts", small / "afw/9_1.pts")
     for _ in range(2):  # the second time the set is prepared already
-        with pytest.raises(
-            ConfigError, match=r"--data.strict: 1 problems, the first: afw/9_1.jpg: (unr|picture)"
-        ):
+        with pytest.raises(ConfigError, match=r"--data.strict: 1 problems, the first: afw/9_1.jpg: (unr|picture)"):
             prepare(config_of(small, strict=True))
     assert prepare(config_of(small)).counts == {"train": 3}
 
 
 def test_the_known_photograph_is_never_fatal(official_tree: Tree) -> None:
     prepared = prepare(DataConfig(dir=str(official_tree.folder), strict=True))
-    assert [p.file for p in prepared.problems if p.known] == [
-        f"helen/trainset/296814969_{i}.jpg" for i in (1, 2)
-    ]
+    assert [p.file for p in prepared.problems if p.known] == [f"helen/trainset/296814969_{i}.jpg" for i in (1, 2)]
 
 
 def test_boxes_that_do_not_exist(official_tree: Tree) -> None:
@@ -140,9 +136,7 @@ def test_nothing_to_train_on(tmp_path: Path, small: Path) -> None:
         prepare(config_of(small))
     prepared = prepare(config_of(small), for_training=False)
     assert prepared.counts == {"test_challenging": 3, "test_full": 3}
-    with pytest.raises(
-        ConfigError, match=r"no faces in split 'train'; there are test_challenging, test_full"
-    ):
+    with pytest.raises(ConfigError, match=r"no faces in split 'train'; there are test_challenging, test_full"):
         load_split(prepared, "train")
 
 

@@ -18,7 +18,9 @@ METADATA = {"config": to_dict(Config(model=ModelConfig(depth=18)))}
 def state() -> TrainState:
     model = make_model(ModelConfig(depth=18))
     face = np.full((68, 2), 0.5, np.float32)
-    return jax.jit(lambda key: init_train_state(key, model, optax.sgd(0.1, momentum=0.9), face, True))(jax.random.key(0))
+    return jax.jit(lambda key: init_train_state(key, model, optax.sgd(0.1, momentum=0.9), face, True))(
+        jax.random.key(0)
+    )
 
 
 def at(state: TrainState, step: int) -> TrainState:

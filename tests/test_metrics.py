@@ -19,7 +19,7 @@ def face() -> np.ndarray:
 def test_nme_by_hand() -> None:
     # Every point is off by a 3-4-5 triangle of 0.05; the outer eye corners are 0.6 apart.
     target = face()[None]
-    predicted = target + [0.03, 0.04]
+    predicted = target + np.array([0.03, 0.04])
     np.testing.assert_allclose(point_errors(predicted, target), 0.05)
     np.testing.assert_allclose(nme(predicted, target), [100 * 0.05 / 0.6])
 

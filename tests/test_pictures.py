@@ -9,9 +9,7 @@ from PIL import Image
 
 from flaxmark.data.pictures import PictureError, PictureTooLargeError, read_picture
 
-COLOURS = np.array(
-    [[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [128, 128, 128], [255, 255, 255]]], np.uint8
-)
+COLOURS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [128, 128, 128], [255, 255, 255]]], np.uint8)
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:

@@ -76,7 +76,9 @@ def test_processes_share_the_batches_of_one() -> None:
 @pytest.mark.parametrize("batch_size", [1, 8, 11, 22, 64])
 def test_evaluation_sees_every_face_once(batch_size: int) -> None:
     batches = list(eval_batches(EXAMPLES, CONFIG, batch_size=batch_size))
-    seen = [n for row, b in zip(numbers(batches), batches, strict=True) for n, m in zip(row, b["mask"], strict=True) if m]
+    seen = [
+        n for row, b in zip(numbers(batches), batches, strict=True) for n, m in zip(row, b["mask"], strict=True) if m
+    ]
     assert seen == list(range(22))
     assert {len(batch["mask"]) for batch in batches} == {batch_size}
 

@@ -87,9 +87,7 @@ def test_landmarks_stay_on_their_pixels() -> None:
     np.testing.assert_allclose(centre, to_pixels(face.landmarks, face.crop)[5], atol=0.05)
 
 
-def test_a_prepared_set_is_reused_until_something_changes(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_prepared_set_is_reused_until_something_changes(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepare(config_of(small))
     before = load_split(first, "train")
     with monkeypatch.context() as patch:
@@ -125,9 +123,7 @@ def test_two_processes_prepare_one_set(small: Path) -> None:
         "print(prepare(DataConfig(dir=sys.argv[1], prepared_dir=sys.argv[2])).counts)"
     )
     command = [sys.executable, "-c", code, str(small), str(small.parent / "prepared")]
-    both = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [process.communicate() for process in both]
     assert [out.strip() for out, _ in outputs] == ["{'train': 3}"] * 2
     # One of them decoded, and nothing but its progress was written.
@@ -203,9 +199,7 @@ def test_pictures_are_not_turned(small: Path) -> None:
     prepared = prepare(config_of(small))
     assert not prepared.problems
     face = read_official(small).entries[0]
-    np.testing.assert_allclose(
-        load_split(prepared, "train").boxes[0], landmark_box(face.landmarks_px), atol=1e-3
-    )
+    np.testing.assert_allclose(load_split(prepared, "train").boxes[0], landmark_box(face.landmarks_px), atol=1e-3)
 
 
 @real

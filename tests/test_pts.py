@@ -65,9 +65,7 @@ def test_bad_pts(pts: Path, content: str, reason: str, message: str) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200))
-def test_any_bytes_are_points_or_one_clear_error(
-    tmp_path_factory: pytest.TempPathFactory, noise: bytes
-) -> None:
+def test_any_bytes_are_points_or_one_clear_error(tmp_path_factory: pytest.TempPathFactory, noise: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "noise.pts"
     path.write_bytes(noise)
     with pytest.raises(AnnotationError) as caught:

@@ -201,9 +201,7 @@ def test_csv_lines(tmp_path: Path) -> None:
 
 def test_csv_files_that_are_named(csv_tree: Tree) -> None:
     name = "test_frames_keypoints.csv"
-    listing = read_csv_folder(
-        csv_tree.folder, "training_frames_keypoints.csv", str(csv_tree.folder / name), None
-    )
+    listing = read_csv_folder(csv_tree.folder, "training_frames_keypoints.csv", str(csv_tree.folder / name), None)
     assert Counter((e.split, e.subset) for e in listing.entries) == {
         ("train", "training"): 30,
         ("validation", "test"): 6,

@@ -34,9 +34,7 @@ def updated(devices: int, mode: str, steps: int = 2, ema_decay: float | None = 0
     )
     compiled = compile_step(step, mesh, mode, donate=True)  # type: ignore[arg-type]
     replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    init = jax.jit(
-        lambda key: init_train_state(key, model, OPTIMIZER, MEAN_FACE, True), out_shardings=replicated
-    )
+    init = jax.jit(lambda key: init_train_state(key, model, OPTIMIZER, MEAN_FACE, True), out_shardings=replicated)
     state = init(jax.random.key(0))
     for _ in range(steps):
         state, metrics = compiled(state, shard_batch(BATCH, mesh, mode))  # type: ignore[arg-type]

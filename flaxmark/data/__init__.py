@@ -1,0 +1,1 @@
+"""Faces on disk to batches in memory; the only place with TensorFlow."""

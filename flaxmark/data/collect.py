@@ -24,9 +24,7 @@ def validation_photograph(photograph: str) -> bool:
     return int(sha256(photograph.encode()).hexdigest(), 16) % VALIDATION_EVERY == 0
 
 
-def assign_splits(
-    faces: Iterable[tuple[FaceEntry, StoredFace]], hold_out: bool
-) -> dict[str, list[StoredFace]]:
+def assign_splits(faces: Iterable[tuple[FaceEntry, StoredFace]], hold_out: bool) -> dict[str, list[StoredFace]]:
     """Group faces by split.
 
     Args:

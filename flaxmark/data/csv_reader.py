@@ -26,9 +26,7 @@ TRAIN_NAME = "training_frames_keypoints.csv"
 TEST_NAME = "test_frames_keypoints.csv"
 
 
-def read_csv_folder(
-    root: Path, train_list: str | None, validation_list: str | None, test_list: str | None
-) -> Listing:
+def read_csv_folder(root: Path, train_list: str | None, validation_list: str | None, test_list: str | None) -> Listing:
     """List the faces of a folder's CSV files.
 
     Args:
@@ -96,9 +94,7 @@ def _picture_folders(path: Path, root: Path) -> list[str]:
     return [f"{here}/{name}" for name in sorted(named, key=len, reverse=True)] + [here]
 
 
-def _read_row(
-    row: list[str], where: str, name: str, root: Path, folders: list[str], split: str
-) -> FaceEntry | Problem:
+def _read_row(row: list[str], where: str, name: str, root: Path, folders: list[str], split: str) -> FaceEntry | Problem:
     """One face."""
     if inside(root, name) is None:
         return Problem(name, LEAVES_FOLDER, f"{where}: names must stay below {root}")

@@ -41,9 +41,7 @@ def split_seeds(config: DataConfig) -> dict[str, range]:
     if config.crop.box != "landmarks":
         raise ConfigError(f"--data.crop.box {config.crop.box}: drawn faces have no boxes but landmarks")
     limit = FIRST_SEED["validation"]
-    return {
-        split: range(FIRST_SEED[split], FIRST_SEED[split] + min(n, limit)) for split, n in counts.items() if n
-    }
+    return {split: range(FIRST_SEED[split], FIRST_SEED[split] + min(n, limit)) for split, n in counts.items() if n}
 
 
 def drawing_version() -> str:

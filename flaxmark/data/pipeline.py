@@ -126,7 +126,7 @@ def _decode(arrays: tuple[Any, Any, Any], index: Any) -> tuple[Any, Any, Any]:
 
 def _normalise(image: Any, config: DataConfig) -> Any:
     """[0, 1] to what the network is fed."""
-    return (image - np.float32(config.pixel_mean)) / np.float32(config.pixel_std)
+    return (image - np.array(config.pixel_mean, np.float32)) / np.array(config.pixel_std, np.float32)
 
 
 def _iterate(dataset: Any, batch_size: int) -> Iterator[Batch]:

@@ -107,9 +107,7 @@ def prepare(config: DataConfig, *, for_training: bool = True) -> Prepared:
                 if not (target / SUMMARY).is_file():
                     _write(config, source, target)
     except OSError as error:
-        raise ConfigError(
-            f"--data.prepared-dir {parent}: {error}; is there room, may it be written?"
-        ) from error
+        raise ConfigError(f"--data.prepared-dir {parent}: {error}; is there room, may it be written?") from error
     prepared = _read(target)
     if config.strict:
         _refuse_problems(prepared.problems, f"; all are in {prepared.report}")

@@ -46,9 +46,9 @@ def paint_ear(head: Head, coordinates: Array) -> Array:
     x, y = coordinates.T
     colour = np.empty((len(x), 3), np.float32)
     colour[:] = np.array(head.p.skin) * (1.0, 0.86, 0.82)
-    hollow = 0.5 * gauss(x, y, (-0.25, 0.05), 0.35, 0.45) + 0.35 * np.exp(
-        -(((np.hypot(x, y) - 0.72) / 0.1) ** 2)
-    ) * (x > -0.4)
+    hollow = 0.5 * gauss(x, y, (-0.25, 0.05), 0.35, 0.45) + 0.35 * np.exp(-(((np.hypot(x, y) - 0.72) / 0.1) ** 2)) * (
+        x > -0.4
+    )
     return np.asarray(colour * (1 - hollow)[:, None], np.float32)
 
 
@@ -63,15 +63,8 @@ def neck(head: Head) -> NDArray[np.floating]:
     """
     u, t = np.meshgrid(np.linspace(-2.2, 2.2, 30), np.linspace(0, 1, 16))
     chin = head.points[8, 1] - 0.8 * head.p.mouth_open
-    radius = (
-        0.29
-        + 0.08 * ((head.p.detail_seed >> 9) % 8) / 8
-        + 0.03 * np.cos(3 * t)
-        + 0.15 * np.clip(t - 0.55, 0, 1)
-    )
-    return np.stack(
-        [radius * np.sin(u), 0.45 * chin + 1.0 * t, -0.2 + 0.9 * radius * np.cos(u) - 0.05 * t], -1
-    )
+    radius = 0.29 + 0.08 * ((head.p.detail_seed >> 9) % 8) / 8 + 0.03 * np.cos(3 * t) + 0.15 * np.clip(t - 0.55, 0, 1)
+    return np.stack([radius * np.sin(u), 0.45 * chin + 1.0 * t, -0.2 + 0.9 * radius * np.cos(u) - 0.05 * t], -1)
 
 
 def shell(head: Head, thickness: float, length: float) -> Grid:
@@ -187,11 +180,7 @@ def glasses(head: Head, plane: Array, rng: np.random.Generator) -> tuple[Array, 
     distance = (r - 1) * min(half_w, half_h)
     rim = smoothstep(0, 0.008, thick - np.abs(distance)) * rng.uniform(0.6, 1.0)
     bridge = smoothstep(0, 0.008, thick - np.abs(y - level + 0.02 + 0.5 * x**2)) * (np.abs(x) < eye - half_w)
-    arms = (
-        smoothstep(0, 0.008, thick - np.abs(y - level + 0.03))
-        * (np.abs(x) > eye + half_w)
-        * (np.abs(x) < 0.5)
-    )
+    arms = smoothstep(0, 0.008, thick - np.abs(y - level + 0.03)) * (np.abs(x) > eye + half_w) * (np.abs(x) < 0.5)
     frame = np.maximum(np.maximum(rim, bridge), arms)
     lens = smoothstep(0, 0.008, -distance)
     glare = smoothstep(0, 0.06, np.sin(14 * (x + 0.6 * y) + rng.uniform(0, 6)) - 0.8) * rng.uniform(0, 0.7)
@@ -236,6 +225,4 @@ def paint_hat(head: Head, coordinates: Array) -> Array:
     base = rng.uniform(0.03, 0.9, 3) if rng.random() < 0.5 else np.full(3, rng.choice([0.06, 0.2, 0.85]))
     grain = look_up(noise_tile(0.6, 3), 90 * u, 90 * y)
     knit = np.sin(rng.uniform(30, 80) * (u if rng.random() < 0.5 else y)) * (head.p.hat == "beanie")
-    return np.asarray(
-        base.astype(np.float32) * np.clip(1 + 0.08 * grain + 0.15 * knit, 0.2, 2)[:, None], np.float32
-    )
+    return np.asarray(base.astype(np.float32) * np.clip(1 + 0.08 * grain + 0.15 * knit, 0.2, 2)[:, None], np.float32)

@@ -115,9 +115,7 @@ def photograph(picture: Array, rng: np.random.Generator) -> Array:
         tone = 1 + rng.uniform(0, 0.1) * np.array([1, 0.2, -1]) * (rng.random() < 0.4)
         picture = grey[..., None] * tone.astype(np.float32)
     else:
-        picture = grey[..., None] + (picture - grey[..., None]) * np.float32(
-            np.exp(0.2 * rng.standard_normal())
-        )
+        picture = grey[..., None] + (picture - grey[..., None]) * np.float32(np.exp(0.2 * rng.standard_normal()))
     if chance[3] < 0.7:
         noise = rng.standard_normal(picture.shape, np.float32)
         if chance[4] < 0.5:

@@ -27,9 +27,7 @@ def spline(knots: NDArray[np.floating], samples: int) -> NDArray[np.float64]:
     t = (np.arange(samples) / samples)[None, :, None]
     before, start, end, after = (padded[i : i + len(knots) - 1, None] for i in range(4))
     curve = start + 0.5 * t * (
-        end
-        - before
-        + t * (2 * before - 5 * start + 4 * end - after + t * (3 * (start - end) + after - before))
+        end - before + t * (2 * before - 5 * start + 4 * end - after + t * (3 * (start - end) + after - before))
     )
     return np.concatenate([curve.reshape(-1, knots.shape[1]), knots[-1:]])
 

@@ -82,7 +82,7 @@ def paint_eyeball(canvas: Canvas, x: Array, y: Array, q: Array, side: int) -> Ar
     """
     p = canvas.p
     rest = canvas.points[[36, 39] if side == 0 else [42, 45]].mean(0)
-    centre = rest + (0.07 * p.gaze[0], -0.008 + 0.04 * p.gaze[1])
+    centre = rest + np.array([0.07 * p.gaze[0], -0.008 + 0.04 * p.gaze[1]])
     radius = 0.041
     r = np.hypot(x - centre[0], y - centre[1]) / radius
     white = np.array([0.88, 0.84, 0.82]) * min(1.0, 0.55 + 0.6 * max(p.skin))
@@ -114,9 +114,7 @@ def paint_mouth(canvas: Canvas) -> None:
         [48, 59, 58, 57, 56, 55, 54],
     )
     curves = [spline(q[order], 8) for order in orders]
-    top, inner_top, inner_bottom, bottom = (
-        interpolate(x, np.maximum.accumulate(c[:, 0]), c[:, 1]) for c in curves
-    )
+    top, inner_top, inner_bottom, bottom = (interpolate(x, np.maximum.accumulate(c[:, 0]), c[:, 1]) for c in curves)
     ends = smoothstep(0, 0.01, x - q[48, 0]) * smoothstep(0, 0.01, q[54, 0] - x)
     lips = smoothstep(0, SOFT, y - top) * smoothstep(0, SOFT, bottom - y) * ends
     gap = smoothstep(0, SOFT, y - inner_top) * smoothstep(0, SOFT, inner_bottom - y)

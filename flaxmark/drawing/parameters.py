@@ -290,9 +290,7 @@ def sample_parameters(rng: np.random.Generator) -> FaceParameters:
         glasses=str(rng.choice(["", "clear", "dark"], p=[0.78, 0.17, 0.05])),
         occluder=str(rng.choice(["", "hand", "patch"], p=[0.87, 0.08, 0.05])),
         light=(float(light[0]), float(light[1]), float(light[2])),
-        light_colour=_colour(
-            rng, ((1.0, 0.84, 0.66), (1.0, 1.0, 1.0), (0.88, 0.96, 1.1)), rng.uniform(0, 2), 0.05
-        ),
+        light_colour=_colour(rng, ((1.0, 0.84, 0.66), (1.0, 1.0, 1.0), (0.88, 0.96, 1.1)), rng.uniform(0, 2), 0.05),
         ambient=rng.uniform(0.15, 0.8),
         harsh=rng.random(),
         exposure=float(np.clip(0.56 + 0.13 * rng.standard_normal(), 0.22, 0.85)),

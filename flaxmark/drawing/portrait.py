@@ -97,9 +97,7 @@ def surround(head: Head, view: View) -> tuple[list[str], list[Patch], list[NDArr
     return names, patches, keeps
 
 
-def face_colour(
-    head: Head, view: View, seen: Fragments, rng: np.random.Generator
-) -> tuple[Array, NDArray[np.bool_]]:
+def face_colour(head: Head, view: View, seen: Fragments, rng: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
     """Light from the face.
 
     Args:
@@ -128,9 +126,9 @@ def face_colour(
     if not p.plain:
         bumps = look_up(noise_tile(0.9, 6), 170 * u, 170 * y)
         seen.normals[:, 0] += 0.03 * (p.blotch + p.wrinkle) * bumps
-    return illuminate(p, np.clip(canvas.colour, 0.005, 1), seen.normals, canvas.shine, lit), (
-        np.abs(u) < 1.3
-    ) & (y > -0.3)
+    return illuminate(p, np.clip(canvas.colour, 0.005, 1), seen.normals, canvas.shine, lit), (np.abs(u) < 1.3) & (
+        y > -0.3
+    )
 
 
 def part_colour(name: str, head: Head, view: View, seen: Fragments, rng: np.random.Generator) -> Array:
@@ -155,9 +153,7 @@ def part_colour(name: str, head: Head, view: View, seen: Fragments, rng: np.rand
     elif name == "hat":
         colour = accessories.paint_hat(head, seen.coordinates)
     else:
-        colour = np.repeat(np.array([p.skin], np.float32) * (1.0, 0.93, 0.92), len(seen.pixels), 0).astype(
-            np.float32
-        )
+        colour = np.repeat(np.array([p.skin], np.float32) * (1.0, 0.93, 0.92), len(seen.pixels), 0).astype(np.float32)
         under = 1 - smoothstep(0.35, 0.3, seen.coordinates[:, 1] - 0.75 * head.points[8, 1])
         lit = 1 - np.float32(0.75) * under
         colour *= (1 - np.float32(0.22) * under)[:, None]
@@ -213,9 +209,7 @@ def put_on_glasses(head: Head, fine: View, canvas: Array, cover: Array, rng: np.
     """
     z = head.lift(head.points[27:28])[0, 2] + 0.03
     level = head.points[36:48, 1].mean()
-    corners = fine.project(
-        fine.turn(np.array([[x, level + y, z] for x in (-0.5, 0.5) for y in (-0.2, 0.25)]))
-    )[:, :2]
+    corners = fine.project(fine.turn(np.array([[x, level + y, z] for x in (-0.5, 0.5) for y in (-0.2, 0.25)])))[:, :2]
     low = np.clip(np.floor(corners.min(0)).astype(int), 0, len(canvas))
     high = np.clip(np.ceil(corners.max(0)).astype(int), 0, len(canvas))
     y, x = np.mgrid[low[1] : high[1], low[0] : high[0]]

@@ -86,9 +86,7 @@ def structure(picture: Array, x: Array, y: Array, rng: np.random.Generator) -> N
         mask = smoothstep(0, soft, wide - np.abs(a)) * smoothstep(0, soft, tall - np.abs(b))
     else:
         mask = smoothstep(0, 0.5, np.sin(a * rng.uniform(20, 120))) * smoothstep(0, soft, tall - np.abs(b))
-    colour = (
-        rng.uniform(0, 1, 3) if rng.random() < 0.2 else np.full(3, rng.random()) + rng.uniform(-0.05, 0.05, 3)
-    )
+    colour = rng.uniform(0, 1, 3) if rng.random() < 0.2 else np.full(3, rng.random()) + rng.uniform(-0.05, 0.05, 3)
     picture += (mask * rng.uniform(0.3, 1.0))[..., None] * (np.asarray(colour, np.float32) - picture)
 
 
@@ -111,9 +109,7 @@ def passer_by(picture: Array, x: Array, y: Array, p: FaceParameters, rng: np.ran
     ]
     parts += [(0.0, 2.9, 2.2, 1.8, rng.uniform(0, 1, 3))]
     for dx, dy, wide, tall, colour in parts:
-        mask = smoothstep(
-            0, 0.15, 1 - np.hypot((x - cx - dx * r) / (wide * r), (y - cy - dy * r) / (tall * r))
-        )
+        mask = smoothstep(0, 0.15, 1 - np.hypot((x - cx - dx * r) / (wide * r), (y - cy - dy * r) / (tall * r)))
         picture += mask[..., None] * (colour.astype(np.float32) - picture)
 
 
@@ -138,9 +134,7 @@ def clothes(
     top = -0.12 + slope * np.abs(a) ** 1.3 + rng.uniform(-0.1, 0.1) * a
     mask = smoothstep(0, 0.02, b - top) * smoothstep(0, 0.1, 1.45 - np.abs(a))
     collar = rng.uniform(0.15, 0.55)
-    mask = mask * smoothstep(
-        0, 0.02, b + 0.02 - rng.uniform(0.0, 0.5) * (1 - (np.abs(a) / collar) ** 1.5).clip(0, 1)
-    )
+    mask = mask * smoothstep(0, 0.02, b + 0.02 - rng.uniform(0.0, 0.5) * (1 - (np.abs(a) / collar) ** 1.5).clip(0, 1))
     colour = rng.uniform(0, 1, 3) if rng.random() < 0.5 else np.full(3, rng.choice([0.05, 0.15, 0.85]))
     fold = 1 + 0.15 * stretch(noise_tile(1.4, 3), size, 0.7, rng.integers(0, TILE, 2))[first:]
     pattern = 1 + rng.uniform(-0.4, 0.4) * (rng.random() < 0.4) * np.sign(
@@ -178,8 +172,6 @@ def occlude(picture: Array, points: NDArray[np.float64], p: FaceParameters, rng:
         offset = a - (finger - 1.5) * 2.05 * wide - 0.1 * (finger - 1.5) * b
         tip = 0.04 * abs(finger - 1.3) + rng.uniform(0, 0.03) - 0.05
         r = np.hypot(offset, np.minimum(b - tip, 0)) / wide
-        shade = np.sqrt(np.clip(1 - 0.8 * r * r, 0.1, 1)) * (
-            1 - 0.15 * np.exp(-(((b - tip - 0.14) / 0.015) ** 2))
-        )
+        shade = np.sqrt(np.clip(1 - 0.8 * r * r, 0.1, 1)) * (1 - 0.15 * np.exp(-(((b - tip - 0.14) / 0.015) ** 2)))
         reach = smoothstep(0, 0.02, 0.5 - b)
         picture += (smoothstep(0, 0.08, 1 - r) * reach)[..., None] * (skin * shade[..., None] - picture)

@@ -61,9 +61,7 @@ def sample_map(grid: Array, x: Array, y: Array) -> Array:
     return np.asarray(top * (1 - s) + (flat[at + CELLS] * (1 - t) + flat[at + CELLS + 1] * t) * s, np.float32)
 
 
-def illuminate(
-    p: FaceParameters, colour: Array, normals: Array, shine: Array | float, lit: Array | float
-) -> Array:
+def illuminate(p: FaceParameters, colour: Array, normals: Array, shine: Array | float, lit: Array | float) -> Array:
     """Colour that reaches the camera.
 
     Args:
@@ -87,9 +85,7 @@ def illuminate(
     gloss = np.square(eighth) * eighth * shine * lit * 0.5
     sky = p.ambient * (0.75 - 0.35 * normals[:, 1]) * (0.6 + 0.4 * np.clip(normals[:, 2], 0, 1))
     rim = max(0.0, ((p.detail_seed >> 5) % 10 - 5) / 5) * 0.8
-    edge = (
-        rim * np.clip(normals[:, 0] * (1 if p.detail_seed & 1 else -1) - 0.45, 0, 1) if not p.plain else 0.0
-    )
+    edge = rim * np.clip(normals[:, 0] * (1 if p.detail_seed & 1 else -1) - 0.45, 0, 1) if not p.plain else 0.0
     direct = (diffuse * (1 + 0.5 * p.harsh))[:, None] * np.asarray(p.light_colour, np.float32)
     # Light that has passed through skin returns red where the surface turns into shade.
     warm = np.array([0.1, 0.02, 0.0], np.float32) * (1 - np.abs(2 * diffuse - 0.7))[:, None].clip(0, 1)

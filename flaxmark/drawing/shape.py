@@ -92,9 +92,7 @@ class Head:
         total = total + 0.06 * p.nose_height * bump(0.68 * wing, tip + 0.03, 0.4 * wing, 0.04)
         eye = (q[42:48].mean(0) - q[36:42].mean(0))[0] / 2
         level = q[36:48, 1].mean()
-        total = (
-            total - 0.055 * bump(eye - 0.02, level - 0.01, 0.1, 0.06) + 0.035 * bump(eye, level, 0.075, 0.05)
-        )
+        total = total - 0.055 * bump(eye - 0.02, level - 0.01, 0.1, 0.06) + 0.035 * bump(eye, level, 0.075, 0.05)
         total = total + 0.02 * bump(eye, q[17:27, 1].mean() + 0.02, 0.14, 0.05)
         total = total + 0.03 * p.cheek * bump(0.27, 0.2, 0.12, 0.1)
         upper, lower, chin = q[51, 1], q[57, 1], q[8, 1]
@@ -107,14 +105,10 @@ class Head:
         )
         total = total - 0.02 * bump(0, lower + 0.03, 0.1, 0.025) + 0.03 * bump(0, chin - 0.09, 0.11, 0.06)
         return np.asarray(
-            total
-            - 0.02 * bump(mouth + 0.02, q[48, 1], 0.03, 0.04)
-            + 0.012 * bump(0, (base + upper) / 2, 0.1, 0.04)
+            total - 0.02 * bump(mouth + 0.02, q[48, 1], 0.03, 0.04) + 0.012 * bump(0, (base + upper) / 2, 0.1, 0.04)
         )
 
-    def bend(
-        self, x: NDArray[np.floating], y: NDArray[np.floating], z: NDArray[np.floating]
-    ) -> NDArray[np.floating]:
+    def bend(self, x: NDArray[np.floating], y: NDArray[np.floating], z: NDArray[np.floating]) -> NDArray[np.floating]:
         """Makes the head a little unsymmetrical.
 
         Args:
@@ -143,9 +137,7 @@ class Head:
         u, row = np.broadcast_arrays(u, row)
         place = np.linspace(0, 1, len(self.rows))
         w, y = np.interp(row, place, self.rows[:, 0]), np.interp(row, place, self.rows[:, 1])
-        front, side, back = (
-            np.interp(y, self.heights, table) for table in (self.front, self.side, self.back)
-        )
+        front, side, back = (np.interp(y, self.heights, table) for table in (self.front, self.side, self.back))
         x = w * np.sin(u)
         cosine = np.cos(u)
         z = side + np.where(cosine > 0, front - side, back) * cosine

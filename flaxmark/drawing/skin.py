@@ -27,9 +27,7 @@ def paint_complexion(canvas: Canvas) -> None:
     canvas.colour *= 1 + red[:, None] * np.array([0.02, -0.16, -0.14], np.float32)
     spots = look_up(noise_tile(0.9, 2), 200 * canvas.u + shift[1], 200 * y + shift[2]) - 2.2
     canvas.colour *= (1 - amount * p.blotch * np.clip(spots, 0, 0.5))[:, None]
-    canvas.shine *= (
-        0.4 + 0.8 * gauss(x, y, (0, -0.25), 0.3, 0.15) + gauss(near, y, (0, 0.22), 0.05, 0.12) + 0.4 * red
-    )
+    canvas.shine *= 0.4 + 0.8 * gauss(x, y, (0, -0.25), 0.3, 0.15) + gauss(near, y, (0, 0.22), 0.05, 0.12) + 0.4 * red
 
 
 def paint_creases(canvas: Canvas) -> None:
@@ -112,9 +110,7 @@ def paint_beard(canvas: Canvas) -> None:
     upper = smoothstep(0, 0.02, y - q[33, 1] - 0.015) * smoothstep(0, 0.03, q[54, 0] + 0.02 - near)
     upper = upper * smoothstep(0, 0.05, q[54, 1] + (0.3 if p.beard_line > 0.25 else 0.0) - y)
     upper = upper * (1 - smoothstep(0, 0.03, q[54, 0] - 0.015 - near) * smoothstep(0, 0.01, y - q[62, 1]))
-    cover = np.maximum(lower * narrow * p.beard, upper * p.moustache) * smoothstep(
-        0, 0.05, 1.62 - np.abs(canvas.u)
-    )
+    cover = np.maximum(lower * narrow * p.beard, upper * p.moustache) * smoothstep(0, 0.05, 1.62 - np.abs(canvas.u))
     cover = np.clip(cover * (1.0 + 0.25 * grain), 0, 1)
     tint = np.array(p.hair, np.float32) * (1 + 0.25 * grain)[:, None]
     blend(canvas.colour, slice(None), tint, 0.92 * cover)

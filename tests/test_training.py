@@ -1,0 +1,122 @@
+import io
+import math
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flaxmark import memory
+from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, TrainConfig
+from flaxmark.data.prepare import Examples
+from flaxmark.evaluation import format_table, rows_of_split
+from flaxmark.losses import mse
+from flaxmark.metric_writer import MetricWriter, read_metrics
+from flaxmark.metrics import Mean
+from flaxmark.models import make_model
+from flaxmark.progress import Progress, format_seconds
+from flaxmark.run import claim_workdir
+from flaxmark.sharding import compile_step, make_mesh
+from flaxmark.steps import make_eval_step
+from flaxmark.training import TrainingError, record, stop_requests
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_checkpoint() -> None:
+    run: Any = SimpleNamespace(config=Config(), steps_per_epoch=5, epoch_loss=Mean())
+    checkpoints: Any = SimpleNamespace(describe_latest=lambda: "runs/x/checkpoints/40")
+    metrics = {"loss": jnp.array(math.nan), "grad_norm": jnp.array(7.0), "learning_rate": jnp.array(0.1)}
+    with pytest.raises(TrainingError, match=r"nan at step 43.*runs/x/checkpoints/40"):
+        record(run, None, 43, metrics, Progress(100, 0, 1, io.StringIO()), checkpoints)
+
+
+def test_the_epoch_loss_is_the_mean_of_its_steps() -> None:
+    run: Any = SimpleNamespace(config=Config(), steps_per_epoch=5, epoch_loss=Mean())
+    for step, loss in enumerate((1.0, 2.0, 6.0), 1):
+        metrics = {"loss": jnp.array(loss), "grad_norm": jnp.array(0.0)}
+        record(run, None, step, metrics, Progress(9, 0, 1, io.StringIO()), SimpleNamespace())  # type: ignore[arg-type]
+    assert run.epoch_loss.value == 3
+
+
+def test_ctrl_c_asks_once_and_ends_the_second_time() -> None:
+    with pytest.raises(KeyboardInterrupt), stop_requests() as asked:
+        assert not asked()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked()
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_workdir_belongs_to_one_config(tmp_path: Path) -> None:
+    config = Config()
+    claim_workdir(tmp_path / "x", config)
+    claim_workdir(tmp_path / "x", config)
+    claim_workdir(tmp_path / "x", Config(data=DataConfig(dir="/elsewhere")))  # where files lie may change
+    with pytest.raises(ConfigError, match=r"train\.epochs \(20 there, 7 here\)"):
+        claim_workdir(tmp_path / "x", Config(train=TrainConfig(epochs=7)))
+
+
+def test_a_run_that_will_not_fit_is_refused_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config(data=DataConfig(image_size=64), model=ModelConfig(depth=18), train=TrainConfig(batch_size=8))
+    mesh = make_mesh(jax.devices()[:1])
+    model = make_model(config.model)
+    step = compile_step(make_eval_step(model, mse), mesh, "jit", donate=False)
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 10**7)
+    # ResNet-18 alone is 11.2 million float32 parameters.
+    with pytest.raises(ConfigError, match=r"needs about 0\.\d GB and 0\.0 GB are free.*train\.accumulate 2"):
+        memory.compile_within_memory(step, model.init, config, mesh)
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 10**12)
+    memory.compile_within_memory(step, model.init, config, mesh)
+
+
+def test_this_machine_knows_its_memory() -> None:
+    available = memory.available_bytes(jax.devices()[0])
+    assert available is None or 10**7 < available < 10**15
+
+
+def test_a_resumed_writer_forgets_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+    writer = MetricWriter(tmp_path, 0)
+    for step in (1, 2, 3):
+        writer.write("train", step, {"loss": step / 2})
+    writer.close()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "train", "st')  # cut off by a crash
+    writer = MetricWriter(tmp_path, 2)
+    writer.write("train", 3, {"loss": 9.0})
+    writer.close()
+    assert [(line["step"], line["loss"]) for line in read_metrics(tmp_path)] == [(1, 0.5), (2, 1.0), (3, 9.0)]
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_rows_have_the_mean_face_and_every_subset() -> None:
+    rng = np.random.default_rng(0)
+    target = rng.uniform(size=(3, 68, 2)).astype(np.float32)
+    names = ["a", "b", "b"]
+    nothing = np.zeros((3, 4), np.float32)
+    examples = Examples([b""] * 3, target, nothing, nothing, nothing, names, names, names)
+    mean_face = target.mean(0)
+    rows = rows_of_split("validation", examples, target, np.zeros(3, np.float32), mean_face, mse)
+    assert [(r["subset"], r["predictor"], r["faces"]) for r in rows] == [
+        (subset, predictor, n)
+        for subset, n in (("all", 3), ("a", 1), ("b", 2))
+        for predictor in ("network", "mean face")
+    ]
+    assert rows[0]["nme"] == 0
+    assert rows[1]["loss"] == pytest.approx(np.square(target - mean_face).mean(), rel=1e-5)
+    lines = format_table(rows).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert len(lines) == 2 + 6
+
+
+def test_progress_for_people() -> None:
+    assert [format_seconds(s) for s in (0, 42.4, 185, 7620)] == ["0s", "42s", "3m05s", "2h07m"]
+    stream = io.StringIO()
+    progress = Progress(10, 0, 32, stream)
+    progress.step("not shown in a log file")
+    progress.line("epoch 1/2")
+    assert stream.getvalue().startswith("epoch 1/2  ")
+    assert "images/s" in stream.getvalue()
+    assert "left\n" in stream.getvalue()
