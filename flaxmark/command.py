@@ -55,10 +55,10 @@ def config_from_arguments(description: str, arguments: Sequence[str]) -> RunArgu
 
 def default_workdir(arguments: RunArguments) -> Path:
     """`--workdir`, or runs/ and the config's name with its folder below configs/."""
-    if arguments.workdir:
-        return Path(arguments.workdir)
     if not arguments.config:
         raise ConfigError("--config FILE is missing: for example --config configs/resnet50_smooth_l1.py")
+    if arguments.workdir:
+        return Path(arguments.workdir)
     parts = Path(arguments.config).with_suffix("").parts
     below = parts[parts.index("configs") + 1 :] if "configs" in parts else parts[-1:]
     return Path("runs", "_".join(below))

@@ -66,7 +66,7 @@ def store_face(
     source_crop = square_crop(box, definition.scale)
     region = cut_region(picture, source_crop, definition)
     encoded = io.BytesIO()
-    Image.fromarray(region.pixels).save(encoded, "JPEG", quality=JPEG_QUALITY)
+    Image.fromarray(region.pixels).save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return StoredFace(
         image=encoded.getvalue(),
         landmarks=to_crop_units(landmarks_px, source_crop).astype(np.float32),
