@@ -10,13 +10,13 @@ from flaxmark.recipes import strong
 
 
 def get_config() -> Config:
-    """8 epochs on 3,000 drawn faces."""
+    """8 epochs on 2,000 drawn faces."""
     config = strong(18, "smooth_l1")
     augment = dataclasses.replace(config.data.augment, occlusion=0.0)
     return dataclasses.replace(
         config,
         data=dataclasses.replace(
-            config.data, name="drawn_faces", drawn_train=3000, drawn_validation=150, image_size=64, augment=augment
+            config.data, name="drawn_faces", drawn_train=2000, drawn_validation=150, image_size=64, augment=augment
         ),
         optimizer=dataclasses.replace(config.optimizer, learning_rate=2e-3),
         train=dataclasses.replace(config.train, epochs=8, ema_decay=0.99),

@@ -1,5 +1,6 @@
 """Will it fit? An estimate from the compiled step, before anything large is allocated."""
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -62,10 +63,11 @@ def compile_within_memory(
         needed *= len(mesh.local_devices)
     if needed > available:
         train = config.train
+        parts = 2 ** math.ceil(math.log2(needed / available))
         raise ConfigError(
             f"a step of ResNet-{config.model.depth} at {config.data.image_size} px with --train.batch-size "
             f"{train.batch_size} needs about {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB are free; "
-            f"try --train.accumulate {2 * train.accumulate}, a smaller --train.batch-size or --data.image-size"
+            f"try --train.accumulate {train.accumulate * parts}, a smaller --train.batch-size or --data.image-size"
         )
     return compiled
 

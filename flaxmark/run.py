@@ -58,7 +58,8 @@ def claim_workdir(workdir: Path, config: Config) -> None:
     """
     path = workdir / "config.json"
     values = to_dict(config)
-    if path.exists():
+    # A start that failed before its first checkpoint holds nothing that another config could spoil.
+    if path.exists() and (workdir / "checkpoints").exists():
         stored = json.loads(path.read_text(encoding="utf-8"))
         differing = sorted(_differences(stored, json.loads(json.dumps(values))))
         if differing:
