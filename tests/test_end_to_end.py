@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixture_300w import Tree
 from PIL import Image
 
 from flaxmark.checkpoint import load_best
@@ -125,6 +126,21 @@ def test_predict_draws_and_prints(environment: dict[str, str], workdir: Path, tm
     again = command(environment, "predict", *arguments)
     assert again.returncode == 2
     assert "exists" in again.stderr
+
+
+def test_every_subset_of_300w_has_its_rows(environment: dict[str, str], official_tree: Tree, tmp_path: Path) -> None:
+    flags = ["--config", "configs/resnet18_mae.py", "--data.dir", official_tree.folder, "--data.image-size", "64"]
+    flags += ["--train.epochs", "1", "--train.batch-size", "8", "--workdir", tmp_path / "run"]
+    done = command(environment, "train", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "afw 12 of 337" in done.stdout  # what is missing is said
+    assert "listed in" in done.stdout  # and what was left out
+    rows = json.loads((tmp_path / "run" / "result.json").read_text())["rows"]
+    faces = {(r["split"], r["subset"]): r["faces"] for r in rows if r["predictor"] == "network"}
+    assert faces["test_full", "all"] == faces["test_common", "all"] + faces["test_challenging", "all"]
+    assert faces["test_challenging", "all"] == 3  # image_092 _01 too
+    assert faces["test_private", "indoor"] == 2
+    assert faces["test_private", "outdoor"] == 1
 
 
 @pytest.mark.parametrize(
