@@ -1,6 +1,9 @@
 """ResNet-18 at 80 px on the embedded drawn faces: the whole job in a few minutes on a laptop.
 
 python scripts/train.py --config configs/quickstart.py
+
+NME 7.2 % on the drawn test faces (mean face 19.1 %) and 9.7 % on 176 real ones (mean face 18.3 %), in 4.5 minutes
+with drawing and reports: `make demo`, 2 cores (AMD EPYC), JAX 0.10.2, 2026-11-24.
 """
 
 import dataclasses
