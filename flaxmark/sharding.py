@@ -36,8 +36,8 @@ def compiler_options(mesh: Mesh) -> dict[str, Any] | None:
         mesh: Its devices' platform decides.
 
     Returns:
-        On CPU: keep convolutions out of YNNPACK, whose weight gradients are slow (the ResNet-18 step at
-        112 px went from 14 to 37 images/s); nothing elsewhere.
+        On CPU: keep convolutions out of YNNPACK, whose weight gradients are slow (ResNet-18, 112 px, batch 32,
+        2 cores, JAX 0.10.2, 2026-11-24: 58.0 against 54.6 images/s); nothing elsewhere.
     """
     if mesh.devices.flat[0].platform != "cpu":
         return None
