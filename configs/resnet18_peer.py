@@ -1,6 +1,9 @@
 """ResNet-18 at 112 px in the recipe of a PyTorch peer, to compare like with like.
 
 python scripts/train.py --config configs/resnet18_peer.py --data.train-list train.txt --data.validation-list val.txt
+
+Validation NME 6.19 % (the peer's own: 6.00 %, the mean face: 18.23 %) in 11 minutes at 55 images/s alone on 2 cores
+(AMD EPYC), JAX 0.10.2, 2026-11-24; the other losses are in docs/results.md.
 """
 
 from flaxmark.config import AugmentConfig, Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, TrainConfig
