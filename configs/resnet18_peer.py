@@ -2,7 +2,7 @@
 
 python scripts/train.py --config configs/resnet18_peer.py --data.train-list train.txt --data.validation-list val.txt
 
-Validation NME 6.19 % (the peer's own: 6.00 %, the mean face: 18.23 %) in 11 minutes at 55 images/s alone on 2 cores
+Validation NME 6.19 % (the peer's own: 6.00 %, the mean face: 18.23 %); 11 minutes with mse, alone on 2 cores
 (AMD EPYC), JAX 0.10.2, 2026-11-24; the other losses are in docs/results.md.
 """
 
