@@ -1,6 +1,9 @@
 """ResNet-18 at 112 px on drawn faces alone: how far they carry on real ones.
 
 python scripts/train.py --config configs/resnet18_drawn.py
+
+NME 10.1 % on 176 real validation faces it knows nothing of (mean face 18.2 %) after 7 minutes on 2 shared cores
+(AMD EPYC), JAX 0.10.2, 2026-11-24; see docs/results.md.
 """
 
 import dataclasses
