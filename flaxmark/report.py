@@ -48,8 +48,7 @@ def evaluate_run(
     rows: list[Row] = []
     predictions = {}
     for split in prepared.counts:
-        # A data set's training faces are left out, unless it is another one than the run's and has no others.
-        if split == "train":
+        if split == "train":  # figures on faces that were trained on say nothing
             continue
         examples = load_split(prepared, split)
         landmarks, losses = predict_split(eval_step, variables, examples, config, mesh)
