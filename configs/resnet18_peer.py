@@ -16,9 +16,9 @@ def get_config() -> Config:
             image_size=112,
             pixel_mean=(0.45, 0.45, 0.45),
             pixel_std=(0.225, 0.225, 0.225),
-            augment=AugmentConfig(rotation=30, scale=0.2, shift=0.04, flip=True, brightness=0.2, contrast=0.3),
+            augment=AugmentConfig(rotation=30, scale=0.2, shift=0.04, flip=True, brightness=0.045, contrast=0.3),
         ),
-        model=ModelConfig(depth=18, zero_init_residual=True, head_init_scale=0.1),
+        model=ModelConfig(depth=18, zero_init_residual=True, kernel_init="uniform", head_init_scale=0.1),
         loss=LossConfig("smooth_l1", beta=0.02),
         optimizer=OptimizerConfig(
             name="adamw",

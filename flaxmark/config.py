@@ -93,6 +93,12 @@ class ModelConfig:
     """What convolutions compute in; parameters and BatchNorm statistics are always float32."""
     zero_init_residual: bool = False
     """Start the last BatchNorm scale of each block at 0, so that every block starts as the identity."""
+    batch_norm_group: int | None = None
+    """Normalise over groups of this many examples instead of the global batch (ghost BatchNorm)."""
+    remat: bool = False
+    """Compute the inside of each block again in the backward pass instead of keeping it: less memory, more time."""
+    kernel_init: Literal["he_normal", "uniform"] = "he_normal"
+    """Convolutions start as in torchvision (he_normal) or as in a bare PyTorch layer (uniform, 2 to 4 times smaller)."""
     head_init_scale: float = 0.1
     """The head's kernel starts at this multiple of LeCun's normal initialisation."""
 
@@ -206,6 +212,8 @@ def check_config(config: Config, device_count: int = 1) -> None:
         ConfigError: Names the field, its value and what it may be.
     """
     train, data, augment = config.train, config.data, config.data.augment
+    group = config.model.batch_norm_group
+    shared = train.batch_size // max(1, train.accumulate) // (device_count if train.compile == "pmap" else 1)
     rules = [
         (data.image_size >= 64, "data.image-size", data.image_size, "at least 64 pixels"),
         (data.crop.scale > 0.5, "data.crop.scale", data.crop.scale, "above 0.5"),
@@ -225,6 +233,12 @@ def check_config(config: Config, device_count: int = 1) -> None:
             "train.batch-size",
             train.batch_size,
             f"a multiple of train.accumulate x devices = {train.accumulate} x {device_count}",
+        ),
+        (
+            group is None or (group >= 1 and shared % group == 0),
+            "model.batch-norm-group",
+            group,
+            f"a divisor of the {shared} faces that are normalised together",
         ),
         (
             train.eval_batch_size >= 1 and train.eval_batch_size % device_count == 0,

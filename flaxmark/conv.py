@@ -1,0 +1,247 @@
+"""The operations that a ResNet spends its time in, written the way each backend runs them fast.
+
+GPU and TPU have XLA's own; on a CPU some of XLA's are several times slower than the same mathematics
+in other words. docs/performance.md has what each rewrite gained; tests/test_conv.py its proof in float64.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+ChannelSums = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Operations:
+    """What models.py builds networks from; images are `[batch, height, width, channels]`.
+
+    Attributes:
+        conv: As `lax.conv_general_dilated`.
+        max_pool: `x -> y`, 3x3 with stride 2, padded by 1.
+        channel_sums: `(x, y) -> (sum of x, sum of x * y)`, each float32 `[groups, channels]`, for x and y float32
+            `[groups, batch, height, width, channels]`.
+    """
+
+    conv: Callable[..., jax.Array]
+    max_pool: Callable[[jax.Array], jax.Array]
+    channel_sums: ChannelSums
+
+
+def make_operations(platform: str) -> Operations:
+    """Choose the operations for a backend.
+
+    Args:
+        platform: `cpu`, `gpu` or `tpu`.
+
+    Returns:
+        The rewrites on a CPU, else XLA's own.
+    """
+    if platform == "cpu":
+        return Operations(conv_cpu, max_pool_cpu, channel_sums_cpu)
+    return Operations(lax.conv_general_dilated, max_pool_xla, channel_sums_xla)
+
+
+def max_pool_xla(x: jax.Array) -> jax.Array:
+    """The maximum of 3x3 pixels, every second one."""
+    window, strides, padding = (1, 3, 3, 1), (1, 2, 2, 1), [(0, 0), (1, 1), (1, 1), (0, 0)]
+    return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, padding)
+
+
+def channel_sums_xla(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Sums over all positions of all images of a group."""
+    return x.sum(axis=(1, 2, 3)), (x * y).sum(axis=(1, 2, 3))
+
+
+def conv_cpu(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **options: Any) -> jax.Array:
+    """A convolution of models.py, padded by half its size, in the form whose gradients XLA computes fast."""
+    height, width = x.shape[1:3]
+    if kernel.shape[:2] == (1, 1):
+        # XLA's weight gradient of a 1x1 convolution has a window as large as the picture.
+        x = x[:, :: strides[0], :: strides[1]]
+        return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:3], -1)
+    if kernel.shape[:2] == (3, 3) and tuple(strides) == (2, 2) and height % 2 == width % 2 == 0:
+        return conv_3x3_halving(x, kernel)
+    return lax.conv_general_dilated(x, kernel, strides, padding, **options)
+
+
+@jax.custom_vjp
+def conv_3x3_halving(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A 3x3 convolution with stride 2 and padding 1 of a picture with even sides.
+
+    XLA's gradient of the input spreads the output's gradient over a picture of mostly zeros and convolves that;
+    here each of the four kinds of pixels, on even or odd rows and columns, has the small convolution that is its own.
+    """
+    return _halving(x, kernel)
+
+
+def _halving(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return lax.conv_general_dilated(x, kernel, (2, 2), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def _halving_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _halving(x, kernel), (x, kernel)
+
+
+def _halving_backward(saved: tuple[jax.Array, jax.Array], grad: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = saved
+    # Output i saw rows 2i - 1, 2i and 2i + 1 through taps 0, 1 and 2. So row 2i gets tap 1 of output i,
+    # and row 2i + 1 gets tap 2 of output i and tap 0 of output i + 1.
+    taps = (slice(1, 2), slice(2, None, -2))
+
+    def pixels(row: int, column: int) -> jax.Array:
+        part = kernel[taps[row], taps[column]]
+        return lax.conv_general_dilated(
+            grad, part, (1, 1), [(0, row), (0, column)], dimension_numbers=("NHWC", "HWOI", "NHWC")
+        )
+
+    kernel_grad = jax.vjp(lambda k: _halving(x, k), kernel)[1](grad)[0]
+    return _interleave(pixels), kernel_grad
+
+
+conv_3x3_halving.defvjp(_halving_forward, _halving_backward)
+
+
+def _interleave(pixels: Callable[[int, int], jax.Array]) -> jax.Array:
+    """A picture from its pixels on even or odd rows and columns, each `[batch, height, width, channels]`."""
+    rows = [jnp.stack([pixels(row, column) for column in (0, 1)], axis=3) for row in (0, 1)]
+    stacked = jnp.stack(rows, axis=2)
+    batch, height, _, width, _, channels = stacked.shape
+    return stacked.reshape(batch, 2 * height, 2 * width, channels)
+
+
+@jax.custom_vjp
+def max_pool_cpu(x: jax.Array) -> jax.Array:
+    """Maxima of neighbours, along rows and then along columns; XLA's gradient of a window is a slow scatter.
+
+    Where several pixels of a window are its maximum, each gets the gradient, not only the first: after ReLU,
+    whose gradient at 0 is 0, such ties are at 0 and change nothing.
+    """
+    return _pool_axis(_pool_axis(_make_even(x, -jnp.inf), 1), 2)
+
+
+def _make_even(x: jax.Array, value: float) -> jax.Array:
+    """Add a row or a column below and at the right where their number is odd."""
+    _, height, width, _ = x.shape
+    return jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), constant_values=value)
+
+
+def _pool_axis(x: jax.Array, axis: int) -> jax.Array:
+    """Maximum of positions 2i - 1, 2i and 2i + 1 along an axis of even length."""
+    pairs = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
+    even, odd = (lax.index_in_dim(pairs, which, axis + 1, keepdims=False) for which in (0, 1))
+    before = jnp.pad(lax.slice_in_dim(odd, 0, -1, axis=axis), [(int(a == axis), 0) for a in range(4)], mode="edge")
+    return jnp.maximum(jnp.maximum(even, odd), before)
+
+
+def _max_pool_forward(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    y = max_pool_cpu(x)
+    return y, (x, y)
+
+
+def _max_pool_backward(saved: tuple[jax.Array, jax.Array], grad: jax.Array) -> tuple[jax.Array]:
+    """Each pixel gathers from the at most four windows it is in: no scatter."""
+    x, y = saved
+    batch, height, width, channels = x.shape
+    rows, columns = y.shape[1:3]
+    pairs = _make_even(x, -jnp.inf).reshape(batch, rows, 2, columns, 2, channels)
+    # Beyond the last window there is one that no pixel is the maximum of.
+    y = jnp.pad(y, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=jnp.inf)
+    grad = jnp.pad(grad, ((0, 0), (0, 1), (0, 1), (0, 0)))
+
+    def gather(row: int, column: int) -> jax.Array:
+        """Gradient of the pixels of one parity: even ones are in one window along an axis, odd ones in two."""
+        pixels = pairs[:, :, row, :, column]
+        total = jnp.zeros_like(pixels)
+        for down in range(row + 1):
+            for right in range(column + 1):
+                window = (slice(None), slice(down, down + rows), slice(right, right + columns))
+                total += jnp.where(pixels == y[window], grad[window], jnp.zeros((), grad.dtype))
+        return total
+
+    return (_interleave(gather)[:, :height, :width],)
+
+
+max_pool_cpu.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+def channel_sums_cpu(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """In two stages and both at once: XLA does not split a sum over all rows among cores, and reads it twice."""
+    groups, _, height, width, channels = x.shape
+    # More than 32 at a time XLA would sum by windows, after writing the products down.
+    run = next(size for size in range(32, 0, -1) if height * width % size == 0)
+    x, y = (array.reshape(groups, -1, run, channels) for array in (x, y))
+    zero = np.zeros((), x.dtype)
+    partial = lax.reduce((x, x * y), (zero, zero), lambda a, b: (a[0] + b[0], a[1] + b[1]), (2,))
+    # Without the barrier XLA merges the two stages again.
+    total, product = lax.optimization_barrier(partial)
+    return total.sum(axis=1), product.sum(axis=1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def channel_moments(x: jax.Array, channel_sums: ChannelSums) -> tuple[jax.Array, jax.Array]:
+    """Sum and sum of squares of the channels of each group.
+
+    Args:
+        x: float32 `[groups, batch, height, width, channels]`.
+        channel_sums: From `Operations`.
+
+    Returns:
+        Two float32 `[groups, channels]`.
+    """
+    return channel_sums(x, x)
+
+
+def _moments_forward(x: jax.Array, channel_sums: ChannelSums) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+    return channel_sums(x, x), x
+
+
+def _moments_backward(_: ChannelSums, x: jax.Array, grads: tuple[jax.Array, jax.Array]) -> tuple[jax.Array]:
+    total, square = (_spread(grad) for grad in grads)
+    return (total + 2 * square * x,)
+
+
+channel_moments.defvjp(_moments_forward, _moments_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def channel_affine(x: jax.Array, factor: jax.Array, shift: jax.Array, channel_sums: ChannelSums) -> jax.Array:
+    """Scale and shift the channels of each group; the gradients of both are channel sums.
+
+    Args:
+        x: float32 `[groups, batch, height, width, channels]`.
+        factor: float32 `[groups, channels]`.
+        shift: float32 `[groups, channels]`.
+        channel_sums: From `Operations`.
+
+    Returns:
+        float32 like `x`.
+    """
+    return x * _spread(factor) + _spread(shift)
+
+
+def _affine_forward(
+    x: jax.Array, factor: jax.Array, shift: jax.Array, _: ChannelSums
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return x * _spread(factor) + _spread(shift), (x, factor)
+
+
+def _affine_backward(
+    channel_sums: ChannelSums, saved: tuple[jax.Array, jax.Array], grad: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    x, factor = saved
+    shift_grad, factor_grad = channel_sums(grad, x)
+    return grad * _spread(factor), factor_grad, shift_grad
+
+
+channel_affine.defvjp(_affine_forward, _affine_backward)
+
+
+def _spread(values: jax.Array) -> jax.Array:
+    """`[groups, channels]` to where it broadcasts over positions."""
+    return values[:, None, None, None]
