@@ -98,7 +98,7 @@ class ModelConfig:
     remat: bool = False
     """Compute the inside of each block again in the backward pass instead of keeping it: less memory, more time."""
     kernel_init: Literal["he_normal", "uniform"] = "he_normal"
-    """Convolutions start as in torchvision (he_normal) or as in a bare PyTorch layer (uniform, 2 to 4 times smaller)."""
+    """Convolutions start as in torchvision (he_normal) or a bare PyTorch layer (uniform, about half as large)."""
     head_init_scale: float = 0.1
     """The head's kernel starts at this multiple of LeCun's normal initialisation."""
 

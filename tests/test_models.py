@@ -69,3 +69,40 @@ def test_running_statistics_by_hand() -> None:
     _, moved = model.apply(variables, images, True)
     np.testing.assert_allclose(moved["stem_norm"]["mean"], 0.1 * convolved.mean((0, 1, 2)), atol=1e-5)
     np.testing.assert_allclose(moved["stem_norm"]["var"], 0.9 + 0.1 * convolved.var((0, 1, 2)), rtol=1e-4)
+
+
+def test_groups_of_batch_norm_are_batches_of_their_own() -> None:
+    whole, ghost = (make_model(ModelConfig(depth=18, batch_norm_group=group)) for group in (None, 2))
+    variables = whole.init(jax.random.key(0), MEAN_FACE)
+    images = jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
+    together, statistics = ghost.apply(variables, images, True)
+    apart = [whole.apply(variables, images[rows], True) for rows in (slice(0, 2), slice(2, 4))]
+    np.testing.assert_allclose(
+        together.landmarks, np.concatenate([prediction.landmarks for prediction, _ in apart]), rtol=1e-4, atol=1e-5
+    )
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, apart[0][1], apart[1][1])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), statistics, mean)
+
+
+def test_remat_changes_no_number() -> None:
+    images = jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
+    gradients = []
+    for remat in (False, True):
+        model = make_model(ModelConfig(depth=18, remat=remat))
+        variables = model.init(jax.random.key(0), MEAN_FACE)
+
+        def loss(params: dict, model: Model = model, statistics: dict = variables["batch_stats"]) -> jax.Array:
+            variables = {"params": params, "batch_stats": statistics}
+            return jnp.square(model.apply(variables, images, True)[0].landmarks).mean()
+
+        gradients.append(jax.grad(loss)(variables["params"]))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), *gradients)
+
+
+@pytest.mark.parametrize(
+    ("name", "deviation"), [("he_normal", (2 / (9 * 64)) ** 0.5), ("uniform", (1 / (3 * 9 * 64)) ** 0.5)]
+)
+def test_start_of_convolutions(name: str, deviation: float) -> None:
+    variables = make_model(ModelConfig(depth=18, kernel_init=name)).init(jax.random.key(0), MEAN_FACE)  # type: ignore[arg-type]
+    kernel = variables["params"]["stage1_block1"]["conv1"]["kernel"]
+    assert float(kernel.std()) == pytest.approx(deviation, rel=0.02)

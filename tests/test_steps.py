@@ -25,26 +25,27 @@ MEAN_FACE = np.full((68, 2), 0.5, np.float32)
 
 
 @functools.cache
-def updated(devices: int, mode: str, steps: int = 2, ema_decay: float | None = 0.9) -> tuple[TrainState, float]:
+def updated(devices: int, mode: str, group: int | None = None) -> tuple[TrainState, float]:
     mesh = make_mesh(jax.devices()[:devices])
     axis_name = AXIS if mode == "pmap" else None
-    model = make_model(ModelConfig(depth=18), axis_name=axis_name)
-    step = make_train_step(
-        model, make_loss(LossConfig()), OPTIMIZER, lambda _: 0.1, ema_decay=ema_decay, axis_name=axis_name
-    )
+    model = make_model(ModelConfig(depth=18, batch_norm_group=group), axis_name=axis_name)
+    step = make_train_step(model, make_loss(LossConfig()), OPTIMIZER, lambda _: 0.1, ema_decay=0.9, axis_name=axis_name)
     compiled = compile_step(step, mesh, mode, donate=True)  # type: ignore[arg-type]
     replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     init = jax.jit(lambda key: init_train_state(key, model, OPTIMIZER, MEAN_FACE, True), out_shardings=replicated)
     state = init(jax.random.key(0))
-    for _ in range(steps):
+    for _ in range(2):
         state, metrics = compiled(state, shard_batch(BATCH, mesh, mode))  # type: ignore[arg-type]
     return jax.device_get(state), float(metrics["loss"])
 
 
-@pytest.mark.parametrize(("devices", "mode"), [(8, "jit"), (8, "pmap"), (1, "pmap")])
-def test_every_way_gives_the_one_device_state(devices: int, mode: str) -> None:
-    expected, expected_loss = updated(1, "jit")
-    state, loss = updated(devices, mode)
+@pytest.mark.parametrize(
+    ("devices", "mode", "group"),
+    [(8, "jit", None), (8, "pmap", None), (1, "pmap", None), (2, "jit", 4), (2, "pmap", 4)],
+)
+def test_every_way_gives_the_one_device_state(devices: int, mode: str, group: int | None) -> None:
+    expected, expected_loss = updated(1, "jit", group)
+    state, loss = updated(devices, mode, group)
     assert int(state.step) == 2
     assert loss == pytest.approx(expected_loss, rel=1e-4)
     jax.tree.map(
