@@ -64,6 +64,32 @@ def default_workdir(arguments: RunArguments) -> Path:
     return Path("runs", "_".join(below))
 
 
+def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path | None:
+    """Refuse a file that `--out` may not be, before anything slow starts.
+
+    Args:
+        out: The argument.
+        overwrite: It may exist.
+        endings: Which ones it may have, with their dots.
+
+    Returns:
+        Its path, or None where there is no `--out`.
+
+    Raises:
+        ConfigError: Wrong ending, no such folder, or it exists.
+    """
+    if out is None:
+        return None
+    path = Path(out)
+    if path.suffix.lower() not in endings:
+        raise ConfigError(f"--out {out}: the ending must be {' or '.join(endings)}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--out {out}: no folder {path.parent}")
+    if path.exists() and not overwrite:
+        raise ConfigError(f"--out {out}: exists; give another name or --overwrite")
+    return path
+
+
 def run_command(main: Callable[[list[str]], None]) -> None:
     """Run a script's main function and end the process: 0 done, 1 our failure, 2 the user's to mend, 130 Ctrl-C.
 

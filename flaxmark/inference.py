@@ -129,10 +129,7 @@ class Predictor:
             inputs = np.empty((len(crops), size, size, 3), np.float32)
             for row, crop in enumerate(crops):
                 inputs[row] = warp_crop(cut_region(picture, crop, self.crop), size)
-            inputs = (inputs / 255 - np.array(self._data.pixel_mean, np.float32)) / np.array(
-                self._data.pixel_std, np.float32
-            )
-            yield inputs, crops, picture_boxes
+            yield self._data.normalize(inputs / 255), crops, picture_boxes
 
     def _crops(self, picture: np.ndarray, boxes: Boxes | None) -> tuple[np.ndarray, np.ndarray]:
         """Crops `[n, 3]` and boxes `[n, 4]` of a picture, or a clear complaint."""

@@ -13,7 +13,8 @@ from typing import Any
 import jax
 
 from flaxmark.checkpoint import RunCheckpoints
-from flaxmark.config import Config, check_config
+from flaxmark.config import Config
+from flaxmark.config_rules import check_config
 from flaxmark.data.pipeline import train_batches
 from flaxmark.data.prepare import prepare
 from flaxmark.evaluation import predict_split

@@ -1,9 +1,8 @@
 """A sheet of drawn faces with their 68 points: python scripts/draw_faces.py --out sheet.jpg."""
 
 import argparse
-from pathlib import Path
 
-from flaxmark.command import run_command
+from flaxmark.command import new_file, run_command
 from flaxmark.config import ConfigError
 
 
@@ -17,11 +16,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     parsed = parser.parse_args(arguments)
-    out = Path(parsed.out)
+    out = new_file(parsed.out, parsed.overwrite, (".png", ".jpg", ".jpeg"))
     if parsed.faces < 16 or parsed.faces % 16:
         raise ConfigError(f"--faces {parsed.faces}: must be a multiple of 16")
-    if out.exists() and not parsed.overwrite:
-        raise ConfigError(f"--out {out}: exists; give another name or --overwrite")
 
     import numpy as np
     from PIL import Image, ImageDraw
@@ -38,6 +35,7 @@ def main(arguments: list[str]) -> None:
                 pen.ellipse((x - 1, y - 1, x + 1, y + 1), fill="#56B4E9")
         tiles.append(np.asarray(tile))
     rows = [np.concatenate(tiles[start : start + 16], axis=1) for start in range(0, len(tiles), 16)]
+    assert out is not None  # --out is required
     Image.fromarray(np.concatenate(rows)).save(out, quality=88)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tyro
 
-from flaxmark.command import run_command
+from flaxmark.command import new_file, run_command
 from flaxmark.config import Config, ConfigError, DataConfig, from_dict
 
 
@@ -23,7 +23,9 @@ class Arguments:
     workdir: str = ""
     """The run's folder."""
     out: str | None = None
-    """Also write the table (Markdown) here and the figures beside it as .json."""
+    """Also write the table to this new .md file and the figures beside it as .json."""
+    overwrite: bool = False
+    """Replace --out if it exists."""
     debug: bool = False
     """Show a traceback when something fails."""
 
@@ -45,6 +47,8 @@ def main(arguments: list[str]) -> None:
     """Print the table."""
     config = run_config(arguments)
     parsed = tyro.cli(Arguments, args=arguments, description=__doc__, default=Arguments(config.data))
+    out = new_file(parsed.out, parsed.overwrite, (".md",))
+    figures = new_file(parsed.out and str(Path(parsed.out).with_suffix(".json")), parsed.overwrite, (".json",))
     from flaxmark.data.prepare import prepare
     from flaxmark.evaluation import format_table
     from flaxmark.metric_writer import replace_text
@@ -55,10 +59,10 @@ def main(arguments: list[str]) -> None:
     )
     table = format_table(rows)
     print(f"best checkpoint: step {metadata['step']}\n{table}")
-    if parsed.out:
-        replace_text(Path(parsed.out), table + "\n")
-        replace_text(Path(parsed.out).with_suffix(".json"), json.dumps(rows, indent=1) + "\n")
-        print(f"wrote {parsed.out}", file=sys.stderr)
+    if out is not None and figures is not None:
+        replace_text(out, table + "\n")
+        replace_text(figures, json.dumps(rows, indent=1) + "\n")
+        print(f"wrote {out} and {figures}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,8 @@ python scripts/predict.py --workdir runs/x photo.jpg --boxes 120 80 260 230 --ou
 
 import argparse
 import json
-from pathlib import Path
 
-from flaxmark.command import run_command
+from flaxmark.command import new_file, run_command
 from flaxmark.config import ConfigError
 
 
@@ -30,8 +29,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     parsed = parser.parse_args(arguments)
-    out = Path(parsed.out) if parsed.out else None
-    check_out(out, parsed.overwrite)
+    out = new_file(parsed.out, parsed.overwrite, (".png", ".jpg", ".jpeg", ".pdf", ".svg"))
 
     import numpy as np
 
@@ -59,18 +57,6 @@ def main(arguments: list[str]) -> None:
         from flaxmark.plotting import draw_landmarks
 
         draw_landmarks(read_picture(parsed.picture), faces, out)
-
-
-def check_out(out: Path | None, overwrite: bool) -> None:
-    """Refuse a drawing that could not be written, before the model is loaded."""
-    if out is None:
-        return
-    if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".pdf", ".svg"):
-        raise ConfigError(f"--out {out}: the ending must be .png, .jpg, .pdf or .svg")
-    if not out.parent.is_dir():
-        raise ConfigError(f"--out {out}: no folder {out.parent}")
-    if out.exists() and not overwrite:
-        raise ConfigError(f"--out {out}: exists; give another name or --overwrite")
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ from flaxmark.config import (
     ModelConfig,
     OptimizerConfig,
     TrainConfig,
-    check_config,
     from_dict,
     load_config,
     to_dict,
 )
+from flaxmark.config_rules import check_config
 from flaxmark.losses import make_loss
 from flaxmark.models import make_model
 from flaxmark.optimizer import make_optimizer, make_schedule

@@ -108,6 +108,9 @@ def test_evaluate_prints_the_table_of_the_run(environment: dict[str, str], workd
     for row in json.loads((tmp_path / "t.json").read_text()):
         assert row["nme"] == pytest.approx(stored[row["split"], row["subset"], row["predictor"]]["nme"], rel=1e-5)
     assert (tmp_path / "t.md").read_text().strip() in done.stdout
+    again = command(environment, "evaluate", "--workdir", workdir, "--out", tmp_path / "t.md")
+    assert again.returncode == 2
+    assert "exists" in again.stderr
 
 
 def test_predict_draws_and_prints(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:

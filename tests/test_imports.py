@@ -14,6 +14,7 @@ ALLOWED = {
     "landmarks": set(),
     "geometry": set(),
     "config": {"geometry"},
+    "config_rules": set(),
     "conv": set(),
     "models": {"conv"},
     "metrics": set(),

@@ -69,7 +69,7 @@ def train_batches(
         image = warp_pixels(pixels, crop, matrix, shift, config.image_size) / 255
         image = change_pixels(image, config.augment, photometric)
         return {
-            "image": _normalise(image, config),
+            "image": config.normalize(image),
             "landmarks": warp_landmarks(landmarks, matrix, shift),
             "mask": tf.ones([], tf.float32),
         }
@@ -103,7 +103,7 @@ def eval_batches(
         pixels, crop, landmarks = _decode(arrays, tf.minimum(row, count - 1))
         image = warp_pixels(pixels, crop, identity, still, config.image_size) / 255
         return {
-            "image": _normalise(image, config),
+            "image": config.normalize(image),
             "landmarks": landmarks,
             "mask": tf.cast(row < count, tf.float32),
         }
@@ -122,11 +122,6 @@ def _decode(arrays: tuple[Any, Any, Any], index: Any) -> tuple[Any, Any, Any]:
     # The accurate transform decodes as Pillow does, which predict uses.
     pixels = tf.io.decode_jpeg(encoded[index], channels=3, dct_method="INTEGER_ACCURATE")
     return pixels, crops[index], landmarks[index]
-
-
-def _normalise(image: Any, config: DataConfig) -> Any:
-    """[0, 1] to what the network is fed."""
-    return (image - np.array(config.pixel_mean, np.float32)) / np.array(config.pixel_std, np.float32)
 
 
 def _iterate(dataset: Any, batch_size: int) -> Iterator[Batch]:
