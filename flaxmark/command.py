@@ -13,7 +13,7 @@ from typing import Annotated
 
 import tyro
 
-from flaxmark.config import Config, ConfigError, load_config
+from flaxmark.config import Config, ConfigError, cache_dir, load_config
 
 USER_ERROR, OUR_ERROR, INTERRUPTED = 2, 1, 130
 
@@ -98,6 +98,8 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     """
     arguments = sys.argv[1:]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA and TensorFlow talk below this level
+    # A second start loads its compiled steps; JAX's own variable names another folder.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "xla"))
     warnings.filterwarnings("ignore", category=UserWarning, module="orbax")
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -163,6 +164,8 @@ class TrainConfig:
     """Also save every so many steps, besides each epoch."""
     eval_batch_size: int = 64
     """Faces per evaluation step over all devices and processes."""
+    profile_steps: tuple[int, int] | None = None
+    """First and last step to profile, from 1; the profile goes to profile/ in the workdir."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +177,11 @@ class Config:
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
+
+
+def cache_dir() -> Path:
+    """The user's cache folder for prepared data sets and compiled programs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flaxmark"
 
 
 def load_config(path: str | Path) -> Config:

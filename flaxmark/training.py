@@ -20,6 +20,7 @@ from flaxmark.data.prepare import prepare
 from flaxmark.evaluation import predict_split
 from flaxmark.metric_writer import MetricWriter
 from flaxmark.metrics import Mean, summarize
+from flaxmark.profiling import StepProfiler
 from flaxmark.progress import Progress
 from flaxmark.report import write_report
 from flaxmark.run import Run, claim_workdir, make_run, print_header
@@ -106,6 +107,7 @@ def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: Callable[[
     step = int(run.state.step)
     writer = MetricWriter(run.workdir, step) if jax.process_index() == 0 else None
     progress = Progress(config.epochs * per_epoch, step, config.batch_size)
+    profiler = StepProfiler(config.profile_steps, run.workdir / "profile")
     note = ""
     try:
         for epoch in range(step // per_epoch, config.epochs):
@@ -122,8 +124,10 @@ def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: Callable[[
             previous = None
             progress.resume()
             for batch in batches:
+                profiler.before(step + 1)
                 run.state, metrics = run.train_step(run.state, shard_batch(batch, run.mesh, config.compile))
                 step += 1
+                profiler.after(step, metrics)
                 if previous is not None:
                     record(run, writer, step - 1, previous, progress, checkpoints)
                 previous = metrics
@@ -143,6 +147,7 @@ def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: Callable[[
             if stop_requested() and epoch + 1 < config.epochs:
                 raise Interrupted(f"stopped after epoch {epoch + 1}; the same command resumes")
     finally:
+        profiler.close()
         if writer is not None:
             writer.close()
 

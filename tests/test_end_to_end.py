@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 TINY = [
     "--config", "configs/quickstart.py", "--data.drawn-train", "64", "--data.drawn-validation", "10",
     "--train.epochs", "3", "--train.batch-size", "16", "--train.log-every", "1", "--train.eval-batch-size", "8",
+    "--train.profile-steps", "2", "3",
 ]  # fmt: skip
 
 
@@ -57,6 +58,8 @@ def test_a_run_leaves_everything(workdir: Path) -> None:
     assert names >= {"config.json", "metrics.jsonl", "tensorboard", "checkpoints", "table.md", "result.json"}
     for picture in ("curves.png", "test.png"):
         assert min(Image.open(workdir / picture).size) > 300
+    for ending in ("*.xplane.pb", "perfetto_trace.json.gz"):
+        assert len(list((workdir / "profile").rglob(ending))) == 1
     rows = json.loads((workdir / "result.json").read_text())["rows"]
     assert {(r["split"], r["predictor"]) for r in rows} >= {("validation", "network"), ("test", "mean face")}
     lines = validation_lines(workdir)
@@ -68,6 +71,7 @@ def test_the_same_command_again_prints_the_result(environment: dict[str, str], w
     again = command(environment, "train", *TINY, "--workdir", workdir)
     assert again.returncode == 0
     assert "finished" in again.stdout
+    assert any((Path(environment["XDG_CACHE_HOME"]) / "flaxmark" / "xla").iterdir())  # compiled programs are kept
     assert "mean face" in again.stdout
 
 

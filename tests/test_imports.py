@@ -25,6 +25,7 @@ ALLOWED = {
     "sharding": set(),
     "metric_writer": set(),
     "plotting": set(),
+    "profiling": set(),
     "progress": set(),
     "recipes": set(),
     "command": set(),

@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flaxmark.config import ConfigError, DataConfig
+from flaxmark.config import ConfigError, DataConfig, cache_dir
 from flaxmark.data.builder import FaceBuilder
 from flaxmark.data.csv_faces import CsvFaces
 from flaxmark.data.drawn_faces import DrawnFaces
@@ -99,7 +98,7 @@ def prepare(config: DataConfig, *, for_training: bool = True) -> Prepared:
     source = DrawnSource(config) if config.name == "drawn_faces" else FolderSource(config)
     if config.strict:
         _refuse_problems(source.problems, "")
-    parent = Path(config.prepared_dir).expanduser() if config.prepared_dir else _default_dir()
+    parent = Path(config.prepared_dir).expanduser() if config.prepared_dir else cache_dir() / "data"
     target = parent / f"{config.name}-{source.fingerprint[:16]}"
     try:
         if not (target / SUMMARY).is_file():
@@ -157,12 +156,6 @@ def load_split(prepared: Prepared, split: str) -> Examples:
         photographs=texts("photograph"),
         files=texts("file"),
     )
-
-
-def _default_dir() -> Path:
-    """Prepared sets go to the user's cache folder."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "flaxmark" / "data"
 
 
 @contextmanager
