@@ -1,0 +1,88 @@
+"""The peer: the same network and the same update in PyTorch."""
+
+import statistics
+import time
+
+import torch
+from torch import nn
+
+from flaxmark.models import STAGE_SIZES
+
+
+class Block(nn.Module):
+    """A basic block or a bottleneck, laid out as in flaxmark.models."""
+
+    def __init__(self, channels: int, width: int, stride: int, expansion: int) -> None:
+        """Build the layers: two 3x3 convolutions, or 1x1, 3x3 and 1x1 where `expansion` is 4."""
+        super().__init__()
+        shapes = [(channels, width, 3, stride), (width, width, 3, 1)]
+        if expansion == 4:
+            shapes = [(channels, width, 1, 1), (width, width, 3, stride), (width, 4 * width, 1, 1)]
+        layers: list[nn.Module] = []
+        for before, after, size, step in shapes:
+            layers += [nn.Conv2d(before, after, size, step, size // 2, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        self.body = nn.Sequential(*layers[:-1])
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels != width * expansion:
+            projection = nn.Conv2d(channels, width * expansion, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(width * expansion))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`[batch, channels, height, width]` to the block's output."""
+        return torch.relu(self.body(x) + self.shortcut(x))
+
+
+def make_network(depth: int) -> nn.Module:
+    """A ResNet with a head of 136 units.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+
+    Returns:
+        `[batch, 3, height, width]` to `[batch, 136]`.
+    """
+    expansion = 1 if depth < 50 else 4
+    layers: list[nn.Module] = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
+    layers.append(nn.MaxPool2d(3, 2, 1))
+    channels = 64
+    for stage, size in enumerate(STAGE_SIZES[depth]):
+        for index in range(size):
+            width = 64 * 2**stage
+            layers.append(Block(channels, width, 2 if stage and not index else 1, expansion))
+            channels = width * expansion
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 136))
+
+
+def seconds_per_step(mode: str, depth: int, size: int, batch: int, steps: int, threads: int) -> float:
+    """Time the update on a fixed batch.
+
+    Args:
+        mode: `eager`, `channels_last` or `compile` (which is channels_last too).
+        depth: Of the ResNet.
+        size: Side of the pictures, pixels.
+        batch: Faces a step.
+        steps: Timed ones, after two more.
+        threads: Of PyTorch.
+
+    Returns:
+        Median seconds.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    network = make_network(depth)
+    images, target = torch.randn(batch, 3, size, size), torch.rand(batch, 136)
+    if mode != "eager":
+        network = network.to(memory_format=torch.channels_last)
+        images = images.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    forward = torch.compile(network) if mode == "compile" else network
+    times = []
+    for _ in range(steps + 2):
+        start = time.perf_counter()
+        loss = nn.functional.smooth_l1_loss(forward(images), target, beta=0.02)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[2:])
