@@ -1,0 +1,44 @@
+"""The step lowers for GPU and TPU with XLA's own convolutions: nothing made for the CPU slips in."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from flaxmark.config import LossConfig, ModelConfig
+from flaxmark.losses import make_loss
+from flaxmark.models import make_model
+from flaxmark.steps import make_train_step
+from flaxmark.train_state import init_train_state
+
+BATCH = {
+    "image": jax.ShapeDtypeStruct((4, 64, 64, 3), jnp.float32),
+    "landmarks": jax.ShapeDtypeStruct((4, 68, 2), jnp.float32),
+    "mask": jax.ShapeDtypeStruct((4,), jnp.float32),
+}
+
+
+def lowered_text(platform: str, lowering: str) -> str:
+    """StableHLO of the train step of a ResNet-18."""
+    model, optimizer = make_model(ModelConfig(depth=18), platform=platform), optax.sgd(0.1)
+    face = np.full((68, 2), 0.5, np.float32)
+    state = jax.eval_shape(lambda key: init_train_state(key, model, optimizer, face, False), jax.random.key(0))
+    step = make_train_step(model, make_loss(LossConfig()), optimizer, lambda _: 0.1)
+    return jax.jit(step).trace(state, BATCH).lower(lowering_platforms=(lowering,)).as_text()
+
+
+@pytest.mark.parametrize(("platform", "lowering"), [("gpu", "cuda"), ("tpu", "tpu")])
+def test_accelerators_get_plain_convolutions(platform: str, lowering: str) -> None:
+    text = lowered_text(platform, lowering)
+    # 20 convolutions forward, 20 gradients of kernels, 19 of inputs: the picture needs none.
+    assert text.count("stablehlo.convolution") == 59
+    assert "optimization_barrier" not in text
+    assert "custom_call" not in text
+
+
+def test_the_cpu_has_its_own() -> None:
+    text = lowered_text("cpu", "cpu")
+    assert "optimization_barrier" in text
+    # The head and the three 1x1 shortcuts are products: forward, gradient of the kernel, gradient of the input.
+    assert text.count("stablehlo.dot_general") == 4 * 3
