@@ -9,7 +9,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 
 TORCH_MODES = ("eager", "channels_last", "compile")
 
@@ -60,75 +59,14 @@ def measure(parsed: argparse.Namespace) -> dict[str, float]:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: parsed.threads])
     shape = (parsed.depth[0], parsed.size, parsed.batch, parsed.steps)
     if parsed.measure == "flaxmark":
-        return measure_flaxmark(*shape)
+        from flaxmark_step import FlaxmarkStep, matrix_product
+
+        step = FlaxmarkStep(*shape[:3])
+        times = [step.seconds() for _ in range(parsed.steps + 2)][2:]
+        return {"seconds": statistics.median(times), "gflop": step.gflop, "product": matrix_product()}
     from torch_peer import seconds_per_step
 
     return {"seconds": seconds_per_step(parsed.measure, *shape, parsed.threads)}
-
-
-def measure_flaxmark(depth: int, size: int, batch: int, steps: int) -> dict[str, float]:
-    """The real train step on a fixed batch.
-
-    Args:
-        depth: Of the ResNet.
-        size: Side of the pictures, pixels.
-        batch: Faces a step.
-        steps: Timed ones, after two more.
-
-    Returns:
-        `seconds` of a step, `gflop` of a step (three forward passes of plain convolutions), and `product`, GFLOP/s.
-    """
-    import jax
-    import numpy as np
-
-    from flaxmark.config import LossConfig, ModelConfig, OptimizerConfig
-    from flaxmark.losses import make_loss
-    from flaxmark.models import make_model
-    from flaxmark.optimizer import make_optimizer, make_schedule
-    from flaxmark.sharding import compile_step, make_mesh, shard_batch
-    from flaxmark.steps import make_train_step
-    from flaxmark.train_state import init_train_state
-
-    mesh, config = make_mesh(), ModelConfig(depth=depth)  # type: ignore[arg-type]
-    model, loss = make_model(config), make_loss(LossConfig("smooth_l1", beta=0.02))
-    schedule = make_schedule(OptimizerConfig(), 57, 1140)
-    optimizer = make_optimizer(OptimizerConfig(weight_decay=0.01), schedule)
-    step = compile_step(make_train_step(model, loss, optimizer, schedule), mesh, "jit", donate=True)
-    face = np.full((68, 2), 0.5, np.float32)
-    state = jax.jit(lambda key: init_train_state(key, model, optimizer, face, False))(jax.random.key(0))
-    random = np.random.default_rng(0)
-    images = random.normal(size=(batch, size, size, 3)).astype(np.float32)
-    landmarks = random.random((batch, 68, 2), np.float32)
-    faces = shard_batch({"image": images, "landmarks": landmarks, "mask": np.ones(batch, np.float32)}, mesh, "jit")
-    plain = make_model(config, platform="tpu")  # as XLA counts it: the rewrites hide operations in others
-    lowered = jax.jit(lambda v, x: plain.apply(v, x, False)).lower(state.variables, images)
-    times = []
-    for _ in range(steps + 2):
-        start = time.perf_counter()
-        state, metrics = step(state, faces)
-        float(metrics["loss"])
-        times.append(time.perf_counter() - start)
-    return {
-        "seconds": statistics.median(times[2:]),
-        "gflop": 3 * (lowered.cost_analysis() or {})["flops"] / 1e9,
-        "product": matrix_product(),
-    }
-
-
-def matrix_product(side: int = 3072) -> float:
-    """GFLOP/s of a square float32 product: the ceiling."""
-    import jax
-    import jax.numpy as jnp
-
-    a = jnp.ones((side, side))
-    product = jax.jit(jnp.matmul)
-    product(a, a).block_until_ready()
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        product(a, a).block_until_ready()
-        times.append(time.perf_counter() - start)
-    return 2 * side**3 / statistics.median(times) / 1e9
 
 
 def report(

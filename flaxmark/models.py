@@ -222,7 +222,7 @@ class Model:
 
 
 def make_model(
-    config: ModelConfig, num_points: int = 68, axis_name: str | None = None, platform: str | None = None
+    config: ModelConfig, num_points: int = 68, axis_name: str | None = None, operations: Operations | None = None
 ) -> Model:
     """Build a ResNet.
 
@@ -231,14 +231,13 @@ def make_model(
         num_points: Points per face.
         axis_name: The mapped axis over which BatchNorm averages, under pmap; None under jit, where it
             sees the global batch anyway.
-        platform: What it will run on, `cpu`, `gpu` or `tpu`: the same mathematics in the form that is fast there;
-            JAX's default backend where it is not given.
+        operations: The form of its mathematics, from `make_operations`; that for JAX's default backend where
+            it is not given.
 
     Returns:
         The model's two functions.
     """
-    operations = make_operations(platform or jax.default_backend())
-    module = ResNet(config, num_points, operations, axis_name)
+    module = ResNet(config, num_points, operations or make_operations(jax.default_backend()), axis_name)
 
     def init(key: jax.Array, mean_face: np.ndarray | jax.Array) -> Variables:
         # Parameters do not depend on the input's size; the smallest one initialises fastest.

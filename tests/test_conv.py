@@ -84,7 +84,7 @@ def test_channel_sums_and_their_gradients(operations: conv.Operations, height: i
 @pytest.mark.parametrize("depth", [18, 50])
 def test_whole_networks(depth: int) -> None:
     config = ModelConfig(depth=depth, dtype="float64")  # type: ignore[arg-type]
-    models = [make_model(config, platform=platform) for platform in ("cpu", "gpu")]
+    models = [make_model(config, operations=conv.make_operations(platform)) for platform in ("cpu", "gpu")]
     mean_face = np.full((68, 2), 0.5, np.float32)
     with jax.numpy_dtype_promotion("standard"):
         variables = models[0].init(jax.random.key(0), mean_face)

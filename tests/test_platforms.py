@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from flaxmark.config import LossConfig, ModelConfig
+from flaxmark.conv import make_operations
 from flaxmark.losses import make_loss
 from flaxmark.models import make_model
 from flaxmark.steps import make_train_step
@@ -21,7 +22,7 @@ BATCH = {
 
 def lowered_text(platform: str, lowering: str) -> str:
     """StableHLO of the train step of a ResNet-18."""
-    model, optimizer = make_model(ModelConfig(depth=18), platform=platform), optax.sgd(0.1)
+    model, optimizer = make_model(ModelConfig(depth=18), operations=make_operations(platform)), optax.sgd(0.1)
     face = np.full((68, 2), 0.5, np.float32)
     state = jax.eval_shape(lambda key: init_train_state(key, model, optimizer, face, False), jax.random.key(0))
     step = make_train_step(model, make_loss(LossConfig()), optimizer, lambda _: 0.1)

@@ -1,0 +1,65 @@
+"""flaxmark's real train step on a fixed batch, to be timed."""
+
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flaxmark.config import LossConfig, ModelConfig, OptimizerConfig
+from flaxmark.conv import Operations, make_operations
+from flaxmark.losses import make_loss
+from flaxmark.models import make_model
+from flaxmark.optimizer import make_optimizer, make_schedule
+from flaxmark.sharding import compile_step, make_mesh, shard_batch
+from flaxmark.steps import make_train_step
+from flaxmark.train_state import init_train_state
+
+
+class FlaxmarkStep:
+    """A state and a batch; each call of `seconds` is one update."""
+
+    def __init__(self, depth: int, size: int, batch: int, operations: Operations | None = None) -> None:
+        """Build it, without compiling.
+
+        Args:
+            depth: Of the ResNet.
+            size: Side of the pictures, pixels.
+            batch: Faces a step.
+            operations: Of the network; flaxmark's choice for this backend by default.
+        """
+        mesh, config = make_mesh(), ModelConfig(depth=depth)  # type: ignore[arg-type]
+        model, loss = make_model(config, operations=operations), make_loss(LossConfig("smooth_l1", beta=0.02))
+        schedule = make_schedule(OptimizerConfig(), 57, 1140)
+        optimizer = make_optimizer(OptimizerConfig(weight_decay=0.01), schedule)
+        self._step = compile_step(make_train_step(model, loss, optimizer, schedule), mesh, "jit", donate=True)
+        face = np.full((68, 2), 0.5, np.float32)
+        self._state = jax.jit(lambda key: init_train_state(key, model, optimizer, face, False))(jax.random.key(0))
+        random = np.random.default_rng(0)
+        images = random.normal(size=(batch, size, size, 3)).astype(np.float32)
+        faces = {"image": images, "landmarks": random.random((batch, 68, 2), np.float32)}
+        self._batch = shard_batch(faces | {"mask": np.ones(batch, np.float32)}, mesh, "jit")
+        # As XLA counts plain convolutions: the rewrites hide their operations from it. Backward is twice forward.
+        plain = make_model(config, operations=make_operations("tpu"))
+        lowered = jax.jit(lambda v, x: plain.apply(v, x, False)).lower(self._state.variables, images)
+        self.gflop = 3 * (lowered.cost_analysis() or {})["flops"] / 1e9
+
+    def seconds(self) -> float:
+        """Make one update, wait for it, and say how long it took; the first one compiles."""
+        start = time.perf_counter()
+        self._state, metrics = self._step(self._state, self._batch)
+        float(metrics["loss"])
+        return time.perf_counter() - start
+
+
+def matrix_product(side: int = 3072) -> float:
+    """GFLOP/s of a square float32 product: the ceiling."""
+    a = jnp.ones((side, side))
+    product = jax.jit(jnp.matmul)
+    times = []
+    for _ in range(6):
+        start = time.perf_counter()
+        product(a, a).block_until_ready()
+        times.append(time.perf_counter() - start)
+    return 2 * side**3 / statistics.median(times[1:]) / 1e9

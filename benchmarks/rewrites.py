@@ -1,0 +1,70 @@
+"""What each rewrite of flaxmark/conv.py gains: the training step with all of them, and with one left out, in turn.
+
+python benchmarks/rewrites.py --depth 18 --size 112
+"""
+
+import argparse
+import dataclasses
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from flaxmark_step import FlaxmarkStep
+from jax import lax
+
+from flaxmark.conv import Operations, channel_sums_xla, conv_cpu, make_operations, max_pool_xla
+
+
+def plain_where(condition: Callable[[tuple[int, ...]], bool]) -> Callable[..., jax.Array]:
+    """`conv_cpu`, but XLA's own where the kernel's shape meets a condition."""
+
+    def conv(x: jax.Array, kernel: jax.Array, *arguments: Any, **options: Any) -> jax.Array:
+        chosen = lax.conv_general_dilated if condition(kernel.shape) else conv_cpu
+        return chosen(x, kernel, *arguments, **options)
+
+    return conv
+
+
+def variants() -> dict[str, Operations]:
+    """Name -> operations."""
+    ours = make_operations("cpu")
+    return {
+        "all rewrites": ours,
+        "1x1 by XLA": dataclasses.replace(ours, conv=plain_where(lambda shape: shape[0] == 1)),
+        "3x3 with stride 2 by XLA": dataclasses.replace(ours, conv=plain_where(lambda shape: shape[0] == 3)),
+        "max-pool by XLA": dataclasses.replace(ours, max_pool=max_pool_xla),
+        "BatchNorm's sums by XLA": dataclasses.replace(ours, channel_sums=channel_sums_xla),
+        "everything by XLA": make_operations("tpu"),
+    }
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--depth", type=int, default=18, help="of the ResNet")
+    parser.add_argument("--size", type=int, default=224, help="side of the pictures, pixels")
+    parser.add_argument("--batch", type=int, default=32, help="faces a step")
+    parser.add_argument("--rounds", type=int, default=9, help="steps of each variant, in turn")
+    parsed = parser.parse_args()
+    steps = {
+        name: FlaxmarkStep(parsed.depth, parsed.size, parsed.batch, operations)
+        for name, operations in variants().items()
+    }
+    for step in steps.values():
+        step.seconds()
+        step.seconds()
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(parsed.rounds):
+        for name, step in steps.items():
+            times[name].append(step.seconds())
+    print(f"ResNet-{parsed.depth}, {parsed.size} px, batch {parsed.batch}, {parsed.rounds} rounds in one process")
+    print("| | seconds a step | times all rewrites (lowest to highest) |\n|---|---:|---:|")
+    for name, values in times.items():
+        ratios = [theirs / ours for theirs, ours in zip(values, times["all rewrites"], strict=True)]
+        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        print(f"| {name} | {statistics.median(values):.3f} | {spread} |")
+
+
+if __name__ == "__main__":
+    main()
