@@ -1,9 +1,12 @@
 import dataclasses
+import functools
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from flaxmark.command import config_from_arguments, default_workdir
@@ -21,22 +24,34 @@ from flaxmark.config import (
 )
 from flaxmark.config_rules import check_config
 from flaxmark.losses import make_loss
-from flaxmark.models import make_model
+from flaxmark.models import Model, make_model
 from flaxmark.optimizer import make_optimizer, make_schedule
 from flaxmark.steps import make_train_step
-from flaxmark.train_state import init_train_state
+from flaxmark.train_state import TrainState, init_train_state
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 NAMES = [f"resnet{depth}_{loss}" for depth in DEPTHS for loss in LOSSES]
+
+
+@functools.cache
+def parts_of_a_run(depth: int) -> tuple[Model, Callable[[int], float], optax.GradientTransformation, TrainState]:
+    """Model, schedule, optimizer and first state, which the three losses of a depth share."""
+    config = load_config(CONFIGS / f"resnet{depth}_mse.py")
+    model = make_model(config.model)
+    schedule = make_schedule(config.optimizer, 10, 100)
+    optimizer = make_optimizer(config.optimizer, schedule)
+    mean_face = np.full((68, 2), 0.5, np.float32)
+    init = jax.jit(lambda key: init_train_state(key, model, optimizer, mean_face, True))
+    return model, schedule, optimizer, init(jax.random.key(0))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_config_takes_two_real_steps(name: str) -> None:
     config = load_config(CONFIGS / f"{name}.py")
     assert name == f"resnet{config.model.depth}_{config.loss.name}"
-    model = make_model(config.model)
-    schedule = make_schedule(config.optimizer, 10, 100)
-    optimizer = make_optimizer(config.optimizer, schedule)
+    shared = load_config(CONFIGS / f"resnet{config.model.depth}_mse.py")
+    assert (config.model, config.optimizer) == (shared.model, shared.optimizer)
+    model, schedule, optimizer, state = parts_of_a_run(config.model.depth)
     step = make_train_step(model, make_loss(config.loss), optimizer, schedule, ema_decay=config.train.ema_decay)
     rng = np.random.default_rng(0)
     batch = {
@@ -44,10 +59,8 @@ def test_every_config_takes_two_real_steps(name: str) -> None:
         "landmarks": rng.uniform(size=(2, 68, 2)).astype(np.float32),
         "mask": np.ones(2, np.float32),
     }
-    mean_face = np.full((68, 2), 0.5, np.float32)
+    before = np.asarray(state.params["head"]["kernel"])
     with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer count with floats
-        state = jax.jit(lambda key: init_train_state(key, model, optimizer, mean_face, True))(jax.random.key(0))
-        before = np.asarray(state.params["head"]["kernel"])
         # Two steps of each of 15 networks: what counts is a short compilation, not a fast program.
         jitted = jax.jit(step, compiler_options={"xla_backend_optimization_level": 0})
         for _ in range(2):

@@ -48,6 +48,11 @@ def workdir(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactor
     return path
 
 
+def shorter_side(picture: Path) -> int:
+    with Image.open(picture) as image:
+        return min(image.size)
+
+
 def validation_lines(workdir: Path) -> list[dict]:
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in line.items() if k not in ("time", "images_per_second")} for line in lines]
@@ -57,7 +62,7 @@ def test_a_run_leaves_everything(workdir: Path) -> None:
     names = {p.name for p in workdir.iterdir()}
     assert names >= {"config.json", "metrics.jsonl", "tensorboard", "checkpoints", "table.md", "result.json"}
     for picture in ("curves.png", "test.png"):
-        assert min(Image.open(workdir / picture).size) > 300
+        assert shorter_side(workdir / picture) > 300
     for ending in ("*.xplane.pb", "perfetto_trace.json.gz"):
         assert len(list((workdir / "profile").rglob(ending))) == 1
     rows = json.loads((workdir / "result.json").read_text())["rows"]
@@ -89,8 +94,8 @@ def test_stopped_and_resumed_equals_uninterrupted(environment: dict[str, str], w
         if "epoch 1/3" in text:
             process.send_signal(signal.SIGINT)
             break
-    rest = process.stderr.read()
-    assert process.wait(timeout=300) == 130, rest
+    _, rest = process.communicate(timeout=300)  # closes the pipe too
+    assert process.returncode == 130, rest
     assert "the same command resumes" in rest
     resumed = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert resumed.returncode == 0, resumed.stderr
@@ -129,7 +134,7 @@ def test_predict_draws_and_prints(environment: dict[str, str], workdir: Path, tm
     points = np.array(printed["faces"][0]["landmarks"])
     assert points.shape == (68, 2)
     assert nme(points, landmarks) < 60  # pixels of the picture, near the face
-    assert min(Image.open(tmp_path / "out.png").size) >= 200
+    assert shorter_side(tmp_path / "out.png") >= 200
     again = command(environment, "predict", *arguments)
     assert again.returncode == 2
     assert "exists" in again.stderr
