@@ -59,52 +59,12 @@ def channel_sums_xla(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def conv_cpu(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **options: Any) -> jax.Array:
-    """A convolution of models.py, padded by half its size, in the form whose gradients XLA computes fast."""
-    height, width = x.shape[1:3]
+    """As `lax.conv_general_dilated`, in the form whose gradients XLA computes fast."""
     if kernel.shape[:2] == (1, 1):
         # XLA's weight gradient of a 1x1 convolution has a window as large as the picture.
         x = x[:, :: strides[0], :: strides[1]]
         return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:3], -1)
-    if kernel.shape[:2] == (3, 3) and tuple(strides) == (2, 2) and height % 2 == width % 2 == 0:
-        return conv_3x3_halving(x, kernel)
     return lax.conv_general_dilated(x, kernel, strides, padding, **options)
-
-
-@jax.custom_vjp
-def conv_3x3_halving(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """A 3x3 convolution with stride 2 and padding 1 of a picture with even sides.
-
-    XLA's gradient of the input spreads the output's gradient over a picture of mostly zeros and convolves that;
-    here each of the four kinds of pixels, on even or odd rows and columns, has the small convolution that is its own.
-    """
-    return _halving(x, kernel)
-
-
-def _halving(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return lax.conv_general_dilated(x, kernel, (2, 2), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def _halving_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _halving(x, kernel), (x, kernel)
-
-
-def _halving_backward(saved: tuple[jax.Array, jax.Array], grad: jax.Array) -> tuple[jax.Array, jax.Array]:
-    x, kernel = saved
-    # Output i saw rows 2i - 1, 2i and 2i + 1 through taps 0, 1 and 2. So row 2i gets tap 1 of output i,
-    # and row 2i + 1 gets tap 2 of output i and tap 0 of output i + 1.
-    taps = (slice(1, 2), slice(2, None, -2))
-
-    def pixels(row: int, column: int) -> jax.Array:
-        part = kernel[taps[row], taps[column]]
-        return lax.conv_general_dilated(
-            grad, part, (1, 1), [(0, row), (0, column)], dimension_numbers=("NHWC", "HWOI", "NHWC")
-        )
-
-    kernel_grad = jax.vjp(lambda k: _halving(x, k), kernel)[1](grad)[0]
-    return _interleave(pixels), kernel_grad
-
-
-conv_3x3_halving.defvjp(_halving_forward, _halving_backward)
 
 
 def _interleave(pixels: Callable[[int, int], jax.Array]) -> jax.Array:
