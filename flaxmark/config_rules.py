@@ -27,6 +27,8 @@ def check_config(config: Config, device_count: int = 1) -> None:
         (config.optimizer.learning_rate > 0, "optimizer.learning-rate", config.optimizer.learning_rate, "above 0"),
         (config.optimizer.halve_every > 0, "optimizer.halve-every", config.optimizer.halve_every, "above 0 epochs"),
         (train.epochs >= 1, "train.epochs", train.epochs, "at least 1"),
+        (0 <= train.small_epochs <= train.epochs, "train.small-epochs", train.small_epochs, "from 0 to train.epochs"),
+        (train.small_size >= 64, "train.small-size", train.small_size, "at least 64 pixels"),
         (train.batch_size >= 1, "train.batch-size", train.batch_size, "at least 1"),
         (train.accumulate >= 1, "train.accumulate", train.accumulate, "at least 1"),
         (train.log_every >= 1, "train.log-every", train.log_every, "at least 1 step"),

@@ -35,14 +35,15 @@ def available_bytes(device: jax.Device) -> int | None:
 
 
 def compile_within_memory(
-    train_step: Callable[..., Any], init: Callable[..., Any], config: Config, mesh: Mesh
+    train_step: Callable[..., Any], init: Callable[..., Any], config: Config, image_size: int, mesh: Mesh
 ) -> Callable[..., Any]:
     """Compile the step for the run's shapes and refuse a run that will not fit.
 
     Args:
         train_step: From `compile_step`.
         init: `(key, mean_face) -> state`.
-        config: Batch and picture size.
+        config: The run.
+        image_size: Side of the pictures, pixels.
         mesh: Where it runs.
 
     Returns:
@@ -53,7 +54,7 @@ def compile_within_memory(
     """
     if config.train.compile == "pmap":
         return train_step
-    compiled = train_step.lower(*_shapes(init, config, mesh)).compile()  # type: ignore[attr-defined]
+    compiled = train_step.lower(*_shapes(init, config.train.batch_size, image_size, mesh)).compile()  # type: ignore[attr-defined]
     memory, available = compiled.memory_analysis(), available_bytes(mesh.devices.flat[0])
     if memory is None or available is None:
         return compiled
@@ -65,18 +66,17 @@ def compile_within_memory(
         train = config.train
         parts = 2 ** math.ceil(math.log2(needed / available))
         raise ConfigError(
-            f"a step of ResNet-{config.model.depth} at {config.data.image_size} px with --train.batch-size "
+            f"a step of ResNet-{config.model.depth} at {image_size} px with --train.batch-size "
             f"{train.batch_size} needs about {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB are free; "
             f"try --train.accumulate {train.accumulate * parts}, a smaller --train.batch-size or --data.image-size"
         )
     return compiled
 
 
-def _shapes(init: Callable[..., Any], config: Config, mesh: Mesh) -> tuple[Any, dict[str, jax.ShapeDtypeStruct]]:
+def _shapes(init: Callable[..., Any], count: int, size: int, mesh: Mesh) -> tuple[Any, dict[str, jax.ShapeDtypeStruct]]:
     """State and batch as shapes with their places."""
     replicated, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
     state = jax.eval_shape(init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), jnp.float32))
     state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), state)
-    size, count = config.data.image_size, config.train.batch_size
     shapes = {"image": (count, size, size, 3), "landmarks": (count, 68, 2), "mask": (count,)}
     return state, {name: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=split) for name, shape in shapes.items()}

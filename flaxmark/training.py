@@ -15,7 +15,6 @@ import jax
 from flaxmark.checkpoint import RunCheckpoints
 from flaxmark.config import Config
 from flaxmark.config_rules import check_config
-from flaxmark.data.pipeline import train_batches
 from flaxmark.data.prepare import prepare
 from flaxmark.evaluation import predict_split
 from flaxmark.metric_writer import MetricWriter
@@ -111,21 +110,11 @@ def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: Callable[[
     note = ""
     try:
         for epoch in range(step // per_epoch, config.epochs):
-            batches = train_batches(
-                run.examples,
-                run.config.data,
-                batch_size=config.batch_size,
-                seed=config.seed,
-                epoch=epoch,
-                first_step=step % per_epoch,
-                process=jax.process_index(),
-                num_processes=jax.process_count(),
-            )
-            previous = None
+            train_step, previous = run.train_step(epoch), None
             progress.resume()
-            for batch in batches:
+            for batch in run.batches(epoch, step % per_epoch):
                 profiler.before(step + 1)
-                run.state, metrics = run.train_step(run.state, shard_batch(batch, run.mesh, config.compile))
+                run.state, metrics = train_step(run.state, shard_batch(batch, run.mesh, config.compile))
                 step += 1
                 profiler.after(step, metrics)
                 if previous is not None:
