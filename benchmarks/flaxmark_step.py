@@ -33,7 +33,9 @@ class FlaxmarkStep:
         model, loss = make_model(config, operations=operations), make_loss(LossConfig("smooth_l1", beta=0.02))
         schedule = make_schedule(OptimizerConfig(), 57, 1140)
         optimizer = make_optimizer(OptimizerConfig(weight_decay=0.01), schedule)
-        self._step = compile_step(make_train_step(model, loss, optimizer, schedule), mesh, "jit", donate=True)
+        self._step = compile_step(
+            make_train_step(model, loss, optimizer, schedule, steps_per_epoch=57), mesh, "jit", donate=True
+        )
         face = np.full((68, 2), 0.5, np.float32)
         self._state = jax.jit(lambda key: init_train_state(key, model, optimizer, face, False))(jax.random.key(0))
         random = np.random.default_rng(0)

@@ -91,20 +91,19 @@ class RunCheckpoints:
             metrics=None if metrics is None else dict(metrics),
         )
 
-    def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
+    def restore(self, like: TrainState) -> TrainState:
         """Load the newest checkpoint.
 
         Args:
             like: A state of the same shapes and shardings (arrays or shape structs).
 
         Returns:
-            The state, its arrays safe to donate, and its metadata.
+            The state, its arrays safe to donate.
         """
-        loaded = self._checkpointer.load_checkpointables(
-            self.latest_step, {"state": jax.tree.map(_abstract, like), "metadata": None}
-        )
+        wanted = {"state": jax.tree.map(_abstract, like)}
+        loaded = self._checkpointer.load_checkpointables(self.latest_step, wanted)
         # Restored arrays may alias host memory; a copy made inside jit may be donated.
-        return jax.jit(lambda tree: jax.tree.map(lambda x: x.copy(), tree))(loaded["state"]), loaded["metadata"]
+        return jax.jit(lambda tree: jax.tree.map(lambda x: x.copy(), tree))(loaded["state"])
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:

@@ -17,7 +17,6 @@ from flaxmark.landmarks import IBUG_68
 from flaxmark.losses import make_loss
 from flaxmark.memory import compile_within_memory
 from flaxmark.metric_writer import replace_text
-from flaxmark.metrics import Mean
 from flaxmark.models import make_model
 from flaxmark.optimizer import make_optimizer, make_schedule
 from flaxmark.sharding import AXIS, compile_step, make_mesh
@@ -27,7 +26,7 @@ from flaxmark.train_state import TrainState, init_train_state
 
 @dataclasses.dataclass
 class Run:
-    """What the loop works with; `state` and `epoch_loss` change."""
+    """What the loop works with; `state` changes, and `epoch_loss`: the mean of the epoch so far, as last read."""
 
     config: Config
     workdir: Path
@@ -40,7 +39,7 @@ class Run:
     mean_face: np.ndarray
     state: TrainState
     metadata: dict[str, Any]
-    epoch_loss: Mean = Mean()
+    epoch_loss: float = float("nan")
 
     @property
     def steps_per_epoch(self) -> int:
@@ -136,6 +135,7 @@ def make_run(config: Config, workdir: Path, prepared: Prepared) -> Run:
         loss,
         optimizer,
         schedule,
+        steps_per_epoch=steps_per_epoch,
         accumulate=config.train.accumulate,
         ema_decay=config.train.ema_decay,
         axis_name=axis_name,

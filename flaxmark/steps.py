@@ -22,6 +22,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     schedule: optax.Schedule,
     *,
+    steps_per_epoch: int,
     accumulate: int = 1,
     ema_decay: float | None = None,
     axis_name: str | None = None,
@@ -33,6 +34,7 @@ def make_train_step(
         loss: Elementwise loss.
         optimizer: Turns gradients into updates.
         schedule: Reported as `learning_rate`.
+        steps_per_epoch: After so many steps `epoch_loss` starts anew.
         accumulate: The batch is worked off in this many parts, one after another.
         ema_decay: Decay per step of the averaged variables; None where the state has none.
         axis_name: The mapped axis under pmap; None under jit.
@@ -40,7 +42,8 @@ def make_train_step(
     Returns:
         `(state, batch) -> (state, metrics)`; batch has `image` float32 `[batch, height, width, 3]`,
         `landmarks` float32 `[batch, num_points, 2]` and `mask` float32 `[batch]`; metrics are the
-        scalars `loss`, `grad_norm`, `learning_rate`.
+        scalars `loss`, `grad_norm`, `learning_rate`, and of the epoch so far `epoch_loss` (mean) and
+        `finite_steps` (steps before the first loss that was not finite).
     """
 
     def loss_fn(params: Any, batch_stats: Any, part: Batch) -> tuple[jax.Array, Any]:
@@ -78,12 +81,16 @@ def make_train_step(
             decay = jnp.minimum(ema_decay, (1 + step) / (10 + step))
             newest = {"params": params, "batch_stats": batch_stats}
             ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, ema, newest)
+        first = state.step % steps_per_epoch == 0
+        epoch_loss = jax.tree.map(lambda x: jnp.where(first, 0, x), state.epoch_loss).add(value)
         metrics = {
             "loss": value,
             "grad_norm": optax.tree.norm(grads),
             "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
+            "epoch_loss": epoch_loss.mean,
+            "finite_steps": epoch_loss.count,
         }
-        return TrainState(state.step + 1, params, batch_stats, opt_state, ema), metrics
+        return TrainState(state.step + 1, params, batch_stats, opt_state, ema, epoch_loss), metrics
 
     return train_step
 

@@ -12,6 +12,29 @@ from flaxmark.models import Model, Variables
 
 
 @flax.struct.dataclass
+class EpochLoss:
+    """The training loss of the epoch so far; on the device, so that the loop need not read every step's.
+
+    Attributes:
+        total: float32 scalar: sum over its steps; not finite from the first step on whose loss was not.
+        count: int32 scalar: steps before the first loss that was not finite.
+    """
+
+    total: jax.Array
+    count: jax.Array
+
+    def add(self, loss: jax.Array) -> "EpochLoss":
+        """The same and one more step."""
+        total = self.total + loss
+        return EpochLoss(total, self.count + jnp.isfinite(total).astype(jnp.int32))
+
+    @property
+    def mean(self) -> jax.Array:
+        """float32 scalar."""
+        return self.total / jnp.maximum(self.count, 1).astype(jnp.float32)
+
+
+@flax.struct.dataclass
 class TrainState:
     """The state between two steps.
 
@@ -21,6 +44,7 @@ class TrainState:
         batch_stats: float32 arrays: BatchNorm's running means and variances.
         opt_state: The optimizer's own arrays.
         ema: Averaged variables (params with their own batch_stats), or None.
+        epoch_loss: Starts anew with each epoch.
     """
 
     step: jax.Array
@@ -28,6 +52,7 @@ class TrainState:
     batch_stats: Any
     opt_state: optax.OptState
     ema: Variables | None
+    epoch_loss: EpochLoss
 
     @property
     def variables(self) -> Variables:
@@ -66,4 +91,5 @@ def init_train_state(
         batch_stats=variables["batch_stats"],
         opt_state=optimizer.init(variables["params"]),
         ema=jax.tree.map(jnp.copy, variables) if with_ema else None,
+        epoch_loss=EpochLoss(jnp.zeros(()), jnp.zeros((), jnp.int32)),
     )

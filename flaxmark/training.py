@@ -1,6 +1,5 @@
 """One run: prepare, train, validate, keep the best, report."""
 
-import dataclasses
 import json
 import math
 import signal
@@ -18,7 +17,7 @@ from flaxmark.config_rules import check_config
 from flaxmark.data.prepare import prepare
 from flaxmark.evaluation import predict_split
 from flaxmark.metric_writer import MetricWriter
-from flaxmark.metrics import Mean, summarize
+from flaxmark.metrics import summarize
 from flaxmark.profiling import StepProfiler
 from flaxmark.progress import Progress
 from flaxmark.report import write_report
@@ -62,8 +61,7 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
     run = make_run(config, workdir, prepared)
     with RunCheckpoints(workdir) as checkpoints, stop_requests() as stop_requested:
         if checkpoints.latest_step is not None:
-            run.state, metadata = checkpoints.restore(run.state)
-            run.epoch_loss = Mean(*metadata["epoch_loss"])
+            run.state = checkpoints.restore(run.state)
         print_header(run, prepared)
         run_epochs(run, checkpoints, stop_requested)
     return write_report(workdir, prepared)
@@ -91,7 +89,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
 
 
 def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: Callable[[], bool]) -> None:
-    """The loop: each step is dispatched before the previous one's metrics are read.
+    """The loop: each step is dispatched before the previous one's metrics are read, and few of them are.
 
     Args:
         run: Its state is moved on.
@@ -117,16 +115,18 @@ def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: Callable[[
                 run.state, metrics = train_step(run.state, shard_batch(batch, run.mesh, config.compile))
                 step += 1
                 profiler.after(step, metrics)
-                if previous is not None:
+                # At most two steps are under way, so that batches do not pile up on the device.
+                jax.block_until_ready(previous)
+                if previous is not None and (step - 1) % config.log_every == 0:
                     record(run, writer, step - 1, previous, progress, checkpoints)
                 previous = metrics
-                progress.step(f"epoch {epoch + 1}/{config.epochs}  loss {run.epoch_loss.value:.5f}{note}")
+                progress.step(f"epoch {epoch + 1}/{config.epochs}  loss {run.epoch_loss:.5f}{note}")
                 last = step % per_epoch == 0
                 if last or stop_requested() or (config.save_every and step % config.save_every == 0):
                     record(run, writer, step, previous, progress, checkpoints)
                     previous = None
                     if not last:
-                        checkpoints.save(run.state, progress_metadata(run))
+                        checkpoints.save(run.state, run.metadata)
                 if stop_requested() and not last:
                     raise Interrupted(f"stopped after step {step}; the same command resumes")
             progress.pause()
@@ -152,7 +152,7 @@ def record(
     """Read a step's metrics, which waits for it, and write them.
 
     Args:
-        run: Its `epoch_loss` grows.
+        run: Its `epoch_loss` is brought up to date.
         writer: None on all processes but the first.
         step: Which one, from 1.
         metrics: Scalars of that step.
@@ -163,27 +163,24 @@ def record(
         TrainingError: The loss is not finite.
     """
     values = {name: float(value) for name, value in metrics.items()}
-    if not math.isfinite(values["loss"]):
+    epoch, finite = (step - 1) // run.steps_per_epoch, int(values.pop("finite_steps"))
+    if not math.isfinite(values["epoch_loss"]):
         raise TrainingError(
-            f"loss is {values['loss']} at step {step} (gradient norm {values['grad_norm']}); "
-            f"last good checkpoint: {checkpoints.describe_latest()}. A lower --optimizer.learning-rate usually helps"
+            f"loss is not finite at step {epoch * run.steps_per_epoch + finite + 1} (at step {step}: loss "
+            f"{values['loss']}, gradient norm {values['grad_norm']}); last good checkpoint: "
+            f"{checkpoints.describe_latest()}. A lower --optimizer.learning-rate usually helps"
         )
-    run.epoch_loss += Mean(values["loss"], 1)
+    run.epoch_loss = values["epoch_loss"]
     if writer is not None and step % run.config.train.log_every == 0:
-        epoch = (step - 1) // run.steps_per_epoch + 1
-        writer.write("train", step, {"epoch": epoch, **values, "images_per_second": progress.rate, "time": time.time()})
-
-
-def progress_metadata(run: Run) -> dict[str, Any]:
-    """The run's metadata and the loss of the epoch so far, from which a resumed run goes on."""
-    return run.metadata | {"epoch_loss": dataclasses.astuple(run.epoch_loss)}
+        figures = {"epoch": epoch + 1, **values, "images_per_second": progress.rate, "time": time.time()}
+        writer.write("train", step, figures)
 
 
 def validate(run: Run, epoch: int, writer: MetricWriter | None, checkpoints: RunCheckpoints) -> dict[str, float]:
     """Figures on the validation split after an epoch, and the checkpoint that goes with them.
 
     Args:
-        run: Its `epoch_loss` starts anew.
+        run: At the end of an epoch.
         epoch: From 0.
         writer: None on all processes but the first.
         checkpoints: Keeps it as latest, and as best if its loss is the lowest.
@@ -202,9 +199,8 @@ def validate(run: Run, epoch: int, writer: MetricWriter | None, checkpoints: Run
             f"validation loss is {figures['loss']} after step {step}; "
             f"last good checkpoint: {checkpoints.describe_latest()}"
         )
-    figures |= {"train_loss": run.epoch_loss.value}
-    run.epoch_loss = Mean()
+    figures |= {"train_loss": run.epoch_loss}
     if writer is not None:
         writer.write("validation", step, {"epoch": epoch + 1, **figures, "time": time.time()})
-    checkpoints.save(run.state, progress_metadata(run), figures)
+    checkpoints.save(run.state, run.metadata, figures)
     return figures

@@ -52,7 +52,9 @@ def test_every_config_takes_two_real_steps(name: str) -> None:
     shared = load_config(CONFIGS / f"resnet{config.model.depth}_mse.py")
     assert (config.model, config.optimizer) == (shared.model, shared.optimizer)
     model, schedule, optimizer, state = parts_of_a_run(config.model.depth)
-    step = make_train_step(model, make_loss(config.loss), optimizer, schedule, ema_decay=config.train.ema_decay)
+    step = make_train_step(
+        model, make_loss(config.loss), optimizer, schedule, steps_per_epoch=9, ema_decay=config.train.ema_decay
+    )
     rng = np.random.default_rng(0)
     batch = {
         "image": rng.normal(size=(2, 64, 64, 3)).astype(np.float32),

@@ -25,7 +25,7 @@ def lowered_text(platform: str, lowering: str) -> str:
     model, optimizer = make_model(ModelConfig(depth=18), operations=make_operations(platform)), optax.sgd(0.1)
     face = np.full((68, 2), 0.5, np.float32)
     state = jax.eval_shape(lambda key: init_train_state(key, model, optimizer, face, False), jax.random.key(0))
-    step = make_train_step(model, make_loss(LossConfig()), optimizer, lambda _: 0.1)
+    step = make_train_step(model, make_loss(LossConfig()), optimizer, lambda _: 0.1, steps_per_epoch=9)
     return jax.jit(step).trace(state, BATCH).lower(lowering_platforms=(lowering,)).as_text()
 
 

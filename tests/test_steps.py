@@ -29,7 +29,9 @@ def updated(devices: int, mode: str, group: int | None = None) -> tuple[TrainSta
     mesh = make_mesh(jax.devices()[:devices])
     axis_name = AXIS if mode == "pmap" else None
     model = make_model(ModelConfig(depth=18, batch_norm_group=group), axis_name=axis_name)
-    step = make_train_step(model, make_loss(LossConfig()), OPTIMIZER, lambda _: 0.1, ema_decay=0.9, axis_name=axis_name)
+    step = make_train_step(
+        model, make_loss(LossConfig()), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, ema_decay=0.9, axis_name=axis_name
+    )
     compiled = compile_step(step, mesh, mode, donate=True)  # type: ignore[arg-type]
     replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     init = jax.jit(lambda key: init_train_state(key, model, OPTIMIZER, MEAN_FACE, True), out_shardings=replicated)
@@ -72,7 +74,9 @@ def test_one_update_by_hand() -> None:
     model = linear_model()
     state = init_train_state(jax.random.key(0), model, OPTIMIZER, np.ones((68, 2), np.float32), True)
     batch = {"image": np.full((2, 4, 4, 3), 2.0), "landmarks": np.ones((2, 68, 2)), "mask": np.ones(2)}
-    step = make_train_step(model, make_loss(LossConfig("mse")), OPTIMIZER, lambda _: 0.1, ema_decay=0.5)
+    step = make_train_step(
+        model, make_loss(LossConfig("mse")), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, ema_decay=0.5
+    )
     state, metrics = step(state, jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), batch))
     # Prediction 2, target 1: loss 1; d loss / d bias of each of 136 units = 2 * 1 * 2 / 136.
     assert float(metrics["loss"]) == pytest.approx(1)
@@ -83,10 +87,24 @@ def test_one_update_by_hand() -> None:
     np.testing.assert_allclose(metrics["grad_norm"], 4 / 136 * np.sqrt(136), rtol=1e-5)
 
 
+def test_the_epoch_loss_starts_anew_and_counts_up_to_the_first_that_is_not_finite() -> None:
+    model = linear_model()
+    state = init_train_state(jax.random.key(0), model, optax.sgd(0.0), np.ones((68, 2), np.float32), False)
+    step = make_train_step(model, make_loss(LossConfig("mse")), optax.sgd(0.0), lambda _: 0.0, steps_per_epoch=3)
+    seen = []
+    for pixel in (2.0, 4.0, 1.0, 3.0, np.inf, 2.0, 2.0):
+        batch = {"image": jnp.full((1, 4, 4, 3), pixel), "landmarks": jnp.ones((1, 68, 2)), "mask": jnp.ones(1)}
+        after, metrics = step(state, batch)
+        state = after.replace(params=state.params)  # type: ignore[attr-defined] # infinite pixels spoil the weights
+        seen.append((float(metrics["epoch_loss"]), int(metrics["finite_steps"])))
+    # Losses (pixel - 1)^2: 1, 9, 0 | 4, inf, 1 | 1.
+    assert seen == [(1, 1), (5, 2), (pytest.approx(10 / 3), 3), (4, 1), (np.inf, 1), (np.inf, 1), (1, 1)]
+
+
 def test_masked_rows_weigh_nothing() -> None:
     model = linear_model()
     state = init_train_state(jax.random.key(0), model, OPTIMIZER, np.ones((68, 2), np.float32), False)
-    step = make_train_step(model, make_loss(LossConfig("mse")), OPTIMIZER, lambda _: 0.1)
+    step = make_train_step(model, make_loss(LossConfig("mse")), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9)
     image = jnp.stack([jnp.full((4, 4, 3), 2.0), jnp.full((4, 4, 3), 9.0)])
     batch = {"image": image, "landmarks": jnp.ones((2, 68, 2)), "mask": jnp.array([1.0, 0.0])}
     assert float(step(state, batch)[1]["loss"]) == pytest.approx(1)
@@ -97,7 +115,9 @@ def test_accumulation_equals_the_whole_batch_without_batchnorm() -> None:
     state = init_train_state(jax.random.key(0), model, OPTIMIZER, np.ones((68, 2), np.float32), False)
     batch = jax.tree.map(jnp.asarray, BATCH)
     results = [
-        make_train_step(model, make_loss(LossConfig("mse")), OPTIMIZER, lambda _: 0.1, accumulate=parts)(state, batch)
+        make_train_step(
+            model, make_loss(LossConfig("mse")), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, accumulate=parts
+        )(state, batch)
         for parts in (1, 4)
     ]
     np.testing.assert_allclose(results[0][0].params["bias"], results[1][0].params["bias"], rtol=1e-5)

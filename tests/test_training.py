@@ -1,13 +1,9 @@
 import io
-import math
 import os
 import signal
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -17,29 +13,12 @@ from flaxmark.data.prepare import Examples
 from flaxmark.evaluation import format_table, rows_of_split
 from flaxmark.losses import mse
 from flaxmark.metric_writer import MetricWriter, read_metrics
-from flaxmark.metrics import Mean
 from flaxmark.models import make_model
 from flaxmark.progress import Progress, format_seconds
 from flaxmark.run import claim_workdir
 from flaxmark.sharding import compile_step, make_mesh
 from flaxmark.steps import make_eval_step
-from flaxmark.training import TrainingError, record, stop_requests
-
-
-def test_a_loss_that_is_not_finite_stops_with_step_and_checkpoint() -> None:
-    run: Any = SimpleNamespace(config=Config(), steps_per_epoch=5, epoch_loss=Mean())
-    checkpoints: Any = SimpleNamespace(describe_latest=lambda: "runs/x/checkpoints/40")
-    metrics = {"loss": jnp.array(math.nan), "grad_norm": jnp.array(7.0), "learning_rate": jnp.array(0.1)}
-    with pytest.raises(TrainingError, match=r"nan at step 43.*runs/x/checkpoints/40"):
-        record(run, None, 43, metrics, Progress(100, 0, 1, io.StringIO()), checkpoints)
-
-
-def test_the_epoch_loss_is_the_mean_of_its_steps() -> None:
-    run: Any = SimpleNamespace(config=Config(), steps_per_epoch=5, epoch_loss=Mean())
-    for step, loss in enumerate((1.0, 2.0, 6.0), 1):
-        metrics = {"loss": jnp.array(loss), "grad_norm": jnp.array(0.0)}
-        record(run, None, step, metrics, Progress(9, 0, 1, io.StringIO()), SimpleNamespace())  # type: ignore[arg-type]
-    assert run.epoch_loss.value == 3
+from flaxmark.training import stop_requests
 
 
 def test_ctrl_c_asks_once_and_ends_the_second_time() -> None:
