@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from flaxmark.config import Config, ConfigError
+from flaxmark.programs import Programs
 from flaxmark.sharding import AXIS
 
 
@@ -34,27 +35,25 @@ def available_bytes(device: jax.Device) -> int | None:
     return stats.get("bytes_limit")
 
 
-def compile_within_memory(
-    train_step: Callable[..., Any], init: Callable[..., Any], config: Config, image_size: int, mesh: Mesh
-) -> Callable[..., Any]:
+def compile_within_memory(programs: Programs, config: Config, image_size: int, mesh: Mesh) -> Callable[..., Any]:
     """Compile the step for the run's shapes and refuse a run that will not fit.
 
     Args:
-        train_step: From `compile_step`.
-        init: `(key, mean_face) -> state`.
+        programs: From `build_programs`.
         config: The run.
         image_size: Side of the pictures, pixels.
         mesh: Where it runs.
 
     Returns:
-        The compiled step; under pmap, which compiles at its first call, `train_step` itself, unchecked.
+        The compiled step; under pmap, which compiles at its first call, `programs.train` itself, unchecked.
 
     Raises:
         ConfigError: Says how much is needed, how much there is, and what would help.
     """
     if config.train.compile == "pmap":
-        return train_step
-    compiled = train_step.lower(*_shapes(init, config.train.batch_size, image_size, mesh)).compile()  # type: ignore[attr-defined]
+        return programs.train
+    shapes = input_shapes(programs, config.train.batch_size, image_size, mesh)
+    compiled = programs.train.lower(*shapes).compile()  # type: ignore[attr-defined]
     memory, available = compiled.memory_analysis(), available_bytes(mesh.devices.flat[0])
     if memory is None or available is None:
         return compiled
@@ -73,10 +72,23 @@ def compile_within_memory(
     return compiled
 
 
-def _shapes(init: Callable[..., Any], count: int, size: int, mesh: Mesh) -> tuple[Any, dict[str, jax.ShapeDtypeStruct]]:
-    """State and batch as shapes with their places."""
+def input_shapes(
+    programs: Programs, batch_size: int, image_size: int, mesh: Mesh
+) -> tuple[Any, dict[str, jax.ShapeDtypeStruct]]:
+    """State and batch as shapes with their places.
+
+    Args:
+        programs: From `build_programs`.
+        batch_size: Global.
+        image_size: Side of the pictures, pixels.
+        mesh: Where the batch is split.
+
+    Returns:
+        The arguments of `programs.train`, without their contents.
+    """
     replicated, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
-    state = jax.eval_shape(init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), jnp.float32))
+    state = jax.eval_shape(programs.init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), jnp.float32))
     state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), state)
-    shapes = {"image": (count, size, size, 3), "landmarks": (count, 68, 2), "mask": (count,)}
+    image = (batch_size, image_size, image_size, 3)
+    shapes = {"image": image, "landmarks": (batch_size, 68, 2), "mask": (batch_size,)}
     return state, {name: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=split) for name, shape in shapes.items()}

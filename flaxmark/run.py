@@ -14,14 +14,11 @@ from flaxmark.config import Config, ConfigError, image_size_at, to_dict
 from flaxmark.data.pipeline import Batch, train_batches
 from flaxmark.data.prepare import Examples, Prepared, load_split
 from flaxmark.landmarks import IBUG_68
-from flaxmark.losses import make_loss
 from flaxmark.memory import compile_within_memory
 from flaxmark.metric_writer import replace_text
-from flaxmark.models import make_model
-from flaxmark.optimizer import make_optimizer, make_schedule
-from flaxmark.sharding import AXIS, compile_step, make_mesh
-from flaxmark.steps import make_eval_step, make_train_step
-from flaxmark.train_state import TrainState, init_train_state
+from flaxmark.programs import build_programs
+from flaxmark.sharding import make_mesh
+from flaxmark.train_state import TrainState
 
 
 @dataclasses.dataclass
@@ -124,39 +121,19 @@ def make_run(config: Config, workdir: Path, prepared: Prepared) -> Run:
             f"--train.batch-size {config.train.batch_size}: only {len(examples.encoded)} training faces; "
             "give a smaller batch or more faces"
         )
-    axis_name = AXIS if config.train.compile == "pmap" else None
-    mesh, loss = make_mesh(), make_loss(config.loss)
-    model = make_model(config.model, axis_name=axis_name)
-    steps_per_epoch = len(examples.encoded) // config.train.batch_size
-    schedule = make_schedule(config.optimizer, steps_per_epoch, config.train.epochs * steps_per_epoch)
-    optimizer = make_optimizer(config.optimizer, schedule)
-    train_step = make_train_step(
-        model,
-        loss,
-        optimizer,
-        schedule,
-        steps_per_epoch=steps_per_epoch,
-        accumulate=config.train.accumulate,
-        ema_decay=config.train.ema_decay,
-        axis_name=axis_name,
-    )
+    mesh = make_mesh()
     mean_face = examples.landmarks.mean(axis=0, dtype=np.float64).astype(np.float32)
-    with_ema = config.train.ema_decay is not None
-    replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-
-    def init(key: jax.Array, face: jax.Array) -> TrainState:
-        return init_train_state(key, model, optimizer, face, with_ema)
-
-    jitted = compile_step(train_step, mesh, config.train.compile, donate=True)
+    programs = build_programs(config, len(examples.encoded) // config.train.batch_size, mesh)
     sizes = {image_size_at(config, epoch) for epoch in (0, config.train.epochs - 1)}
-    compiled = {size: compile_within_memory(jitted, init, config, size, mesh) for size in sorted(sizes)}
-    state = jax.jit(init, out_shardings=replicated)(jax.random.key(config.train.seed), mean_face)
+    compiled = {size: compile_within_memory(programs, config, size, mesh) for size in sorted(sizes)}
+    replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    state = jax.jit(programs.init, out_shardings=replicated)(jax.random.key(config.train.seed), mean_face)
     return Run(
         config=config,
         workdir=workdir,
         mesh=mesh,
         train_steps=compiled,
-        eval_step=compile_step(make_eval_step(model, loss), mesh, config.train.compile, donate=False),
+        eval_step=programs.evaluate,
         examples=examples,
         validation=validation,
         mean_face=mean_face,

@@ -29,7 +29,9 @@ ALLOWED = {
     "progress": set(),
     "recipes": set(),
     "command": set(),
-    "memory": {"sharding"},
+    "memory": {"programs", "sharding"},
+    "aot": {"conv", "memory", "models", "programs", "sharding"},
+    "programs": {"conv", "losses", "models", "optimizer", "sharding", "steps", "train_state"},
     "checkpoint": {"models", "train_state"},
     "inference": {"checkpoint", "data", "models", "sharding"},
 }

@@ -13,11 +13,10 @@ from flaxmark.data.prepare import Examples
 from flaxmark.evaluation import format_table, rows_of_split
 from flaxmark.losses import mse
 from flaxmark.metric_writer import MetricWriter, read_metrics
-from flaxmark.models import make_model
+from flaxmark.programs import build_programs
 from flaxmark.progress import Progress, format_seconds
 from flaxmark.run import claim_workdir
-from flaxmark.sharding import compile_step, make_mesh
-from flaxmark.steps import make_eval_step
+from flaxmark.sharding import make_mesh
 from flaxmark.training import stop_requests
 
 
@@ -44,14 +43,13 @@ def test_a_workdir_belongs_to_one_config(tmp_path: Path) -> None:
 def test_a_run_that_will_not_fit_is_refused_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config(data=DataConfig(image_size=64), model=ModelConfig(depth=18), train=TrainConfig(batch_size=8))
     mesh = make_mesh(jax.devices()[:1])
-    model = make_model(config.model)
-    step = compile_step(make_eval_step(model, mse), mesh, "jit", donate=False)
+    programs = build_programs(config, 9, mesh)
     monkeypatch.setattr(memory, "available_bytes", lambda device: 3 * 10**7)
     # ResNet-18 alone is 11.2 million float32 parameters.
-    with pytest.raises(ConfigError, match=r"needs about 0\.\d GB and 0\.0 GB are free.*train\.accumulate [248],"):
-        memory.compile_within_memory(step, model.init, config, 64, mesh)
+    with pytest.raises(ConfigError, match=r"needs about \d\.\d GB and 0\.0 GB are free.*train\.accumulate \d+,"):
+        memory.compile_within_memory(programs, config, 64, mesh)
     monkeypatch.setattr(memory, "available_bytes", lambda device: 10**12)
-    memory.compile_within_memory(step, model.init, config, 64, mesh)
+    memory.compile_within_memory(programs, config, 64, mesh)
 
 
 def test_this_machine_knows_its_memory() -> None:

@@ -1,0 +1,267 @@
+"""Compile a run's steps for chips that are not here, and say what that costs a chip: operations, memory, messages."""
+
+import dataclasses
+import math
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import topologies
+
+from flaxmark.config import Config, ConfigError
+from flaxmark.conv import make_operations
+from flaxmark.memory import input_shapes
+from flaxmark.models import make_model
+from flaxmark.programs import build_programs
+from flaxmark.sharding import make_mesh
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """What the maker publishes of a chip.
+
+    Attributes:
+        peak: Operations a second in bfloat16.
+        bandwidth: Of its memory, bytes a second.
+        memory: Bytes.
+        interconnect: To other chips, in both directions together, bytes a second.
+    """
+
+    peak: float
+    bandwidth: float
+    memory: float
+    interconnect: float
+
+
+# https://cloud.google.com/tpu/docs/v5e, /v5p, /v6e and /v4, read on 2026-11-24.
+CHIPS = {
+    "v4": Chip(275e12, 1228e9, 32e9, 300e9),
+    "v5e": Chip(197e12, 819e9, 16e9, 400e9),
+    "v5p": Chip(459e12, 2765e9, 95e9, 600e9),
+    "v6e": Chip(918e12, 1638e9, 32e9, 800e9),
+}
+ITEM_BYTES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "pred": 1}
+_ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
+_COLLECTIVE = re.compile(
+    r"= (?P<shape>.*?) (?P<kind>all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(-start)?\("
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Collective:
+    """One exchange between chips in a compiled program.
+
+    Attributes:
+        kind: XLA's name of it, such as `all-reduce`.
+        dtype: Of most of its bytes, XLA's name.
+        size: Bytes of its results on one chip.
+    """
+
+    kind: str
+    dtype: str
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a compiled step asks of one chip; seconds are computed from published rates, not measured.
+
+    Attributes:
+        chips: How many share the batch.
+        images: Of the batch, on one chip.
+        flops: Operations as XLA counts the compiled program.
+        model_flops: Operations of the network itself: three times its forward pass in training.
+        bytes: Moved from and to the chip's memory.
+        memory: Bytes that the program holds at once: arguments and temporaries.
+        collectives: Its exchanges with other chips.
+        chip: Its published rates.
+    """
+
+    chips: int
+    images: int
+    flops: float
+    model_flops: float
+    bytes: float
+    memory: int
+    collectives: tuple[Collective, ...]
+    chip: Chip
+
+    @property
+    def exchange_seconds(self) -> float:
+        """A ring sends twice its data around, half of the interconnect each way."""
+        share = (self.chips - 1) / self.chips
+        return 2 * share * sum(c.size for c in self.collectives) / (self.chip.interconnect / 2)
+
+    @property
+    def roofline_seconds(self) -> float:
+        """The slowest of computing, moving and exchanging, if each ran at its published rate beside the others."""
+        return max(self.flops / self.chip.peak, self.bytes / self.chip.bandwidth, self.exchange_seconds)
+
+    @property
+    def model_flops_share(self) -> float:
+        """Model operations over what the chip could do in the roofline time; an upper bound, in [0, 1]."""
+        return self.model_flops / (self.roofline_seconds * self.chip.peak)
+
+
+def parse_collectives(text: str) -> tuple[Collective, ...]:
+    """The exchanges in a compiled program.
+
+    Args:
+        text: XLA's text of it; an exchange that is split into start and done counts once.
+
+    Returns:
+        In the order of the text.
+    """
+    found = []
+    for match in _COLLECTIVE.finditer(text):
+        arrays = [
+            (dtype, ITEM_BYTES.get(dtype, 4) * math.prod(int(n) for n in dims.split(",") if n))
+            for dtype, dims in _ARRAY.findall(re.sub(r"\{[^}]*\}", "", match["shape"]))
+        ]
+        found.append(Collective(match["kind"], max(arrays, key=lambda a: a[1])[0], sum(size for _, size in arrays)))
+    return tuple(found)
+
+
+def parse_topology(name: str) -> tuple[str, Chip]:
+    """The platform's name of a topology and its chip.
+
+    Args:
+        name: Such as `v5e:4x4`.
+
+    Returns:
+        The same name, and the chip's rates.
+
+    Raises:
+        ConfigError: A chip that is not known here.
+    """
+    chip = name.split(":", 1)[0]
+    if chip not in CHIPS or not re.fullmatch(r"\w+:\d+(x\d+)*", name):
+        raise ConfigError(f"--topology {name}: must be one of {', '.join(CHIPS)}, a colon and a shape, such as v5e:4x4")
+    return name, CHIPS[chip]
+
+
+def compile_for(config: Config, topology: str, chips: int | None = None) -> dict[str, Cost]:
+    """Compile the train and the evaluation step of a run for a topology.
+
+    Args:
+        config: The run; its batch is split over the chips.
+        topology: As in `parse_topology`.
+        chips: Only the first so many of its chips; all by default.
+
+    Returns:
+        `train` and `evaluate` and what each costs.
+
+    Raises:
+        ConfigError: Unknown topology, no TPU compiler, or a batch that does not divide.
+    """
+    name, chip = parse_topology(topology)
+    try:
+        devices = topologies.get_topology_desc(platform="tpu", topology_name=name).devices
+    except Exception as error:  # JAX raises whatever the compiler's library does
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(
+            f"--topology {name}: cannot be compiled for here ({message}); "
+            "pip install 'flaxmark[aot]' brings the TPU compiler, and the shape must exist"
+        ) from error
+    if chips is not None and not 1 <= chips <= len(devices):
+        raise ConfigError(f"--chips {chips}: {name} has 1 to {len(devices)}")
+    mesh = make_mesh(list(devices)[:chips])
+    for field, size in (("batch-size", config.train.batch_size), ("eval-batch-size", config.train.eval_batch_size)):
+        if size % mesh.size:
+            raise ConfigError(f"--train.{field} {size}: must be a multiple of the {mesh.size} chips")
+    programs = build_programs(config, 100, mesh)
+    state, batch = input_shapes(programs, config.train.batch_size, config.data.image_size, mesh)
+    _, faces = input_shapes(programs, config.train.eval_batch_size, config.data.image_size, mesh)
+    return {
+        "train": _cost(programs.train, (state, batch), config, 3, mesh.size, chip),
+        "evaluate": _cost(programs.evaluate, (state.eval_variables, faces), config, 1, mesh.size, chip),
+    }
+
+
+def _cost(step: Any, shapes: Any, config: Config, passes: int, chips: int, chip: Chip) -> Cost:
+    """Compile a step and read what XLA says of it; per chip, as it compiles one chip's program."""
+    compiled = step.trace(*shapes).lower(lowering_platforms=("tpu",)).compile()
+    counted, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
+    images = shapes[1]["image"].shape[0] // chips
+    return Cost(
+        chips=chips,
+        images=images,
+        flops=float(counted["flops"]),
+        model_flops=passes * forward_flops(config, images),
+        bytes=float(counted["bytes accessed"]),
+        memory=memory.argument_size_in_bytes + memory.temp_size_in_bytes,
+        collectives=parse_collectives(compiled.as_text()),
+        chip=chip,
+    )
+
+
+def forward_flops(config: Config, images: int) -> float:
+    """Operations of the network's forward pass, as XLA counts plain convolutions.
+
+    Args:
+        config: Depth and picture size.
+        images: How many.
+
+    Returns:
+        A multiplication and an addition are two; products with padding are not counted.
+    """
+    plain = make_model(config.model, operations=make_operations("tpu"))
+    variables = jax.eval_shape(plain.init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), np.float32))
+    size = config.data.image_size
+    pictures = jax.ShapeDtypeStruct((images, size, size, 3), jnp.float32)
+    return jax.jit(lambda v, x: plain.apply(v, x, False)).lower(variables, pictures).cost_analysis()["flops"]  # type: ignore[index]
+
+
+def format_costs(costs: dict[str, Cost], topology: str) -> str:
+    """A Markdown table of what `compile_for` found.
+
+    Args:
+        costs: By step.
+        topology: For its heading.
+
+    Returns:
+        The text; every time in it is computed.
+    """
+    lines = [
+        f"{topology}, {next(iter(costs.values())).chips} chips; per chip, compiled, times computed and not measured",
+        "",
+        "| step | images | GFLOP | of the model | GB moved | GB held of the chip's | exchanges | roofline ms "
+        "| images/s at most | model FLOPs share at most |",
+        "|---|---:|---:|---:|---:|---:|---|---:|---:|---:|",
+    ]
+    for name, cost in costs.items():
+        seconds = cost.roofline_seconds
+        cells = [
+            name,
+            f"{cost.images}",
+            f"{cost.flops / 1e9:.1f}",
+            f"{cost.model_flops / 1e9:.1f}",
+            f"{cost.bytes / 1e9:.2f}",
+            f"{cost.memory / 1e9:.2f} of {cost.chip.memory / 1e9:.0f}",
+            describe_collectives(cost.collectives),
+            f"{1e3 * seconds:.2f}",
+            f"{cost.images / seconds:,.0f}",
+            f"{cost.model_flops_share:.2f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def describe_collectives(collectives: tuple[Collective, ...]) -> str:
+    """Number, kind, type and size of the exchanges, in a few words.
+
+    Args:
+        collectives: From `parse_collectives`.
+
+    Returns:
+        Such as `36 all-reduce f32, 45.1 MB`.
+    """
+    kinds = sorted({(c.kind, c.dtype) for c in collectives})
+    groups = [
+        (kind, dtype, [c.size for c in collectives if (c.kind, c.dtype) == (kind, dtype)]) for kind, dtype in kinds
+    ]
+    return (
+        "; ".join(f"{len(sizes)} {kind} {dtype}, {sum(sizes) / 1e6:.1f} MB" for kind, dtype, sizes in groups) or "none"
+    )

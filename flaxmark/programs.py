@@ -1,0 +1,69 @@
+"""What a run computes, put together from its config and ready to be compiled for a mesh."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from flaxmark.config import Config
+from flaxmark.conv import make_operations
+from flaxmark.losses import make_loss
+from flaxmark.models import make_model
+from flaxmark.optimizer import make_optimizer, make_schedule
+from flaxmark.sharding import AXIS, compile_step
+from flaxmark.steps import make_eval_step, make_train_step
+from flaxmark.train_state import TrainState, init_train_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Programs:
+    """What a run computes, ready to be compiled for its mesh.
+
+    Attributes:
+        init: `(key, mean_face) -> state`, to be called under jit.
+        train: `(state, batch) -> (state, metrics)`.
+        evaluate: `(variables, batch) -> outputs`.
+    """
+
+    init: Callable[[jax.Array, jax.Array], TrainState]
+    train: Callable[..., Any]
+    evaluate: Callable[..., Any]
+
+
+def build_programs(config: Config, steps_per_epoch: int, mesh: Mesh) -> Programs:
+    """Put model, loss, schedule and optimizer together.
+
+    Args:
+        config: The run.
+        steps_per_epoch: For the schedule and the epoch's loss.
+        mesh: Where it will run; its devices need not be here.
+
+    Returns:
+        The functions.
+    """
+    axis_name = AXIS if config.train.compile == "pmap" else None
+    operations = make_operations(mesh.devices.flat[0].platform)
+    model, loss = make_model(config.model, axis_name=axis_name, operations=operations), make_loss(config.loss)
+    schedule = make_schedule(config.optimizer, steps_per_epoch, config.train.epochs * steps_per_epoch)
+    optimizer = make_optimizer(config.optimizer, schedule)
+    train_step = make_train_step(
+        model,
+        loss,
+        optimizer,
+        schedule,
+        steps_per_epoch=steps_per_epoch,
+        accumulate=config.train.accumulate,
+        ema_decay=config.train.ema_decay,
+        axis_name=axis_name,
+    )
+
+    def init(key: jax.Array, mean_face: jax.Array) -> TrainState:
+        return init_train_state(key, model, optimizer, mean_face, config.train.ema_decay is not None)
+
+    return Programs(
+        init=init,
+        train=compile_step(train_step, mesh, config.train.compile, donate=True),
+        evaluate=compile_step(make_eval_step(model, loss), mesh, config.train.compile, donate=False),
+    )
