@@ -148,11 +148,6 @@ class TrainConfig:
 
     epochs: int = 20
     """Passes over the training faces."""
-    small_epochs: int = 0
-    """Epochs at the beginning with pictures of train.small-size: several times faster, and enough to learn where
-    things are (progressive resizing)."""
-    small_size: int = 80
-    """Side of the network's input in the first train.small-epochs, pixels; at least 64."""
     batch_size: int = 32
     """Faces per step over all devices and processes."""
     accumulate: int = 1
@@ -182,11 +177,6 @@ class Config:
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
-
-
-def image_size_at(config: Config, epoch: int) -> int:
-    """Side of the training pictures in an epoch, pixels; evaluation always uses `data.image_size`."""
-    return config.train.small_size if epoch < config.train.small_epochs else config.data.image_size
 
 
 def cache_dir() -> Path:

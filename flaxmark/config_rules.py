@@ -51,8 +51,6 @@ def _train_rules(config: Config) -> list[Rule]:
         (optimizer.learning_rate > 0, "optimizer.learning-rate", optimizer.learning_rate, "above 0"),
         (optimizer.halve_every > 0, "optimizer.halve-every", optimizer.halve_every, "above 0 epochs"),
         (train.epochs >= 1, "train.epochs", train.epochs, "at least 1"),
-        (0 <= train.small_epochs <= train.epochs, "train.small-epochs", train.small_epochs, "from 0 to train.epochs"),
-        (train.small_size >= 64, "train.small-size", train.small_size, "at least 64 pixels"),
         (train.log_every >= 1, "train.log-every", train.log_every, "at least 1 step"),
         (decay is None or 0 < decay < 1, "train.ema-decay", decay, "between 0 and 1, or none"),
         (

@@ -35,13 +35,12 @@ def available_bytes(device: jax.Device) -> int | None:
     return stats.get("bytes_limit")
 
 
-def compile_within_memory(programs: Programs, config: Config, image_size: int, mesh: Mesh) -> Callable[..., Any]:
+def compile_within_memory(programs: Programs, config: Config, mesh: Mesh) -> Callable[..., Any]:
     """Compile the step for the run's shapes and refuse a run that will not fit.
 
     Args:
         programs: From `build_programs`.
         config: The run.
-        image_size: Side of the pictures, pixels.
         mesh: Where it runs.
 
     Returns:
@@ -52,7 +51,7 @@ def compile_within_memory(programs: Programs, config: Config, image_size: int, m
     """
     if config.train.compile == "pmap":
         return programs.train
-    shapes = input_shapes(programs, config.train.batch_size, image_size, mesh)
+    shapes = input_shapes(programs, config.train.batch_size, config.data.image_size, mesh)
     compiled = programs.train.lower(*shapes).compile()  # type: ignore[attr-defined]
     memory, available = compiled.memory_analysis(), available_bytes(mesh.devices.flat[0])
     if memory is None or available is None:
@@ -65,7 +64,7 @@ def compile_within_memory(programs: Programs, config: Config, image_size: int, m
         train = config.train
         parts = 2 ** math.ceil(math.log2(needed / available))
         raise ConfigError(
-            f"a step of ResNet-{config.model.depth} at {image_size} px with --train.batch-size "
+            f"a step of ResNet-{config.model.depth} at {config.data.image_size} px with --train.batch-size "
             f"{train.batch_size} needs about {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB are free; "
             f"try --train.accumulate {train.accumulate * parts}, a smaller --train.batch-size or --data.image-size"
         )

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 import flaxmark
-from flaxmark.config import Config, ConfigError, image_size_at, to_dict
+from flaxmark.config import Config, ConfigError, to_dict
 from flaxmark.data.pipeline import Batch, train_batches
 from flaxmark.data.prepare import Examples, Prepared, load_split
 from flaxmark.landmarks import IBUG_68
@@ -28,8 +28,7 @@ class Run:
     config: Config
     workdir: Path
     mesh: Any
-    train_steps: dict[int, Callable[..., Any]]
-    """Picture size -> the step compiled for it."""
+    train_step: Callable[..., Any]
     eval_step: Callable[..., Any]
     examples: Examples
     validation: Examples
@@ -43,15 +42,11 @@ class Run:
         """Steps of one pass, the remainder dropped."""
         return len(self.examples.encoded) // self.config.train.batch_size
 
-    def train_step(self, epoch: int) -> Callable[..., Any]:
-        """The compiled `(state, batch) -> (state, metrics)` for the pictures of an epoch."""
-        return self.train_steps[image_size_at(self.config, epoch)]
-
     def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
         """This process's share of an epoch's batches, from `first_step` on."""
         return train_batches(
             self.examples,
-            dataclasses.replace(self.config.data, image_size=image_size_at(self.config, epoch)),
+            self.config.data,
             batch_size=self.config.train.batch_size,
             seed=self.config.train.seed,
             epoch=epoch,
@@ -124,15 +119,14 @@ def make_run(config: Config, workdir: Path, prepared: Prepared) -> Run:
     mesh = make_mesh()
     mean_face = examples.landmarks.mean(axis=0, dtype=np.float64).astype(np.float32)
     programs = build_programs(config, len(examples.encoded) // config.train.batch_size, mesh)
-    sizes = {image_size_at(config, epoch) for epoch in (0, config.train.epochs - 1)}
-    compiled = {size: compile_within_memory(programs, config, size, mesh) for size in sorted(sizes)}
+    compiled = compile_within_memory(programs, config, mesh)
     replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     state = jax.jit(programs.init, out_shardings=replicated)(jax.random.key(config.train.seed), mean_face)
     return Run(
         config=config,
         workdir=workdir,
         mesh=mesh,
-        train_steps=compiled,
+        train_step=compiled,
         eval_step=programs.evaluate,
         examples=examples,
         validation=validation,
@@ -175,16 +169,13 @@ def print_header(run: Run, prepared: Prepared) -> None:
     parameters = sum(leaf.size for leaf in jax.tree.leaves(run.state.params))
     device = run.mesh.devices.flat[0]
     config, train_config, step = run.config, run.config.train, int(run.state.step)
-    small = train_config.small_epochs
-    first = f" ({train_config.small_size} px for the first {small} of {train_config.epochs} epochs)" if small else ""
     lines = {
         "model": f"ResNet-{config.model.depth}, {parameters:,} parameters, {config.model.dtype}",
         "loss": config.loss.name + (f", beta {config.loss.beta:g}" if config.loss.name == "smooth_l1" else ""),
         "data": f"{prepared.name}: " + ", ".join(f"{name} {count:,}" for name, count in prepared.counts.items()),
         **_describe_listing(prepared),
         "devices": f"{run.mesh.size} x {device.device_kind} ({device.platform}), {train_config.compile}",
-        "input": f"{config.data.image_size} px{first}, batch {train_config.batch_size}, "
-        f"{run.steps_per_epoch} steps an epoch",
+        "input": f"{config.data.image_size} px, batch {train_config.batch_size}, {run.steps_per_epoch} steps an epoch",
         "workdir": str(run.workdir),
     }
     if step:

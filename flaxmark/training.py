@@ -108,11 +108,11 @@ def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: Callable[[
     note = ""
     try:
         for epoch in range(step // per_epoch, config.epochs):
-            train_step, previous = run.train_step(epoch), None
+            previous = None
             progress.resume()
             for batch in run.batches(epoch, step % per_epoch):
                 profiler.before(step + 1)
-                run.state, metrics = train_step(run.state, shard_batch(batch, run.mesh, config.compile))
+                run.state, metrics = run.train_step(run.state, shard_batch(batch, run.mesh, config.compile))
                 step += 1
                 profiler.after(step, metrics)
                 # At most two steps are under way, so that batches do not pile up on the device.

@@ -145,8 +145,6 @@ def test_help_shows_fields_with_units(capsys: pytest.CaptureFixture[str]) -> Non
         (Config(train=TrainConfig(batch_size=30)), 8, "train.batch-size 30.*8"),
         (Config(train=TrainConfig(batch_size=32, accumulate=5)), 1, "train.batch-size 32.*5"),
         (Config(train=TrainConfig(epochs=0)), 1, "train.epochs 0"),
-        (Config(train=TrainConfig(epochs=3, small_epochs=4)), 1, "small-epochs 4.*from 0 to train.epochs"),
-        (Config(train=TrainConfig(small_size=32)), 1, "small-size 32"),
         (Config(train=TrainConfig(profile_steps=(5, 4))), 1, "profile-steps"),
         (Config(model=ModelConfig(batch_norm_group=12)), 1, "batch-norm-group 12.*32 faces"),
         (Config(model=ModelConfig(batch_norm_group=8), train=TrainConfig(compile="pmap")), 8, "group 8.*4 faces"),

@@ -65,7 +65,7 @@ def make_run(workdir: Path, train: TrainConfig, metrics_of: Callable[[int], dict
         mesh=make_mesh(jax.devices()[:1]),
         steps_per_epoch=STEPS,
         state=SimpleNamespace(step=0),
-        train_step=lambda epoch: train_step,
+        train_step=train_step,
         batches=batches,
         epoch_loss=float("nan"),
         metadata={},
