@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from flaxmark.batch_norm import fold_batch_norm
 from flaxmark.checkpoint import load_best
 from flaxmark.config import ConfigError, from_dict
 from flaxmark.data.pictures import PictureSource, read_picture
@@ -55,10 +56,10 @@ class Predictor:
         variables, self.metadata = load_best(checkpoint)
         config = from_dict(self.metadata["config"])
         self._data = config.data
-        model = make_model(config.model)
+        model = make_model(config.model, folded=True)
         # One device: a handful of faces is not worth splitting.
         mesh = make_mesh(jax.local_devices()[:1])
-        self._variables = variables
+        self._variables = fold_batch_norm(variables)
 
         def apply(variables: Any, images: jax.Array) -> jax.Array:
             return model.apply(variables, images, False)[0].landmarks

@@ -14,10 +14,10 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
+from flaxmark.batch_norm import BatchNorm, FoldedNorm, Variables, at_least_float32
 from flaxmark.config import ModelConfig
-from flaxmark.conv import Operations, channel_affine, channel_moments, make_operations
+from flaxmark.conv import Operations, make_operations
 
 STAGE_SIZES: dict[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),
@@ -33,7 +33,6 @@ KERNEL_INITS: dict[str, nn.initializers.Initializer] = {
 }
 
 Maker = Callable[..., Any]
-Variables = dict[str, Any]
 
 
 @flax.struct.dataclass
@@ -47,61 +46,6 @@ class Prediction:
 
     landmarks: jax.Array
     log_sigma: jax.Array | None = None
-
-
-def _at_least_float32(x: jax.Array) -> Any:
-    """float32 for bfloat16; float64 stays, so that proofs can be exact."""
-    return jnp.float64 if x.dtype == jnp.float64 else jnp.float32
-
-
-class BatchNorm(nn.Module):
-    """Batch normalisation over the global batch, or over groups of its examples.
-
-    Ioffe and Szegedy, 2015 (arXiv:1502.03167); groups: Hoffer et al., 2017 (arXiv:1705.08741), "ghost".
-    """
-
-    use_running_average: bool
-    group: int | None
-    operations: Operations
-    axis_name: str | None
-    dtype: Any
-    scale_init: nn.initializers.Initializer = nn.initializers.ones
-
-    momentum = 0.9
-    epsilon = 1e-5
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """`[batch, height, width, channels]`, normalised per channel."""
-        channels = x.shape[-1:]
-        mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
-        var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
-        scale = self.param("scale", self.scale_init, channels)
-        bias = self.param("bias", nn.initializers.zeros, channels)
-        wide = x.astype(_at_least_float32(x))
-        if self.use_running_average:
-            factor = scale * lax.rsqrt(var.value + self.epsilon)
-            shift = bias - mean.value * factor
-            return (wide * factor[None, None, None] + shift[None, None, None]).astype(self.dtype)
-        grouped = wide.reshape(-1, self.group or x.shape[0], *x.shape[1:])
-        means, variances = self._moments(grouped)
-        for running, new in ((mean, means.mean(axis=0)), (var, variances.mean(axis=0))):
-            if self.axis_name is not None and self.group is not None:
-                new = lax.pmean(new, self.axis_name)
-            running.value = self.momentum * running.value + (1 - self.momentum) * new
-        factors = scale[None] * lax.rsqrt(variances + self.epsilon)
-        y = channel_affine(grouped, factors, bias[None] - means * factors, self.operations.channel_sums)
-        return y.reshape(x.shape).astype(self.dtype)
-
-    def _moments(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Mean and variance float32 `[groups, channels]` of `[groups, batch, height, width, channels]`."""
-        count = x.shape[1] * x.shape[2] * x.shape[3]
-        total, squares = channel_moments(x, self.operations.channel_sums)
-        moments = total / count, squares / count
-        if self.axis_name is not None and self.group is None:
-            moments = lax.pmean(moments, self.axis_name)
-        mean, square = moments
-        return mean, jnp.maximum(square - mean * mean, 0.0)
 
 
 def _conv_maker(kernel_init: nn.initializers.Initializer, dtype: Any, operations: Operations) -> Maker:
@@ -179,13 +123,18 @@ class ResNet(nn.Module):
     num_points: int
     operations: Operations
     axis_name: str | None
+    folded: bool
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
         """float32 `[batch, height, width, 3]` to landmarks float32 `[batch, num_points, 2]`, crop units."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         conv = _conv_maker(KERNEL_INITS[config.kernel_init], dtype, self.operations)
-        norm = functools.partial(BatchNorm, not train, config.batch_norm_group, self.operations, self.axis_name, dtype)
+        norm: Maker = functools.partial(
+            BatchNorm, not train, config.batch_norm_group, self.operations, self.axis_name, dtype
+        )
+        if self.folded:
+            norm = lambda name, **_: FoldedNorm(dtype, name=name)  # noqa: E731
         block: Any = BasicBlock if config.depth < 50 else Bottleneck
         if config.remat:
             block = nn.remat(block)
@@ -202,7 +151,7 @@ class ResNet(nn.Module):
                     name=f"stage{stage + 1}_block{index + 1}",
                 )(x)
         # Pooled and regressed in float32: a coordinate needs more digits than bfloat16 has.
-        features = x.astype(_at_least_float32(x)).mean(axis=(1, 2))
+        features = x.astype(at_least_float32(x)).mean(axis=(1, 2))
         head_init = nn.initializers.variance_scaling(config.head_init_scale**2, "fan_in", "normal")
         flat = nn.Dense(2 * self.num_points, kernel_init=head_init, name="head")(features)
         return flat.reshape(-1, self.num_points, 2)
@@ -222,7 +171,11 @@ class Model:
 
 
 def make_model(
-    config: ModelConfig, num_points: int = 68, axis_name: str | None = None, operations: Operations | None = None
+    config: ModelConfig,
+    num_points: int = 68,
+    axis_name: str | None = None,
+    operations: Operations | None = None,
+    folded: bool = False,
 ) -> Model:
     """Build a ResNet.
 
@@ -233,11 +186,12 @@ def make_model(
             sees the global batch anyway.
         operations: The form of its mathematics, from `make_operations`; that for JAX's default backend where
             it is not given.
+        folded: Only for evaluation, with variables from `fold_batch_norm`.
 
     Returns:
         The model's two functions.
     """
-    module = ResNet(config, num_points, operations or make_operations(jax.default_backend()), axis_name)
+    module = ResNet(config, num_points, operations or make_operations(jax.default_backend()), axis_name, folded)
 
     def init(key: jax.Array, mean_face: np.ndarray | jax.Array) -> Variables:
         # Parameters do not depend on the input's size; the smallest one initialises fastest.

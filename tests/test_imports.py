@@ -16,7 +16,8 @@ ALLOWED = {
     "config": {"geometry"},
     "config_rules": set(),
     "conv": set(),
-    "models": {"conv"},
+    "batch_norm": {"conv"},
+    "models": {"batch_norm", "conv"},
     "metrics": set(),
     "losses": {"models"},
     "optimizer": set(),
@@ -33,10 +34,10 @@ ALLOWED = {
     "aot": {"conv", "memory", "models", "programs", "sharding"},
     "programs": {"conv", "losses", "models", "optimizer", "sharding", "steps", "train_state"},
     "checkpoint": {"models", "train_state"},
-    "inference": {"checkpoint", "data", "models", "sharding"},
+    "inference": {"batch_norm", "checkpoint", "data", "models", "sharding"},
 }
 ONLY_IMPORTERS = {
-    "flax.linen": {"models"},
+    "flax.linen": {"batch_norm", "models"},
     "orbax": {"checkpoint"},
     "matplotlib": {"plotting"},
     "tyro": {"command"},

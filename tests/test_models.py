@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flaxmark.batch_norm import fold_batch_norm
 from flaxmark.config import DEPTHS, ModelConfig
 from flaxmark.models import Model, make_model
 
@@ -55,6 +56,30 @@ def test_training_moves_statistics_and_evaluation_does_not() -> None:
     _, moved = model.apply(variables, images, True)
     different = jax.tree.map(lambda a, b: bool((a != b).any()), moved, variables["batch_stats"])
     assert jax.tree.all(different)
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_a_folded_network_is_the_same_function(depth: int) -> None:
+    config = ModelConfig(depth=depth, head_init_scale=1)  # type: ignore[arg-type]
+    model, folded = make_model(config), make_model(config, folded=True)
+    variables = model.init(jax.random.key(0), MEAN_FACE)
+    # Statistics and scales as after training: none is at its start.
+    random = np.random.default_rng(0)
+    variables = jax.tree_util.tree_map_with_path(
+        lambda path, x: (
+            x * random.uniform(0.5, 1.5, x.shape).astype(np.float32)
+            if path[-1].key in ("scale", "var")
+            else x + random.normal(0, 0.1, x.shape).astype(np.float32)
+            if path[-1].key in ("bias", "mean")
+            else x
+        ),
+        variables,
+    )
+    images = jax.random.normal(jax.random.key(1), (2, 64, 64, 3))
+    expected, _ = model.apply(variables, images, False)
+    found, _ = folded.apply(fold_batch_norm(variables), images, False)
+    assert float(jnp.abs(expected.landmarks - variables["params"]["head"]["bias"].reshape(1, 68, 2)).max()) > 0.1
+    np.testing.assert_allclose(found.landmarks, expected.landmarks, rtol=1e-4, atol=1e-5)
 
 
 def test_running_statistics_by_hand() -> None:
