@@ -1,0 +1,101 @@
+"""flaxmark's input pipeline beside PyTorch's DataLoader and Grain, both with OpenCV; in turn, in fresh processes.
+
+python benchmarks/input.py [--size 112] [--rounds 5]      (pip install -e '.[bench]')
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+CONTENDERS = ("flaxmark", "torch", "grain")
+
+
+def main() -> None:
+    """Measure one contender (as a child process), or all of them in turn."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=224, help="side of the pictures, pixels")
+    parser.add_argument("--batch", type=int, default=32, help="faces a batch")
+    parser.add_argument("--batches", type=int, default=60, help="timed batches of a process")
+    parser.add_argument("--rounds", type=int, default=5, help="fresh processes of each contender")
+    parser.add_argument("--workers", type=int, default=2, help="processes or threads of the peers")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parsed = parser.parse_args()
+    if parsed.measure:
+        print(json.dumps(measure(parsed)))
+        return
+    results = [{name: in_a_fresh_process(name, parsed) for name in CONTENDERS} for _ in range(parsed.rounds)]
+    print(f"{parsed.size} px, batch {parsed.batch}, strong augmentation, {parsed.rounds} rounds")
+    print("| | images/s (lowest to highest) | images/s of a core's time |\n|---|---:|---:|")
+    for name in CONTENDERS:
+        wall, core = ([r[name][key] for r in results] for key in ("wall", "core"))
+        print(f"| {name} | {statistics.median(wall):.0f} ({min(wall):.0f} to {max(wall):.0f}) ", end="")
+        print(f"| {statistics.median(core):.0f} |")
+
+
+def in_a_fresh_process(name: str, parsed: argparse.Namespace) -> dict[str, float]:
+    """What `measure` gives for one contender."""
+    line = [sys.executable, __file__, "--measure", name]
+    for flag in ("size", "batch", "batches", "workers"):
+        line += [f"--{flag}", str(getattr(parsed, flag))]
+    done = subprocess.run(line, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{name} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(parsed: argparse.Namespace) -> dict[str, float]:
+    """Images a second, and images a second of processor time, children included."""
+    warm_up = 10
+    batches = make_batches(parsed)
+    for _ in range(warm_up):
+        next(batches)
+    started, used = time.perf_counter(), processor_seconds()
+    for _ in range(parsed.batches):
+        next(batches)
+    wall, core = time.perf_counter() - started, processor_seconds() - used
+    return {"wall": parsed.batch * parsed.batches / wall, "core": parsed.batch * parsed.batches / core}
+
+
+def make_batches(parsed: argparse.Namespace) -> Iterator[Any]:
+    """The contender's batches of drawn faces, without end."""
+    import dataclasses
+    import itertools
+
+    from flaxmark.config import DataConfig
+    from flaxmark.data.pipeline import train_batches
+    from flaxmark.data.prepare import load_split, prepare
+    from flaxmark.recipes import strong
+
+    data = DataConfig(name="drawn_faces", drawn_train=1000, drawn_validation=20, drawn_size=320)
+    data = dataclasses.replace(data, image_size=parsed.size, augment=strong(18, "mse").data.augment)
+    examples = load_split(prepare(data), "train")
+    if parsed.measure == "flaxmark":
+        epochs = (train_batches(examples, data, batch_size=parsed.batch, seed=0, epoch=e) for e in itertools.count())
+        return itertools.chain.from_iterable(epochs)
+    from opencv_peer import OpenCvFaces, grain_batches, torch_batches
+
+    make = torch_batches if parsed.measure == "torch" else grain_batches
+    return make(OpenCvFaces(examples, data), parsed.batch, parsed.workers)
+
+
+def processor_seconds() -> float:
+    """Of this process and of those of its children that have ended or are running."""
+    import psutil
+
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
+    for child in psutil.Process().children(recursive=True):
+        times = child.cpu_times()
+        seconds += times.user + times.system
+    return seconds
+
+
+if __name__ == "__main__":
+    main()

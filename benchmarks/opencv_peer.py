@@ -1,0 +1,98 @@
+"""The peers of the input pipeline: the same transforms in OpenCV, run by PyTorch's DataLoader or by Grain."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+
+from flaxmark.config import AugmentConfig, DataConfig
+from flaxmark.data.prepare import Examples
+from flaxmark.landmarks import IBUG_68
+
+
+class OpenCvFaces:
+    """A map-style data set, as PyTorch and Grain both take it."""
+
+    def __init__(self, examples: Examples, config: DataConfig) -> None:
+        """Keep the encoded faces.
+
+        Args:
+            examples: Of a split.
+            config: Size and augmentation.
+        """
+        cv2.setNumThreads(0)  # the loaders bring their own workers
+        self._examples, self._config = examples, config
+
+    def __len__(self) -> int:
+        """How many faces."""
+        return len(self._examples.encoded)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """An augmented face: image float32 `[size, size, 3]` and landmarks float32 `[68, 2]`."""
+        random = np.random.default_rng(int(index))
+        pixels = cv2.imdecode(np.frombuffer(self._examples.encoded[index], np.uint8), cv2.IMREAD_COLOR_RGB)
+        matrix, shift = draw_affine(self._config.augment, random)
+        image = warp(pixels, self._examples.crops[index], matrix, shift, self._config.image_size)
+        image = change_pixels(image.astype(np.float32) / 255, self._config.augment, random)
+        landmarks = (self._examples.landmarks[index] - 0.5 - shift) @ np.linalg.inv(matrix).T + 0.5
+        if np.linalg.det(matrix) < 0:
+            landmarks = landmarks[list(IBUG_68.flip_order)]
+        return self._config.normalize(image), landmarks.astype(np.float32)
+
+
+def draw_affine(config: AugmentConfig, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """As `flaxmark.data.augment.affine_of_crop`."""
+    draws = random.uniform(-1, 1, 5)
+    angle, zoom = math.radians(draws[0] * config.rotation), 1 + draws[1] * config.scale
+    mirror = -1.0 if config.flip and draws[4] < 0 else 1.0
+    cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
+    return np.array([[cos * mirror, -sin], [sin * mirror, cos]]), draws[2:4] * config.shift
+
+
+def warp(pixels: np.ndarray, crop: np.ndarray, matrix: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
+    """As `flaxmark.data.augment.warp_pixels`, with the same supersampling."""
+    left, top, side = (float(v) for v in crop)
+    count = max(1, math.ceil(side * math.sqrt(abs(np.linalg.det(matrix))) / size - 1e-4))
+    samples = size * count
+    offset = (matrix @ np.full(2, 0.5 / samples - 0.5) + 0.5 + shift) * side + [left, top] - 0.5
+    transform = np.column_stack([matrix * side / samples, offset])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    image = cv2.warpAffine(pixels, transform, (samples, samples), flags=flags)
+    return image if count == 1 else cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def change_pixels(image: np.ndarray, config: AugmentConfig, random: np.random.Generator) -> np.ndarray:
+    """As `flaxmark.data.augment.change_pixels`."""
+    size = image.shape[0]
+    if config.blur and random.random() < 0.5:
+        sigma = random.random() * config.blur / 100 * size
+        image = cv2.GaussianBlur(image, (0, 0), sigma + 1e-3)
+    draws = random.uniform(-1, 1, 3).astype(np.float32)
+    grey = image.mean(axis=-1, keepdims=True)
+    image = grey + (image - grey) * (1 + draws[0] * config.saturation)
+    mean = image.mean()
+    image = mean + (image - mean) * (1 + draws[1] * config.contrast) + draws[2] * config.brightness
+    if config.occlusion and random.random() < 0.5:
+        width, height = (random.random(2) * config.occlusion * size).astype(int)
+        left, top = (random.random(2) * (size - np.array([width, height]))).astype(int)
+        image[top : top + height, left : left + width] = random.random(3)
+    return image
+
+
+def torch_batches(faces: OpenCvFaces, batch: int, workers: int) -> Iterator[Any]:
+    """PyTorch's DataLoader with worker processes, without end."""
+    from torch.utils.data import DataLoader
+
+    while True:
+        yield from DataLoader(faces, batch, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=False)
+
+
+def grain_batches(faces: OpenCvFaces, batch: int, workers: int) -> Iterator[Any]:
+    """Grain's threads, without end."""
+    import grain
+
+    dataset = grain.MapDataset.range(len(faces)).shuffle(seed=0).repeat().map(faces.__getitem__).batch(batch)
+    options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * batch)
+    return iter(dataset.to_iter_dataset(options))
