@@ -1,0 +1,72 @@
+"""From typing the command to the first step: import, data and compilation, the first time and again.
+
+python benchmarks/start.py --depth 18 50
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+DATA = ["--data.name", "drawn_faces", "--data.drawn-train", "200", "--data.drawn-validation", "20"]
+
+
+def main() -> None:
+    """Start training in fresh processes, once with an empty cache of compiled programs and then with a full one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--depth", type=int, nargs="+", default=[18], help="of the ResNets")
+    parser.add_argument("--size", type=int, default=224, help="side of the pictures, pixels")
+    parser.add_argument("--batch", type=int, default=32, help="faces a step")
+    parser.add_argument("--rounds", type=int, default=3, help="of each kind")
+    parsed = parser.parse_args()
+    print("| network | cache of compiled programs | seconds to the first step (lowest to highest) |\n|---|---|---:|")
+    with tempfile.TemporaryDirectory() as folder:
+        own = [*DATA, "--data.image-size", str(parsed.size), "--train.batch-size", str(parsed.batch)]
+        seconds_to_header(18, own, Path(folder, "prepare"), Path(folder, "prepare_cache"))  # prepares the faces
+        for depth in parsed.depth:
+            times: dict[str, list[float]] = {"empty": [], "full": []}
+            for number in range(parsed.rounds):
+                cache = Path(folder, f"cache_{depth}_{number}")
+                for kind in times:
+                    workdir = Path(folder, f"run_{depth}_{number}_{kind}")
+                    times[kind].append(seconds_to_header(depth, own, workdir, cache))
+            for kind, values in times.items():
+                spread = f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+                print(f"| ResNet-{depth} | {kind} | {spread} |")
+
+
+def seconds_to_header(depth: int, own: list[str], workdir: Path, cache: Path) -> float:
+    """Until train.py has printed its header: everything is loaded and compiled, the first step comes next."""
+    config = ROOT / "configs" / f"resnet{depth}_smooth_l1.py"
+    line = [
+        sys.executable,
+        str(ROOT / "scripts" / "train.py"),
+        "--config",
+        str(config),
+        "--workdir",
+        str(workdir),
+        *own,
+    ]
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
+    start = time.perf_counter()
+    process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output = []
+    for text in process.stdout or ():
+        output.append(text)
+        if text.startswith("workdir"):
+            break
+    else:
+        sys.exit(f"no header:\n{''.join(output)}")
+    seconds = time.perf_counter() - start
+    process.kill()
+    process.communicate()
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
