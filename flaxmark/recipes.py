@@ -36,10 +36,10 @@ def strong(depth: Depth, loss: LossName) -> Config:
     )
     return Config(
         data=DataConfig(augment=augment),
-        model=ModelConfig(depth=depth, zero_init_residual=True),
+        model=ModelConfig(depth=depth),
         loss=LossConfig(loss, beta=0.02),
         optimizer=OptimizerConfig(
-            name="adamw", learning_rate=1e-3, schedule="cosine", warmup_steps=100, weight_decay=0.05
+            name="adamw", learning_rate=2e-3, schedule="cosine", warmup_steps=100, weight_decay=0.05
         ),
         train=TrainConfig(epochs=60, batch_size=32, ema_decay=0.998),
     )
