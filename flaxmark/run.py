@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +120,13 @@ def make_run(config: Config, workdir: Path, prepared: Prepared) -> Run:
     mesh = make_mesh()
     mean_face = examples.landmarks.mean(axis=0, dtype=np.float64).astype(np.float32)
     programs = build_programs(config, len(examples.encoded) // config.train.batch_size, mesh)
-    compiled = compile_within_memory(programs, config, mesh)
     replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    state = jax.jit(programs.init, out_shardings=replicated)(jax.random.key(config.train.seed), mean_face)
+    init, key = jax.jit(programs.init, out_shardings=replicated), jax.random.key(config.train.seed)
+    # XLA compiles without Python's lock: both together take as long as the slower one.
+    with ThreadPoolExecutor(1) as pool:
+        compiled_init = pool.submit(lambda: init.lower(key, mean_face).compile())
+        compiled = compile_within_memory(programs, config, mesh)
+        state = compiled_init.result()(key, mean_face)
     return Run(
         config=config,
         workdir=workdir,
