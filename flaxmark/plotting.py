@@ -32,7 +32,8 @@ def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: fl
     left.set(xlabel="epoch", ylabel="loss", yscale="log")
     right.plot(epochs, [line["nme"] for line in history], color=VALIDATION, label="validation")
     right.axhline(mean_face_nme, color=REFERENCE, linestyle="--", label=f"mean face {mean_face_nme:.1f} %")
-    right.set(xlabel="epoch", ylabel="NME, inter-ocular [%]", ylim=(0, None))
+    top = 1.1 * max(mean_face_nme, *(line["nme"] for line in history))
+    right.set(xlabel="epoch", ylabel="NME, inter-ocular [%]", ylim=(0, top))
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend()
