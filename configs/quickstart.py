@@ -2,8 +2,8 @@
 
 python scripts/train.py --config configs/quickstart.py
 
-NME 7.2 % on the drawn test faces (mean face 19.1 %) and 9.7 % on 176 real ones (mean face 18.3 %), in 4.5 minutes
-with drawing and reports: `make demo`, 2 cores (AMD EPYC), JAX 0.10.2, 2026-11-24.
+NME 5.9 % on the drawn test faces (mean face 19.1 %) and 8.3 % on 176 real ones (mean face 18.3 %), in 5.2 minutes
+with drawing and reports: `make demo`, 2 cores (AMD EPYC), JAX 0.10.2, 2026-11-25.
 """
 
 import dataclasses

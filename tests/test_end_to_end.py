@@ -138,6 +138,10 @@ def test_predict_draws_and_prints(environment: dict[str, str], workdir: Path, tm
     again = command(environment, "predict", *arguments)
     assert again.returncode == 2
     assert "exists" in again.stderr
+    other = command(environment, "predict", "--workdir", workdir, ROOT / "README.md", "--crop")
+    assert other.returncode == 2
+    assert "not a picture" in other.stderr
+    assert len(other.stderr.splitlines()) == 1
 
 
 def test_every_subset_of_300w_has_its_rows(environment: dict[str, str], official_tree: Tree, tmp_path: Path) -> None:
@@ -166,6 +170,8 @@ def test_every_subset_of_300w_has_its_rows(environment: dict[str, str], official
         ("predict", ["--workdir", "nowhere", "x.jpg", "--crop"], "nowhere"),
         ("predict", ["--workdir", "nowhere", "x.jpg"], "no face box"),
         ("predict", ["--workdir", "nowhere", "x.jpg", "--boxes", "1", "2"], "2 numbers"),
+        ("aot", ["--config", "configs/resnet18_mse.py"], "--topology is missing"),
+        ("aot", ["--config", "configs/resnet18_mse.py", "--topology", "v9:2x2"], "must be one of v4, v5e"),
     ],
 )
 def test_what_the_user_must_mend_is_one_line_and_status_2(

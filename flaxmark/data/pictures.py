@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from flaxmark.config import ConfigError
+
 # Pillow also opens formats that start other programs (EPS) or that nobody photographs in.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -15,7 +17,7 @@ MAX_16_BIT = 65535
 PictureSource = str | Path | bytes | Image.Image | np.ndarray
 
 
-class PictureError(ValueError):
+class PictureError(ConfigError):
     """A picture cannot be used; the message is one line that names it and says why."""
 
 
