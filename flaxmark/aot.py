@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -142,45 +143,53 @@ def parse_topology(name: str) -> tuple[str, Chip]:
     return name, CHIPS[chip]
 
 
-def compile_for(config: Config, topology: str, chips: int | None = None) -> dict[str, Cost]:
+def compile_for(
+    config: Config, topology: str, chips: int | None = None, steps: Sequence[str] = ("train", "evaluate")
+) -> dict[str, Cost]:
     """Compile the train and the evaluation step of a run for a topology.
 
     Args:
         config: The run; its batch is split over the chips.
         topology: As in `parse_topology`.
         chips: Only the first so many of its chips; all by default.
+        steps: Which of the two.
 
     Returns:
-        `train` and `evaluate` and what each costs.
+        Each of `steps` and what it costs.
 
     Raises:
         ConfigError: Unknown topology, no TPU compiler, or a batch that does not divide.
     """
-    name, chip = parse_topology(topology)
+    topology, chip = parse_topology(topology)
     try:
-        devices = topologies.get_topology_desc(platform="tpu", topology_name=name).devices
+        devices = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
     except Exception as error:  # JAX raises whatever the compiler's library does
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(
-            f"--topology {name}: cannot be compiled for here ({message}); "
+            f"--topology {topology}: cannot be compiled for here ({message}); "
             "pip install 'flaxmark[aot]' brings the TPU compiler, and the shape must exist"
         ) from error
     if chips is not None and not 1 <= chips <= len(devices):
-        raise ConfigError(f"--chips {chips}: {name} has 1 to {len(devices)}")
+        raise ConfigError(f"--chips {chips}: {topology} has 1 to {len(devices)}")
     mesh = make_mesh(list(devices)[:chips])
-    for field, size in (("batch-size", config.train.batch_size), ("eval-batch-size", config.train.eval_batch_size)):
+    sizes = {
+        "train": ("batch-size", config.train.batch_size),
+        "evaluate": ("eval-batch-size", config.train.eval_batch_size),
+    }
+    for field, size in (sizes[name] for name in steps):
         if size % mesh.size:
             raise ConfigError(f"--train.{field} {size}: must be a multiple of the {mesh.size} chips")
     programs = build_programs(config, 100, mesh)
     state, batch = input_shapes(programs, config.train.batch_size, config.data.image_size, mesh)
     _, faces = input_shapes(programs, config.train.eval_batch_size, config.data.image_size, mesh)
-    return {
-        "train": _cost(programs.train, (state, batch), config, 3, mesh.size, chip),
-        "evaluate": _cost(programs.evaluate, (state.eval_variables, faces), config, 1, mesh.size, chip),
+    known = {
+        "train": (programs.train, (state, batch), 3),
+        "evaluate": (programs.evaluate, (state.eval_variables, faces), 1),
     }
+    return {name: _cost(*known[name], config, mesh.size, chip) for name in steps}
 
 
-def _cost(step: Any, shapes: Any, config: Config, passes: int, chips: int, chip: Chip) -> Cost:
+def _cost(step: Any, shapes: Any, passes: int, config: Config, chips: int, chip: Chip) -> Cost:
     """Compile a step and read what XLA says of it; per chip, as it compiles one chip's program."""
     compiled = step.trace(*shapes).lower(lowering_platforms=("tpu",)).compile()
     counted, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()

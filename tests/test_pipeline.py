@@ -7,6 +7,7 @@ from PIL import Image
 from test_geometry import blob, centroid
 
 from flaxmark.config import AugmentConfig, DataConfig
+from flaxmark.data import pipeline
 from flaxmark.data.augment import affine_of_crop, change_pixels, warp_landmarks, warp_pixels
 from flaxmark.data.pipeline import epoch_order, eval_batches, train_batches
 from flaxmark.data.prepare import Examples
@@ -149,3 +150,10 @@ def test_blur_keeps_the_mean_and_an_even_picture() -> None:
         peaks.append(blurred.max())
     np.testing.assert_allclose(sums, 1, atol=1e-3)
     assert min(peaks) < 0.5 < max(peaks)
+
+
+def test_no_thread_of_tensorflow_keeps_an_ended_epoch_waiting() -> None:
+    rows = np.arange(8).reshape(2, 4)
+    dataset = pipeline._dataset(rows, lambda row: {"row": row})
+    assert not dataset.options().autotune.enabled
+    assert [batch["row"].tolist() for batch in dataset.as_numpy_iterator()] == rows.tolist()
