@@ -1,4 +1,4 @@
-"""What a step costs a TPU chip as chips are added, compiled without one: the table of docs/scaling.md.
+"""What a step costs a TPU or GPU as chips are added, compiled without one: the table of docs/scaling.md.
 
 python benchmarks/scaling.py --out scaling.jsonl --depth 18 50 152      (pip install -e '.[aot]')
 One compilation takes minutes; those that are in the file already are not repeated.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 TOPOLOGIES = (("v5e:2x2", 1), ("v5e:2x2", 4), ("v5e:4x4", 16), ("v5e:8x8", 64), ("v5e:16x16", 256))
-OTHERS = (("v5p:2x2x1", 4), ("v6e:2x2", 4))
+OTHERS = (("v5p:2x2x1", 4), ("v6e:2x2", 4), ("h100:1", 1), ("h100:8", 8))
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
 def compile_one(key: dict[str, Any]) -> dict[str, Any]:
     """The train step in bfloat16 for one topology."""
     os.environ.update(JAX_PLATFORMS="cpu", TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost", TPU_WORKER_ID="0")
-    from flaxmark.aot import compile_for, describe_collectives
+    from flaxmark.aot import compile_for, describe_collectives, in_cell
     from flaxmark.recipes import strong
 
     config = strong(key["depth"], "smooth_l1")
@@ -69,13 +69,13 @@ def compile_one(key: dict[str, Any]) -> dict[str, Any]:
         f"{key['depth']}" + (", remat" if key["remat"] else ""),
         f"{key['chips']} {key['topology'].split(':')[0]}",
         f"{key['group']}" if key["group"] else "the batch",
-        f"{cost.flops / 1e9:.1f}",
-        f"{cost.bytes / 1e9:.2f}",
+        in_cell(cost.flops or cost.model_flops, 1, 1e9),
+        in_cell(cost.bytes, 2, 1e9),
         f"{cost.memory / 1e9:.2f}",
         describe_collectives(cost.collectives),
         f"{1e3 * cost.roofline_seconds:.2f}",
         f"{cost.images / cost.roofline_seconds:,.0f}",
-        f"{cost.model_flops_share:.2f}",
+        in_cell(cost.model_flops_share, 2),
     ]
     return {"cost": dataclasses.asdict(cost), "compile_seconds": seconds, "text": "| " + " | ".join(cells) + " |"}
 

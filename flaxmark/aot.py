@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import topologies
 
+from flaxmark.chips import Chip, find_chip, find_devices
 from flaxmark.config import Config, ConfigError
 from flaxmark.conv import make_operations
 from flaxmark.memory import input_shapes
@@ -18,31 +18,6 @@ from flaxmark.models import make_model
 from flaxmark.programs import build_programs
 from flaxmark.sharding import make_mesh
 
-
-@dataclasses.dataclass(frozen=True)
-class Chip:
-    """What the maker publishes of a chip.
-
-    Attributes:
-        peak: Operations a second in bfloat16.
-        bandwidth: Of its memory, bytes a second.
-        memory: Bytes.
-        interconnect: To other chips, in both directions together, bytes a second.
-    """
-
-    peak: float
-    bandwidth: float
-    memory: float
-    interconnect: float
-
-
-# https://cloud.google.com/tpu/docs/v5e, /v5p, /v6e and /v4, read on 2026-11-24.
-CHIPS = {
-    "v4": Chip(275e12, 1228e9, 32e9, 300e9),
-    "v5e": Chip(197e12, 819e9, 16e9, 400e9),
-    "v5p": Chip(459e12, 2765e9, 95e9, 600e9),
-    "v6e": Chip(918e12, 1638e9, 32e9, 800e9),
-}
 ITEM_BYTES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "pred": 1}
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
 _COLLECTIVE = re.compile(
@@ -72,9 +47,9 @@ class Cost:
     Attributes:
         chips: How many share the batch.
         images: Of the batch, on one chip.
-        flops: Operations as XLA counts the compiled program.
+        flops: Operations as XLA counts the compiled program; None for GPUs, where it does not.
         model_flops: Operations of the network itself: three times its forward pass in training.
-        bytes: Moved from and to the chip's memory.
+        bytes: Moved from and to the chip's memory; None where XLA does not count them.
         memory: Bytes that the program holds at once: arguments and temporaries.
         collectives: Its exchanges with other chips.
         chip: Its published rates.
@@ -82,9 +57,9 @@ class Cost:
 
     chips: int
     images: int
-    flops: float
+    flops: float | None
     model_flops: float
-    bytes: float
+    bytes: float | None
     memory: int
     collectives: tuple[Collective, ...]
     chip: Chip
@@ -98,12 +73,16 @@ class Cost:
     @property
     def roofline_seconds(self) -> float:
         """The slowest of computing, moving and exchanging, if each ran at its published rate beside the others."""
-        return max(self.flops / self.chip.peak, self.bytes / self.chip.bandwidth, self.exchange_seconds)
+        flops = self.model_flops if self.flops is None else self.flops
+        return max(flops / self.chip.peak, (self.bytes or 0) / self.chip.bandwidth, self.exchange_seconds)
 
     @property
-    def model_flops_share(self) -> float:
-        """Model operations over what the chip could do in the roofline time; an upper bound, in [0, 1]."""
-        return self.model_flops / (self.roofline_seconds * self.chip.peak)
+    def model_flops_share(self) -> float | None:
+        """Model operations over what the chip could do in the roofline time; an upper bound, in [0, 1].
+
+        None where the moved bytes, which mostly decide it, are not known.
+        """
+        return None if self.bytes is None else self.model_flops / (self.roofline_seconds * self.chip.peak)
 
 
 def parse_collectives(text: str) -> tuple[Collective, ...]:
@@ -125,24 +104,6 @@ def parse_collectives(text: str) -> tuple[Collective, ...]:
     return tuple(found)
 
 
-def parse_topology(name: str) -> tuple[str, Chip]:
-    """The platform's name of a topology and its chip.
-
-    Args:
-        name: Such as `v5e:4x4`.
-
-    Returns:
-        The same name, and the chip's rates.
-
-    Raises:
-        ConfigError: A chip that is not known here.
-    """
-    chip = name.split(":", 1)[0]
-    if chip not in CHIPS or not re.fullmatch(r"\w+:\d+(x\d+)*", name):
-        raise ConfigError(f"--topology {name}: must be one of {', '.join(CHIPS)}, a colon and a shape, such as v5e:4x4")
-    return name, CHIPS[chip]
-
-
 def compile_for(
     config: Config, topology: str, chips: int | None = None, steps: Sequence[str] = ("train", "evaluate")
 ) -> dict[str, Cost]:
@@ -150,7 +111,7 @@ def compile_for(
 
     Args:
         config: The run; its batch is split over the chips.
-        topology: As in `parse_topology`.
+        topology: Such as `v5e:4x4`, or `h100:8`.
         chips: Only the first so many of its chips; all by default.
         steps: Which of the two.
 
@@ -158,20 +119,9 @@ def compile_for(
         Each of `steps` and what it costs.
 
     Raises:
-        ConfigError: Unknown topology, no TPU compiler, or a batch that does not divide.
+        ConfigError: Unknown topology, no compiler for it, or a batch that does not divide.
     """
-    topology, chip = parse_topology(topology)
-    try:
-        devices = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
-    except Exception as error:  # JAX raises whatever the compiler's library does
-        message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(
-            f"--topology {topology}: cannot be compiled for here ({message}); "
-            "pip install 'flaxmark[aot]' brings the TPU compiler, and the shape must exist"
-        ) from error
-    if chips is not None and not 1 <= chips <= len(devices):
-        raise ConfigError(f"--chips {chips}: {topology} has 1 to {len(devices)}")
-    mesh = make_mesh(list(devices)[:chips])
+    chip, mesh = find_chip(topology), make_mesh(find_devices(topology, chips))
     sizes = {
         "train": ("batch-size", config.train.batch_size),
         "evaluate": ("eval-batch-size", config.train.eval_batch_size),
@@ -191,15 +141,15 @@ def compile_for(
 
 def _cost(step: Any, shapes: Any, passes: int, config: Config, chips: int, chip: Chip) -> Cost:
     """Compile a step and read what XLA says of it; per chip, as it compiles one chip's program."""
-    compiled = step.trace(*shapes).lower(lowering_platforms=("tpu",)).compile()
+    compiled = step.trace(*shapes).lower(lowering_platforms=(chip.platform,)).compile()
     counted, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
     images = shapes[1]["image"].shape[0] // chips
     return Cost(
         chips=chips,
         images=images,
-        flops=float(counted["flops"]),
+        flops=counted.get("flops"),
         model_flops=passes * forward_flops(config, images),
-        bytes=float(counted["bytes accessed"]),
+        bytes=counted.get("bytes accessed"),
         memory=memory.argument_size_in_bytes + memory.temp_size_in_bytes,
         collectives=parse_collectives(compiled.as_text()),
         chip=chip,
@@ -245,17 +195,31 @@ def format_costs(costs: dict[str, Cost], topology: str) -> str:
         cells = [
             name,
             f"{cost.images}",
-            f"{cost.flops / 1e9:.1f}",
-            f"{cost.model_flops / 1e9:.1f}",
-            f"{cost.bytes / 1e9:.2f}",
+            in_cell(cost.flops, 1, 1e9),
+            in_cell(cost.model_flops, 1, 1e9),
+            in_cell(cost.bytes, 2, 1e9),
             f"{cost.memory / 1e9:.2f} of {cost.chip.memory / 1e9:.0f}",
             describe_collectives(cost.collectives),
             f"{1e3 * seconds:.2f}",
             f"{cost.images / seconds:,.0f}",
-            f"{cost.model_flops_share:.2f}",
+            in_cell(cost.model_flops_share, 2),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def in_cell(number: float | None, digits: int, unit: float = 1) -> str:
+    """A number for a table.
+
+    Args:
+        number: None where it is not known.
+        digits: Behind the point.
+        unit: Of the table's column.
+
+    Returns:
+        Such as `1.53`, or a dash.
+    """
+    return "-" if number is None else f"{number / unit:.{digits}f}"
 
 
 def describe_collectives(collectives: tuple[Collective, ...]) -> str:

@@ -1,4 +1,4 @@
-r"""What a run would cost a TPU chip, compiled without one: --config FILE --topology v5e:4x4 [--chips 4] [flags].
+r"""What a run would cost a TPU or GPU, compiled without one: --config FILE --topology v5e:4x4 [--chips 4] [flags].
 
 python scripts/aot.py --config configs/resnet50_smooth_l1.py --topology v5e:16x16 --model.dtype bfloat16 \
     --train.batch-size 4096 --train.eval-batch-size 4096      (pip install 'flaxmark[aot]')
@@ -19,8 +19,8 @@ def main(arguments: list[str]) -> None:
     mine, rest = own.parse_known_args(arguments)
     parsed = config_from_arguments(__doc__ or "", rest)
     if mine.topology is None:
-        raise ConfigError("--topology is missing: for example --topology v5e:4x4")
-    # The TPU's compiler must not look for chips, nor ask Google's metadata server where it is.
+        raise ConfigError("--topology is missing: for example --topology v5e:4x4 or h100:8")
+    # The compilers must not look for chips, nor ask Google's metadata server where they are.
     os.environ.update(JAX_PLATFORMS="cpu", TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost", TPU_WORKER_ID="0")
     from flaxmark.aot import compile_for, format_costs
 

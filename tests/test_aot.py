@@ -1,15 +1,11 @@
+import dataclasses
+
+import jax
 import pytest
 
-from flaxmark.aot import (
-    CHIPS,
-    Cost,
-    compile_for,
-    describe_collectives,
-    forward_flops,
-    parse_collectives,
-    parse_topology,
-)
-from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig
+from flaxmark.aot import Cost, compile_for, describe_collectives, forward_flops, in_cell, parse_collectives
+from flaxmark.chips import CHIPS, find_chip
+from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, TrainConfig
 
 # As XLA writes them: one array, several at once, and an exchange split into start and done.
 PROGRAM = """
@@ -45,6 +41,13 @@ def test_roofline_by_hand() -> None:
     assert cost.model_flops_share == pytest.approx(0.5)
 
 
+def test_where_xla_counts_nothing_the_model_is_counted() -> None:
+    cost = Cost(1, 16, None, 989e9, None, 10**9, (), CHIPS["h100"])
+    assert cost.roofline_seconds == pytest.approx(1e-3)
+    assert cost.model_flops_share is None
+    assert (in_cell(cost.flops, 1, 1e9), in_cell(cost.model_flops, 1, 1e9)) == ("-", "989.0")
+
+
 def test_a_forward_pass_costs_what_is_published() -> None:
     # torchvision's ResNet-18 has 1.814 and its ResNet-50 4.089 billion multiplications with additions at 224 px
     # (https://docs.pytorch.org/vision/stable/models.html); XLA counts both, but not the
@@ -54,10 +57,10 @@ def test_a_forward_pass_costs_what_is_published() -> None:
         assert 0.9 < forward_flops(config, 2) / 2 / (2e9 * published) <= 1.02
 
 
-@pytest.mark.parametrize("name", ["v9:2x2", "v5e", "v5e:2by2"])
+@pytest.mark.parametrize("name", ["v9:2x2", "v5e", "v5e:2by2", "h100:2x2"])
 def test_an_unknown_topology_is_named(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"--topology {name}: must be one of v4, v5e"):
-        parse_topology(name)
+        find_chip(name)
 
 
 def test_a_batch_that_does_not_divide_is_refused() -> None:
@@ -71,6 +74,17 @@ def test_without_the_compiler_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
     def fail(**_: object) -> None:
         raise RuntimeError("no libtpu")
 
-    monkeypatch.setattr("flaxmark.aot.topologies.get_topology_desc", fail)
+    monkeypatch.setattr("flaxmark.chips.topologies.get_topology_desc", fail)
     with pytest.raises(ConfigError, match=r"no libtpu.*flaxmark\[aot\]"):
         compile_for(Config(), "v5e:4x4")
+
+
+def test_eight_gpus_that_are_not_here_exchange_little_but_gradients() -> None:
+    pytest.importorskip("jax_plugins.xla_cuda13")
+    config = Config(data=DataConfig(image_size=64), model=ModelConfig(depth=18, batch_norm_group=2))
+    config = dataclasses.replace(config, train=TrainConfig(batch_size=16))
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer count with floats
+        exchanges = compile_for(config, "h100:8", steps=["train"])["train"].collectives
+    # 11.2 million float32 in a few pieces; the 20 BatchNorms would add two exchanges each.
+    assert len(exchanges) <= 4
+    assert sum(exchange.size for exchange in exchanges) == pytest.approx(4 * 11.25e6, rel=0.01)
