@@ -64,7 +64,22 @@ def conv_cpu(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: A
         # XLA's weight gradient of a 1x1 convolution has a window as large as the picture.
         x = x[:, :: strides[0], :: strides[1]]
         return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:3], -1)
+    if min(x.shape[1:3]) < kernel.shape[0]:
+        return _conv_by_patches(x, kernel, strides, padding)
     return lax.conv_general_dilated(x, kernel, strides, padding, **options)
+
+
+def _conv_by_patches(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any) -> jax.Array:
+    """One matrix product, for maps smaller than the kernel (2x2 pixels of a 64 px face): XLA has plain loops there."""
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    rows, columns = kernel.shape[:2]
+    below, right = (size - window for size, window in zip(x.shape[1:3], (rows, columns), strict=True))
+    patches = [
+        x[:, row : row + below + 1 : strides[0], column : column + right + 1 : strides[1]]
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    return jnp.concatenate(patches, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def _interleave(pixels: Callable[[int, int], jax.Array]) -> jax.Array:
