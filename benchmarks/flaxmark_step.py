@@ -2,6 +2,8 @@
 
 import statistics
 import time
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +22,9 @@ from flaxmark.train_state import init_train_state
 class FlaxmarkStep:
     """A state and a batch; each call of `seconds` is one update."""
 
-    def __init__(self, depth: int, size: int, batch: int, operations: Operations | None = None) -> None:
+    def __init__(
+        self, depth: int, size: int, batch: int, operations: Operations | None = None, *, options: bool = True
+    ) -> None:
         """Build it, without compiling.
 
         Args:
@@ -28,14 +32,15 @@ class FlaxmarkStep:
             size: Side of the pictures, pixels.
             batch: Faces a step.
             operations: Of the network; flaxmark's choice for this backend by default.
+            options: Compile with flaxmark's options, else with XLA's defaults.
         """
-        mesh, config = make_mesh(), ModelConfig(depth=depth)  # type: ignore[arg-type]
+        self._mesh = mesh = make_mesh()
+        config = ModelConfig(depth=depth)  # type: ignore[arg-type]
         model, loss = make_model(config, operations=operations), make_loss(LossConfig("smooth_l1", beta=0.02))
         schedule = make_schedule(OptimizerConfig(), 57, 1140)
         optimizer = make_optimizer(OptimizerConfig(weight_decay=0.01), schedule)
-        self._step = compile_step(
-            make_train_step(model, loss, optimizer, schedule, steps_per_epoch=57), mesh, "jit", donate=True
-        )
+        step = make_train_step(model, loss, optimizer, schedule, steps_per_epoch=57)
+        self._step = compile_step(step, mesh, "jit", donate=True) if options else jax.jit(step, donate_argnums=0)
         face = np.full((68, 2), 0.5, np.float32)
         self._state = jax.jit(lambda key: init_train_state(key, model, optimizer, face, False))(jax.random.key(0))
         random = np.random.default_rng(0)
@@ -45,10 +50,26 @@ class FlaxmarkStep:
 
     def seconds(self) -> float:
         """Make one update, wait for it, and say how long it took; the first one compiles."""
+        return self.seconds_of(1)
+
+    def seconds_of(self, batches: Iterable[Mapping[str, Any]] | int) -> float:
+        """Make an update with each of these batches, as the training loop does, and wait for the last one.
+
+        Args:
+            batches: From the pipeline; or how many updates to make with the fixed batch.
+
+        Returns:
+            Seconds of all.
+        """
         start = time.perf_counter()
-        self._state, metrics = self._step(self._state, self._batch)
+        for batch in [self._batch] * batches if isinstance(batches, int) else batches:
+            self._state, metrics = self._step(self._state, shard_batch(batch, self._mesh, "jit"))
         float(metrics["loss"])
         return time.perf_counter() - start
+
+    def compiled_text(self) -> str:
+        """The step as XLA runs it."""
+        return self._step.lower(self._state, self._batch).compile().as_text()  # type: ignore[attr-defined]
 
 
 def gflop_per_step(depth: int, size: int, batch: int) -> float:

@@ -32,7 +32,8 @@ class OpenCvFaces:
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """An augmented face: image float32 `[size, size, 3]` and landmarks float32 `[68, 2]`."""
         random = np.random.default_rng(int(index))
-        pixels = cv2.imdecode(np.frombuffer(self._examples.encoded[index], np.uint8), cv2.IMREAD_COLOR_RGB)
+        encoded = np.frombuffer(self._examples.encoded[index], np.uint8)
+        pixels = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB))
         matrix, shift = draw_affine(self._config.augment, random)
         image = warp(pixels, self._examples.crops[index], matrix, shift, self._config.image_size)
         image = change_pixels(image.astype(np.float32) / 255, self._config.augment, random)

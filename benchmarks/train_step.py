@@ -10,6 +10,8 @@ import statistics
 import subprocess
 import sys
 
+from flaxmark.command import HUGE_PAGES
+
 TORCH_MODES = ("eager", "channels_last", "compile")
 
 
@@ -23,6 +25,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5, help="timed steps of a process")
     parser.add_argument("--threads", type=int, default=2, help="cores that a contender may use")
     parser.add_argument("--peer", choices=["torch", "none"], default="none", help="compare with")
+    parser.add_argument("--huge-pages-for-all", action="store_true", help="for the peer too, not only for flaxmark")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     if parsed.measure:
@@ -47,7 +50,10 @@ def in_a_fresh_process(name: str, depth: int, parsed: argparse.Namespace) -> dic
     line = [sys.executable, __file__, "--measure", name, "--depth", str(depth)]
     for flag in ("size", "batch", "steps", "threads"):
         line += [f"--{flag}", str(getattr(parsed, flag))]
-    done = subprocess.run(line, capture_output=True, text=True)
+    environment = dict(os.environ)
+    if name == "flaxmark" or parsed.huge_pages_for_all:
+        environment["GLIBC_TUNABLES"] = HUGE_PAGES  # as flaxmark's scripts start themselves
+    done = subprocess.run(line, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])

@@ -15,6 +15,7 @@ import tyro
 
 from flaxmark.config import Config, ConfigError, cache_dir, load_config
 
+HUGE_PAGES = "glibc.malloc.hugetlb=1"
 USER_ERROR, OUR_ERROR, INTERRUPTED = 2, 1, 130
 
 
@@ -96,6 +97,7 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     Args:
         main: Takes the arguments without the program's name.
     """
+    _ask_for_huge_pages()
     arguments = sys.argv[1:]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA and TensorFlow talk below this level
     # A second start loads its compiled steps; JAX's own variable names another folder.
@@ -108,6 +110,17 @@ def run_command(main: Callable[[list[str]], None]) -> None:
         if "--debug" in arguments:
             traceback.print_exc()
         raise SystemExit(_explain(error)) from None
+
+
+def _ask_for_huge_pages() -> None:
+    """Start this process again with memory in huge pages, where glibc can.
+
+    XLA takes the memory of a step from the system and gives it back each time; in pages of 4 KB that costs a tenth
+    of the step on a CPU (docs/performance.md). glibc reads its tunables only when a program starts.
+    """
+    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
+        os.environ["GLIBC_TUNABLES"] = HUGE_PAGES
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _explain(error: BaseException) -> int:
