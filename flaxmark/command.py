@@ -1,15 +1,18 @@
 """What all scripts share: the config file and typed flags, quiet libraries, and errors in one line."""
 
 import argparse
+import contextlib
 import dataclasses
+import io
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import tyro
 
@@ -17,6 +20,8 @@ from flaxmark.config import Config, ConfigError, cache_dir, load_config
 
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 USER_ERROR, OUR_ERROR, INTERRUPTED = 2, 1, 130
+
+Parsed = TypeVar("Parsed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +50,47 @@ def config_from_arguments(description: str, arguments: Sequence[str]) -> RunArgu
         The arguments; `run` is the resolved config.
 
     Raises:
-        ConfigError: The config file cannot be used.
+        ConfigError: The config file or a flag cannot be used.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config")
     file = first.parse_known_args(arguments)[0].config
     default = RunArguments(run=load_config(file) if file else Config(), config=file)
-    return tyro.cli(RunArguments, args=list(arguments), description=description, default=default)
+    return parse_flags(RunArguments, arguments, description, default)
+
+
+def parse_flags(kind: type[Parsed], arguments: Sequence[str], description: str, default: Parsed) -> Parsed:
+    """Typed flags for the fields of a dataclass.
+
+    Args:
+        kind: The dataclass.
+        arguments: Without the program's name; `--help` prints and ends the process.
+        description: Heads the help.
+        default: Values of fields that no flag names.
+
+    Returns:
+        An instance of `kind`.
+
+    Raises:
+        ConfigError: An unknown flag or a value of the wrong type.
+    """
+    framed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(framed):
+            return tyro.cli(kind, args=list(arguments), description=description, default=default)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise ConfigError(_unframe(framed.getvalue())) from None
+
+
+def _unframe(text: str) -> str:
+    """What tyro says in a frame, in one line: the complaint, and the first flag that may have been meant."""
+    lines = [line.strip("│ ") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
+    blocks = [block.split() for block in re.split("─{3,}", "\n".join(lines))]
+    complaint = " ".join(blocks[0]).split(" Got errors:")[0].removeprefix("Error parsing ")
+    guesses = [word for block in blocks if block[:1] == ["Perhaps"] for word in block if word.startswith("--")]
+    return f"{complaint.rstrip('.')}; " + (f"did you mean {guesses[0]}?" if guesses else "--help shows all flags")
 
 
 def default_workdir(arguments: RunArguments) -> Path:
@@ -77,7 +116,7 @@ def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path
         Its path, or None where there is no `--out`.
 
     Raises:
-        ConfigError: Wrong ending, no such folder, or it exists.
+        ConfigError: Wrong ending, no folder that can be written, or it exists.
     """
     if out is None:
         return None
@@ -86,6 +125,8 @@ def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path
         raise ConfigError(f"--out {out}: the ending must be {' or '.join(endings)}")
     if not path.parent.is_dir():
         raise ConfigError(f"--out {out}: no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"--out {out}: the folder {path.parent} cannot be written")
     if path.exists() and not overwrite:
         raise ConfigError(f"--out {out}: exists; give another name or --overwrite")
     return path
@@ -106,7 +147,13 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
         main(arguments)
-    except (KeyboardInterrupt, Exception) as error:
+    except KeyboardInterrupt as error:
+        print("\ninterrupted", *error.args, file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Not SystemExit: Python would wait for a compilation in another thread, and XLA dies of ending during one.
+        os._exit(INTERRUPTED)
+    except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
         raise SystemExit(_explain(error)) from None
@@ -123,11 +170,8 @@ def _ask_for_huge_pages() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def _explain(error: BaseException) -> int:
+def _explain(error: Exception) -> int:
     """Say in one line what went wrong; the exit status."""
-    if isinstance(error, KeyboardInterrupt):
-        print("\ninterrupted", *error.args, file=sys.stderr)
-        return INTERRUPTED
     if isinstance(error, ConfigError):
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR

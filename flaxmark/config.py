@@ -207,9 +207,9 @@ def load_config(path: str | Path) -> Config:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, NameError, TypeError) as error:
+        config = module.get_config() if hasattr(module, "get_config") else None
+    except Exception as error:  # the file is the user's program
         raise ConfigError(f"--config {path}: {type(error).__name__}: {error}") from error
-    config = module.get_config() if hasattr(module, "get_config") else None
     if not isinstance(config, Config):
         raise ConfigError(f"--config {path}: must define get_config() that returns a flaxmark Config")
     return config

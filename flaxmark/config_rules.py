@@ -1,11 +1,49 @@
 """What the values of a config may be."""
 
+import dataclasses
+import math
+from collections.abc import Iterator
 from typing import Any
 
-from flaxmark.config import Config, ConfigError
+from flaxmark.config import Config, ConfigError, DataConfig
 
 Rule = tuple[bool, str, Any, str]
 """Whether it holds, the field, its value, and what it must be."""
+
+# Where a number may lie: ( and ) leave the end out, [ and ] include it. Fields that may be none are not checked then.
+INTERVALS = {
+    "data.max_megapixels": "(0, 10000]",
+    "data.drawn_train": "[1, 10000000]",
+    "data.drawn_validation": "[1, 1000000]",
+    "data.drawn_size": "[32, 2048] pixels",
+    "data.crop.scale": "(0.5, 10]",
+    "data.crop.margin": "[1, 10]",
+    "data.crop.stored_size": "[32, 4096] pixels",
+    "data.image_size": "[64, 2048] pixels",
+    "data.augment.rotation": "[0, 180] degrees",
+    "data.augment.scale": "[0, 1)",
+    "data.augment.shift": "[0, 1]",
+    "data.augment.brightness": "[0, 1]",
+    "data.augment.contrast": "[0, 1]",
+    "data.augment.saturation": "[0, 1]",
+    "data.augment.blur": "[0, 100]",
+    "data.augment.occlusion": "[0, 1]",
+    "model.head_init_scale": "[0, 100]",
+    "loss.beta": "(0, inf)",
+    "optimizer.learning_rate": "(0, inf)",
+    "optimizer.warmup_steps": "[0, inf) steps",
+    "optimizer.halve_every": "(0, inf) epochs",
+    "optimizer.weight_decay": "[0, inf)",
+    "optimizer.clip_norm": "(0, inf)",
+    "train.epochs": "[1, inf)",
+    "train.batch_size": "[1, inf)",
+    "train.accumulate": "[1, inf)",
+    "train.seed": "[0, 4294967295]",
+    "train.ema_decay": "(0, 1)",
+    "train.log_every": "[1, inf) steps",
+    "train.save_every": "[1, inf) steps",
+    "train.eval_batch_size": "[1, 65536]",
+}
 
 
 def check_config(config: Config, device_count: int = 1) -> None:
@@ -18,41 +56,77 @@ def check_config(config: Config, device_count: int = 1) -> None:
     Raises:
         ConfigError: Names the field, its value and what it may be.
     """
-    for holds, field, value, choice in _data_rules(config) + _train_rules(config) + _batch_rules(config, device_count):
+    _check_intervals(config)
+    _check_rules(_data_rules(config.data) + _train_rules(config) + _batch_rules(config, device_count))
+
+
+def check_data(data: DataConfig) -> None:
+    """The same for the faces alone.
+
+    Args:
+        data: Which faces.
+
+    Raises:
+        ConfigError: As `check_config`.
+    """
+    _check_intervals(Config(data=data))
+    _check_rules(_data_rules(data))
+
+
+def _check_rules(rules: list[Rule]) -> None:
+    for holds, field, value, choice in rules:
         if not holds:
             raise ConfigError(f"--{field} {value}: must be {choice}")
 
 
-def _data_rules(config: Config) -> list[Rule]:
-    """Pictures, crops and what changes them."""
-    data, augment = config.data, config.data.augment
+def _check_intervals(config: Config) -> None:
+    """Every number is finite and lies where `INTERVALS` says."""
+    for name, value in _numbers(config):
+        interval = INTERVALS.get(name, "(-inf, inf)")
+        if not _inside(value, interval):
+            where = "finite" if name not in INTERVALS else f"in {interval}"
+            raise ConfigError(f"--{name.replace('_', '-')} {value}: must be {where}")
+
+
+def _numbers(config: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Dotted names of all fields that hold numbers, and their values."""
+    for field in dataclasses.fields(config):
+        value, name = getattr(config, field.name), prefix + field.name
+        if dataclasses.is_dataclass(value):
+            yield from _numbers(value, f"{name}.")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                yield name, number
+
+
+def _inside(value: float, interval: str) -> bool:
+    """Whether a number lies in an interval such as `(0, 1] pixels`; infinity lies in none."""
+    ends = interval.split(" ")
+    low, high = float(ends[0][1:-1]), float(ends[1][:-1])
+    above = low <= value if ends[0][0] == "[" else low < value
+    below = value <= high if ends[1][-1] == "]" else value < high
+    return math.isfinite(value) and above and below
+
+
+def _data_rules(data: DataConfig) -> list[Rule]:
+    """Pictures and lists."""
     lists_go_together = (data.train_list is None) == (data.validation_list is None)
     return [
-        (data.image_size >= 64, "data.image-size", data.image_size, "at least 64 pixels"),
-        (data.crop.scale > 0.5, "data.crop.scale", data.crop.scale, "above 0.5"),
-        (data.crop.margin >= 1, "data.crop.margin", data.crop.margin, "at least 1"),
-        (data.crop.stored_size >= 32, "data.crop.stored-size", data.crop.stored_size, "at least 32 pixels"),
         (min(data.pixel_std) > 0, "data.pixel-std", data.pixel_std, "above 0"),
-        (0 <= augment.scale < 1, "data.augment.scale", augment.scale, "from 0 to below 1"),
         (lists_go_together, "data.train-list", data.train_list, "given together with data.validation-list"),
+        (
+            data.name != "drawn_faces" or data.train_list is None,
+            "data.train-list",
+            data.train_list,
+            "none for drawn_faces, which has no files",
+        ),
     ]
 
 
 def _train_rules(config: Config) -> list[Rule]:
-    """Loss, optimizer and the length of the run."""
-    train, optimizer, profile, decay = (
-        config.train,
-        config.optimizer,
-        config.train.profile_steps,
-        config.train.ema_decay,
-    )
+    """The length of the run."""
+    profile = config.train.profile_steps
     return [
-        (config.loss.beta > 0, "loss.beta", config.loss.beta, "above 0"),
-        (optimizer.learning_rate > 0, "optimizer.learning-rate", optimizer.learning_rate, "above 0"),
-        (optimizer.halve_every > 0, "optimizer.halve-every", optimizer.halve_every, "above 0 epochs"),
-        (train.epochs >= 1, "train.epochs", train.epochs, "at least 1"),
-        (train.log_every >= 1, "train.log-every", train.log_every, "at least 1 step"),
-        (decay is None or 0 < decay < 1, "train.ema-decay", decay, "between 0 and 1, or none"),
         (
             profile is None or 1 <= profile[0] <= profile[1],
             "train.profile-steps",
@@ -65,13 +139,10 @@ def _train_rules(config: Config) -> list[Rule]:
 def _batch_rules(config: Config, device_count: int) -> list[Rule]:
     """How batches are dealt out."""
     train, group = config.train, config.model.batch_norm_group
-    shared = train.batch_size // max(1, train.accumulate) // (device_count if train.compile == "pmap" else 1)
-    parts = train.accumulate * device_count
+    shared = train.batch_size // train.accumulate // (device_count if train.compile == "pmap" else 1)
     return [
-        (train.batch_size >= 1, "train.batch-size", train.batch_size, "at least 1"),
-        (train.accumulate >= 1, "train.accumulate", train.accumulate, "at least 1"),
         (
-            train.batch_size % max(1, parts) == 0,
+            train.batch_size % (train.accumulate * device_count) == 0,
             "train.batch-size",
             train.batch_size,
             f"a multiple of train.accumulate x devices = {train.accumulate} x {device_count}",
@@ -83,7 +154,7 @@ def _batch_rules(config: Config, device_count: int) -> list[Rule]:
             f"a divisor of the {shared} faces that are normalised together",
         ),
         (
-            train.eval_batch_size >= 1 and train.eval_batch_size % device_count == 0,
+            train.eval_batch_size % device_count == 0,
             "train.eval-batch-size",
             train.eval_batch_size,
             f"a multiple of the {device_count} devices",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,25 +100,33 @@ class Predictor:
             The faces of each picture, in order.
 
         Raises:
-            ConfigError: As in `predict`; also when there are fewer boxes than pictures.
+            ConfigError: As in `predict`, after the faces of the pictures before; also when the numbers of boxes
+                and pictures differ.
         """
         pending: list[tuple[np.ndarray, np.ndarray]] = []  # crops and boxes of pictures not yet given out
         crops_of: list[np.ndarray] = []
         waiting = 0
-        for inputs, crops, picture_boxes in self._inputs(images, boxes):
-            pending.append((crops, picture_boxes))
-            crops_of.append(inputs)
-            waiting += len(inputs)
-            if waiting >= BATCH_SIZES[-1]:
-                yield from self._faces(pending, crops_of)
-                pending, crops_of, waiting = [], [], 0
+        try:
+            for inputs, crops, picture_boxes in self._inputs(images, boxes):
+                pending.append((crops, picture_boxes))
+                crops_of.append(inputs)
+                waiting += len(inputs)
+                if waiting >= BATCH_SIZES[-1]:
+                    yield from self._faces(pending, crops_of)
+                    pending, crops_of, waiting = [], [], 0
+        except ConfigError:  # the pictures before the bad one are done first
+            yield from self._faces(pending, crops_of)
+            raise
         yield from self._faces(pending, crops_of)
 
     def _inputs(
         self, images: Iterable[PictureSource], boxes: Iterable[Boxes | None] | Literal["image"] | None
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """For each picture: network inputs `[n, size, size, 3]`, crops `[n, 3]` and boxes `[n, 4]`."""
+        if isinstance(images, str | Path | bytes) or getattr(images, "ndim", 4) < 4:
+            raise ConfigError("predict_many takes a list or generator of pictures; predict takes one")
         own_boxes = None if boxes is None or isinstance(boxes, str) else iter(boxes)
+        index = -1
         for index, image in enumerate(images):
             picture = read_picture(image, self._data.max_megapixels)
             if own_boxes is None:
@@ -131,6 +139,8 @@ class Predictor:
             for row, crop in enumerate(crops):
                 inputs[row] = warp_crop(cut_region(picture, crop, self.crop), size)
             yield self._data.normalize(inputs / 255), crops, picture_boxes
+        if isinstance(boxes, Sized) and own_boxes is not None and len(boxes) > index + 1:
+            raise ConfigError(f"boxes of {len(boxes)} pictures for {index + 1} pictures; give boxes for each picture")
 
     def _crops(self, picture: np.ndarray, boxes: Boxes | None) -> tuple[np.ndarray, np.ndarray]:
         """Crops `[n, 3]` and boxes `[n, 4]` of a picture, or a clear complaint."""

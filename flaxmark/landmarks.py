@@ -14,6 +14,7 @@ class Markup:
         num_points: Points per face.
         flip_order: `num_points` indices; point i of a mirrored face is point `flip_order[i]` of the face.
         parts: Name of a part -> the indices of its points.
+        outlines: Points that a drawing joins, in order; closed ones end where they begin.
         interocular: The two points whose distance normalises errors (outer eye corners).
         eyes: The points of the left and of the right eye, whose centres give the inter-pupil distance.
     """
@@ -22,6 +23,7 @@ class Markup:
     num_points: int
     flip_order: tuple[int, ...]
     parts: dict[str, tuple[int, ...]]
+    outlines: tuple[tuple[int, ...], ...]
     interocular: tuple[int, int]
     eyes: tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -57,6 +59,17 @@ IBUG_68 = Markup(
         "eyes": tuple(range(36, 48)),
         "mouth": tuple(range(48, 68)),
     },
+    outlines=(
+        tuple(range(0, 17)),  # jaw
+        tuple(range(17, 22)),  # brows
+        tuple(range(22, 27)),
+        tuple(range(27, 31)),  # nose
+        tuple(range(31, 36)),
+        (*range(36, 42), 36),  # eyes
+        (*range(42, 48), 42),
+        (*range(48, 60), 48),  # lips
+        (*range(60, 68), 60),
+    ),
     interocular=(36, 45),
     eyes=(tuple(range(36, 42)), tuple(range(42, 48))),
 )

@@ -1,6 +1,5 @@
 """Will it fit? An estimate from the compiled step, before anything large is allocated."""
 
-import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -62,11 +61,13 @@ def compile_within_memory(programs: Programs, config: Config, mesh: Mesh) -> Cal
         needed *= len(mesh.local_devices)
     if needed > available:
         train = config.train
-        parts = 2 ** math.ceil(math.log2(needed / available))
+        fewest = train.accumulate * needed / available
+        parts = [n for n in range(1, train.batch_size + 1) if n >= fewest and train.batch_size % (n * mesh.size) == 0]
+        advice = f"try --train.accumulate {parts[0]}, " if parts else "try "
         raise ConfigError(
             f"a step of ResNet-{config.model.depth} at {config.data.image_size} px with --train.batch-size "
             f"{train.batch_size} needs about {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB are free; "
-            f"try --train.accumulate {train.accumulate * parts}, a smaller --train.batch-size or --data.image-size"
+            f"{advice}a smaller --train.batch-size or --data.image-size"
         )
     return compiled
 

@@ -11,9 +11,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from flaxmark.landmarks import IBUG_68
+
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 TRUTH, PREDICTION = "#009E73", "#D55E00"
 TRAIN, VALIDATION, REFERENCE = "#0072B2", "#D55E00", "#666666"
+OUTLINES = IBUG_68.outlines
+LARGEST_SIDE = 4096
 
 
 def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: float, path: Path) -> None:
@@ -27,16 +31,19 @@ def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: fl
     """
     epochs = [line["epoch"] for line in history]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    left.plot(epochs, [line["train_loss"] for line in history], color=TRAIN, label="training")
-    left.plot(epochs, [line["loss"] for line in history], color=VALIDATION, label="validation")
+    # Few epochs are points: a line through one of them is nothing.
+    marker = "o" if len(history) <= 30 else None
+    left.plot(epochs, [line["train_loss"] for line in history], color=TRAIN, marker=marker, ms=4, label="training")
+    left.plot(epochs, [line["loss"] for line in history], color=VALIDATION, marker=marker, ms=4, label="validation")
     left.set(xlabel="epoch", ylabel="loss", yscale="log")
-    right.plot(epochs, [line["nme"] for line in history], color=VALIDATION, label="validation")
+    right.plot(epochs, [line["nme"] for line in history], color=VALIDATION, marker=marker, ms=4, label="validation")
     right.axhline(mean_face_nme, color=REFERENCE, linestyle="--", label=f"mean face {mean_face_nme:.1f} %")
     top = 1.1 * max(mean_face_nme, *(line["nme"] for line in history))
     right.set(xlabel="epoch", ylabel="NME, inter-ocular [%]", ylim=(0, top))
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend()
+        axes.set_xlim(0.5, max(epochs) + 0.5)
         axes.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(title)
     save_figure(figure, path)
@@ -71,17 +78,19 @@ def plot_faces(
         axis.imshow(np.clip(np.asarray(image), 0, 255).astype(np.uint8))
         for points, colour in ((target, TRUTH), (prediction, PREDICTION)):
             pixels = points * len(image) - 0.5
-            axis.scatter(pixels[:, 0], pixels[:, 1], s=5, color=colour, linewidths=0)
+            for line in OUTLINES:
+                axis.plot(*pixels[list(line)].T, color=colour, linewidth=0.9, marker="o", markersize=1.5)
         axis.set(xlim=(-0.5, len(image) - 0.5), ylim=(len(image) - 0.5, -0.5))
         axis.set_title(f"NME {error:.1f} %", fontsize=9)
-    handles = [plt.Line2D([], [], marker="o", ls="", color=c) for c in (TRUTH, PREDICTION)]
+    handles = [plt.Line2D([], [], marker="o", color=c) for c in (TRUTH, PREDICTION)]
     figure.legend(handles, ["ground truth", "prediction"], loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(title)
+    figure.get_layout_engine().set(h_pad=0.08)  # type: ignore[union-attr, call-arg]
     save_figure(figure, path)
 
 
 def draw_landmarks(picture: np.ndarray, faces: Sequence[Any], path: Path) -> None:
-    """A picture with the faces found on it, at its own size up to 1600 pixels.
+    """A picture with the faces found on it, at its own size up to `LARGEST_SIDE` pixels.
 
     Args:
         picture: uint8 `[height, width, 3]`.
@@ -89,7 +98,7 @@ def draw_landmarks(picture: np.ndarray, faces: Sequence[Any], path: Path) -> Non
         path: Picture file to write; its ending chooses the format.
     """
     height, width = picture.shape[:2]
-    scale = min(1.0, 1600 / max(height, width)) * max(1.0, 480 / max(height, width))
+    scale = min(1.0, LARGEST_SIDE / max(height, width)) * max(1.0, 480 / max(height, width))
     figure = plt.figure(figsize=(width * scale / 100, height * scale / 100), dpi=100)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")

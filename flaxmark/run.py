@@ -70,8 +70,11 @@ def claim_workdir(workdir: Path, config: Config) -> None:
     path = workdir / "config.json"
     values = to_dict(config)
     # A start that failed before its first checkpoint holds nothing that another config could spoil.
-    if path.exists() and (workdir / "checkpoints").exists():
-        stored = json.loads(path.read_text(encoding="utf-8"))
+    if path.exists() and any((workdir / name).exists() for name in ("checkpoints", "result.json")):
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: {error}; put the run's own config back, or give another --workdir") from error
         differing = sorted(_differences(stored, json.loads(json.dumps(values))))
         if differing:
             raise ConfigError(
@@ -87,11 +90,15 @@ def claim_workdir(workdir: Path, config: Config) -> None:
         raise ConfigError(f"--workdir {workdir}: {error.strerror}; name a folder that can be written") from error
 
 
+# Where files lie, and how often something is written, changes no number of a run.
+_FREE = ("dir", "prepared_dir", "log_every", "save_every", "profile_steps")
+
+
 def _differences(stored: Any, wanted: Any, name: str = "") -> Iterator[str]:
-    """Dotted names of the fields whose values differ; where files lie is not part of a run."""
+    """Dotted names of the fields whose values differ and matter."""
     if isinstance(stored, dict) and isinstance(wanted, dict):
         for key in sorted(set(stored) | set(wanted)):
-            if key not in ("dir", "prepared_dir"):
+            if key not in _FREE:
                 yield from _differences(stored.get(key), wanted.get(key), f"{name}.{key}" if name else key)
     elif stored != wanted:
         yield f"{name} ({stored} there, {wanted} here)"

@@ -1,5 +1,6 @@
 """The whole job on the embedded drawn faces: train, evaluate, predict; what `make demo` runs."""
 
+import sys
 from pathlib import Path
 
 from flaxmark.command import run_command
@@ -25,7 +26,8 @@ def main(arguments: list[str]) -> None:
     # A seed of its own, far from those of the training faces.
     picture, landmarks = draw_face(seed=987_654_321, size=320)
     Image.fromarray(picture).save(WORKDIR / "photo.png")
-    (face,) = Predictor(WORKDIR).predict(WORKDIR / "photo.png", landmark_box(landmarks))
+    box = landmark_box(landmarks).round()
+    (face,) = Predictor(WORKDIR).predict(WORKDIR / "photo.png", box)
     draw_landmarks(picture, [face], WORKDIR / "prediction.png")
     print(f"a new face, predicted with NME {nme(face.landmarks, landmarks):.2f} %\n")
     print("look at:")
@@ -36,6 +38,9 @@ def main(arguments: list[str]) -> None:
         "prediction.png": "landmarks of the new face (photo.png)",
     }.items():
         print(f"  {WORKDIR / name!s:<28} {content}")
+    numbers = " ".join(f"{value:.0f}" for value in box)
+    example = f"--workdir {WORKDIR} {WORKDIR / 'photo.png'} --boxes {numbers} --out out.png"
+    print(f"\nand try: {sys.executable} scripts/predict.py {example}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,10 @@ def main(arguments: list[str]) -> None:
     out = new_file(parsed.out, parsed.overwrite, (".png", ".jpg", ".jpeg"))
     if parsed.faces < 16 or parsed.faces % 16:
         raise ConfigError(f"--faces {parsed.faces}: must be a multiple of 16")
+    if not 32 <= parsed.size <= 2048:
+        raise ConfigError(f"--size {parsed.size}: must be in [32, 2048] pixels")
+    if parsed.seed < 0:
+        raise ConfigError(f"--seed {parsed.seed}: must be at least 0")
 
     import numpy as np
     from PIL import Image, ImageDraw

@@ -9,10 +9,12 @@ import json
 import sys
 from pathlib import Path
 
-import tyro
-
-from flaxmark.command import new_file, run_command
+from flaxmark.command import new_file, parse_flags, run_command
 from flaxmark.config import Config, ConfigError, DataConfig, from_dict
+from flaxmark.config_rules import check_data
+
+# What the network is fed belongs to the run; evaluation chooses only the faces.
+FIXED = ("image_size", "pixel_mean", "pixel_std", "augment")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +42,31 @@ def run_config(arguments: list[str]) -> Config:
             return Config()
         where = f"--workdir {names[-1]}: no config.json in it" if names else "--workdir is missing"
         raise ConfigError(f"{where}; name the folder of a run of scripts/train.py")
-    return from_dict(json.loads(path.read_text(encoding="utf-8")))
+    if not (path.parent / "checkpoints").is_dir():
+        raise ConfigError(f"--workdir {names[-1]}: not trained yet; scripts/train.py makes its checkpoints")
+    try:
+        return from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}; it is not the file that training wrote") from error
+
+
+def check_faces(wanted: DataConfig, trained: DataConfig) -> None:
+    """Refuse flags that would feed the network other than in training."""
+    for name in FIXED:
+        if getattr(wanted, name) != getattr(trained, name):
+            raise ConfigError(
+                f"--data.{name.replace('_', '-')}: the run's own is fixed; evaluate chooses only the faces"
+            )
+    if wanted.crop.scale != trained.crop.scale:
+        raise ConfigError(f"--data.crop.scale {wanted.crop.scale}: the network was trained with {trained.crop.scale}")
+    check_data(wanted)
 
 
 def main(arguments: list[str]) -> None:
     """Print the table."""
     config = run_config(arguments)
-    parsed = tyro.cli(Arguments, args=arguments, description=__doc__, default=Arguments(config.data))
+    parsed = parse_flags(Arguments, arguments, __doc__ or "", Arguments(config.data))
+    check_faces(parsed.data, config.data)
     out = new_file(parsed.out, parsed.overwrite, (".md",))
     figures = new_file(parsed.out and str(Path(parsed.out).with_suffix(".json")), parsed.overwrite, (".json",))
     from flaxmark.data.prepare import prepare

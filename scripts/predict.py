@@ -5,6 +5,7 @@ python scripts/predict.py --workdir runs/x photo.jpg --boxes 120 80 260 230 --ou
 
 import argparse
 import json
+import re
 
 from flaxmark.command import new_file, run_command
 from flaxmark.config import ConfigError
@@ -28,6 +29,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", help="draw the landmarks into this new picture file")
     parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+    # As argparse does not know it: -1e6 is a number, too.
+    parser._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
     parsed = parser.parse_args(arguments)
     out = new_file(parsed.out, parsed.overwrite, (".png", ".jpg", ".jpeg", ".pdf", ".svg"))
 

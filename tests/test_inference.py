@@ -142,6 +142,33 @@ def test_too_few_boxes_are_noticed(predictor: flaxmark.Predictor) -> None:
         list(predictor.predict_many(pictures, boxes[:2]))
 
 
+def test_too_many_boxes_are_noticed(predictor: flaxmark.Predictor) -> None:
+    pictures, boxes = drawn(3)
+    with pytest.raises(ConfigError, match="boxes of 3 pictures for 2"):
+        list(predictor.predict_many(pictures[:2], boxes))
+    assert len(list(predictor.predict_many(pictures[:2], iter(boxes)))) == 2
+
+
+def test_the_pictures_before_a_bad_one_are_done(predictor: flaxmark.Predictor) -> None:
+    pictures, boxes = drawn(2)
+    results = predictor.predict_many([*pictures, b"no picture"], [*boxes, boxes[0]])
+    assert [len(next(results)) for _ in pictures] == [1, 1]
+    with pytest.raises(ConfigError, match="not a picture"):
+        next(results)
+
+
+@pytest.mark.parametrize("images", ["photo.jpg", b"bytes", np.zeros((9, 9, 3), np.uint8)])
+def test_one_picture_is_not_a_list_of_them(predictor: flaxmark.Predictor, images: object) -> None:
+    with pytest.raises(ConfigError, match="predict takes one"):
+        next(predictor.predict_many(images, "image"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("image", "message"), [(None, "NoneType"), (3, "int"), ("x" * 5000, "xxx")])
+def test_things_that_are_no_pictures(predictor: flaxmark.Predictor, image: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        predictor.predict(image, "image")  # type: ignore[arg-type]
+
+
 @pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="FLAXMARK_DATA is not set")
 def test_stored_crops_and_original_pictures_agree(predictor: flaxmark.Predictor) -> None:
     from flaxmark.data.pictures import read_picture

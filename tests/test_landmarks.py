@@ -29,3 +29,9 @@ def test_flip_moves_the_left_eye_corner_to_the_right() -> None:
 
 def test_parts_cover_every_point_once() -> None:
     assert sorted(i for part in IBUG_68.parts.values() for i in part) == list(range(68))
+
+
+def test_outlines_join_every_point_to_its_neighbours_in_a_part() -> None:
+    assert {i for line in IBUG_68.outlines for i in line} == set(range(68))
+    part_of = {i: name for name, part in IBUG_68.parts.items() for i in part}
+    assert all(len({part_of[i] for i in line}) == 1 for line in IBUG_68.outlines)

@@ -36,18 +36,30 @@ def test_a_workdir_belongs_to_one_config(tmp_path: Path) -> None:
     claim_workdir(tmp_path / "x", Config(train=TrainConfig(epochs=9)))  # nothing was trained yet
     claim_workdir(tmp_path / "x", config)
     (tmp_path / "x" / "checkpoints").mkdir()
+    claim_workdir(tmp_path / "x", Config(train=TrainConfig(log_every=3)))  # what changes no number may change
     with pytest.raises(ConfigError, match=r"train\.epochs \(20 there, 7 here\)"):
         claim_workdir(tmp_path / "x", Config(train=TrainConfig(epochs=7)))
+    (tmp_path / "x" / "checkpoints").rmdir()
+    (tmp_path / "x" / "result.json").touch()  # a finished run keeps its config, too
+    with pytest.raises(ConfigError, match=r"train\.epochs"):
+        claim_workdir(tmp_path / "x", Config(train=TrainConfig(epochs=7)))
+    (tmp_path / "x" / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        claim_workdir(tmp_path / "x", Config())
 
 
 def test_a_run_that_will_not_fit_is_refused_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config(data=DataConfig(image_size=64), model=ModelConfig(depth=18), train=TrainConfig(batch_size=8))
     mesh = make_mesh(jax.devices()[:1])
     programs = build_programs(config, 9, mesh)
-    monkeypatch.setattr(memory, "available_bytes", lambda device: 3 * 10**7)
-    # ResNet-18 alone is 11.2 million float32 parameters.
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 10**6)
     with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer count with floats
-        with pytest.raises(ConfigError, match=r"needs about \d\.\d GB and 0\.0 GB are free.*train\.accumulate \d+,"):
+        with pytest.raises(ConfigError, match=r"needs about \d\.\d GB and 0\.0 GB are free; try a smaller"):
+            memory.compile_within_memory(programs, config, mesh)
+        monkeypatch.setattr(memory, "available_bytes", lambda device: 15 * 10**7)
+        with pytest.raises(
+            ConfigError, match=r"needs about \d\.\d GB and 0\.\d GB are free; try --train\.accumulate 2,"
+        ):
             memory.compile_within_memory(programs, config, mesh)
         monkeypatch.setattr(memory, "available_bytes", lambda device: 10**12)
         memory.compile_within_memory(programs, config, mesh)

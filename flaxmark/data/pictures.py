@@ -49,9 +49,15 @@ def read_picture(source: PictureSource, max_megapixels: float = 64.0, orient: bo
         return _from_pil(source, "picture", max_megapixels, orient)
     if isinstance(source, bytes):
         return _from_file(io.BytesIO(source), "picture", max_megapixels, orient)
+    if not isinstance(source, str | Path):
+        raise PictureError(f"{type(source).__name__} is no picture: give a path, bytes, a PIL picture or a NumPy array")
     path = Path(source)
-    if not path.is_file():  # also keeps pipes and devices from being read
-        raise PictureError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    try:
+        found, other = path.is_file(), path.exists()
+    except OSError as error:  # a name that the system does not allow
+        raise PictureError(f"{str(path)[:80]}..: {_one_line(error.strerror or error)}") from error
+    if not found:  # also keeps pipes and devices from being read
+        raise PictureError(f"{path}: {'not a file' if other else 'no such file'}")
     return _from_file(path, str(path), max_megapixels, orient)
 
 
@@ -134,6 +140,6 @@ def _check_size(width: int, height: int, name: str, max_megapixels: float) -> No
         )
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: Exception | str) -> str:
     """An error's message without line breaks, or its kind where it has none."""
     return " ".join(str(error).split()) or type(error).__name__

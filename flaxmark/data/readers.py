@@ -166,7 +166,11 @@ def choose_listed(listing: Listing, root: Path, names: dict[str, list[ListedName
             entries += [_move(face, split) for face in faces]
         found[f"{split} list"] = (len(entries) - start, len(listed))
         if len(entries) == start:
-            raise ConfigError(f"--data.{split}-list: none of its {len(listed)} names is a face below {root}")
+            others = sum(item.file in chosen for item in listed)
+            raise ConfigError(
+                f"--data.{split}-list: none of its {len(listed)} names is a face below {root} that no other list names"
+                + (f"; {others} are listed twice" if others else "")
+            )
     rest = [e for e in listing.entries if e.file not in chosen and e.split != "train"]
     counts = Counter(e.subset for e in listing.entries if e.file in chosen and e.split != "train")
     for subset, count in sorted(counts.items()):
