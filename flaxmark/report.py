@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from flaxmark.metric_writer import read_metrics, replace_text
 from flaxmark.metrics import nme
 from flaxmark.models import make_model
 from flaxmark.plotting import plot_curves, plot_faces
+from flaxmark.run import TRAIN_FACES
 from flaxmark.sharding import compile_step, make_mesh
 from flaxmark.steps import make_eval_step
 
@@ -51,10 +53,23 @@ def evaluate_run(
         if split == "train":  # figures on faces that were trained on say nothing
             continue
         examples = load_split(prepared, split)
+        _warn_of_trained_faces(workdir, metadata, prepared, split, examples)
         landmarks, losses = predict_split(eval_step, variables, examples, config, mesh)
         predictions[split] = landmarks
         rows += rows_of_split(split, examples, landmarks, losses, mean_face, loss)
     return rows, predictions, metadata
+
+
+def _warn_of_trained_faces(
+    workdir: Path, metadata: dict[str, Any], prepared: Prepared, split: str, examples: Examples
+) -> None:
+    """Figures on faces that were trained on say nothing of new ones."""
+    path = workdir / TRAIN_FACES
+    if metadata["data"] == prepared.name and path.is_file() and jax.process_index() == 0:
+        trained = set(path.read_text(encoding="utf-8").splitlines())
+        count = sum(file in trained for file in examples.files)
+        if count:
+            print(f"warning: {count} of the {len(examples.files)} {split} faces were trained on", file=sys.stderr)
 
 
 def write_report(workdir: Path, prepared: Prepared) -> dict[str, Any]:

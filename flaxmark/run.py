@@ -104,6 +104,19 @@ def _differences(stored: Any, wanted: Any, name: str = "") -> Iterator[str]:
         yield f"{name} ({stored} there, {wanted} here)"
 
 
+TRAIN_FACES = "train_faces.txt"
+
+
+def write_train_faces(run: Run) -> None:
+    """List what is trained on beside the checkpoints: evaluation warns of it, and it can be a `--data.train-list`.
+
+    Args:
+        run: Ready to go.
+    """
+    if jax.process_index() == 0:
+        replace_text(run.workdir / TRAIN_FACES, "\n".join(dict.fromkeys(run.examples.files)) + "\n")
+
+
 def make_run(config: Config, workdir: Path, prepared: Prepared) -> Run:
     """Load the faces, build the steps and the initial state.
 

@@ -21,7 +21,7 @@ from flaxmark.metrics import summarize
 from flaxmark.profiling import StepProfiler
 from flaxmark.progress import Progress
 from flaxmark.report import write_report
-from flaxmark.run import Run, claim_workdir, make_run, print_header
+from flaxmark.run import Run, claim_workdir, make_run, print_header, write_train_faces
 from flaxmark.sharding import shard_batch
 
 
@@ -38,8 +38,8 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
 
     Args:
         config: The run.
-        workdir: Gets config.json, metrics.jsonl, tensorboard/, checkpoints/, and at the end result.json,
-            table.md, curves.png and test.png.
+        workdir: Gets config.json, train_faces.txt, metrics.jsonl, tensorboard/, checkpoints/, and at the end
+            result.json, table.md, curves.png and test.png.
 
     Returns:
         The content of result.json: `rows` of figures per split and what led to them.
@@ -59,6 +59,7 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
         return json.loads(finished.read_text(encoding="utf-8"))
     prepared = prepare(config.data)
     run = make_run(config, workdir, prepared)
+    write_train_faces(run)
     with RunCheckpoints(workdir) as checkpoints, stop_requests() as stop_requested:
         if checkpoints.latest_step is not None:
             run.state = checkpoints.restore(run.state)

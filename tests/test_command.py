@@ -27,3 +27,21 @@ def test_scripts_start_themselves_with_huge_pages(already: str | None) -> None:
     with subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True) as process:
         output, _ = process.communicate()
     assert json.loads(output) == [process.pid, already or HUGE_PAGES, ["--name", "two words"]]
+
+
+BUSY = """
+import threading, time
+from flaxmark.command import run_command
+
+def main(arguments):
+    threading.Thread(target=time.sleep, args=(100,)).start()  # such as a compilation
+    raise KeyboardInterrupt("what was done")
+
+run_command(main)
+"""
+
+
+def test_ctrl_c_waits_for_no_thread() -> None:
+    done = subprocess.run([sys.executable, "-c", BUSY], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr == "\ninterrupted what was done\n"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,9 +118,39 @@ def test_evaluate_prints_the_table_of_the_run(environment: dict[str, str], workd
     for row in json.loads((tmp_path / "t.json").read_text()):
         assert row["nme"] == pytest.approx(stored[row["split"], row["subset"], row["predictor"]]["nme"], rel=1e-5)
     assert (tmp_path / "t.md").read_text().strip() in done.stdout
+    assert "trained on" not in done.stderr
     again = command(environment, "evaluate", "--workdir", workdir, "--out", tmp_path / "t.md")
     assert again.returncode == 2
     assert "exists" in again.stderr
+
+
+def test_evaluate_counts_faces_that_were_trained_on(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
+    shutil.copytree(workdir, tmp_path / "run")
+    listed = (tmp_path / "run" / "train_faces.txt").read_text().splitlines()
+    assert len(listed) == 64
+    # As if it had been trained on three of its ten validation faces.
+    (tmp_path / "run" / "train_faces.txt").write_text("".join(f"drawn/{10**9 + i:010d}\n" for i in (0, 4, 9)))
+    done = command(environment, "evaluate", "--workdir", tmp_path / "run")
+    assert "warning: 3 of the 10 validation faces were trained on" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--data.image-size", "64"], "--data.image-size"),
+        (["--data.crop.scale", "3"], "trained with 1.5"),
+        (["--data.drawn-validation", "0"], "drawn-validation 0"),
+        (["--data.train-list", "x"], "train-list x"),
+        (["--out", "nowhere/t.md"], "no folder nowhere"),
+    ],
+)
+def test_evaluate_feeds_the_network_as_it_was_trained(
+    environment: dict[str, str], workdir: Path, flags: list[str], message: str
+) -> None:
+    done = command(environment, "evaluate", "--workdir", workdir, *flags)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_predict_draws_and_prints(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
