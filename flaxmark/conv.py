@@ -33,17 +33,20 @@ class Operations:
     channel_sums: ChannelSums
 
 
-def make_operations(platform: str) -> Operations:
+def make_operations(platform: str, gradients: bool = True) -> Operations:
     """Choose the operations for a backend.
 
     Args:
         platform: `cpu`, `gpu` or `tpu`.
+        gradients: They will be differentiated; most of the rewrites are for that alone.
 
     Returns:
         The rewrites on a CPU, else XLA's own.
     """
-    if platform == "cpu":
+    if platform == "cpu" and gradients:
         return Operations(conv_cpu, max_pool_cpu, channel_sums_cpu)
+    if platform == "cpu":
+        return Operations(conv_cpu_forward, max_pool_xla, channel_sums_cpu)
     return Operations(lax.conv_general_dilated, max_pool_xla, channel_sums_xla)
 
 
@@ -64,6 +67,13 @@ def conv_cpu(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: A
         # XLA's weight gradient of a 1x1 convolution has a window as large as the picture.
         x = x[:, :: strides[0], :: strides[1]]
         return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:3], -1)
+    return conv_cpu_forward(x, kernel, strides, padding, **options)
+
+
+def conv_cpu_forward(
+    x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **options: Any
+) -> jax.Array:
+    """As `lax.conv_general_dilated`, in the form that XLA itself computes fast."""
     if min(x.shape[1:3]) < kernel.shape[0]:
         return _conv_by_patches(x, kernel, strides, padding)
     return lax.conv_general_dilated(x, kernel, strides, padding, **options)

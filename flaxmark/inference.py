@@ -12,6 +12,7 @@ import numpy as np
 from flaxmark.batch_norm import fold_batch_norm
 from flaxmark.checkpoint import load_best
 from flaxmark.config import ConfigError, from_dict
+from flaxmark.conv import make_operations
 from flaxmark.data.pictures import PictureSource, read_picture
 from flaxmark.geometry import CropDefinition, cut_region, image_crop, square_crop, to_pixels, warp_crop
 from flaxmark.models import make_model
@@ -56,9 +57,10 @@ class Predictor:
         variables, self.metadata = load_best(checkpoint)
         config = from_dict(self.metadata["config"])
         self._data = config.data
-        model = make_model(config.model, folded=True)
         # One device: a handful of faces is not worth splitting.
         mesh = make_mesh(jax.local_devices()[:1])
+        operations = make_operations(mesh.devices.flat[0].platform, gradients=False)
+        model = make_model(config.model, operations=operations, folded=True)
         self._variables = fold_batch_norm(variables)
 
         def apply(variables: Any, images: jax.Array) -> jax.Array:

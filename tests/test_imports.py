@@ -35,7 +35,7 @@ ALLOWED = {
     "aot": {"chips", "conv", "memory", "models", "programs", "sharding"},
     "programs": {"conv", "losses", "models", "optimizer", "sharding", "steps", "train_state"},
     "checkpoint": {"models", "train_state"},
-    "inference": {"batch_norm", "checkpoint", "data", "models", "sharding"},
+    "inference": {"batch_norm", "checkpoint", "conv", "data", "models", "sharding"},
 }
 ONLY_IMPORTERS = {
     "flax.linen": {"batch_norm", "models"},
