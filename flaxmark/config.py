@@ -86,8 +86,10 @@ class DataConfig:
     """Random changes of training faces."""
 
     def normalize(self, image: Any) -> Any:
-        """RGB in [0, 1] to what the network is fed: float32 `[..., 3]`, a NumPy array or a tensor."""
-        return (image - np.array(self.pixel_mean, np.float32)) / np.array(self.pixel_std, np.float32)
+        """RGB in [0, 1] to what the network is fed: float32 `[..., 3]`, an array or a tensor."""
+        shape = (1,) * (len(image.shape) - 1) + (3,)
+        mean, std = (np.array(value, np.float32).reshape(shape) for value in (self.pixel_mean, self.pixel_std))
+        return (image - mean) / std
 
 
 @dataclasses.dataclass(frozen=True)

@@ -113,7 +113,7 @@ def to_pixels(points: np.ndarray, crop: np.ndarray) -> np.ndarray:
     return np.asarray(points, np.float64) * crop[..., 2:] + crop[..., :2] - 0.5
 
 
-def cut_region(picture: np.ndarray, crop: np.ndarray, definition: CropDefinition) -> FaceRegion:
+def cut_region(picture: np.ndarray, crop: np.ndarray, definition: CropDefinition, *, margin: bool = True) -> FaceRegion:
     """Cut the surroundings of a crop out of a picture, shrunk with antialiasing if they are large.
 
     Nothing is invented: the region ends where the picture ends, and a small face is not enlarged.
@@ -122,6 +122,7 @@ def cut_region(picture: np.ndarray, crop: np.ndarray, definition: CropDefinition
         picture: uint8 `[height, width, 3]`.
         crop: `[3]`: left, top, side, pixels of `picture`.
         definition: Gives the margin and the largest stored side.
+        margin: With the margin that augmentation needs; without it, those of the same pixels that `warp_crop` samples.
 
     Returns:
         The region and the same crop in its pixels.
@@ -138,21 +139,35 @@ def cut_region(picture: np.ndarray, crop: np.ndarray, definition: CropDefinition
     x1, y1 = min(width, math.ceil(left + side + room)), min(height, math.ceil(top + side + room))
     if x1 <= x0 or y1 <= y0:
         raise ValueError(f"crop {left:g}, {top:g}, side {side:g} lies outside the {width} x {height} picture")
-    pixels, shrink = picture[y0:y1, x0:x1], definition.stored_size / side
-    if shrink < 1:
-        pixels = _shrink(pixels, shrink)
-    shrink = min(shrink, 1.0)
+    shrink = min(definition.stored_size / side, 1.0)
     # `left` is also the edge of the crop counted from the edge of the picture, which is what scales.
-    return FaceRegion(np.ascontiguousarray(pixels), np.array([left - x0, top - y0, side]) * shrink)
+    inside = np.array([left - x0, top - y0, side]) * shrink
+    columns, rows = (max(1, int(n * shrink)) for n in (x1 - x0, y1 - y0))
+    window = (0, 0, columns, rows) if margin else _sampled_window(inside, columns, rows)
+    pixels = _shrink_window(picture[y0:y1, x0:x1], shrink, window)
+    return FaceRegion(np.ascontiguousarray(pixels), inside - np.array([*window[:2], 0]))
 
 
-def _shrink(pixels: np.ndarray, factor: float) -> np.ndarray:
-    """Shrink by exactly `factor` in both directions, dropping less than a pixel at the far edges."""
+Window = tuple[int, int, int, int]
+"""Left, top, right and bottom of some pixels, the last two excluded."""
+
+
+def _sampled_window(crop: np.ndarray, columns: int, rows: int) -> Window:
+    """The pixels that bilinear samples of a crop read, and one more all around."""
+    left, top, side = crop
+    x0, x1 = (min(max(0, value), columns - 1) for value in (math.floor(left) - 2, math.ceil(left + side) + 2))
+    y0, y1 = (min(max(0, value), rows - 1) for value in (math.floor(top) - 2, math.ceil(top + side) + 2))
+    return x0, y0, x1 + 1, y1 + 1
+
+
+def _shrink_window(pixels: np.ndarray, factor: float, window: Window) -> np.ndarray:
+    """Part of a picture shrunk by exactly `factor` in both directions, less than a pixel at its far edges dropped."""
+    x0, y0, x1, y1 = window
+    if factor == 1:
+        return pixels[y0:y1, x0:x1]
     height, width = pixels.shape[:2]
-    size = (max(1, int(width * factor)), max(1, int(height * factor)))
-    box = (0.0, 0.0, min(width, size[0] / factor), min(height, size[1] / factor))
-    image = Image.fromarray(pixels)
-    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box))
+    box = (x0 / factor, y0 / factor, min(width, x1 / factor), min(height, y1 / factor))
+    return np.asarray(Image.fromarray(pixels).resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=box))
 
 
 def samples_per_pixel(side: float, size: int) -> int:
@@ -181,17 +196,21 @@ def warp_crop(region: FaceRegion, size: int) -> np.ndarray:
         float32 `[size, size, 3]` in [0, 255].
     """
     left, top, side = region.crop
-    height, width = region.pixels.shape[:2]
-    rows = _sampling_matrix(top, side, size, height)
-    columns = _sampling_matrix(left, side, size, width)
-    # Without rotation the warp is separable: two small matrix products do it exactly.
-    vertical = rows @ region.pixels.reshape(height, -1).astype(np.float32)
-    return np.einsum("xw,ywc->yxc", columns, vertical.reshape(size, width, 3), optimize=True)
+    # Without rotation the warp is separable. Columns that are not sampled are left out first: it is all about copies.
+    # No matrix product, though it is one: BLAS's threads keep spinning for a while and would hinder the network.
+    x0, _, x1, _ = _sampled_window(region.crop, region.pixels.shape[1], region.pixels.shape[0])
+    vertical = _sample_rows(region.pixels[:, x0:x1], top, side, size)
+    return _sample_rows(vertical.swapaxes(0, 1).copy(), left - x0, side, size).swapaxes(0, 1)
 
 
-def _sampling_matrix(start: float, side: float, size: int, length: int) -> np.ndarray:
-    """Weights `[size, length]` of source pixels in each output pixel along one axis."""
+def _sample_rows(pixels: np.ndarray, start: float, side: float, size: int) -> np.ndarray:
+    """Warp along the first axis: each output row is a weighted sum of the few source rows that its samples read."""
     count = samples_per_pixel(side, size)
-    positions = start - 0.5 + (np.arange(size * count) + 0.5) * (side / (size * count))
-    weights = np.maximum(0.0, 1.0 - np.abs(positions[:, None] - np.arange(length)))
-    return weights.reshape(size, count, length).mean(axis=1).astype(np.float32)
+    positions = start - 0.5 + (np.arange(size * count) + 0.5).reshape(size, count) * (side / (size * count))
+    taps = np.floor(positions[:, :1]).astype(np.intp) + np.arange(math.ceil(side / size) + 2)
+    weights = np.maximum(0.0, 1.0 - np.abs(positions[:, :, None] - taps[:, None])).mean(axis=1)
+    weights *= (taps >= 0) & (taps < len(pixels))
+    total = np.zeros((size, *pixels.shape[1:]), np.float32)
+    for rows, weight in zip(taps.T, weights.T.astype(np.float32), strict=True):
+        total += pixels.take(rows, 0, mode="clip") * weight[:, None, None]
+    return total

@@ -63,8 +63,8 @@ class Predictor:
         model = make_model(config.model, operations=operations, folded=True)
         self._variables = fold_batch_norm(variables)
 
-        def apply(variables: Any, images: jax.Array) -> jax.Array:
-            return model.apply(variables, images, False)[0].landmarks
+        def apply(variables: Any, crops: jax.Array) -> jax.Array:
+            return model.apply(variables, self._data.normalize(crops / 255), False)[0].landmarks
 
         self._apply = compile_step(apply, mesh, "jit", donate=False)
 
@@ -124,7 +124,7 @@ class Predictor:
     def _inputs(
         self, images: Iterable[PictureSource], boxes: Iterable[Boxes | None] | Literal["image"] | None
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """For each picture: network inputs `[n, size, size, 3]`, crops `[n, 3]` and boxes `[n, 4]`."""
+        """For each picture: warped crops in [0, 255] `[n, size, size, 3]`, crops `[n, 3]` and boxes `[n, 4]`."""
         if isinstance(images, str | Path | bytes) or getattr(images, "ndim", 4) < 4:
             raise ConfigError("predict_many takes a list or generator of pictures; predict takes one")
         own_boxes = None if boxes is None or isinstance(boxes, str) else iter(boxes)
@@ -139,8 +139,8 @@ class Predictor:
             size = self._data.image_size
             inputs = np.empty((len(crops), size, size, 3), np.float32)
             for row, crop in enumerate(crops):
-                inputs[row] = warp_crop(cut_region(picture, crop, self.crop), size)
-            yield self._data.normalize(inputs / 255), crops, picture_boxes
+                inputs[row] = warp_crop(cut_region(picture, crop, self.crop, margin=False), size)
+            yield inputs, crops, picture_boxes
         if isinstance(boxes, Sized) and own_boxes is not None and len(boxes) > index + 1:
             raise ConfigError(f"boxes of {len(boxes)} pictures for {index + 1} pictures; give boxes for each picture")
 

@@ -96,6 +96,35 @@ def test_shrinking_is_antialiased() -> None:
     assert warped[8:-8, 8:-8].std() < 25  # without antialiasing it is 104
 
 
+@pytest.mark.parametrize("size", [64, 112, 224])
+@pytest.mark.parametrize(
+    "crop", [[64.2, 60.7, 256], [300.5, 250.1, 400], [500, 20, 150.3], [-30, 470.2, 60], [610, -40, 35], [-42, 5, 40]]
+)
+def test_a_region_without_margin_has_the_same_samples(size: int, crop: list[float]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (520, 640, 3), dtype=np.uint8)
+    whole, least = (cut_region(picture, np.array(crop), CropDefinition(), margin=margin) for margin in (True, False))
+    assert least.pixels.size <= whole.pixels.size
+    np.testing.assert_allclose(warp_crop(least, size), warp_crop(whole, size), atol=1.01)  # Pillow rounds to 8 bits
+    difference = np.abs(warp_crop(least, size) - warp_crop(whole, size))
+    assert (difference > 0.01).mean() < 0.01
+
+
+@pytest.mark.parametrize("size", [64, 100, 224])
+def test_a_warp_is_the_mean_of_bilinear_samples(size: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (180, 150, 3), dtype=np.uint8)
+    left, top, side = -10.3, 20.6, 155.5
+    count = -(-side // size)
+    where = (np.arange(size * count) + 0.5) * side / (size * count) - 0.5
+
+    def weights(start: float, length: int) -> np.ndarray:
+        all_samples = np.maximum(0, 1 - np.abs((start + where)[:, None] - np.arange(length)))
+        return all_samples.reshape(size, -1, length).mean(axis=1)
+
+    expected = np.einsum("yh,hwc,xw->yxc", weights(top, 180), pixels.astype(np.float64), weights(left, 150))
+    warped = warp_crop(FaceRegion(pixels, np.array([left, top, side])), size)
+    np.testing.assert_allclose(warped, expected, atol=1e-3)
+
+
 def test_beyond_the_picture_is_black() -> None:
     white = np.full((10, 10, 3), 255, np.uint8)
     warped = warp_crop(FaceRegion(white, np.array([-10.0, 0.0, 20.0])), 64)

@@ -1,0 +1,34 @@
+"""Training in bfloat16 gets where float32 gets."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+# Easy faces and a low rate: two runs then differ by their arithmetic, not by the chaos of a short training.
+FLAGS = [
+    "--config", "configs/quickstart.py", "--data.image-size", "64", "--data.drawn-train", "608",
+    "--data.drawn-validation", "100", "--train.epochs", "5", "--optimizer.learning-rate", "5e-4",
+    "--train.ema-decay", "0.98", "--data.augment.rotation", "0", "--data.augment.scale", "0",
+    "--data.augment.shift", "0", "--data.augment.blur", "0",
+]  # fmt: skip
+
+
+def validation_nme(dtype: str, folder: Path) -> tuple[float, float]:
+    """Of the network and of the mean face."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("FLAXMARK_DATA", "XLA_FLAGS")}
+    environment = kept | {"XDG_CACHE_HOME": str(folder / "cache"), "JAX_PLATFORMS": "cpu"}
+    line = [sys.executable, "scripts/train.py", *FLAGS, "--model.dtype", dtype, "--workdir", str(folder / dtype)]
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((folder / dtype / "result.json").read_text())["rows"]
+    network, mean_face = [row["nme"] for row in rows if row["split"] == "validation"]
+    return network, mean_face
+
+
+def test_bfloat16_reaches_the_error_of_float32(tmp_path: Path) -> None:
+    (full, mean_face), (half, _) = (validation_nme(dtype, tmp_path) for dtype in ("float32", "bfloat16"))
+    assert full < 0.8 * mean_face  # both have learnt something
+    assert half < 1.05 * full
