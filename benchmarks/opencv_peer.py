@@ -55,7 +55,7 @@ def draw_affine(config: AugmentConfig, random: np.random.Generator) -> tuple[np.
 def warp(pixels: np.ndarray, crop: np.ndarray, matrix: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
     """As `flaxmark.data.augment.warp_pixels`, with the same supersampling."""
     left, top, side = (float(v) for v in crop)
-    count = max(1, math.ceil(side * math.sqrt(abs(np.linalg.det(matrix))) / size - 1e-4))
+    count = max(1, math.ceil(side * math.sqrt(abs(np.linalg.det(matrix))) / size - 0.5 - 1e-4))
     samples = size * count
     offset = (matrix @ np.full(2, 0.5 / samples - 0.5) + 0.5 + shift) * side + [left, top] - 0.5
     transform = np.column_stack([matrix * side / samples, offset])

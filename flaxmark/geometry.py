@@ -178,9 +178,9 @@ def samples_per_pixel(side: float, size: int) -> int:
         size: Side of the warped crop in pixels.
 
     Returns:
-        1 where the warp enlarges, else the shrinking factor rounded up.
+        So many that they lie at most 1.5 source pixels apart: a bilinear sample is 2 wide, so that no pixel is skipped.
     """
-    return max(1, math.ceil(side / size - 1e-6))
+    return max(1, math.ceil(side / size - 0.5 - 1e-6))
 
 
 def warp_crop(region: FaceRegion, size: int) -> np.ndarray:

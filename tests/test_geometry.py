@@ -113,7 +113,8 @@ def test_a_region_without_margin_has_the_same_samples(size: int, crop: list[floa
 def test_a_warp_is_the_mean_of_bilinear_samples(size: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (180, 150, 3), dtype=np.uint8)
     left, top, side = -10.3, 20.6, 155.5
-    count = -(-side // size)
+    count = samples_per_pixel(side, size)
+    assert count == {64: 2, 100: 2, 224: 1}[size]
     where = (np.arange(size * count) + 0.5) * side / (size * count) - 0.5
 
     def weights(start: float, length: int) -> np.ndarray:
@@ -139,4 +140,4 @@ def test_impossible_crops_are_refused(crop: list[float]) -> None:
 
 
 def test_samples_per_pixel() -> None:
-    assert [samples_per_pixel(side, 112) for side in (50, 112, 113, 224, 256)] == [1, 1, 2, 2, 3]
+    assert [samples_per_pixel(side, 112) for side in (50, 112, 168, 169, 224, 300)] == [1, 1, 1, 2, 2, 3]

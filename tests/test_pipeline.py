@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from test_geometry import blob, centroid
 
-from flaxmark.config import AugmentConfig, DataConfig
+from flaxmark.config import IMAGENET_MEAN, IMAGENET_STD, AugmentConfig, DataConfig
 from flaxmark.data import pipeline
 from flaxmark.data.augment import affine_of_crop, change_pixels, warp_landmarks, warp_pixels
 from flaxmark.data.pipeline import epoch_order, eval_batches, train_batches
@@ -120,36 +120,69 @@ def test_half_of_the_faces_are_flipped_and_their_points_renamed() -> None:
     assert 10 < flipped < 30
 
 
+def change(image: np.ndarray, augment: AugmentConfig, seed: int) -> np.ndarray:
+    """In [0, 1] on both sides, without normalisation."""
+    config = DataConfig(pixel_mean=(0, 0, 0), pixel_std=(1, 1, 1), augment=augment)
+    return change_pixels(tf.constant(255 * image), config, tf.constant([seed, 2])).numpy()
+
+
 def test_pixel_changes_are_off_by_default() -> None:
-    image = tf.constant(np.random.default_rng(0).uniform(size=(64, 64, 3)).astype(np.float32))
-    np.testing.assert_array_equal(change_pixels(image, AugmentConfig(), tf.constant([0, 0])), image)
-    assert float(tf.reduce_max(tf.abs(change_pixels(image, STRONG, tf.constant([0, 0])) - image))) > 0.01
+    image = np.random.default_rng(0).uniform(size=(64, 64, 3)).astype(np.float32)
+    np.testing.assert_allclose(change(image, AugmentConfig(), 0), image, atol=1e-6)
+    assert np.abs(change(image, STRONG, 0) - image).max() > 0.01
+    normalised = change_pixels(tf.constant(255 * image), DataConfig(), tf.constant([0, 0]))
+    np.testing.assert_allclose(normalised, (image - IMAGENET_MEAN) / IMAGENET_STD, atol=1e-5)
 
 
 def test_brightness_and_contrast_by_hand() -> None:
-    image = tf.constant(np.tile(np.float32([0.4, 0.5, 0.6]), (64, 64, 1)))
-    changed = change_pixels(image, AugmentConfig(brightness=0.2), tf.constant([1, 2])).numpy()
+    image = np.tile(np.float32([0.4, 0.5, 0.6]), (64, 64, 1))
+    changed = change(image, AugmentConfig(brightness=0.2), 1)
     amount = changed[0, 0, 0] - 0.4
     assert 0 < abs(amount) <= 0.2
-    np.testing.assert_allclose(changed, image.numpy() + amount, atol=1e-6)
-    changed = change_pixels(image, AugmentConfig(contrast=0.5), tf.constant([1, 2])).numpy()
+    np.testing.assert_allclose(changed, image + amount, atol=1e-6)
+    changed = change(image, AugmentConfig(contrast=0.5), 1)
     factor = (changed[0, 0, 2] - 0.5) / 0.1
     assert 0.5 <= factor <= 1.5
-    np.testing.assert_allclose(changed, 0.5 + factor * (image.numpy() - 0.5), atol=1e-5)
+    np.testing.assert_allclose(changed, 0.5 + factor * (image - 0.5), atol=1e-5)
+
+
+def test_saturation_and_contrast_are_one_map() -> None:
+    image = np.random.default_rng(0).uniform(size=(64, 64, 3)).astype(np.float32)
+    grey = image.mean(axis=-1, keepdims=True)
+    saturated = change(image, AugmentConfig(saturation=0.8), 1)
+    factor = (saturated - grey)[0, 0, 0] / (image - grey)[0, 0, 0]
+    assert 0.2 <= factor <= 1.8
+    np.testing.assert_allclose(saturated, grey + factor * (image - grey), atol=1e-5)
+    both = change(image, AugmentConfig(saturation=0.8, contrast=0.5), 1)
+    contrast = (both - both.mean())[0, 0, 0] / (saturated - saturated.mean())[0, 0, 0]
+    np.testing.assert_allclose(both, image.mean() + contrast * (saturated - image.mean()), atol=1e-5)
 
 
 def test_blur_keeps_the_mean_and_an_even_picture() -> None:
-    even = tf.fill([64, 64, 3], 0.3)
+    even = np.full((64, 64, 3), 0.3, np.float32)
     point = np.zeros((64, 64, 3), np.float32)
     point[32, 32] = 1
     sums, peaks = [], []
     for seed in range(12):
-        np.testing.assert_allclose(change_pixels(even, AugmentConfig(blur=3), tf.constant([seed, 0])), even, atol=1e-5)
-        blurred = change_pixels(tf.constant(point), AugmentConfig(blur=3), tf.constant([seed, 0])).numpy()
+        np.testing.assert_allclose(change(even, AugmentConfig(blur=3), seed), even, atol=1e-5)
+        blurred = change(point, AugmentConfig(blur=3), seed)
         sums.append(blurred[..., 0].sum())
         peaks.append(blurred.max())
     np.testing.assert_allclose(sums, 1, atol=1e-3)
     assert min(peaks) < 0.5 < max(peaks)
+
+
+def test_half_of_the_faces_are_partly_covered() -> None:
+    image = np.random.default_rng(0).uniform(size=(64, 64, 3)).astype(np.float32)
+    covered = 0
+    for seed in range(40):
+        different = np.abs(change(image, AugmentConfig(occlusion=0.5), seed) - image).max(axis=-1) > 1e-5
+        if different.any():
+            covered += 1
+            rows, columns = np.flatnonzero(different.any(axis=1)), np.flatnonzero(different.any(axis=0))
+            assert different[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+            assert max(len(rows), len(columns)) <= 33
+    assert 10 < covered < 30
 
 
 def test_no_thread_of_tensorflow_keeps_an_ended_epoch_waiting() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flaxmark.config import AugmentConfig
+from flaxmark.config import AugmentConfig, DataConfig
 from flaxmark.data.tensorflow_setup import tf
 from flaxmark.landmarks import IBUG_68, Markup
 
@@ -70,7 +70,7 @@ def warp_pixels(pixels: Tensor, crop: Tensor, matrix: Tensor, shift: Tensor, siz
     side = crop[2]
     # How far one output pixel reaches in the source, so that shrinking stays antialiased when zooming out.
     reach = side * tf.sqrt(tf.abs(tf.linalg.det(matrix))) / size
-    count = tf.maximum(1, tf.cast(tf.math.ceil(reach - 1e-4), tf.int32))
+    count = tf.maximum(1, tf.cast(tf.math.ceil(reach - 0.5 - 1e-4), tf.int32))  # as geometry.samples_per_pixel
     samples = count * size
     step = side / tf.cast(samples, tf.float32)
     # Sample (x, y) has crop units (x + 0.5) / samples; ImageProjectiveTransform wants source pixel = A (x, y) + b.
@@ -90,32 +90,49 @@ def warp_pixels(pixels: Tensor, crop: Tensor, matrix: Tensor, shift: Tensor, siz
     return tf.ensure_shape(tf.reduce_mean(grouped, axis=[1, 3]), [size, size, 3])
 
 
-def change_pixels(image: Tensor, config: AugmentConfig, seed: Tensor) -> Tensor:
-    """Change light, colour, sharpness and visibility, each step only where its range is not 0.
+def change_pixels(image: Tensor, config: DataConfig, seed: Tensor) -> Tensor:
+    """Change light, colour, sharpness and visibility, each only where its range is not 0, and normalise.
 
     Args:
-        image: float32 `[size, size, 3]` in [0, 1].
-        config: Ranges.
+        image: float32 `[size, size, 3]` in [0, 255].
+        config: Ranges and normalisation.
         seed: int32 `[2]`.
 
     Returns:
-        float32 like `image`; not clipped to [0, 1], so that nothing is lost in highlights and shadows.
+        float32 like `image`, what the network is fed; not clipped to the range of pixels, so that nothing is lost in
+        highlights and shadows.
     """
-    seeds = tf.random.split(seed, 3)
+    augment, seeds = config.augment, tf.random.split(seed, 3)
     draws = tf.random.stateless_uniform([3], seeds[0], -1.0, 1.0)
-    if config.blur:
-        image = _blur(image, config.blur / 100, seeds[1])
-    if config.saturation:
-        grey = tf.reduce_mean(image, axis=-1, keepdims=True)
-        image = grey + (image - grey) * (1 + draws[0] * config.saturation)
-    if config.contrast:
-        mean = tf.reduce_mean(image)
-        image = mean + (image - mean) * (1 + draws[1] * config.contrast)
-    if config.brightness:
-        image = image + draws[2] * config.brightness
-    if config.occlusion:
-        image = _occlude(image, config.occlusion, seeds[2])
+    if augment.blur:
+        image = _blur(image, augment.blur / 100, seeds[1])
+    saturation, contrast = 1 + draws[0] * augment.saturation, 1 + draws[1] * augment.contrast
+    # Both are linear in RGB and neither changes the mean, so with the normalisation they are one matrix and one shift.
+    matrix = contrast * (saturation * tf.eye(3) + (1 - saturation) / 3)
+    shift = (1 - contrast) * tf.reduce_mean(image) / 255 + draws[2] * augment.brightness
+    image = apply_colours(image, matrix, shift, config)
+    if augment.occlusion:
+        image = _occlude(image, config, seeds[2])
     return image
+
+
+def apply_colours(image: Tensor, matrix: Tensor, shift: Tensor, config: DataConfig) -> Tensor:
+    """Map colours and normalise, in one pass.
+
+    Args:
+        image: float32 `[size, size, 3]` in [0, 255].
+        matrix: `[3, 3]`, symmetric, of RGB in [0, 1].
+        shift: `[]`, added to all channels in [0, 1].
+        config: Normalisation.
+
+    Returns:
+        float32 like `image`, what the network is fed.
+    """
+    size = image.shape[0]
+    mapped = tf.linalg.matmul(tf.reshape(image, [-1, 3]), matrix / (255 * tf.constant(config.pixel_std, tf.float32)))
+    # Rows as long as the picture's: adding to the last three values alone is several times slower.
+    rows = tf.reshape(mapped, [size, 3 * size]) + tf.tile(config.normalize(tf.fill([3], shift)), [size])
+    return tf.reshape(rows, [size, size, 3])
 
 
 def _blur(image: Tensor, largest: float, seed: Tensor) -> Tensor:
@@ -125,25 +142,31 @@ def _blur(image: Tensor, largest: float, seed: Tensor) -> Tensor:
     sigma = draws[0] * largest * size
     reach = max(1, math.ceil(2 * largest * size))
     offsets = tf.range(-reach, reach + 1, dtype=tf.float32)
-    weights = tf.exp(-tf.square(offsets) / (2 * tf.square(sigma) + 1e-6))
-    weights = tf.where(draws[1] < 0.5, weights, tf.cast(offsets == 0, tf.float32))
-    weights /= tf.reduce_sum(weights)
-    # Rows then columns as two banded matrix products, several times faster here than a depthwise convolution.
     distance = np.arange(size)[None, :] - np.arange(size)[:, None]
     inside = np.abs(distance) <= reach
-    band = tf.gather(weights, np.clip(distance + reach, 0, 2 * reach)) * inside.astype(np.float32)
-    band /= tf.reduce_sum(band, axis=1, keepdims=True)
-    return tf.einsum("ij,jkc,lk->ilc", band, image, band)
+
+    def blurred() -> Tensor:
+        weights = tf.exp(-tf.square(offsets) / (2 * tf.square(sigma) + 1e-6))
+        # Rows then columns as two banded matrix products, several times faster here than a depthwise convolution.
+        band = tf.gather(weights, np.clip(distance + reach, 0, 2 * reach)) * inside.astype(np.float32)
+        band /= tf.reduce_sum(band, axis=1, keepdims=True)
+        return tf.einsum("ij,jkc,lk->ilc", band, image, band)
+
+    return tf.cond(draws[1] < 0.5, blurred, lambda: image)
 
 
-def _occlude(image: Tensor, largest: float, seed: Tensor) -> Tensor:
-    """Cover a rectangle of half of the pictures with one colour."""
+def _occlude(image: Tensor, config: DataConfig, seed: Tensor) -> Tensor:
+    """Cover a rectangle of half of the pictures, which are normalised, with one colour."""
     size = image.shape[0]
     draws = tf.random.stateless_uniform([8], seed)
-    extent = draws[:2] * largest * tf.where(draws[2] < 0.5, 1.0, 0.0)
+    extent = draws[:2] * config.augment.occlusion
     start = draws[3:5] * (1 - extent)
-    units = (tf.range(size, dtype=tf.float32) + 0.5) / size
-    rows = (units >= start[1]) & (units < start[1] + extent[1])
-    columns = (units >= start[0]) & (units < start[0] + extent[0])
-    covered = (rows[:, None] & columns[None, :])[..., None]
-    return tf.where(covered, draws[5:8], image)
+
+    def occluded() -> Tensor:
+        units = (tf.range(size, dtype=tf.float32) + 0.5) / size
+        rows = (units >= start[1]) & (units < start[1] + extent[1])
+        columns = (units >= start[0]) & (units < start[0] + extent[0])
+        covered = (rows[:, None] & columns[None, :])[..., None]
+        return tf.where(covered, config.normalize(draws[5:8]), image)
+
+    return tf.cond(draws[2] < 0.5, occluded, lambda: image)

@@ -67,10 +67,9 @@ def train_batches(
         geometric, photometric = tf.unstack(tf.random.split(folded, 2))
         matrix, shift = affine_of_crop(config.augment, geometric)
         pixels, crop, landmarks = _decode(arrays, index)
-        image = warp_pixels(pixels, crop, matrix, shift, config.image_size) / 255
-        image = change_pixels(image, config.augment, photometric)
+        image = warp_pixels(pixels, crop, matrix, shift, config.image_size)
         return {
-            "image": config.normalize(image),
+            "image": change_pixels(image, config, photometric),
             "landmarks": warp_landmarks(landmarks, matrix, shift),
             "mask": tf.ones([], tf.float32),
         }
@@ -102,9 +101,9 @@ def eval_batches(
 
     def make(row: Any) -> dict[str, Any]:
         pixels, crop, landmarks = _decode(arrays, tf.minimum(row, count - 1))
-        image = warp_pixels(pixels, crop, identity, still, config.image_size) / 255
+        image = warp_pixels(pixels, crop, identity, still, config.image_size)
         return {
-            "image": config.normalize(image),
+            "image": config.normalize(image / 255),
             "landmarks": landmarks,
             "mask": tf.cast(row < count, tf.float32),
         }
