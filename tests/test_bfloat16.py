@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # Easy faces and a low rate: two runs then differ by their arithmetic, not by the chaos of a short training.
 FLAGS = [
-    "--config", "configs/quickstart.py", "--data.image-size", "64", "--data.drawn-train", "608",
-    "--data.drawn-validation", "100", "--train.epochs", "5", "--optimizer.learning-rate", "5e-4",
+    "--config", "configs/quickstart.py", "--data.image-size", "64", "--data.drawn-train", "480",
+    "--data.drawn-validation", "100", "--train.epochs", "4", "--optimizer.learning-rate", "5e-4",
     "--train.ema-decay", "0.98", "--data.augment.rotation", "0", "--data.augment.scale", "0",
     "--data.augment.shift", "0", "--data.augment.blur", "0",
 ]  # fmt: skip
