@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # Easy faces and a low rate: two runs then differ by their arithmetic, not by the chaos of a short training.
 FLAGS = [
-    "--config", "configs/quickstart.py", "--data.image-size", "64", "--data.drawn-train", "480",
-    "--data.drawn-validation", "100", "--train.epochs", "4", "--optimizer.learning-rate", "5e-4",
+    "--config", "configs/quickstart.py", "--data.image-size", "64", "--data.drawn-train", "416",
+    "--data.drawn-validation", "64", "--train.epochs", "4", "--optimizer.learning-rate", "5e-4",
     "--train.ema-decay", "0.98", "--data.augment.rotation", "0", "--data.augment.scale", "0",
     "--data.augment.shift", "0", "--data.augment.blur", "0",
 ]  # fmt: skip
@@ -30,5 +30,5 @@ def validation_nme(dtype: str, folder: Path) -> tuple[float, float]:
 
 def test_bfloat16_reaches_the_error_of_float32(tmp_path: Path) -> None:
     (full, mean_face), (half, _) = (validation_nme(dtype, tmp_path) for dtype in ("float32", "bfloat16"))
-    assert full < 0.8 * mean_face  # both have learnt something
+    assert full < 0.85 * mean_face  # both have learnt something
     assert half < 1.05 * full
