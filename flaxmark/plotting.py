@@ -16,7 +16,6 @@ from flaxmark.landmarks import IBUG_68
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 TRUTH, PREDICTION = "#009E73", "#D55E00"
 TRAIN, VALIDATION, REFERENCE = "#0072B2", "#D55E00", "#666666"
-OUTLINES = IBUG_68.outlines
 LARGEST_SIDE = 4096
 
 
@@ -78,7 +77,7 @@ def plot_faces(
         axis.imshow(np.clip(np.asarray(image), 0, 255).astype(np.uint8))
         for points, colour in ((target, TRUTH), (prediction, PREDICTION)):
             pixels = points * len(image) - 0.5
-            for line in OUTLINES:
+            for line in IBUG_68.outlines:
                 axis.plot(*pixels[list(line)].T, color=colour, linewidth=0.9, marker="o", markersize=1.5)
         axis.set(xlim=(-0.5, len(image) - 0.5), ylim=(len(image) - 0.5, -0.5))
         axis.set_title(f"NME {error:.1f} %", fontsize=9)
