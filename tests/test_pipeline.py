@@ -8,15 +8,21 @@ from test_geometry import blob, centroid
 
 from flaxmark.config import IMAGENET_MEAN, IMAGENET_STD, AugmentConfig, DataConfig
 from flaxmark.data import pipeline
-from flaxmark.data.augment import affine_of_crop, change_pixels, warp_landmarks, warp_pixels
+from flaxmark.data.augment import RANDOM, affine_of_crop, change_pixels, make_face_programs, warp_landmarks, warp_pixels
 from flaxmark.data.pipeline import epoch_order, eval_batches, train_batches
 from flaxmark.data.prepare import Examples
 from flaxmark.data.tensorflow_setup import tf
-from flaxmark.geometry import FaceRegion, to_crop_units, warp_crop
+from flaxmark.geometry import FaceRegion, cut_region, to_crop_units, warp_crop
 from flaxmark.landmarks import IBUG_68
 
 STRONG = AugmentConfig(30, 0.2, 0.1, True, 0.2, 0.3, 0.3, 1.0, 0.4)
 CONFIG = DataConfig(image_size=64, augment=STRONG)
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=95)
+    return stream.getvalue()
 
 
 def make_examples(count: int) -> Examples:
@@ -25,9 +31,7 @@ def make_examples(count: int) -> Examples:
     for index in range(count):
         small = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
         small[0, 0] = index
-        stream = io.BytesIO()
-        Image.fromarray(small).resize((120, 120), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=95)
-        encoded.append(stream.getvalue())
+        encoded.append(_jpeg(np.asarray(Image.fromarray(small).resize((120, 120), Image.Resampling.BICUBIC))))
     # The first landmark is the example's number, so that batches can be recognised.
     landmarks = rng.uniform(0.2, 0.8, (count, 68, 2)).astype(np.float32)
     landmarks[:, 0, 0] = np.arange(count)
@@ -37,6 +41,11 @@ def make_examples(count: int) -> Examples:
 
 
 EXAMPLES = make_examples(22)
+
+
+def flat(pixels: np.ndarray) -> tuple:
+    """As `warp_pixels` takes them, with room left."""
+    return tf.constant(np.pad(pixels.reshape(-1, 3), [(0, 99), (0, 0)])), tf.constant(pixels.shape[:2])
 
 
 def numbers(batches) -> list[list[int]]:
@@ -92,13 +101,34 @@ def test_evaluation_samples_what_predict_samples() -> None:
         np.testing.assert_allclose(image, expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_compiled_faces_are_those_of_the_operations_one_by_one(seed: int) -> None:
+    """Random numbers included: XLA's own would be others."""
+    pixels = blob(150, 130, 70, 60, sigma=9) + np.random.default_rng(seed).integers(0, 9, (130, 150, 3), dtype=np.uint8)
+    crop, landmarks = tf.constant([20.0, 9, 110]), tf.random.stateless_uniform([68, 2], [seed, 9])
+    image, moved = make_face_programs(CONFIG)[0](*flat(pixels), crop, landmarks, tf.constant([seed, 7]))
+    geometric, photometric = tf.unstack(tf.random.split(tf.constant([seed, 7]), 2, alg=RANDOM))
+    matrix, shift = affine_of_crop(STRONG, geometric)
+    expected = change_pixels(warp_pixels(*flat(pixels), crop, matrix, shift, 64), CONFIG, photometric)
+    np.testing.assert_allclose(image, expected, atol=2e-3)
+    np.testing.assert_allclose(moved, warp_landmarks(landmarks, matrix, shift), atol=1e-5)
+
+
+def test_the_largest_region_has_room() -> None:
+    picture = np.zeros((3000, 3100, 3), np.uint8)
+    for side in (255.5, 256, 300.3, 1999.9):
+        region = cut_region(picture, np.array([301.4, 299.7, side]), CONFIG.crop)
+        examples = dataclasses.replace(make_examples(1), encoded=[_jpeg(region.pixels)])
+        assert len(list(eval_batches(examples, CONFIG, batch_size=1))) == 1
+
+
 @pytest.mark.parametrize("size", [64, 112])
 @pytest.mark.parametrize("seed", range(6))
 def test_a_blob_moves_with_its_landmark(size: int, seed: int) -> None:
     crop, point = np.float32([60, 50, 200]), np.array([150.0, 165.0])
     pixels = blob(320, 300, *point, sigma=6)
     matrix, shift = affine_of_crop(STRONG, tf.constant([seed, 1]))
-    warped = warp_pixels(tf.constant(pixels), tf.constant(crop), matrix, shift, size).numpy()
+    warped = warp_pixels(*flat(pixels), tf.constant(crop), matrix, shift, size).numpy()
     landmarks = np.tile(to_crop_units(point[None], crop).astype(np.float32), (68, 1))
     expected = warp_landmarks(tf.constant(landmarks), matrix, shift).numpy()[0] * size - 0.5
     np.testing.assert_allclose(centroid(warped), expected, atol=0.05)

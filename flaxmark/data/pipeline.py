@@ -1,5 +1,6 @@
 """From the examples of a split to batches for this process: decode, warp, change, normalise."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flaxmark.config import DataConfig
-from flaxmark.data.augment import affine_of_crop, change_pixels, warp_landmarks, warp_pixels
+from flaxmark.data.augment import RANDOM, make_face_programs
 from flaxmark.data.prepare import Examples
 from flaxmark.data.tensorflow_setup import tf
 
@@ -60,19 +61,14 @@ def train_batches(
     share = np.split(order.reshape(steps, batch_size)[first_step:], num_processes, axis=1)[process]
     arrays = _as_tensors(examples)
     epoch_seed = tf.constant(np.random.default_rng([seed, epoch, 1]).integers(2**31, size=2), tf.int32)
+    augmented, _ = make_face_programs(config)
 
     def make(index: Any) -> dict[str, Any]:
         # The example's own random numbers: folding in the index makes them independent of order and process.
-        folded = tf.random.fold_in(epoch_seed, tf.cast(index, tf.int32))
-        geometric, photometric = tf.unstack(tf.random.split(folded, 2))
-        matrix, shift = affine_of_crop(config.augment, geometric)
-        pixels, crop, landmarks = _decode(arrays, index)
-        image = warp_pixels(pixels, crop, matrix, shift, config.image_size)
-        return {
-            "image": change_pixels(image, config, photometric),
-            "landmarks": warp_landmarks(landmarks, matrix, shift),
-            "mask": tf.ones([], tf.float32),
-        }
+        folded = tf.random.fold_in(epoch_seed, tf.cast(index, tf.int32), alg=RANDOM)
+        pixels, shape, crop, landmarks = _decode(arrays, index, config)
+        image, landmarks = augmented(pixels, shape, crop, landmarks, folded)
+        return {"image": image, "landmarks": landmarks, "mask": tf.ones([], tf.float32)}
 
     return iter(_dataset(share, make).as_numpy_iterator())
 
@@ -97,13 +93,12 @@ def eval_batches(
     rows = np.arange(steps * batch_size).reshape(steps, batch_size)
     share = np.split(rows, num_processes, axis=1)[process]
     arrays = _as_tensors(examples)
-    identity, still = tf.eye(2), tf.zeros(2)
+    _, plain = make_face_programs(config)
 
     def make(row: Any) -> dict[str, Any]:
-        pixels, crop, landmarks = _decode(arrays, tf.minimum(row, count - 1))
-        image = warp_pixels(pixels, crop, identity, still, config.image_size)
+        pixels, shape, crop, landmarks = _decode(arrays, tf.minimum(row, count - 1), config)
         return {
-            "image": config.normalize(image / 255),
+            "image": plain(pixels, shape, crop),
             "landmarks": landmarks,
             "mask": tf.cast(row < count, tf.float32),
         }
@@ -116,12 +111,16 @@ def _as_tensors(examples: Examples) -> tuple[Any, Any, Any]:
     return tf.constant(examples.encoded), tf.constant(examples.crops), tf.constant(examples.landmarks)
 
 
-def _decode(arrays: tuple[Any, Any, Any], index: Any) -> tuple[Any, Any, Any]:
-    """Pixels uint8 `[height, width, 3]`, crop `[3]` and landmarks of one example."""
+def _decode(arrays: tuple[Any, Any, Any], index: Any, config: DataConfig) -> tuple[Any, Any, Any, Any]:
+    """Pixels uint8 `[capacity, 3]`, their height and width `[2]`, crop `[3]` and landmarks of one example."""
     encoded, crops, landmarks = arrays
     # The accurate transform decodes as Pillow does, which predict uses.
     pixels = tf.io.decode_jpeg(encoded[index], channels=3, dct_method="INTEGER_ACCURATE")
-    return pixels, crops[index], landmarks[index]
+    shape = tf.shape(pixels)[:2]
+    # One length for all pictures, so that one compiled program serves them: the largest region that `cut_region` cuts.
+    capacity = (math.ceil(config.crop.stored_size * config.crop.margin) + 2) ** 2
+    flat = tf.pad(tf.reshape(pixels, [-1, 3]), [[0, capacity - tf.reduce_prod(shape)], [0, 0]])
+    return tf.ensure_shape(flat, [capacity, 3]), shape, crops[index], landmarks[index]
 
 
 def _dataset(rows: np.ndarray, make: Callable[[Any], dict[str, Any]]) -> Any:

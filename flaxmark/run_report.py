@@ -1,0 +1,192 @@
+"""What a finished run leaves: the best checkpoint's figures on every split, curves and a sheet of faces."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from flaxmark.checkpoint import load_best
+from flaxmark.config import Config, LossConfig, from_dict
+from flaxmark.data.prepare import Examples, Prepared, load_split
+from flaxmark.evaluation import Row, format_table, predict_split, rows_of_split
+from flaxmark.losses import make_loss
+from flaxmark.metric_writer import read_metrics, replace_text
+from flaxmark.metrics import nme
+from flaxmark.models import make_model
+from flaxmark.plotting import plot_curves, plot_faces
+from flaxmark.result import cost_of_run, crop_of, provenance, split_figures
+from flaxmark.sharding import compile_step, make_mesh
+from flaxmark.steps import make_eval_step
+from flaxmark.workdir import PREDICTIONS, RESULT, TRAIN_FACES
+
+SHEET_FACES = 24
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """A run's best checkpoint on every split but train.
+
+    Attributes:
+        rows: Of the table.
+        splits: Split -> its faces, their predictions float32 `[n, num_points, 2]` in crop units, and the loss of
+            each float32 `[n]`.
+        parameters: Of the network.
+        metadata: Of the checkpoint.
+    """
+
+    rows: list[Row]
+    splits: dict[str, tuple[Examples, np.ndarray, np.ndarray]]
+    parameters: int
+    metadata: dict[str, Any]
+
+
+Evaluator = Callable[[Examples], tuple[np.ndarray, np.ndarray]]
+
+
+def load_evaluator(workdir: Path, config: Config | None = None) -> tuple[Evaluator, int, dict[str, Any]]:
+    """A run's best checkpoint, ready to predict splits.
+
+    Args:
+        workdir: The run.
+        config: Replaces the run's own batch size and data fields; the network's input stays its own.
+
+    Returns:
+        A function from a split to landmarks float32 `[n, num_points, 2]` in crop units and losses float32 `[n]`;
+        the network's parameters; the checkpoint's metadata.
+    """
+    variables, metadata = load_best(workdir)
+    config = config or from_dict(metadata["config"])
+    loss = make_loss(LossConfig(**metadata["config"]["loss"]))
+    mesh = make_mesh()
+    eval_step = compile_step(make_eval_step(make_model(config.model), loss), mesh, config.train.compile, donate=False)
+    variables = jax.device_put(variables, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    return lambda examples: predict_split(eval_step, variables, examples, config, mesh), parameters, metadata
+
+
+def evaluate_run(workdir: Path, prepared: Prepared, config: Config | None = None) -> Evaluated:
+    """Predict every face of every split but train with a run's best checkpoint.
+
+    Args:
+        workdir: The run.
+        prepared: The faces; may be another data set than it was trained on.
+        config: As for `load_evaluator`.
+
+    Returns:
+        Predictions and figures.
+    """
+    evaluate, parameters, metadata = load_evaluator(workdir, config)
+    loss = make_loss(LossConfig(**metadata["config"]["loss"]))
+    mean_face = np.asarray(metadata["mean_face"], np.float32)
+    evaluated = Evaluated([], {}, parameters, metadata)
+    for split in prepared.counts:
+        if split == "train":  # figures on faces that were trained on say nothing
+            continue
+        examples = load_split(prepared, split)
+        _warn_of_trained_faces(workdir, metadata, prepared, split, examples)
+        landmarks, losses = evaluate(examples)
+        evaluated.splits[split] = (examples, landmarks, losses)
+        evaluated.rows.extend(rows_of_split(split, examples, landmarks, losses, mean_face, loss))
+    return evaluated
+
+
+def _warn_of_trained_faces(
+    workdir: Path, metadata: dict[str, Any], prepared: Prepared, split: str, examples: Examples
+) -> None:
+    """Figures on faces that were trained on say nothing of new ones."""
+    path = workdir / TRAIN_FACES
+    if metadata["data"] == prepared.name and path.is_file() and jax.process_index() == 0:
+        trained = set(path.read_text(encoding="utf-8").splitlines())
+        count = sum(file in trained for file in examples.files)
+        if count:
+            print(f"warning: {count} of the {len(examples.files)} {split} faces were trained on", file=sys.stderr)
+
+
+def write_report(workdir: Path, prepared: Prepared) -> dict[str, Any]:
+    """Write result.json, predictions.npz, table.md, curves.png and test.png of a run that has ended.
+
+    Args:
+        workdir: The run.
+        prepared: Its faces.
+
+    Returns:
+        The content of result.json.
+    """
+    evaluated = evaluate_run(workdir, prepared)
+    metadata, rows = evaluated.metadata, evaluated.rows
+    table, title = format_table(rows), describe(from_dict(metadata["config"]))
+    metrics = list(read_metrics(workdir))
+    history = [line for line in metrics if line["kind"] == "validation"]
+    mean_face_nme = next(r["nme"] for r in rows if r["split"] == "validation" and r["predictor"] == "mean face")
+    plot_curves(history, title, mean_face_nme, workdir / "curves.png")
+    split = "test_full" if "test_full" in evaluated.splits else list(evaluated.splits)[-1]
+    plot_sheet(*evaluated.splits[split][:2], f"{title}: {split}", workdir / "test.png")
+    mean_face = np.asarray(metadata["mean_face"], np.float32)
+    result = {
+        "rows": rows,
+        "best_step": metadata["step"],
+        "epochs": len(history),
+        "history": [{key: line[key] for key in ("epoch", "loss", "train_loss", "nme")} for line in history],
+        "splits": {name: split_figures(*parts, mean_face) for name, parts in evaluated.splits.items()},
+        "cost": cost_of_run(from_dict(metadata["config"]), metrics, evaluated.parameters),
+        **provenance(),
+        **{key: metadata[key] for key in ("mean_face", "data", "data_fingerprint", "terms", "config")},
+    }
+    save_arrays(workdir / PREDICTIONS, {name: landmarks for name, (_, landmarks, _) in evaluated.splits.items()})
+    replace_text(workdir / "table.md", table + "\n")
+    replace_text(workdir / RESULT, json.dumps(result) + "\n")
+    print(f"\nbest checkpoint: step {metadata['step']}\n{table}\n")
+    print("wrote " + ", ".join(str(workdir / name) for name in ("table.md", "curves.png", "test.png", RESULT)))
+    return result
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays so that the file is there whole or not at all.
+
+    Args:
+        path: .npz, replaced if it exists.
+        arrays: Name -> array.
+    """
+    temporary = path.with_name(f".{path.stem}.tmp.npz")
+    np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+    temporary.replace(path)
+
+
+def describe(config: Config) -> str:
+    """A run in a few words, for titles."""
+    loss = config.loss.name + (f" (beta {config.loss.beta:g})" if config.loss.name == "smooth_l1" else "")
+    return f"ResNet-{config.model.depth}, {loss}, {config.data.image_size} px"
+
+
+def plot_sheet(examples: Examples, predictions: np.ndarray, title: str, path: Path) -> None:
+    """Faces spread evenly over a split, with ground truth and prediction.
+
+    Args:
+        examples: The split.
+        predictions: float32 `[n, num_points, 2]`, crop units.
+        title: Above the sheet.
+        path: PNG to write.
+    """
+    count = len(examples.encoded)
+    chosen = np.unique(np.linspace(0, count - 1, min(SHEET_FACES, count)).round().astype(int))
+    images = [crop_of(examples, i, 224) for i in chosen]
+    targets = examples.landmarks[chosen]
+    errors = nme(predictions[chosen], targets)
+    plot_faces(images, targets, predictions[chosen], nme_captions(errors), title, path)
+
+
+def nme_captions(errors: np.ndarray) -> list[str]:
+    """What stands above faces.
+
+    Args:
+        errors: NME of each `[n]`, per cent.
+
+    Returns:
+        One text a face.
+    """
+    return [f"NME {error:.1f} %" for error in errors]
