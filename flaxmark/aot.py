@@ -6,16 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
 from flaxmark.chips import Chip, find_chip, find_devices
 from flaxmark.config import Config, ConfigError
-from flaxmark.conv import make_operations
 from flaxmark.memory import input_shapes
-from flaxmark.models import make_model
-from flaxmark.programs import build_programs
+from flaxmark.programs import build_programs, forward_flops
 from flaxmark.sharding import make_mesh
 
 ITEM_BYTES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "pred": 1}
@@ -154,23 +148,6 @@ def _cost(step: Any, shapes: Any, passes: int, config: Config, chips: int, chip:
         collectives=parse_collectives(compiled.as_text()),
         chip=chip,
     )
-
-
-def forward_flops(config: Config, images: int) -> float:
-    """Operations of the network's forward pass, as XLA counts plain convolutions.
-
-    Args:
-        config: Depth and picture size.
-        images: How many.
-
-    Returns:
-        A multiplication and an addition are two; products with padding are not counted.
-    """
-    plain = make_model(config.model, operations=make_operations("tpu"))
-    variables = jax.eval_shape(plain.init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), np.float32))
-    size = config.data.image_size
-    pictures = jax.ShapeDtypeStruct((images, size, size, 3), jnp.float32)
-    return jax.jit(lambda v, x: plain.apply(v, x, False)).lower(variables, pictures).cost_analysis()["flops"]  # type: ignore[index]
 
 
 def format_costs(costs: dict[str, Cost], topology: str) -> str:

@@ -22,27 +22,35 @@ HUGE_PAGES = "glibc.malloc.hugetlb=1"
 USER_ERROR, OUR_ERROR, INTERRUPTED = 2, 1, 130
 
 Parsed = TypeVar("Parsed")
+WithConfig = TypeVar("WithConfig", bound="ConfigArguments")
 
 
 @dataclasses.dataclass(frozen=True)
-class RunArguments:
-    """A config and where its run goes."""
+class ConfigArguments:
+    """A config and where its results go."""
 
     run: Annotated[Config, tyro.conf.arg(name="")]
     config: str | None = None
     """Python file with get_config(); every other flag below changes one of its values."""
     workdir: str | None = None
-    """Folder of the run; runs/<config name> by default."""
-    distributed: bool = False
-    """Join the other processes of a pod or cluster first."""
+    """Folder for all that is written; runs/<config name> by default."""
     debug: bool = False
     """Show a traceback when something fails."""
 
 
-def config_from_arguments(description: str, arguments: Sequence[str]) -> RunArguments:
+@dataclasses.dataclass(frozen=True)
+class RunArguments(ConfigArguments):
+    """One run."""
+
+    distributed: bool = False
+    """Join the other processes of a pod or cluster first."""
+
+
+def config_from_arguments(kind: type[WithConfig], description: str, arguments: Sequence[str]) -> WithConfig:
     """Read `--config FILE`, the run's own switches, and any field of the config as a typed flag.
 
     Args:
+        kind: The switches.
         description: Heads the help.
         arguments: Without the program's name.
 
@@ -55,8 +63,8 @@ def config_from_arguments(description: str, arguments: Sequence[str]) -> RunArgu
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config")
     file = first.parse_known_args(arguments)[0].config
-    default = RunArguments(run=load_config(file) if file else Config(), config=file)
-    return parse_flags(RunArguments, arguments, description, default)
+    default = kind(run=load_config(file) if file else Config(), config=file)
+    return parse_flags(kind, arguments, description, default)
 
 
 def parse_flags(kind: type[Parsed], arguments: Sequence[str], description: str, default: Parsed) -> Parsed:
@@ -93,7 +101,7 @@ def _unframe(text: str) -> str:
     return f"{complaint.rstrip('.')}; " + (f"did you mean {guesses[0]}?" if guesses else "--help shows all flags")
 
 
-def default_workdir(arguments: RunArguments) -> Path:
+def default_workdir(arguments: ConfigArguments) -> Path:
     """`--workdir`, or runs/ and the config's name with its folder below configs/."""
     if not arguments.config:
         raise ConfigError("--config FILE is missing: for example --config configs/resnet50_smooth_l1.py")
@@ -156,7 +164,7 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
-        raise SystemExit(_explain(error)) from None
+        raise SystemExit(explain(error)) from None
 
 
 def _ask_for_huge_pages() -> None:
@@ -170,8 +178,15 @@ def _ask_for_huge_pages() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def _explain(error: Exception) -> int:
-    """Say in one line what went wrong; the exit status."""
+def explain(error: Exception) -> int:
+    """Say in one line what went wrong.
+
+    Args:
+        error: What ended a command.
+
+    Returns:
+        The exit status.
+    """
     if isinstance(error, ConfigError):
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR

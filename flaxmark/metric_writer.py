@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ class MetricWriter:
             resume_step: Lines of later steps are dropped.
         """
         self._path = workdir / "metrics.jsonl"
+        self._started = time.perf_counter()
         if self._path.exists():
             kept = [line for line in read_metrics(workdir) if line["step"] <= resume_step]
             replace_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+            self._started -= kept[-1].get("seconds", 0.0) if kept else 0.0
         self._file = self._path.open("a", encoding="utf-8")
         self._tensorboard = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step + 1)
 
@@ -32,8 +35,9 @@ class MetricWriter:
         Args:
             kind: `train` or `validation`.
             step: Updates made.
-            values: Name -> number.
+            values: Name -> number; `time` and `seconds` of the run so far, stops left out, are added.
         """
+        values = {**values, "time": time.time(), "seconds": round(time.perf_counter() - self._started, 3)}
         self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():

@@ -153,12 +153,14 @@ def summarize(
         markup: Which points are the eyes.
 
     Returns:
-        faces, loss, nme, nme_interpupil, nme_box, and fr and auc of the inter-ocular NME at 8 and 10 %.
+        faces, loss, mse (crop units, whatever the loss), nme, nme_interpupil, nme_box, and fr and auc of the
+        inter-ocular NME at 8 and 10 %.
     """
     errors = nme(predicted, target, "interocular", markup)
     return {
         "faces": len(target),
         "loss": float(np.mean(losses, dtype=np.float64)),
+        "mse": float(np.mean(np.square(np.asarray(predicted, np.float64) - target))),
         "nme": float(errors.mean()),
         "nme_interpupil": float(nme(predicted, target, "interpupil", markup).mean()),
         "nme_box": float(nme(predicted, target, "box", markup).mean()),

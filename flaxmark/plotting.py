@@ -1,6 +1,6 @@
 """Pictures and curves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,20 +51,20 @@ def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: fl
 def plot_faces(
     images: Sequence[np.ndarray],
     targets: np.ndarray,
-    predictions: np.ndarray,
-    errors: np.ndarray,
+    predictions: np.ndarray | None,
+    captions: Sequence[str],
     title: str,
     path: Path,
 ) -> None:
-    """A grid of crops with ground truth and prediction.
+    """A grid of crops with ground truth and, where there is one, the prediction.
 
     Args:
         images: uint8 or float `[size, size, 3]`, in [0, 255].
         targets: `[n, num_points, 2]`, crop units.
-        predictions: `[n, num_points, 2]`, crop units.
-        errors: `[n]`: NME of each face, per cent.
+        predictions: `[n, num_points, 2]`, crop units, or None.
+        captions: Above each face, such as its NME.
         title: Above the grid.
-        path: PNG to write.
+        path: Picture to write; its ending chooses the format.
     """
     columns = min(6, max(1, len(images)))
     rows = max(1, -(-len(images) // columns))
@@ -73,16 +73,18 @@ def plot_faces(
     )
     for axis in axes.flat:
         axis.axis("off")
-    for axis, image, target, prediction, error in zip(axes.flat, images, targets, predictions, errors, strict=False):
+    layers = [(targets, TRUTH, "ground truth")]
+    layers += [] if predictions is None else [(predictions, PREDICTION, "prediction")]
+    for index, (axis, image, caption) in enumerate(zip(axes.flat, images, captions, strict=False)):
         axis.imshow(np.clip(np.asarray(image), 0, 255).astype(np.uint8))
-        for points, colour in ((target, TRUTH), (prediction, PREDICTION)):
-            pixels = points * len(image) - 0.5
+        for points, colour, _ in layers:
+            pixels = points[index] * len(image) - 0.5
             for line in IBUG_68.outlines:
                 axis.plot(*pixels[list(line)].T, color=colour, linewidth=0.9, marker="o", markersize=1.5)
         axis.set(xlim=(-0.5, len(image) - 0.5), ylim=(len(image) - 0.5, -0.5))
-        axis.set_title(f"NME {error:.1f} %", fontsize=9)
-    handles = [plt.Line2D([], [], marker="o", color=c) for c in (TRUTH, PREDICTION)]
-    figure.legend(handles, ["ground truth", "prediction"], loc="outside lower center", ncols=2, frameon=False)
+        axis.set_title(caption, fontsize=9)
+    handles = [plt.Line2D([], [], marker="o", color=colour) for _, colour, _ in layers]
+    figure.legend(handles, [name for _, _, name in layers], loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(title)
     figure.get_layout_engine().set(h_pad=0.08)  # type: ignore[union-attr, call-arg]
     save_figure(figure, path)
@@ -126,3 +128,28 @@ def save_figure(figure: Figure, path: Path) -> None:
     figure.savefig(temporary, dpi=figure.dpi)
     plt.close(figure)
     temporary.replace(path)
+
+
+def plot_audit(traits: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
+    """Sizes and poses of the faces of each subset.
+
+    Args:
+        traits: Subset -> `size` (pixels between the outer eye corners) and `yaw` (degrees), `[n]` each.
+        path: Picture to write.
+    """
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(11, 1.6 + 0.42 * len(traits)), layout="constrained", sharey=True
+    )
+    places = np.arange(len(traits))
+    for axes, name in ((left, "size"), (right, "yaw")):
+        axes.boxplot(
+            [faces[name] for faces in traits.values()], positions=places, orientation="horizontal", widths=0.6,
+            whis=(1, 99), flierprops={"markersize": 2}, medianprops={"color": PREDICTION},
+        )  # fmt: skip
+        axes.grid(axis="x", alpha=0.3)
+    left.set(xscale="log", xlabel="between the outer eye corners [pixels]")
+    left.set_yticks(places, [f"{subset} ({len(faces['size'])})" for subset, faces in traits.items()])
+    left.invert_yaxis()
+    right.set(xlabel="head turned to the picture's left (-) or right (+) [degrees]")
+    figure.suptitle("Faces of each subset: box 25 to 75 %, whiskers 1 to 99 %")
+    save_figure(figure, path)

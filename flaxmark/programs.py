@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from flaxmark.config import Config
@@ -67,3 +69,20 @@ def build_programs(config: Config, steps_per_epoch: int, mesh: Mesh) -> Programs
         train=compile_step(train_step, mesh, config.train.compile, donate=True),
         evaluate=compile_step(make_eval_step(model, loss), mesh, config.train.compile, donate=False),
     )
+
+
+def forward_flops(config: Config, images: int) -> float:
+    """Operations of the network's forward pass, as XLA counts plain convolutions.
+
+    Args:
+        config: Depth and picture size.
+        images: How many.
+
+    Returns:
+        A multiplication and an addition are two; products with padding are not counted.
+    """
+    plain = make_model(config.model, operations=make_operations("tpu"))
+    variables = jax.eval_shape(plain.init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), np.float32))
+    size = config.data.image_size
+    pictures = jax.ShapeDtypeStruct((images, size, size, 3), jnp.float32)
+    return jax.jit(lambda v, x: plain.apply(v, x, False)).lower(variables, pictures).cost_analysis()["flops"]  # type: ignore[index]

@@ -1,7 +1,6 @@
 """A run before its first step: its folder, its faces, its compiled steps and its initial state."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from flaxmark.metric_writer import replace_text
 from flaxmark.programs import build_programs
 from flaxmark.sharding import make_mesh
 from flaxmark.train_state import TrainState
+from flaxmark.workdir import TRAIN_FACES
 
 
 @dataclasses.dataclass
@@ -55,56 +55,6 @@ class Run:
             process=jax.process_index(),
             num_processes=jax.process_count(),
         )
-
-
-def claim_workdir(workdir: Path, config: Config) -> None:
-    """Write the resolved config into a new workdir, or compare it with that of an old one.
-
-    Args:
-        workdir: Made if it does not exist.
-        config: Of this start.
-
-    Raises:
-        ConfigError: The workdir belongs to another config, or cannot be written.
-    """
-    path = workdir / "config.json"
-    values = to_dict(config)
-    # A start that failed before its first checkpoint holds nothing that another config could spoil.
-    if path.exists() and any((workdir / name).exists() for name in ("checkpoints", "result.json")):
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{path}: {error}; put the run's own config back, or give another --workdir") from error
-        differing = sorted(_differences(stored, json.loads(json.dumps(values))))
-        if differing:
-            raise ConfigError(
-                f"{workdir} holds a run of another config; different: {', '.join(differing)}. "
-                "Give another --workdir, or the same values"
-            )
-        return
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        if jax.process_index() == 0:
-            replace_text(path, json.dumps(values, indent=2) + "\n")
-    except OSError as error:
-        raise ConfigError(f"--workdir {workdir}: {error.strerror}; name a folder that can be written") from error
-
-
-# Where files lie, and how often something is written, changes no number of a run.
-_FREE = ("dir", "prepared_dir", "log_every", "save_every", "profile_steps")
-
-
-def _differences(stored: Any, wanted: Any, name: str = "") -> Iterator[str]:
-    """Dotted names of the fields whose values differ and matter."""
-    if isinstance(stored, dict) and isinstance(wanted, dict):
-        for key in sorted(set(stored) | set(wanted)):
-            if key not in _FREE:
-                yield from _differences(stored.get(key), wanted.get(key), f"{name}.{key}" if name else key)
-    elif stored != wanted:
-        yield f"{name} ({stored} there, {wanted} here)"
-
-
-TRAIN_FACES = "train_faces.txt"
 
 
 def write_train_faces(run: Run) -> None:

@@ -1,9 +1,7 @@
 """One run: prepare, train, validate, keep the best, report."""
 
-import json
 import math
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +13,15 @@ from flaxmark.checkpoint import RunCheckpoints
 from flaxmark.config import Config
 from flaxmark.config_rules import check_config
 from flaxmark.data.prepare import prepare
-from flaxmark.evaluation import predict_split
+from flaxmark.evaluation import format_table, predict_split
 from flaxmark.metric_writer import MetricWriter
 from flaxmark.metrics import summarize
 from flaxmark.profiling import StepProfiler
 from flaxmark.progress import Progress
-from flaxmark.report import write_report
-from flaxmark.run import Run, claim_workdir, make_run, print_header, write_train_faces
+from flaxmark.run import Run, make_run, print_header, write_train_faces
+from flaxmark.run_report import write_report
 from flaxmark.sharding import shard_batch
+from flaxmark.workdir import claim_workdir, stored_result
 
 
 class TrainingError(RuntimeError):
@@ -51,12 +50,11 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
     """
     workdir = Path(workdir)
     check_config(config, jax.device_count())
-    claim_workdir(workdir, config)
-    finished = workdir / "result.json"
-    if finished.exists():
-        print(f"{workdir}: finished; its result:")
-        print((workdir / "table.md").read_text(encoding="utf-8"))
-        return json.loads(finished.read_text(encoding="utf-8"))
+    result = stored_result(workdir, config)
+    if result is not None:
+        print(f"{workdir}: finished; its result:\n{format_table(result['rows'])}")
+        return result
+    claim_workdir(workdir, config, write=jax.process_index() == 0)
     prepared = prepare(config.data)
     run = make_run(config, workdir, prepared)
     write_train_faces(run)
@@ -173,7 +171,7 @@ def record(
         )
     run.epoch_loss = values["epoch_loss"]
     if writer is not None and step % run.config.train.log_every == 0:
-        figures = {"epoch": epoch + 1, **values, "images_per_second": progress.rate, "time": time.time()}
+        figures = {"epoch": epoch + 1, **values, "images_per_second": progress.rate}
         writer.write("train", step, figures)
 
 
@@ -202,6 +200,6 @@ def validate(run: Run, epoch: int, writer: MetricWriter | None, checkpoints: Run
         )
     figures |= {"train_loss": run.epoch_loss}
     if writer is not None:
-        writer.write("validation", step, {"epoch": epoch + 1, **figures, "time": time.time()})
+        writer.write("validation", step, {"epoch": epoch + 1, **figures})
     checkpoints.save(run.state, run.metadata, figures)
     return figures

@@ -4,27 +4,33 @@ python scripts/aot.py --config configs/resnet50_smooth_l1.py --topology v5e:16x1
     --train.batch-size 4096 --train.eval-batch-size 4096      (pip install 'flaxmark[aot]')
 """
 
-import argparse
+import dataclasses
 import os
 
-from flaxmark.command import config_from_arguments, run_command
+from flaxmark.command import ConfigArguments, config_from_arguments, run_command
 from flaxmark.config import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(ConfigArguments):
+    """For what to compile."""
+
+    topology: str | None = None
+    """Such as v5e:4x4 or h100:8."""
+    chips: int | None = None
+    """Use only so many of them."""
 
 
 def main(arguments: list[str]) -> None:
     """Compile and print the table."""
-    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    own.add_argument("--topology")
-    own.add_argument("--chips", type=int)
-    mine, rest = own.parse_known_args(arguments)
-    parsed = config_from_arguments(__doc__ or "", rest)
-    if mine.topology is None:
+    parsed = config_from_arguments(Arguments, __doc__ or "", arguments)
+    if parsed.topology is None:
         raise ConfigError("--topology is missing: for example --topology v5e:4x4 or h100:8")
     # The compilers must not look for chips, nor ask Google's metadata server where they are.
     os.environ.update(JAX_PLATFORMS="cpu", TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost", TPU_WORKER_ID="0")
     from flaxmark.aot import compile_for, format_costs
 
-    print(format_costs(compile_for(parsed.run, mine.topology, mine.chips), mine.topology))
+    print(format_costs(compile_for(parsed.run, parsed.topology, parsed.chips), parsed.topology))
 
 
 if __name__ == "__main__":

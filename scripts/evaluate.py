@@ -72,16 +72,16 @@ def main(arguments: list[str]) -> None:
     from flaxmark.data.prepare import prepare
     from flaxmark.evaluation import format_table
     from flaxmark.metric_writer import replace_text
-    from flaxmark.report import evaluate_run
+    from flaxmark.run_report import evaluate_run
 
-    rows, _, metadata = evaluate_run(
+    evaluated = evaluate_run(
         Path(parsed.workdir), prepare(parsed.data, for_training=False), dataclasses.replace(config, data=parsed.data)
     )
-    table = format_table(rows)
-    print(f"best checkpoint: step {metadata['step']}\n{table}")
+    table = format_table(evaluated.rows)
+    print(f"best checkpoint: step {evaluated.metadata['step']}\n{table}")
     if out is not None and figures is not None:
         replace_text(out, table + "\n")
-        replace_text(figures, json.dumps(rows, indent=1) + "\n")
+        replace_text(figures, json.dumps(evaluated.rows, indent=1) + "\n")
         print(f"wrote {out} and {figures}", file=sys.stderr)
 
 

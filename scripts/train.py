@@ -1,11 +1,11 @@
 """Train a network: python scripts/train.py --config configs/resnet50_smooth_l1.py [--any.field value ..]."""
 
-from flaxmark.command import config_from_arguments, default_workdir, run_command
+from flaxmark.command import RunArguments, config_from_arguments, default_workdir, run_command
 
 
 def main(arguments: list[str]) -> None:
     """Train to the end; the same command again resumes, or prints the result of a finished run."""
-    parsed = config_from_arguments(__doc__ or "", arguments)
+    parsed = config_from_arguments(RunArguments, __doc__ or "", arguments)
     workdir = default_workdir(parsed)
     if parsed.distributed:
         from flaxmark.sharding import initialize_distributed

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from flaxmark.command import config_from_arguments, default_workdir
+from flaxmark.command import RunArguments, config_from_arguments, default_workdir
 from flaxmark.config import (
     DEPTHS,
     LOSSES,
@@ -110,15 +110,14 @@ def test_a_config_survives_json() -> None:
 
 def test_any_field_is_a_typed_flag() -> None:
     file = str(CONFIGS / "resnet34_mae.py")
-    parsed = config_from_arguments(
-        "", ["--config", file, "--optimizer.learning-rate", "3e-4", "--data.augment.no-flip", "--model.depth=18"]
-    )
+    flags = ["--config", file, "--optimizer.learning-rate", "3e-4", "--data.augment.no-flip", "--model.depth=18"]
+    parsed = config_from_arguments(RunArguments, "", flags)
     assert parsed.run.optimizer.learning_rate == 3e-4
     assert parsed.run.model.depth == 18
     assert not parsed.run.data.augment.flip
     assert parsed.run.loss.name == "mae"
     assert default_workdir(parsed) == Path("runs/resnet34_mae")
-    report = config_from_arguments("", ["--config", str(CONFIGS / "report" / "resnet34_mae.py")])
+    report = config_from_arguments(RunArguments, "", ["--config", str(CONFIGS / "report" / "resnet34_mae.py")])
     assert default_workdir(report) == Path("runs/report_resnet34_mae")
 
 
@@ -135,13 +134,13 @@ def test_any_field_is_a_typed_flag() -> None:
 )
 def test_bad_flags_are_one_clear_line(flags: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as error:
-        config_from_arguments("", flags)
+        config_from_arguments(RunArguments, "", flags)
     assert "\n" not in str(error.value)
 
 
 def test_help_shows_fields_with_units(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
-        config_from_arguments("", ["--help"])
+        config_from_arguments(RunArguments, "", ["--help"])
     assert exit_info.value.code == 0
     text = capsys.readouterr().out
     assert "--data.augment.rotation" in text

@@ -56,7 +56,7 @@ def shorter_side(picture: Path) -> int:
 
 def validation_lines(workdir: Path) -> list[dict]:
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in ("time", "images_per_second")} for line in lines]
+    return [{k: v for k, v in line.items() if k not in ("time", "seconds", "images_per_second")} for line in lines]
 
 
 def test_a_run_leaves_everything(workdir: Path) -> None:
@@ -107,6 +107,18 @@ def test_stopped_and_resumed_equals_uninterrupted(environment: dict[str, str], w
     import jax
 
     jax.tree.map(np.testing.assert_array_equal, whole[0], parts[0])
+
+
+def test_report_of_a_sweep_with_its_faces(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    shutil.copytree(workdir, sweep / "resnet18_smooth_l1_0.02_seed0")
+    done = command(environment, "report", sweep, "--language", "zh")
+    assert done.returncode == 0, done.stderr
+    text = (sweep / "report_zh.md").read_text()
+    for name in ("worst.jpg", "random.jpg", "jitter.png", "landmark_baseline_resnet18_criterion_smooth_l1_0.02_0.jpg"):
+        assert f"./img/{name}" in text
+        assert shorter_side(sweep / "img" / name) > 300
+    assert command(environment, "report", tmp_path / "nothing").returncode == 2
 
 
 def test_evaluate_prints_the_table_of_the_run(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ ALLOWED = {
     "landmarks": set(),
     "geometry": set(),
     "config": {"geometry"},
+    "workdir": {"metric_writer"},
+    "sweep_progress": {"progress"},
     "config_rules": set(),
     "conv": set(),
     "batch_norm": {"conv"},
@@ -35,12 +37,14 @@ ALLOWED = {
     "aot": {"chips", "conv", "memory", "models", "programs", "sharding"},
     "programs": {"conv", "losses", "models", "optimizer", "sharding", "steps", "train_state"},
     "checkpoint": {"models", "train_state"},
+    "face_traits": {"drawing"},
+    "sweep": {"command", "config_rules", "metric_writer", "sweep_progress", "training", "workdir"},
     "inference": {"batch_norm", "checkpoint", "conv", "data", "models", "sharding"},
 }
 ONLY_IMPORTERS = {
     "flax.linen": {"batch_norm", "models"},
     "orbax": {"checkpoint"},
-    "matplotlib": {"plotting"},
+    "matplotlib": {"plotting", "plots"},
     "tyro": {"command"},
     "tensorboardX": {"metric_writer"},
 }

@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import signal
 from pathlib import Path
@@ -8,16 +9,16 @@ import numpy as np
 import pytest
 
 from flaxmark import memory
-from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, TrainConfig
+from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, TrainConfig, to_dict
 from flaxmark.data.prepare import Examples
 from flaxmark.evaluation import format_table, rows_of_split
 from flaxmark.losses import mse
 from flaxmark.metric_writer import MetricWriter, read_metrics
 from flaxmark.programs import build_programs
 from flaxmark.progress import Progress, format_seconds
-from flaxmark.run import claim_workdir
 from flaxmark.sharding import make_mesh
 from flaxmark.training import stop_requests
+from flaxmark.workdir import claim_workdir, stored_result
 
 
 def test_ctrl_c_asks_once_and_ends_the_second_time() -> None:
@@ -39,13 +40,22 @@ def test_a_workdir_belongs_to_one_config(tmp_path: Path) -> None:
     claim_workdir(tmp_path / "x", Config(train=TrainConfig(log_every=3)))  # what changes no number may change
     with pytest.raises(ConfigError, match=r"train\.epochs \(20 there, 7 here\)"):
         claim_workdir(tmp_path / "x", Config(train=TrainConfig(epochs=7)))
-    (tmp_path / "x" / "checkpoints").rmdir()
-    (tmp_path / "x" / "result.json").touch()  # a finished run keeps its config, too
-    with pytest.raises(ConfigError, match=r"train\.epochs"):
-        claim_workdir(tmp_path / "x", Config(train=TrainConfig(epochs=7)))
     (tmp_path / "x" / "config.json").write_text("{")
     with pytest.raises(ConfigError, match=r"config\.json"):
         claim_workdir(tmp_path / "x", Config())
+
+
+def test_a_result_counts_wherever_it_is_brought_but_for_its_own_config(tmp_path: Path) -> None:
+    assert stored_result(tmp_path, Config()) is None
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({"rows": [], "config": to_dict(Config())}))
+    assert stored_result(tmp_path, Config(data=DataConfig(dir="/elsewhere"))) == json.loads(path.read_text())
+    with pytest.raises(ConfigError, match=r"train\.epochs \(20 there, 7 here\)"):
+        stored_result(tmp_path, Config(train=TrainConfig(epochs=7)))
+    for text in ("{", "[]", "{}"):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"result\.json"):
+            stored_result(tmp_path, Config())
 
 
 def test_a_run_that_will_not_fit_is_refused_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,36 @@
+"""What a training step holds in memory, from the step as it is compiled for this machine; nothing is allocated.
+
+python benchmarks/memory.py --depth 152
+"""
+
+import argparse
+import dataclasses
+
+from flaxmark.memory import input_shapes
+from flaxmark.programs import build_programs
+from flaxmark.recipes import strong
+from flaxmark.sharding import make_mesh
+
+
+def main() -> None:
+    """Print a row with `model.remat` off and one with it on."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--depth", type=int, nargs="+", default=[152], help="of the ResNets")
+    parser.add_argument("--size", type=int, default=224, help="side of the pictures, pixels")
+    parser.add_argument("--batch", type=int, default=32, help="faces a step")
+    parsed = parser.parse_args()
+    print("| network | remat | state and batch, GB | activations and gradients, GB |\n|---|---|---:|---:|")
+    mesh = make_mesh()
+    for depth in parsed.depth:
+        for remat in (False, True):
+            config = strong(depth, "smooth_l1")
+            config = dataclasses.replace(config, model=dataclasses.replace(config.model, remat=remat))
+            programs = build_programs(config, 57, mesh)
+            shapes = input_shapes(programs, parsed.batch, parsed.size, mesh)
+            memory = programs.train.lower(*shapes).compile().memory_analysis()  # type: ignore[attr-defined]
+            held, temporary = memory.argument_size_in_bytes / 1e9, memory.temp_size_in_bytes / 1e9
+            print(f"| ResNet-{depth} | {'on' if remat else 'off'} | {held:.2f} | {temporary:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""What result.json says of a finished run: figures and errors of every face, what it cost, where it came from."""
+
+import importlib.metadata
+import io
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image
+
+from flaxmark.config import Config
+from flaxmark.data.prepare import Examples
+from flaxmark.face_traits import head_yaw, sharpness
+from flaxmark.geometry import FaceRegion, warp_crop
+from flaxmark.metrics import nme, normalising_distance, point_errors
+from flaxmark.programs import forward_flops
+
+# One size for all runs, so that the sharpness of a face is the same in each.
+TRAIT_SIZE = 112
+PACKAGES = ("flaxmark", "jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
+
+
+def split_figures(
+    examples: Examples, predictions: np.ndarray, losses: np.ndarray, mean_face: np.ndarray
+) -> dict[str, Any]:
+    """Errors of every point and every face of a split, and what the faces are like.
+
+    Args:
+        examples: The split.
+        predictions: float32 `[n, num_points, 2]`, crop units.
+        losses: float32 `[n]`.
+        mean_face: float32 `[num_points, 2]`, crop units.
+
+    Returns:
+        `points`: mean error of each point, per cent of the inter-ocular distance; `faces`: lists `[n]` in the order
+        of the split, rounded: `file`, `subset`, `nme` and `mean_face_nme` (inter-ocular, per cent), `loss`, `yaw`
+        (degrees), `size` (pixels between the outer eye corners in the original picture) and `sharpness`.
+    """
+    target = examples.landmarks
+    distance = normalising_distance(target)
+    point_means = (100 * point_errors(predictions, target) / distance[:, None]).mean(axis=0)
+    faces = {
+        "file": list(examples.files),
+        "subset": list(examples.subsets),
+        "nme": _rounded(nme(predictions, target), 3),
+        "mean_face_nme": _rounded(nme(np.broadcast_to(mean_face, target.shape), target), 3),
+        "loss": [float(f"{value:.4g}") for value in losses],
+        "yaw": _rounded(head_yaw(target), 1),
+        "size": _rounded(distance * examples.source_crops[:, 2], 1),
+        "sharpness": _rounded(np.array([sharpness(crop_of(examples, i, TRAIT_SIZE)) for i in range(len(target))]), 4),
+    }
+    return {"points": _rounded(point_means, 3), "faces": faces}
+
+
+def crop_of(examples: Examples, index: int, size: int) -> np.ndarray:
+    """The crop of a face, as the network sees it before normalisation.
+
+    Args:
+        examples: A split.
+        index: Which face.
+        size: Side of the result, pixels.
+
+    Returns:
+        float32 `[size, size, 3]` in [0, 255].
+    """
+    pixels = np.asarray(Image.open(io.BytesIO(examples.encoded[index])))
+    return warp_crop(FaceRegion(pixels, examples.crops[index].astype(np.float64)), size)
+
+
+def cost_of_run(config: Config, metrics: Sequence[Mapping[str, Any]], parameters: int) -> dict[str, float | None]:
+    """What a run took.
+
+    Args:
+        config: Of the run.
+        metrics: The lines of its metrics.jsonl.
+        parameters: Of its network.
+
+    Returns:
+        `parameters`, `gflop` (of a face in training, three times the forward pass, as XLA counts plain
+        convolutions), `images_per_second` (of training, as last measured; None where no step was logged) and
+        `seconds` (first start to last step, validation included, stops between starts not).
+    """
+    rates = [line["images_per_second"] for line in metrics if line["kind"] == "train"]
+    return {
+        "parameters": parameters,
+        "gflop": round(3 * forward_flops(config, 1) / 1e9, 3),
+        "images_per_second": round(rates[-1], 2) if rates else None,
+        "seconds": round(metrics[-1]["seconds"], 1),
+    }
+
+
+def provenance() -> dict[str, Any]:
+    """Where a result was made: versions of the packages, the device, and the commit of a checkout.
+
+    Returns:
+        Ready for JSON.
+    """
+    device = jax.devices()[0]
+    return {
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """Of the checkout that the package runs from, with + where it was changed since; None outside of one."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    line = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _rounded(values: np.ndarray, digits: int) -> list[float]:
+    return [round(float(value), digits) for value in values]

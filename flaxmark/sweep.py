@@ -1,0 +1,197 @@
+"""The grid of backbones, losses and seeds: every cell a run of its own, in a process of its own."""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from flaxmark.command import INTERRUPTED, explain
+from flaxmark.config import DEPTHS, Config, ConfigError, Depth, LossConfig
+from flaxmark.config_rules import check_config
+from flaxmark.metric_writer import replace_text
+from flaxmark.sweep_progress import SweepProgress
+from flaxmark.workdir import stored_result
+
+COLUMNS: dict[str, LossConfig] = {
+    "mse": LossConfig("mse"),
+    "mae": LossConfig("mae"),
+    "smooth_l1": LossConfig("smooth_l1", beta=1.0),
+    "smooth_l1_0.02": LossConfig("smooth_l1", beta=0.02),
+}
+"""What a column trains with; smooth_l1 with beta 1 is the test report's: half of mse where errors are below 1."""
+
+GRID, FAILED, LOG = "cells.json", "failed.txt", "log.txt"
+POLL_SECONDS = 0.5
+
+
+class SweepError(RuntimeError):
+    """Some cells have no result."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One run of the grid."""
+
+    depth: Depth
+    column: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its folder below the sweep's."""
+        return f"resnet{self.depth}_{self.column}_seed{self.seed}"
+
+    def config(self, base: Config) -> Config:
+        """The base with this cell's depth, loss and seed."""
+        return dataclasses.replace(
+            base,
+            model=dataclasses.replace(base.model, depth=self.depth),
+            loss=COLUMNS[self.column],
+            train=dataclasses.replace(base.train, seed=self.seed),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a cell ended: `done`, or `failed` for a reason in one line."""
+
+    cell: Cell
+    done: bool
+    reason: str = ""
+
+
+def make_cells(
+    depths: Sequence[int], columns: Sequence[str], seeds: Sequence[int], shard_index: int = 0, num_shards: int = 1
+) -> list[Cell]:
+    """List the grid, shallow networks first.
+
+    Args:
+        depths: Of the ResNets.
+        columns: Keys of `COLUMNS`.
+        seeds: One run of each depth and column for each.
+        shard_index: Which part of the grid, from 0.
+        num_shards: Parts; together they are the grid, each with its share of the deep networks.
+
+    Returns:
+        The cells in the order in which they run.
+
+    Raises:
+        ConfigError: Nothing to run, something twice, or no such column or part.
+    """
+    for flag, values, choices in (
+        ("depths", depths, DEPTHS),
+        ("losses", columns, tuple(COLUMNS)),
+        ("seeds", seeds, None),
+    ):
+        if not values or len(set(values)) < len(values):
+            raise ConfigError(f"--{flag} {' '.join(map(str, values))}: give at least one, and none of them twice")
+        unknown = [value for value in values if choices is not None and value not in choices]
+        if unknown:
+            raise ConfigError(f"--{flag} {unknown[0]}: choose from {', '.join(map(str, choices or ()))}")
+    if not 0 <= shard_index < num_shards:
+        raise ConfigError(f"--shard-index {shard_index}: must be at least 0 and below --num-shards {num_shards}")
+    cells = [
+        Cell(depth, column, seed)  # type: ignore[arg-type]
+        for depth in sorted(depths)
+        for seed in seeds
+        for column in columns
+    ]
+    return cells[shard_index::num_shards]
+
+
+def run_sweep(base: Config, folder: Path, cells: Sequence[Cell]) -> list[Outcome]:
+    """Train every cell that has no result yet; one that fails does not stop the others.
+
+    Args:
+        base: What the cells share.
+        folder: Gets cells.json and one workdir a cell, in it log.txt with what training prints, and failed.txt where
+            it failed.
+        cells: From `make_cells`.
+
+    Returns:
+        How each cell ended, in order.
+
+    Raises:
+        ConfigError: A cell's config cannot work, or its folder holds a result of another one.
+        KeyboardInterrupt: Ctrl-C; the cell that ran is saved, and the same command goes on from there.
+    """
+    for cell in cells:
+        check_config(cell.config(base))
+    _note_grid(folder, cells)
+    done = {cell for cell in cells if stored_result(folder / cell.name, cell.config(base)) is not None}
+    progress = SweepProgress([cell.depth for cell in cells], [cell in done for cell in cells], base.train.epochs)
+    outcomes = []
+    for index, cell in enumerate(cells):
+        if cell in done:
+            outcomes.append(Outcome(cell, True))
+            continue
+        outcome = _run_cell(cell, cell.config(base), folder / cell.name, progress, index)
+        outcomes.append(outcome)
+        progress.cell_ended(index, cell.name, outcome.done, outcome.reason)
+    return outcomes
+
+
+def _note_grid(folder: Path, cells: Sequence[Cell]) -> None:
+    """Keep the names of all cells that were asked for, so that a report can show which are missing."""
+    path = folder / GRID
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        names = list(dict.fromkeys([*known, *(cell.name for cell in cells)]))
+        replace_text(path, json.dumps(names, indent=1) + "\n")
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"--workdir {folder}: {error}; name a folder that can be written") from error
+
+
+def _run_cell(cell: Cell, config: Config, workdir: Path, progress: SweepProgress, index: int) -> Outcome:
+    """Train one cell in a fresh process: a crash, or memory that runs out, ends that process alone."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / FAILED).unlink(missing_ok=True)
+    process = multiprocessing.get_context("spawn").Process(target=_train_cell, args=(config, workdir))
+    process.start()
+    try:
+        while process.is_alive():
+            process.join(POLL_SECONDS)
+            progress.show(index, cell.name, workdir)
+    except KeyboardInterrupt:  # the terminal has sent it to the cell too, which saves
+        process.join()
+        raise KeyboardInterrupt(f"during {cell.name}, which is saved; the same command resumes") from None
+    if process.exitcode == 0:
+        return Outcome(cell, True)
+    reason = _reason(process.exitcode or 0, workdir / LOG)
+    replace_text(workdir / FAILED, reason + "\n")
+    return Outcome(cell, False, reason)
+
+
+def _train_cell(config: Config, workdir: Path) -> None:
+    """What the process of a cell does; all that it prints goes to its log."""
+    with (workdir / LOG).open("a", encoding="utf-8") as log:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(log.fileno(), stream.fileno())
+    from flaxmark.training import train
+
+    try:
+        train(config, workdir)
+    except KeyboardInterrupt as error:
+        print("interrupted", *error.args, flush=True)
+        os._exit(INTERRUPTED)
+    except Exception as error:
+        traceback.print_exc()
+        sys.exit(explain(error))
+
+
+def _reason(exit_code: int, log: Path) -> str:
+    """The last thing that a failed cell said, or what ended it."""
+    if exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        return f"ended by {name}" + (": out of memory?" if name == "SIGKILL" else "")
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - 4096))
+        lines = stream.read().decode("utf-8", "replace").strip().splitlines()
+    return lines[-1].removeprefix("error: ") if lines else f"exit status {exit_code}"

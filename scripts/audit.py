@@ -1,0 +1,57 @@
+"""Look at a data set before trusting it: python scripts/audit.py --data.dir FOLDER [--data.name dlib ..] [--out audit].
+
+Counts, unreadable and odd pictures, odd points and boxes, mirrored annotations, duplicates; exit status 2 where
+training and test share a photograph.
+"""
+
+import collections
+import dataclasses
+import sys
+from pathlib import Path
+
+from flaxmark.command import parse_flags, run_command
+from flaxmark.config import ConfigError, DataConfig
+from flaxmark.config_rules import check_data
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Which data set."""
+
+    data: DataConfig = DataConfig()
+    out: str = "audit"
+    """Folder for audit.json, faces.png and a sheet of each subset."""
+    show: int = 5
+    """Findings of each kind to print; all are in audit.json."""
+    debug: bool = False
+    """Show a traceback when something fails."""
+
+
+def main(arguments: list[str]) -> None:
+    """Print what was found and write the rest."""
+    parsed = parse_flags(Arguments, arguments, __doc__ or "", Arguments())
+    check_data(parsed.data)
+    if parsed.data.name == "drawn_faces":
+        raise ConfigError("--data.name drawn_faces: has no files to look at; name a data set in a folder")
+    from flaxmark.audit import SHARED, audit, write_audit
+    from flaxmark.data.sources import find_data_dir
+    from flaxmark.progress import Progress
+
+    root = find_data_dir(parsed.data)
+    result = audit(parsed.data, root, lambda total: Progress(total, 0, 1))
+    for name, (count, expected) in result.found.items():
+        print(f"{name:<16} {count:>6,} faces" + (f" of {expected:,}" if expected else ""))
+    print("splits           " + ", ".join(f"{split} {count:,}" for split, count in result.splits.items()))
+    kinds = collections.Counter(finding.kind for finding in result.findings)
+    for kind, count in kinds.most_common():
+        print(f"\n{kind}: {count:,}")
+        for finding in [f for f in result.findings if f.kind == kind][: parsed.show]:
+            print(f"  {finding.file}: {finding.detail}")
+    paths = write_audit(result, root, parsed.data, Path(parsed.out))
+    print("\nwrote " + ", ".join(map(str, paths)), file=sys.stderr)
+    if result.shares_photographs:
+        raise ConfigError(f"{SHARED}: {kinds[SHARED]}; take them out of training, or figures on it mean nothing")
+
+
+if __name__ == "__main__":
+    run_command(main)

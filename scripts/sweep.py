@@ -1,0 +1,42 @@
+"""Train a grid of backbones, losses and seeds: python scripts/sweep.py --config configs/table.py --workdir runs/table.
+
+Finished cells are skipped and interrupted ones resumed; scripts/report.py shows what there is at any time.
+"""
+
+import dataclasses
+
+from flaxmark.command import ConfigArguments, config_from_arguments, default_workdir, run_command
+from flaxmark.config import DEPTHS, Depth
+from flaxmark.sweep import COLUMNS, SweepError, make_cells, run_sweep
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(ConfigArguments):
+    """Which cells; any flag of the config changes all of them."""
+
+    depths: tuple[Depth, ...] = DEPTHS  # type: ignore[assignment]
+    """Of the ResNets."""
+    losses: tuple[str, ...] = tuple(COLUMNS)
+    """mse, mae, smooth_l1 (beta 1), smooth_l1_0.02 (beta 0.02)."""
+    seeds: tuple[int, ...] = (0,)
+    """One run of every depth and loss for each; several give intervals."""
+    shard_index: int = 0
+    """Which part of the grid to train here, from 0: the number of the machine or of the SLURM array's task."""
+    num_shards: int = 1
+    """In how many parts the grid is divided."""
+
+
+def main(arguments: list[str]) -> None:
+    """Train the cells one after another."""
+    parsed = config_from_arguments(Arguments, __doc__ or "", arguments)
+    folder = default_workdir(parsed)
+    cells = make_cells(parsed.depths, parsed.losses, parsed.seeds, parsed.shard_index, parsed.num_shards)
+    outcomes = run_sweep(parsed.run, folder, cells)
+    failed = [outcome for outcome in outcomes if not outcome.done]
+    print(f"{len(outcomes) - len(failed)} of {len(outcomes)} cells have a result in {folder}")
+    if failed:
+        raise SweepError(f"{len(failed)} cells failed; each one's log.txt says why: {failed[0].cell.name} first")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,136 @@
+import collections
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixture_300w import Tree, draw, encode
+from PIL import Image, ImageOps
+
+from flaxmark.audit import SHARED, audit, check_boxes_fit, check_names, check_points, write_audit
+from flaxmark.config import DataConfig
+from flaxmark.data.faces import FaceEntry
+from flaxmark.data.picture_hash import find_copies, fingerprint
+from flaxmark.geometry import landmark_box
+from flaxmark.landmarks import IBUG_68
+from flaxmark.progress import Progress
+
+real = pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="needs the real faces")
+FACES = [draw(seed, 96)[1] for seed in range(40)]
+
+
+def start(total: int) -> Progress:
+    return Progress(total, 0, 1)
+
+
+def entries_of(points: list[np.ndarray]) -> list[FaceEntry]:
+    return [FaceEntry(f"{i}.jpg", p, None, "s", f"{i}", "train") for i, p in enumerate(points)]
+
+
+def kinds(findings: list) -> dict[str, list[str]]:
+    found = collections.defaultdict(list)
+    for finding in findings:
+        found[finding.kind].append(finding.file)
+    return dict(found)
+
+
+def test_points_outside_and_on_the_border() -> None:
+    points = [FACES[0].copy() for _ in range(4)]
+    points[1][3] = (-4, 20)
+    points[2][5] = (95, 40)
+    points[3] = 3 + points[3] * 0.3
+    found = kinds(check_points(entries_of(points), {f"{i}.jpg": (96, 96) for i in range(4)}))
+    assert found == {
+        "points outside the picture": ["1.jpg"], "points on the border": ["2.jpg"], "small face": ["3.jpg"],
+    }  # fmt: skip
+
+
+def test_the_flip_test_finds_mirrored_and_swapped_names() -> None:
+    order = np.array(IBUG_68.flip_order)
+    points = [face.copy() for face in FACES]
+    points[7] = points[7][order]
+    eyes = list(IBUG_68.parts["eyes"])
+    points[11][eyes] = points[11][order[eyes]]
+    assert kinds(check_names(entries_of(points))) == {
+        "mirrored annotation": ["7.jpg"],
+        "swapped annotation": ["11.jpg"],
+    }
+    assert check_names(entries_of(FACES)) == []
+    assert check_names([]) == []
+
+
+def test_boxes_beside_their_points() -> None:
+    box = landmark_box(FACES[0])
+    entries = [
+        dataclasses.replace(entries_of(FACES[:1])[0], file=name, box=np.asarray(values))
+        for name, values in (("good", box), ("off", box + 40), ("large", (box - box.mean()) * 2.5 + box.mean()))
+    ]
+    assert [finding.file for finding in check_boxes_fit(entries)] == ["off", "large"]
+
+
+def test_copies_are_found_by_their_looks(tmp_path: Path) -> None:
+    picture = Image.fromarray(draw(1, 200)[0])
+    variants = {
+        "original.png": picture,
+        "smaller.jpg": picture.resize((120, 120)),
+        "mirrored.png": ImageOps.mirror(picture),
+        "darker.png": picture.point(lambda value: value * 0.8),
+        **{f"other{seed}.png": Image.fromarray(draw(seed, 200)[0]) for seed in range(2, 9)},
+    }
+    for name, image in variants.items():
+        image.save(tmp_path / name)
+    shutil.copy(tmp_path / "original.png", tmp_path / "again.png")
+    names = [*variants, "again.png"]
+    looks = [fingerprint(tmp_path / n, np.asarray(Image.open(tmp_path / n).convert("RGB"))) for n in names]
+    pairs = {(names[i], names[j]): how for i, j, how in find_copies(looks)}
+    assert pairs["original.png", "again.png"] == "identical"
+    assert pairs["original.png", "smaller.jpg"] == pairs["original.png", "darker.png"] == "similar"
+    assert pairs["original.png", "mirrored.png"] == "mirrored"
+    assert not any("other" in name for pair in pairs for name in pair)
+
+
+def test_the_official_tree_is_clean_but_for_the_known_photograph(official_tree: Tree, tmp_path: Path) -> None:
+    config = DataConfig(dir=str(official_tree.folder))
+    result = audit(config, official_tree.folder, start)
+    found = kinds(result.findings)
+    assert not result.shares_photographs
+    assert found["photograph shared in the official lists"] == ["helen/trainset/296814969_1.jpg"]
+    assert sorted(f for f, d in ((x.file, x.detail) for x in result.findings if x.kind == "odd picture") if d == "grey")
+    assert result.found["afw"] == (12, 337)
+    paths = write_audit(result, official_tree.folder, config, tmp_path / "out")
+    assert {path.name for path in paths} >= {"audit.json", "faces.png", "sheet_afw.jpg", "sheet_helen_trainset.jpg"}
+    assert all(path.stat().st_size for path in paths)
+    stored = json.loads(paths[0].read_text())
+    assert len(stored["findings"]) == len(result.findings)
+
+
+def test_a_photograph_on_both_sides_is_severe(official_tree: Tree, tmp_path: Path) -> None:
+    folder = tmp_path / "spoilt"
+    shutil.copytree(official_tree.folder, folder)
+    picture = Image.open(folder / "afw/2001_1.jpg")
+    (folder / "ibug/image_099.jpg").write_bytes(encode(np.asarray(picture.resize((140, 140))), ".jpg"))
+    shutil.copy(folder / "afw/2001_1.pts", folder / "ibug/image_099.pts")
+    (folder / "afw/2002_1.jpg").write_bytes(b"no picture")
+    result = audit(DataConfig(dir=str(folder)), folder, start)
+    assert result.shares_photographs
+    found = kinds(result.findings)
+    assert found[SHARED] == ["afw/2001_1.jpg"]
+    assert "afw/2002_1.jpg" in found["unreadable picture"]
+
+
+def test_twins_of_dlibs_packaging_are_found(dlib_tree: Tree) -> None:
+    result = audit(DataConfig(name="dlib", dir=str(dlib_tree.folder)), dlib_tree.folder, start)
+    assert not result.shares_photographs
+
+
+@real
+def test_the_real_faces_are_clean() -> None:
+    root = Path(os.environ["FLAXMARK_DATA"], "300w")
+    result = audit(DataConfig(dir=str(root)), root, start)
+    found = kinds(result.findings)
+    assert not result.shares_photographs
+    assert "mirrored annotation" not in found
+    assert sum(count for count, _ in result.found.values()) == 2012

@@ -1,0 +1,86 @@
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, TrainConfig, to_dict
+from flaxmark.sweep import COLUMNS, make_cells, run_sweep
+from flaxmark.sweep_progress import SweepProgress, last_validation
+
+
+def test_shards_are_the_grid_and_deep_networks_come_last() -> None:
+    grid = make_cells((152, 18, 50), ("mse", "mae"), (0, 1))
+    assert len(set(grid)) == 12
+    assert [cell.depth for cell in grid] == [18] * 4 + [50] * 4 + [152] * 4
+    shards = [make_cells((152, 18, 50), ("mse", "mae"), (0, 1), index, 5) for index in range(5)]
+    assert sorted(cell.name for shard in shards for cell in shard) == sorted(cell.name for cell in grid)
+    assert max(len(shard) for shard in shards) == 3
+
+
+def test_a_cell_changes_depth_loss_and_seed_alone() -> None:
+    base = Config(train=TrainConfig(epochs=7))
+    cell = make_cells((34,), ("smooth_l1_0.02",), (3,))[0]
+    config = cell.config(base)
+    assert (config.model.depth, config.loss.name, config.loss.beta, config.train.seed) == (34, "smooth_l1", 0.02, 3)
+    assert config.train.epochs == 7
+    assert cell.name == "resnet34_smooth_l1_0.02_seed3"
+    assert COLUMNS["smooth_l1"].beta == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (((19,), ("mse",), (0,)), "--depths 19: choose from 18, 34, 50, 101, 152"),
+        (((18,), ("hinge",), (0,)), "--losses hinge: choose from mse, mae"),
+        (((18,), (), (0,)), "--losses : give at least one"),
+        (((18,), ("mse",), (1, 1)), "--seeds 1 1: .*twice"),
+        (((18,), ("mse",), (0,), 2, 2), "--shard-index 2: .*below --num-shards 2"),
+    ],
+)
+def test_grids_that_cannot_be(arguments: tuple, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_cells(*arguments)
+
+
+def test_progress_says_what_is_done_and_what_is_left(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    progress = SweepProgress([18, 18, 152], [True, False, False], 4, stream)
+    lines = [{"kind": "validation", "epoch": 1, "nme": 9.5}, {"kind": "train", "epoch": 2}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"kind": "valid')
+    last = last_validation(tmp_path)
+    assert last is not None
+    assert last["nme"] == 9.5
+    progress.show(1, "resnet18_mae_seed0", tmp_path)
+    progress.cell_ended(1, "resnet18_mae_seed0", True, "")
+    progress.cell_ended(2, "resnet152_mae_seed0", False, "out of memory")
+    first, second = stream.getvalue().splitlines()
+    assert first.startswith("resnet18_mae_seed0 done  |  2 done, 0 running, 1 left  |  ")
+    assert second == "resnet152_mae_seed0 FAILED: out of memory  |  2 done, 1 failed, 0 running, 0 left  |  all ended"
+
+
+def test_a_cell_that_fails_does_not_stop_the_others_and_results_are_kept(tmp_path: Path) -> None:
+    data = DataConfig(name="drawn_faces", drawn_train=8, drawn_validation=4, drawn_size=64, image_size=64)
+    base = Config(data=data, model=ModelConfig(), train=TrainConfig(epochs=1, batch_size=4, eval_batch_size=4))
+    cells = make_cells((18,), ("mse", "mae"), (0,))
+    broken = tmp_path / cells[0].name
+    (broken / "checkpoints").mkdir(parents=True)
+    other = dataclasses.replace(base, train=TrainConfig(epochs=9))
+    (broken / "config.json").write_text(json.dumps(to_dict(other)))
+    first = run_sweep(base, tmp_path, cells)
+    assert [outcome.done for outcome in first] == [False, True]
+    assert "run of another config" in first[0].reason
+    assert (broken / "failed.txt").read_text() == first[0].reason + "\n"
+    result = json.loads((tmp_path / cells[1].name / "result.json").read_text())
+    faces = result["splits"]["validation"]["faces"]
+    assert len(faces["nme"]) == len(faces["yaw"]) == len(faces["file"]) == 4
+    assert sum(faces["nme"]) / 4 == pytest.approx(result["rows"][0]["nme"], abs=1e-3)
+    assert len(result["splits"]["validation"]["points"]) == 68
+    assert result["cost"]["parameters"] == 11_246_280
+    metrics = (tmp_path / cells[1].name / "metrics.jsonl").read_text()
+    assert [outcome.done for outcome in run_sweep(base, tmp_path, cells)] == [False, True]
+    assert (tmp_path / cells[1].name / "metrics.jsonl").read_text() == metrics  # not trained again
+    assert json.loads((tmp_path / "cells.json").read_text()) == [cell.name for cell in cells]
+    with pytest.raises(ConfigError, match=r"train\.epochs \(1 there, 2 here\)"):
+        run_sweep(dataclasses.replace(base, train=dataclasses.replace(base.train, epochs=2)), tmp_path, cells[1:])
