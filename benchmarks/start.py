@@ -1,5 +1,7 @@
 """From typing the command to the first step: import, data and compilation, the first time and again.
 
+The time until train.py is ready, and of it what loading or compiling the training step takes.
+
 python benchmarks/start.py --depth 18 50
 """
 
@@ -23,21 +25,63 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224, help="side of the pictures, pixels")
     parser.add_argument("--batch", type=int, default=32, help="faces a step")
     parser.add_argument("--rounds", type=int, default=3, help="of each kind")
+    parser.add_argument("--compile-only", action="store_true", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
-    print("| network | cache of compiled programs | seconds to the first step (lowest to highest) |\n|---|---|---:|")
+    if parsed.compile_only:
+        print(compile_seconds(parsed.depth[0], parsed.size, parsed.batch))
+        return
+    print("| network | cache of compiled programs | seconds until the first step (lowest to highest) ", end="")
+    print("| of it compiling the training step, or loading it |\n|---|---|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         own = [*DATA, "--data.image-size", str(parsed.size), "--train.batch-size", str(parsed.batch)]
         seconds_to_header(18, own, Path(folder, "prepare"), Path(folder, "prepare_cache"))  # prepares the faces
         for depth in parsed.depth:
             times: dict[str, list[float]] = {"empty": [], "full": []}
+            compiling: dict[str, list[float]] = {"empty": [], "full": []}
             for number in range(parsed.rounds):
-                cache = Path(folder, f"cache_{depth}_{number}")
                 for kind in times:
                     workdir = Path(folder, f"run_{depth}_{number}_{kind}")
-                    times[kind].append(seconds_to_header(depth, own, workdir, cache))
+                    times[kind].append(seconds_to_header(depth, own, workdir, Path(folder, f"cache_{depth}_{number}")))
+                    alone = Path(folder, f"alone_{depth}_{number}")
+                    compiling[kind].append(in_a_fresh_process(depth, parsed.size, parsed.batch, alone))
             for kind, values in times.items():
                 spread = f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
-                print(f"| ResNet-{depth} | {kind} | {spread} |")
+                print(f"| ResNet-{depth} | {kind} | {spread} | {statistics.median(compiling[kind]):.2f} |", flush=True)
+
+
+def in_a_fresh_process(depth: int, size: int, batch: int, cache: Path) -> float:
+    """What `compile_seconds` gives with a cache of compiled programs."""
+    line = [
+        sys.executable,
+        __file__,
+        "--compile-only",
+        "--depth",
+        str(depth),
+        "--size",
+        str(size),
+        "--batch",
+        str(batch),
+    ]
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return float(done.stdout.splitlines()[-1])
+
+
+def compile_seconds(depth: int, size: int, batch: int) -> float:
+    """Compile the training step of the strong recipe, without tracing it."""
+    from flaxmark.memory import input_shapes
+    from flaxmark.programs import build_programs
+    from flaxmark.recipes import strong
+    from flaxmark.sharding import make_mesh
+
+    mesh = make_mesh()
+    programs = build_programs(strong(depth, "smooth_l1"), 57, mesh)  # type: ignore[arg-type]
+    lowered = programs.train.lower(*input_shapes(programs, batch, size, mesh))  # type: ignore[attr-defined]
+    start = time.perf_counter()
+    lowered.compile()
+    return time.perf_counter() - start
 
 
 def seconds_to_header(depth: int, own: list[str], workdir: Path, cache: Path) -> float:

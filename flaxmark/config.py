@@ -11,7 +11,7 @@ import numpy as np
 from flaxmark.geometry import CropDefinition
 
 Depth = Literal[18, 34, 50, 101, 152]
-LossName = Literal["mse", "mae", "smooth_l1"]
+LossName = Literal["mse", "mae", "smooth_l1", "wing", "soft_wing", "log_cosh", "nll"]
 DataName = Literal["ibug_300w", "dlib", "csv", "drawn_faces"]
 OptimizerName = Literal["adam", "adamw"]
 ScheduleName = Literal["constant", "cosine", "step"]
@@ -104,8 +104,12 @@ class ModelConfig:
     """Start the last BatchNorm scale of each block at 0, so that every block starts as the identity."""
     batch_norm_group: int | None = None
     """Normalise over groups of this many examples instead of the global batch (ghost BatchNorm)."""
+    sigma: bool = False
+    """Also predict how far off each point may be: 68 more outputs, trained by loss.name nll."""
     remat: bool = False
     """Compute the inside of each block again in the backward pass instead of keeping it: less memory, more time."""
+    init_from: str | None = None
+    """Start from the weights in a .safetensors or .pth file (torchvision's or timm's names) or in a run's workdir."""
     kernel_init: Literal["he_normal", "uniform"] = "he_normal"
     """Convolutions start as in torchvision (he_normal) or a bare PyTorch layer (uniform, about half as large)."""
     head_init_scale: float = 0.1
@@ -117,9 +121,11 @@ class LossConfig:
     """What training minimises and what chooses the best checkpoint."""
 
     name: LossName = "smooth_l1"
-    """mse, mae or smooth_l1, in crop units."""
+    """mse, mae, smooth_l1, wing, soft_wing, log_cosh, in crop units; nll goes with model.sigma."""
     beta: float = 1.0
     """smooth_l1: where it turns from quadratic to linear, crop units; 1 is mse / 2 on errors below 1."""
+    pixels: float = 256.0
+    """wing, soft_wing, log_cosh: errors count in pixels of a crop of this side, as their constants are published."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,4 +255,3 @@ def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
 
 
 DEPTHS: tuple[int, ...] = get_args(Depth)
-LOSSES: tuple[str, ...] = get_args(LossName)

@@ -30,6 +30,7 @@ INTERVALS = {
     "data.augment.occlusion": "[0, 1]",
     "model.head_init_scale": "[0, 100]",
     "loss.beta": "(0, inf)",
+    "loss.pixels": "(0, inf) pixels",
     "optimizer.learning_rate": "(0, inf)",
     "optimizer.warmup_steps": "[0, inf) steps",
     "optimizer.halve_every": "(0, inf) epochs",
@@ -124,9 +125,15 @@ def _data_rules(data: DataConfig) -> list[Rule]:
 
 
 def _train_rules(config: Config) -> list[Rule]:
-    """The length of the run."""
+    """The loss and the length of the run."""
     profile = config.train.profile_steps
     return [
+        (
+            config.loss.name != "nll" or config.model.sigma,
+            "loss.name",
+            config.loss.name,
+            "given together with --model.sigma",
+        ),
         (
             profile is None or 1 <= profile[0] <= profile[1],
             "train.profile-steps",

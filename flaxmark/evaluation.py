@@ -1,5 +1,6 @@
 """Figures of a network on splits of faces, beside those of the mean face."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,9 +29,25 @@ COLUMNS: dict[str, tuple[str, str]] = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """What a network says about a split.
+
+    Attributes:
+        landmarks: float32 `[n, num_points, 2]`, crop units.
+        losses: float32 `[n]`: loss of each face.
+        sigma: float32 `[n, num_points]`: expected error of each coordinate in crop units, as the network gives it,
+            or None.
+    """
+
+    landmarks: np.ndarray
+    losses: np.ndarray
+    sigma: np.ndarray | None = None
+
+
 def predict_split(
     eval_step: Callable[..., Any], variables: Variables, examples: Examples, config: Config, mesh: Any
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Outputs:
     """Run the network on every face of a split exactly once.
 
     Args:
@@ -41,7 +58,7 @@ def predict_split(
         mesh: From `make_mesh`.
 
     Returns:
-        Landmarks float32 `[n, num_points, 2]` in crop units, and the loss of each face float32 `[n]`.
+        One row a face, in the order of the split.
     """
     batches = eval_batches(
         examples,
@@ -52,12 +69,13 @@ def predict_split(
     )
     outputs = [eval_step(variables, shard_batch(batch, mesh, config.train.compile)) for batch in batches]
     count = len(examples.encoded)
-    landmarks = np.concatenate([np.asarray(o["landmarks"]) for o in outputs])[:count]
-    return landmarks, np.concatenate([np.asarray(o["loss"]) for o in outputs])[:count]
+    joined = {name: np.concatenate([np.asarray(o[name]) for o in outputs])[:count] for name in outputs[0]}
+    sigma = np.exp(joined["log_sigma"]) if "log_sigma" in joined else None
+    return Outputs(joined["landmarks"], joined["loss"], sigma)
 
 
 def mean_face_losses(mean_face: np.ndarray, target: np.ndarray, loss: Loss) -> np.ndarray:
-    """Loss of always predicting the mean face.
+    """Loss of always predicting the mean face, for nll with the one sigma that fits best.
 
     Args:
         mean_face: float32 `[num_points, 2]`, crop units.
@@ -67,20 +85,19 @@ def mean_face_losses(mean_face: np.ndarray, target: np.ndarray, loss: Loss) -> n
     Returns:
         float32 `[n]`.
     """
-    prediction = Prediction(np.broadcast_to(mean_face, target.shape))  # type: ignore[arg-type]
+    constant = np.broadcast_to(mean_face, target.shape)
+    log_sigma = np.full(target.shape[:2], 0.5 * np.log(np.square(constant - target).mean()), np.float32)
+    prediction = Prediction(constant, log_sigma)  # type: ignore[arg-type]
     return np.asarray(per_example(loss(prediction, target)))  # type: ignore[arg-type]
 
 
-def rows_of_split(
-    split: str, examples: Examples, landmarks: np.ndarray, losses: np.ndarray, mean_face: np.ndarray, loss: Loss
-) -> list[Row]:
+def rows_of_split(split: str, examples: Examples, outputs: Outputs, mean_face: np.ndarray, loss: Loss) -> list[Row]:
     """The table's rows for one split: the network's, the mean face's, and one for each subset where there are several.
 
     Args:
         split: Name.
         examples: The faces.
-        landmarks: Predictions float32 `[n, num_points, 2]`, crop units.
-        losses: float32 `[n]`.
+        outputs: The network's.
         mean_face: float32 `[num_points, 2]`, crop units.
         loss: Elementwise loss.
 
@@ -98,7 +115,7 @@ def rows_of_split(
     rows = []
     for subset, mask in chosen.items():
         for predictor, points, values in (
-            ("network", landmarks, losses),
+            ("network", outputs.landmarks, outputs.losses),
             ("mean face", constant, constant_losses),
         ):
             figures = summarize(points[mask], target[mask], values[mask])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from flaxmark.batch_norm import fold_batch_norm
@@ -33,7 +34,8 @@ class Face:
             pixel centres are integers.
         box: float64 `[4]`: the box used: left, top, right, bottom, pixels.
         score: How sure it is that this is a face, in [0, 1], or None where nothing tells.
-        sigma: float64 `[68]`: expected error of each point in pixels, or None where the model has none.
+        sigma: float64 `[68]`: expected error (standard deviation) of each coordinate of a point in pixels, scaled to
+            the errors on the validation faces; None where the model has none.
     """
 
     landmarks: np.ndarray
@@ -63,8 +65,10 @@ class Predictor:
         model = make_model(config.model, operations=operations, folded=True)
         self._variables = fold_batch_norm(variables)
 
-        def apply(variables: Any, crops: jax.Array) -> jax.Array:
-            return model.apply(variables, self._data.normalize(crops / 255), False)[0].landmarks
+        def apply(variables: Any, crops: jax.Array) -> dict[str, jax.Array]:
+            prediction, _ = model.apply(variables, self._data.normalize(crops / 255), False)
+            sigma = {} if prediction.log_sigma is None else {"sigma": jnp.exp(prediction.log_sigma)}
+            return {"landmarks": prediction.landmarks, **sigma}
 
         self._apply = compile_step(apply, mesh, "jit", donate=False)
 
@@ -177,23 +181,32 @@ class Predictor:
         """Run what waits and deal the landmarks out to their pictures."""
         if not pictures:
             return
-        landmarks = self._run(np.concatenate(inputs))
+        outputs = self._run(np.concatenate(inputs))
         start = 0
         for crops, boxes in pictures:
-            points = to_pixels(landmarks[start : start + len(crops)], crops)
+            rows = slice(start, start + len(crops))
             start += len(crops)
-            yield [Face(face, box) for face, box in zip(points, boxes, strict=True)]
+            if not len(crops):
+                yield []
+                continue
+            points = to_pixels(outputs["landmarks"][rows], crops)
+            sigmas: Any = [None] * len(crops)
+            if "sigma" in outputs:
+                scale = self.metadata["sigma_scale"] * crops[:, 2:]
+                sigmas = outputs["sigma"][rows].astype(np.float64) * scale
+            yield [Face(face, box, None, sigma) for face, box, sigma in zip(points, boxes, sigmas, strict=True)]
 
-    def _run(self, images: np.ndarray) -> np.ndarray:
-        """float32 `[n, size, size, 3]` to landmarks float32 `[n, num_points, 2]`, in batches of fixed sizes."""
-        outputs = [np.empty((0, 68, 2), np.float32)]
+    def _run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """float32 `[n, size, size, 3]` to what the network says of each, in batches of fixed sizes."""
+        outputs: list[dict[str, np.ndarray]] = []
         for start in range(0, len(images), BATCH_SIZES[-1]):
             batch = images[start : start + BATCH_SIZES[-1]]
             padded = next(size for size in BATCH_SIZES if size >= len(batch))
             filled = np.zeros((padded, *batch.shape[1:]), np.float32)
             filled[: len(batch)] = batch
-            outputs.append(np.asarray(self._apply(self._variables, filled))[: len(batch)])
-        return np.concatenate(outputs)
+            said = self._apply(self._variables, filled)
+            outputs.append({name: np.asarray(values)[: len(batch)] for name, values in said.items()})
+        return {name: np.concatenate([said[name] for said in outputs]) for name in (outputs[0] if outputs else ())}
 
 
 _NO_MORE = object()

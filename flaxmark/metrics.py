@@ -141,6 +141,44 @@ def ced(errors: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     return 100 * np.searchsorted(ranked, thresholds, side="right") / max(1, len(ranked))
 
 
+def sigma_scale(predicted: np.ndarray, target: np.ndarray, sigma: np.ndarray) -> float:
+    """The factor that makes sigma as large as the errors are: the most likely one temperature of a Gaussian.
+
+    Guo et al., "On calibration of modern neural networks", 2017, temperature scaling, in its closed form for a
+    Gaussian: the root of the mean squared error over sigma.
+
+    Args:
+        predicted: `[n, num_points, 2]`.
+        target: `[n, num_points, 2]` in the same unit.
+        sigma: `[n, num_points]`: deviation of each coordinate, in that unit.
+
+    Returns:
+        What sigma is to be multiplied by; 1 where it is right already.
+    """
+    scaled = (np.asarray(predicted, np.float64) - target) / sigma[..., None]
+    return float(np.sqrt(np.mean(np.square(scaled))))
+
+
+def coverage(predicted: np.ndarray, target: np.ndarray, sigma: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """How many points lie in the circle that should hold a share of them.
+
+    The distance of a point from a Gaussian's middle is Rayleigh distributed: the circle that holds the share p has
+    the radius sigma sqrt(-2 ln(1 - p)).
+
+    Args:
+        predicted: `[n, num_points, 2]`.
+        target: `[n, num_points, 2]` in the same unit.
+        sigma: `[n, num_points]`: deviation of each coordinate, in that unit.
+        shares: `[k]`, in [0, 1).
+
+    Returns:
+        float64 `[k]`, in [0, 1]; `shares` itself where sigma is right.
+    """
+    radii = np.sqrt(-2 * np.log1p(-np.asarray(shares)))
+    distances = point_errors(predicted, target) / sigma
+    return (distances[..., None] <= radii).reshape(-1, len(radii)).mean(axis=0)
+
+
 def summarize(
     predicted: np.ndarray, target: np.ndarray, losses: np.ndarray, markup: Markup = IBUG_68
 ) -> dict[str, float]:

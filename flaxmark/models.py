@@ -6,6 +6,7 @@ lays them out (explicit paddings, the stride of a bottleneck in its 3x3), so tha
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,9 @@ KERNEL_INITS: dict[str, nn.initializers.Initializer] = {
 }
 
 Maker = Callable[..., Any]
+
+FIRST_SIGMA = 0.05
+"""Crop units: the error of the mean face, with which a network starts, is about that."""
 
 
 @flax.struct.dataclass
@@ -126,8 +130,8 @@ class ResNet(nn.Module):
     folded: bool
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-        """float32 `[batch, height, width, 3]` to landmarks float32 `[batch, num_points, 2]`, crop units."""
+    def __call__(self, images: jax.Array, train: bool) -> Prediction:
+        """float32 `[batch, height, width, 3]` to landmarks, and sigma where the config has it."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         conv = _conv_maker(KERNEL_INITS[config.kernel_init], dtype, self.operations)
         norm: Maker = functools.partial(
@@ -154,7 +158,12 @@ class ResNet(nn.Module):
         features = x.astype(at_least_float32(x)).mean(axis=(1, 2))
         head_init = nn.initializers.variance_scaling(config.head_init_scale**2, "fan_in", "normal")
         flat = nn.Dense(2 * self.num_points, kernel_init=head_init, name="head")(features)
-        return flat.reshape(-1, self.num_points, 2)
+        landmarks = flat.reshape(-1, self.num_points, 2)
+        if not config.sigma:
+            return Prediction(landmarks)
+        start = nn.initializers.constant(math.log(FIRST_SIGMA))
+        log_sigma = nn.Dense(self.num_points, kernel_init=head_init, bias_init=start, name="head_sigma")(features)
+        return Prediction(landmarks, log_sigma)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,8 +212,8 @@ def make_model(
     def apply(variables: Variables, images: jax.Array, train: bool) -> tuple[Prediction, Any]:
         if not train:
             output: Any = module.apply(variables, images, train=False)
-            return Prediction(output), variables["batch_stats"]
-        landmarks, updates = module.apply(variables, images, train=True, mutable=["batch_stats"])
-        return Prediction(landmarks), updates["batch_stats"]
+            return output, variables["batch_stats"]
+        prediction, updates = module.apply(variables, images, train=True, mutable=["batch_stats"])
+        return prediction, updates["batch_stats"]
 
     return Model(init, apply)

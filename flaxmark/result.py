@@ -14,33 +14,36 @@ from PIL import Image
 
 from flaxmark.config import Config
 from flaxmark.data.prepare import Examples
+from flaxmark.evaluation import Outputs
 from flaxmark.face_traits import head_yaw, sharpness
 from flaxmark.geometry import FaceRegion, warp_crop
-from flaxmark.metrics import nme, normalising_distance, point_errors
+from flaxmark.metrics import coverage, nme, normalising_distance, point_errors
 from flaxmark.programs import forward_flops
 
 # One size for all runs, so that the sharpness of a face is the same in each.
 TRAIT_SIZE = 112
+SHARES = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.8, 0.9, 0.95, 0.99])
 PACKAGES = ("flaxmark", "jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
 
 
 def split_figures(
-    examples: Examples, predictions: np.ndarray, losses: np.ndarray, mean_face: np.ndarray
+    examples: Examples, outputs: Outputs, mean_face: np.ndarray, scale: float | None = None
 ) -> dict[str, Any]:
     """Errors of every point and every face of a split, and what the faces are like.
 
     Args:
         examples: The split.
-        predictions: float32 `[n, num_points, 2]`, crop units.
-        losses: float32 `[n]`.
+        outputs: What the network says of it.
         mean_face: float32 `[num_points, 2]`, crop units.
+        scale: Factor of sigma, from the validation split.
 
     Returns:
         `points`: mean error of each point, per cent of the inter-ocular distance; `faces`: lists `[n]` in the order
         of the split, rounded: `file`, `subset`, `nme` and `mean_face_nme` (inter-ocular, per cent), `loss`, `yaw`
-        (degrees), `size` (pixels between the outer eye corners in the original picture) and `sharpness`.
+        (degrees), `size` (pixels between the outer eye corners in the original picture) and `sharpness`; of a
+        network with sigma also `coverage`: `share` that circles should hold, and `plain` and `scaled` that they do.
     """
-    target = examples.landmarks
+    target, predictions = examples.landmarks, outputs.landmarks
     distance = normalising_distance(target)
     point_means = (100 * point_errors(predictions, target) / distance[:, None]).mean(axis=0)
     faces = {
@@ -48,12 +51,19 @@ def split_figures(
         "subset": list(examples.subsets),
         "nme": _rounded(nme(predictions, target), 3),
         "mean_face_nme": _rounded(nme(np.broadcast_to(mean_face, target.shape), target), 3),
-        "loss": [float(f"{value:.4g}") for value in losses],
+        "loss": [float(f"{value:.4g}") for value in outputs.losses],
         "yaw": _rounded(head_yaw(target), 1),
         "size": _rounded(distance * examples.source_crops[:, 2], 1),
         "sharpness": _rounded(np.array([sharpness(crop_of(examples, i, TRAIT_SIZE)) for i in range(len(target))]), 4),
     }
-    return {"points": _rounded(point_means, 3), "faces": faces}
+    figures: dict[str, Any] = {"points": _rounded(point_means, 3), "faces": faces}
+    if outputs.sigma is not None and scale is not None:
+        held = {
+            name: _rounded(coverage(predictions, target, sigma, SHARES), 4)
+            for name, sigma in (("plain", outputs.sigma), ("scaled", outputs.sigma * scale))
+        }
+        figures["coverage"] = {"share": SHARES.tolist(), "scale": scale, **held}
+    return figures
 
 
 def crop_of(examples: Examples, index: int, size: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import flaxmark
@@ -92,11 +93,15 @@ def make_run(config: Config, workdir: Path, prepared: Prepared) -> Run:
     programs = build_programs(config, len(examples.encoded) // config.train.batch_size, mesh)
     replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     init, key = jax.jit(programs.init, out_shardings=replicated), jax.random.key(config.train.seed)
-    # XLA compiles without Python's lock: both together take as long as the slower one.
-    with ThreadPoolExecutor(1) as pool:
+    # XLA compiles without Python's lock: all together take as long as the slowest one.
+    with ThreadPoolExecutor(2) as pool:
         compiled_init = pool.submit(lambda: init.lower(key, mean_face).compile())
+        first_face = pool.submit(lambda: next(train_batches(examples, config.data, batch_size=1, seed=0, epoch=0)))
         compiled = compile_within_memory(programs, config, mesh)
         state = compiled_init.result()(key, mean_face)
+        first_face.result()  # what is done to faces is compiled now
+    if config.model.init_from is not None:
+        state = _start_from(config, state)
     return Run(
         config=config,
         workdir=workdir,
@@ -109,6 +114,21 @@ def make_run(config: Config, workdir: Path, prepared: Prepared) -> Run:
         state=state,
         metadata=make_metadata(config, prepared, mean_face),
     )
+
+
+def _start_from(config: Config, state: TrainState) -> TrainState:
+    """The state with the weights that `model.init_from` names, copied in jit so that they may be donated."""
+    from flaxmark.pretrained import start_from
+
+    variables = start_from(str(config.model.init_from), state.variables, config.model.depth)
+
+    def replace(state: TrainState, variables: Any) -> TrainState:
+        copy = jax.tree.map(jnp.copy, variables)
+        ema = None if state.ema is None else jax.tree.map(jnp.copy, variables)
+        return dataclasses.replace(state, params=copy["params"], batch_stats=copy["batch_stats"], ema=ema)
+
+    places = jax.tree.map(lambda x: x.sharding, state)
+    return jax.jit(replace, out_shardings=places)(state, variables)
 
 
 def make_metadata(config: Config, prepared: Prepared, mean_face: np.ndarray) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from flaxmark.checkpoint import load_best
 from flaxmark.config import Config, LossConfig, from_dict
 from flaxmark.data.prepare import Examples, Prepared, load_split
-from flaxmark.evaluation import Row, format_table, predict_split, rows_of_split
+from flaxmark.evaluation import Outputs, Row, format_table, predict_split, rows_of_split
 from flaxmark.losses import make_loss
 from flaxmark.metric_writer import read_metrics, replace_text
 from flaxmark.metrics import nme
@@ -33,19 +33,18 @@ class Evaluated:
 
     Attributes:
         rows: Of the table.
-        splits: Split -> its faces, their predictions float32 `[n, num_points, 2]` in crop units, and the loss of
-            each float32 `[n]`.
+        splits: Split -> its faces and what the network says of them.
         parameters: Of the network.
         metadata: Of the checkpoint.
     """
 
     rows: list[Row]
-    splits: dict[str, tuple[Examples, np.ndarray, np.ndarray]]
+    splits: dict[str, tuple[Examples, Outputs]]
     parameters: int
     metadata: dict[str, Any]
 
 
-Evaluator = Callable[[Examples], tuple[np.ndarray, np.ndarray]]
+Evaluator = Callable[[Examples], Outputs]
 
 
 def load_evaluator(workdir: Path, config: Config | None = None) -> tuple[Evaluator, int, dict[str, Any]]:
@@ -56,8 +55,7 @@ def load_evaluator(workdir: Path, config: Config | None = None) -> tuple[Evaluat
         config: Replaces the run's own batch size and data fields; the network's input stays its own.
 
     Returns:
-        A function from a split to landmarks float32 `[n, num_points, 2]` in crop units and losses float32 `[n]`;
-        the network's parameters; the checkpoint's metadata.
+        A function from a split to what the network says of it; the network's parameters; the checkpoint's metadata.
     """
     variables, metadata = load_best(workdir)
     config = config or from_dict(metadata["config"])
@@ -89,9 +87,9 @@ def evaluate_run(workdir: Path, prepared: Prepared, config: Config | None = None
             continue
         examples = load_split(prepared, split)
         _warn_of_trained_faces(workdir, metadata, prepared, split, examples)
-        landmarks, losses = evaluate(examples)
-        evaluated.splits[split] = (examples, landmarks, losses)
-        evaluated.rows.extend(rows_of_split(split, examples, landmarks, losses, mean_face, loss))
+        outputs = evaluate(examples)
+        evaluated.splits[split] = (examples, outputs)
+        evaluated.rows.extend(rows_of_split(split, examples, outputs, mean_face, loss))
     return evaluated
 
 
@@ -125,19 +123,23 @@ def write_report(workdir: Path, prepared: Prepared) -> dict[str, Any]:
     mean_face_nme = next(r["nme"] for r in rows if r["split"] == "validation" and r["predictor"] == "mean face")
     plot_curves(history, title, mean_face_nme, workdir / "curves.png")
     split = "test_full" if "test_full" in evaluated.splits else list(evaluated.splits)[-1]
-    plot_sheet(*evaluated.splits[split][:2], f"{title}: {split}", workdir / "test.png")
+    examples, outputs = evaluated.splits[split]
+    plot_sheet(examples, outputs.landmarks, f"{title}: {split}", workdir / "test.png")
     mean_face = np.asarray(metadata["mean_face"], np.float32)
     result = {
         "rows": rows,
         "best_step": metadata["step"],
         "epochs": len(history),
         "history": [{key: line[key] for key in ("epoch", "loss", "train_loss", "nme")} for line in history],
-        "splits": {name: split_figures(*parts, mean_face) for name, parts in evaluated.splits.items()},
+        "splits": {
+            name: split_figures(examples, outputs, mean_face, metadata.get("sigma_scale"))
+            for name, (examples, outputs) in evaluated.splits.items()
+        },
         "cost": cost_of_run(from_dict(metadata["config"]), metrics, evaluated.parameters),
         **provenance(),
         **{key: metadata[key] for key in ("mean_face", "data", "data_fingerprint", "terms", "config")},
     }
-    save_arrays(workdir / PREDICTIONS, {name: landmarks for name, (_, landmarks, _) in evaluated.splits.items()})
+    save_arrays(workdir / PREDICTIONS, {name: outputs.landmarks for name, (_, outputs) in evaluated.splits.items()})
     replace_text(workdir / "table.md", table + "\n")
     replace_text(workdir / RESULT, json.dumps(result) + "\n")
     print(f"\nbest checkpoint: step {metadata['step']}\n{table}\n")

@@ -120,15 +120,17 @@ def make_eval_step(model: Model, loss: Loss) -> EvalStep:
         loss: Elementwise loss.
 
     Returns:
-        `(variables, batch) -> {"landmarks": float32 [batch, num_points, 2] in crop units, "loss": float32 [batch]}`;
-        padded rows are computed too and are the caller's to drop.
+        `(variables, batch) -> outputs`: `landmarks` float32 `[batch, num_points, 2]` in crop units, `loss` float32
+        `[batch]`, and `log_sigma` float32 `[batch, num_points]` where the network has it; padded rows are computed too
+        and are the caller's to drop.
     """
 
     def eval_step(variables: Variables, batch: Batch) -> dict[str, jax.Array]:
         prediction, _ = model.apply(variables, batch["image"], False)
-        return {
+        outputs = {
             "landmarks": prediction.landmarks,
             "loss": per_example(loss(prediction, batch["landmarks"])),
         }
+        return outputs if prediction.log_sigma is None else outputs | {"log_sigma": prediction.log_sigma}
 
     return eval_step

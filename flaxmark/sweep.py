@@ -22,6 +22,10 @@ COLUMNS: dict[str, LossConfig] = {
     "mae": LossConfig("mae"),
     "smooth_l1": LossConfig("smooth_l1", beta=1.0),
     "smooth_l1_0.02": LossConfig("smooth_l1", beta=0.02),
+    "wing": LossConfig("wing"),
+    "soft_wing": LossConfig("soft_wing"),
+    "log_cosh": LossConfig("log_cosh"),
+    "nll": LossConfig("nll"),
 }
 """What a column trains with; smooth_l1 with beta 1 is the test report's: half of mse where errors are below 1."""
 
@@ -48,10 +52,11 @@ class Cell:
 
     def config(self, base: Config) -> Config:
         """The base with this cell's depth, loss and seed."""
+        loss = COLUMNS[self.column]
         return dataclasses.replace(
             base,
-            model=dataclasses.replace(base.model, depth=self.depth),
-            loss=COLUMNS[self.column],
+            model=dataclasses.replace(base.model, depth=self.depth, sigma=loss.name == "nll"),
+            loss=loss,
             train=dataclasses.replace(base.train, seed=self.seed),
         )
 

@@ -15,7 +15,7 @@ from flaxmark.config_rules import check_config
 from flaxmark.data.prepare import prepare
 from flaxmark.evaluation import format_table, predict_split
 from flaxmark.metric_writer import MetricWriter
-from flaxmark.metrics import summarize
+from flaxmark.metrics import sigma_scale, summarize
 from flaxmark.profiling import StepProfiler
 from flaxmark.progress import Progress
 from flaxmark.run import Run, make_run, print_header, write_train_faces
@@ -190,8 +190,8 @@ def validate(run: Run, epoch: int, writer: MetricWriter | None, checkpoints: Run
     Raises:
         TrainingError: The validation loss is not finite.
     """
-    landmarks, losses = predict_split(run.eval_step, run.state.eval_variables, run.validation, run.config, run.mesh)
-    figures = summarize(landmarks, run.validation.landmarks, losses)
+    outputs = predict_split(run.eval_step, run.state.eval_variables, run.validation, run.config, run.mesh)
+    figures = summarize(outputs.landmarks, run.validation.landmarks, outputs.losses)
     step = int(run.state.step)
     if not math.isfinite(figures["loss"]):
         raise TrainingError(
@@ -201,5 +201,8 @@ def validate(run: Run, epoch: int, writer: MetricWriter | None, checkpoints: Run
     figures |= {"train_loss": run.epoch_loss}
     if writer is not None:
         writer.write("validation", step, {"epoch": epoch + 1, **figures})
-    checkpoints.save(run.state, run.metadata, figures)
+    scale = {}
+    if outputs.sigma is not None:
+        scale["sigma_scale"] = sigma_scale(outputs.landmarks, run.validation.landmarks, outputs.sigma)
+    checkpoints.save(run.state, run.metadata | scale, figures)
     return figures

@@ -75,12 +75,21 @@ def _read(path: Path, remedy: str) -> dict[str, Any]:
 
 def _refuse_another_config(workdir: Path, stored: dict[str, Any], config: Config) -> None:
     """Name the fields in which a workdir's config differs."""
-    differing = sorted(_differences(stored, json.loads(json.dumps(to_dict(config)))))
+    # A field that is younger than the stored config was at its default then.
+    known = _filled_up(stored, json.loads(json.dumps(to_dict(Config()))))
+    differing = sorted(_differences(known, json.loads(json.dumps(to_dict(config)))))
     if differing:
         raise ConfigError(
             f"{workdir} holds a run of another config; different: {', '.join(differing)}. "
             "Give another --workdir, or the same values"
         )
+
+
+def _filled_up(stored: Any, defaults: Any) -> Any:
+    """A stored config with the fields that it lacks."""
+    if not isinstance(stored, dict) or not isinstance(defaults, dict):
+        return stored
+    return defaults | {name: _filled_up(value, defaults.get(name)) for name, value in stored.items()}
 
 
 def _differences(stored: Any, wanted: Any, name: str = "") -> Iterator[str]:

@@ -7,7 +7,7 @@ import dataclasses
 
 from flaxmark.command import ConfigArguments, config_from_arguments, default_workdir, run_command
 from flaxmark.config import DEPTHS, Depth
-from flaxmark.sweep import COLUMNS, SweepError, make_cells, run_sweep
+from flaxmark.sweep import SweepError, make_cells, run_sweep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Arguments(ConfigArguments):
 
     depths: tuple[Depth, ...] = DEPTHS  # type: ignore[assignment]
     """Of the ResNets."""
-    losses: tuple[str, ...] = tuple(COLUMNS)
-    """mse, mae, smooth_l1 (beta 1), smooth_l1_0.02 (beta 0.02)."""
+    losses: tuple[str, ...] = ("mse", "mae", "smooth_l1", "smooth_l1_0.02")
+    """mse, mae, smooth_l1 (beta 1), smooth_l1_0.02 (beta 0.02), wing, soft_wing, log_cosh, nll."""
     seeds: tuple[int, ...] = (0,)
     """One run of every depth and loss for each; several give intervals."""
     shard_index: int = 0

@@ -44,14 +44,14 @@ def run(folder: Path) -> None:
             losses.append(float(metrics["loss"]))
     evaluate = compile_step(make_eval_step(model, loss), mesh, "jit", donate=False)
     config = Config(data=CONFIG, train=TrainConfig(eval_batch_size=8))
-    landmarks, eval_losses = predict_split(evaluate, state.eval_variables, EXAMPLES, config, mesh)
+    outputs = predict_split(evaluate, state.eval_variables, EXAMPLES, config, mesh)
     bias = np.asarray(jnp.asarray(state.params["bias"]))
     np.savez(
         folder / f"{jax.process_index()}_of_{jax.process_count()}.npz",
         losses=losses,
         bias=bias,
-        landmarks=landmarks,
-        eval_losses=eval_losses,
+        landmarks=outputs.landmarks,
+        eval_losses=outputs.losses,
     )
 
 

@@ -5,7 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flaxmark.metrics import Mean, auc, ced, failure_rate, nme, normalising_distance, point_errors, summarize
+from flaxmark.metrics import (
+    Mean,
+    auc,
+    ced,
+    coverage,
+    failure_rate,
+    nme,
+    normalising_distance,
+    point_errors,
+    sigma_scale,
+    summarize,
+)
 
 
 def face() -> np.ndarray:
@@ -92,3 +103,15 @@ def test_published_figures_of_spiga_on_300w_private() -> None:
     interocular = nme(predicted, target)
     assert round(interocular.mean(), 4) == 3.4295
     assert round(failure_rate(interocular, 8), 4) == 0.6667
+
+
+def test_sigma_that_is_half_of_the_errors_is_doubled() -> None:
+    rng = np.random.default_rng(0)
+    sigma = rng.uniform(0.01, 0.1, (400, 68))
+    target = rng.uniform(size=(400, 68, 2))
+    predicted = target + 2 * sigma[..., None] * rng.standard_normal(target.shape)
+    assert sigma_scale(predicted, target, sigma) == pytest.approx(2, rel=0.01)
+    shares = np.array([0.0, 0.5, 0.68, 0.95])
+    np.testing.assert_allclose(coverage(predicted, target, 2 * sigma, shares), shares, atol=0.01)
+    # A circle of half the radius: 1 - (1 - p)^(1/4).
+    np.testing.assert_allclose(coverage(predicted, target, sigma, shares), 1 - (1 - shares) ** 0.25, atol=0.01)

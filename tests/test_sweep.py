@@ -3,9 +3,17 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
+from test_pretrained import fresh_variables, weights_of
 
-from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, TrainConfig, to_dict
+from flaxmark.checkpoint import load_best
+from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, OptimizerConfig, TrainConfig, to_dict
+from flaxmark.drawing import draw_face
+from flaxmark.geometry import landmark_box, square_crop
+from flaxmark.inference import Predictor
+from flaxmark.pretrained import start_from
 from flaxmark.sweep import COLUMNS, make_cells, run_sweep
 from flaxmark.sweep_progress import SweepProgress, last_validation
 
@@ -61,9 +69,13 @@ def test_progress_says_what_is_done_and_what_is_left(tmp_path: Path) -> None:
 
 
 def test_a_cell_that_fails_does_not_stop_the_others_and_results_are_kept(tmp_path: Path) -> None:
+    """The real job: a cell with sigma that starts from a file of weights, and one whose folder is another run's."""
+    safetensors.numpy.save_file(weights_of(18), tmp_path / "imagenet.safetensors")
     data = DataConfig(name="drawn_faces", drawn_train=8, drawn_validation=4, drawn_size=64, image_size=64)
-    base = Config(data=data, model=ModelConfig(), train=TrainConfig(epochs=1, batch_size=4, eval_batch_size=4))
-    cells = make_cells((18,), ("mse", "mae"), (0,))
+    model = ModelConfig(init_from=str(tmp_path / "imagenet.safetensors"))
+    optimizer = OptimizerConfig(learning_rate=1e-6)
+    base = Config(data, model, optimizer=optimizer, train=TrainConfig(epochs=1, batch_size=4, eval_batch_size=4))
+    cells = make_cells((18,), ("mse", "nll"), (0,))
     broken = tmp_path / cells[0].name
     (broken / "checkpoints").mkdir(parents=True)
     other = dataclasses.replace(base, train=TrainConfig(epochs=9))
@@ -72,15 +84,38 @@ def test_a_cell_that_fails_does_not_stop_the_others_and_results_are_kept(tmp_pat
     assert [outcome.done for outcome in first] == [False, True]
     assert "run of another config" in first[0].reason
     assert (broken / "failed.txt").read_text() == first[0].reason + "\n"
-    result = json.loads((tmp_path / cells[1].name / "result.json").read_text())
+    workdir = tmp_path / cells[1].name
+    check_result(json.loads((workdir / "result.json").read_text()))
+    check_weights(workdir)
+    metrics = (workdir / "metrics.jsonl").read_text()
+    assert [outcome.done for outcome in run_sweep(base, tmp_path, cells)] == [False, True]
+    assert (workdir / "metrics.jsonl").read_text() == metrics  # not trained again
+    assert json.loads((tmp_path / "cells.json").read_text()) == [cell.name for cell in cells]
+    with pytest.raises(ConfigError, match=r"train\.epochs \(1 there, 2 here\)"):
+        run_sweep(dataclasses.replace(base, train=dataclasses.replace(base.train, epochs=2)), tmp_path, cells[1:])
+
+
+def check_result(result: dict) -> None:
     faces = result["splits"]["validation"]["faces"]
     assert len(faces["nme"]) == len(faces["yaw"]) == len(faces["file"]) == 4
     assert sum(faces["nme"]) / 4 == pytest.approx(result["rows"][0]["nme"], abs=1e-3)
     assert len(result["splits"]["validation"]["points"]) == 68
-    assert result["cost"]["parameters"] == 11_246_280
-    metrics = (tmp_path / cells[1].name / "metrics.jsonl").read_text()
-    assert [outcome.done for outcome in run_sweep(base, tmp_path, cells)] == [False, True]
-    assert (tmp_path / cells[1].name / "metrics.jsonl").read_text() == metrics  # not trained again
-    assert json.loads((tmp_path / "cells.json").read_text()) == [cell.name for cell in cells]
-    with pytest.raises(ConfigError, match=r"train\.epochs \(1 there, 2 here\)"):
-        run_sweep(dataclasses.replace(base, train=dataclasses.replace(base.train, epochs=2)), tmp_path, cells[1:])
+    assert result["cost"]["parameters"] == 11_246_280 + 513 * 68  # the head of 136 units and that of sigma
+    held = result["splits"]["validation"]["coverage"]
+    assert held["share"][-1] == 0.99
+    assert held["scaled"] == sorted(held["scaled"])
+
+
+def check_weights(workdir: Path) -> None:
+    """They are still nearly those of the file, may be started from, and say how sure they are."""
+    trained, metadata = load_best(workdir)
+    kernel = weights_of(18)["conv1.weight"].transpose(2, 3, 1, 0)
+    np.testing.assert_allclose(trained["params"]["stem_conv"]["kernel"], kernel, atol=1e-4)
+    again = start_from(str(workdir), fresh_variables(18), 18)  # a network without sigma
+    np.testing.assert_array_equal(again["params"]["head"]["bias"], trained["params"]["head"]["bias"])
+    picture, points = draw_face(7, 160)
+    face = Predictor(workdir).predict(picture, landmark_box(points))[0]
+    assert face.sigma is not None
+    assert face.sigma.shape == (68,)
+    side = square_crop(face.box, 1.5)[2]
+    assert face.sigma.min() > 0.01 * metadata["sigma_scale"] * side  # it starts at 0.05 of the crop

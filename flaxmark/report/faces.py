@@ -103,7 +103,7 @@ def jitter_errors(record: Record, examples: Examples) -> dict[str, list[float]]:
         errors[name] = []
         for level in JITTER_LEVELS:
             moved = move_boxes(examples, draws * axes * (level / 100), scale)
-            errors[name].append(float(nme(evaluate(moved)[0], moved.landmarks).mean()))
+            errors[name].append(float(nme(evaluate(moved).landmarks, moved.landmarks).mean()))
     return errors
 
 

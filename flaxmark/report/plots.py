@@ -16,8 +16,14 @@ from flaxmark.report.statistics import binned_means
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BACKBONES = {18: "#0072B2", 34: "#E69F00", 50: "#009E73", 101: "#CC79A7", 152: "#D55E00"}
-LINES = {"mse": "-", "mae": "--", "smooth_l1": ":", "smooth_l1_0.02": "-."}
-MARKERS = {"mse": "o", "mae": "s", "smooth_l1": "^", "smooth_l1_0.02": "D"}
+LINES: dict[str, Any] = {
+    "mse": "-", "mae": "--", "smooth_l1": ":", "smooth_l1_0.02": "-.", "wing": (0, (6, 2)), "soft_wing": (0, (1, 3)),
+    "log_cosh": (0, (8, 2, 2, 2)), "nll": (0, (3, 1, 1, 1, 1, 1)),
+}  # fmt: skip
+MARKERS = {
+    "mse": "o", "mae": "s", "smooth_l1": "^", "smooth_l1_0.02": "D", "wing": "v", "soft_wing": "P", "log_cosh": "X",
+    "nll": "*",
+}  # fmt: skip
 TRAITS = {
     "yaw": "head turned by [degrees]",
     "size": "distance of the outer eye corners [pixels]",
@@ -137,7 +143,7 @@ def plot_histories(records: Sequence[Record], path: Path) -> None:
             above.plot(epochs, [line["train_loss"] for line in history], color=colour, ls="--", lw=1, marker=marker)
             above.plot(epochs, [line["loss"] for line in history], color=colour, marker=marker)
             below.plot(epochs, [line["nme"] for line in history], color=colour, marker=marker, label=f"{record.depth}")
-        above.set(title=column, yscale="log")
+        above.set(title=column, yscale="linear" if column == "nll" else "log")  # nll goes below 0
         below.set(xlabel="epoch", ylim=(0, None))
         below.xaxis.get_major_locator().set_params(integer=True)
         for axes in (above, below):
@@ -182,6 +188,30 @@ def plot_jitter(levels: Sequence[float], errors: Mapping[str, Sequence[float]], 
     for (name, values), colour, marker in zip(errors.items(), BACKBONES.values(), "os^D", strict=False):
         axes.plot(levels, values, color=colour, marker=marker, label=name)
     axes.set(xlabel="box moved or scaled by up to [% of its side]", ylabel=NME, title=title, ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    save_figure(figure, path)
+
+
+def plot_coverage(record: Record, split: str, path: Path) -> None:
+    """How many points lie in the circles that should hold a share of them, sigma as learnt and scaled.
+
+    Args:
+        record: A finished cell with sigma.
+        split: Over whose faces.
+        path: PNG to write.
+    """
+    assert record.result is not None
+    held = record.result["splits"][split]["coverage"]
+    shares = 100 * np.array(held["share"])
+    figure, axes = plt.subplots(figsize=(5.2, 4.8), layout="constrained")
+    axes.plot([0, 100], [0, 100], color=REFERENCE, lw=1)
+    for name, marker, label in (("plain", "s", "sigma as learnt"), ("scaled", "o", f"times {held['scale']:.2f}")):
+        axes.plot(shares, 100 * np.array(held[name]), marker=marker, ms=5, label=label)
+    axes.set(
+        xlabel="points that the circle should hold [%]", ylabel=f"points that it holds [%], {split}",
+        title=record.label, xlim=(0, 100), ylim=(0, 100), aspect="equal",
+    )  # fmt: skip
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     save_figure(figure, path)

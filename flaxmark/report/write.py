@@ -13,7 +13,7 @@ from flaxmark.report.document import Picture, Section
 from flaxmark.report.faces import JITTER_LEVELS, draw_sheets, jitter_errors, load_faces
 from flaxmark.report.page import render
 from flaxmark.report.provenance import provenance_sections
-from flaxmark.report.records import Record, best_records, main_split, read_records
+from flaxmark.report.records import Record, best_records, main_split, read_records, validation_nme
 from flaxmark.report.texts import FORMULAS, TEXTS, Language, Texts
 
 SHEET_WIDTH, JPEG_QUALITY = 1100, 82
@@ -144,11 +144,28 @@ def figure_sections(records: Sequence[Record], images: Path, texts: Texts, say: 
     cost = Picture("cost.png", texts.cost.lstrip("0123456789 "))
     return [
         Section(texts.errors, 2, errors),
+        *sigma_sections(finished, split, images, texts),
         Section(texts.curves, 2, [Picture("curves.png", texts.curves.lstrip("0123456789 "))]),
         *face_sections(best[0], split, images, texts, say),
         Section(texts.cost, 2, [texts.cost_note, document.cost_table(finished, texts), cost]),
         *provenance_sections(finished, Config(), texts),
     ]
+
+
+def sigma_sections(finished: Sequence[Record], split: str, images: Path, texts: Texts) -> list[Section]:
+    """Whether the sigma of the best cell that has one is calibrated."""
+    with_sigma = [r for r in finished if r.result and "coverage" in r.result["splits"][split]]
+    if not with_sigma:
+        return []
+    best = min(with_sigma, key=validation_nme)
+    assert best.result is not None
+    held = best.result["splits"][split]["coverage"]
+    wanted = [held["share"].index(share) for share in (0.68, 0.95)]
+    shown = {name: " / ".join(f"{100 * held[name][i]:.1f} %" for i in wanted) for name in ("plain", "scaled")}
+    note = texts.sigma_note.format(**shown, scale=f"{held['scale']:.2f}")
+    title = texts.sigma.format(cell=best.label)
+    plots.plot_coverage(best, split, images / "coverage.png")
+    return [Section(title, 3, [note, Picture("coverage.png", title)])]
 
 
 def face_sections(best: Record, split: str, images: Path, texts: Texts, say: Say) -> list[Section]:
