@@ -10,6 +10,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from flaxmark.landmarks import IBUG_68
 
@@ -148,6 +149,9 @@ def plot_audit(traits: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> No
         )  # fmt: skip
         axes.grid(axis="x", alpha=0.3)
     left.set(xscale="log", xlabel="between the outer eye corners [pixels]")
+    left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.xaxis.set_major_formatter("{x:g}")
+    left.xaxis.set_minor_formatter("")
     left.set_yticks(places, [f"{subset} ({len(faces['size'])})" for subset, faces in traits.items()])
     left.invert_yaxis()
     right.set(xlabel="head turned to the picture's left (-) or right (+) [degrees]")

@@ -27,7 +27,7 @@ MARKERS = {
 TRAITS = {
     "yaw": "head turned by [degrees]",
     "size": "distance of the outer eye corners [pixels]",
-    "sharpness": "sharpness of the crop [Laplacian / brightness variance]",
+    "sharpness": "sharpness of the crop [variance ratio]",
 }
 NME = "NME, inter-ocular [%]"
 
