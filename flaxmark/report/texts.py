@@ -49,6 +49,12 @@ class Texts:
     cost_note: str
     provenance: str
     configs: str
+    audit: str
+    audit_drawn: str
+    audit_missing: str
+    audit_head: tuple[str, str, str]
+    audit_kinds: tuple[str, str, str]
+    audit_clean: str
     verdict: str
     verdict_fails: str
     compare: str
@@ -109,6 +115,12 @@ EN = Texts(
     ),
     provenance="9 Provenance",
     configs="Fields of the config that are not at their defaults, and the hash of all of them",
+    audit="10 Data",
+    audit_drawn="The faces are drawn by flaxmark; there are no files to look at.",
+    audit_missing="The data set is not here: {reason}",
+    audit_head=("subset", "faces", "expected"),
+    audit_kinds=("finding", "number", "first"),
+    audit_clean="Nothing else was found.",
     verdict="Every finished cell has less than half the mean face's NME and a quarter of its mse on validation.",
     verdict_fails=(
         "**{count} of {all} finished cells miss the bound of half the mean face's NME and a quarter of its mse on "
@@ -169,6 +181,12 @@ ZH = Texts(
     cost_note="训练时每张脸的GFLOP：前向的三倍，按XLA对普通卷积的计数。张/秒指训练，用时含验证。",
     provenance="9 来源",
     configs="配置中不同于默认值的字段，以及全部字段的哈希",
+    audit="10 数据",
+    audit_drawn="人脸由flaxmark绘制，没有可检查的文件。",
+    audit_missing="此处没有数据集：{reason}",
+    audit_head=("子集", "脸数", "应有"),
+    audit_kinds=("发现", "数量", "首例"),
+    audit_clean="未发现其他问题。",
     verdict="在validation上，每个已完成单元的NME都低于平均脸的一半，mse都低于其四分之一。",
     verdict_fails="**{all}个已完成单元中有{count}个未达到NME低于平均脸一半且mse低于其四分之一（validation）：**{cells}。",
     compare="并排比较",

@@ -9,6 +9,7 @@ from PIL import Image
 
 from flaxmark.config import Config, ConfigError
 from flaxmark.report import document, plots
+from flaxmark.report.data_audit import audit_section
 from flaxmark.report.document import Picture, Section
 from flaxmark.report.faces import JITTER_LEVELS, draw_sheets, jitter_errors, load_faces
 from flaxmark.report.page import render
@@ -149,6 +150,7 @@ def figure_sections(records: Sequence[Record], images: Path, texts: Texts, say: 
         *face_sections(best[0], split, images, texts, say),
         Section(texts.cost, 2, [texts.cost_note, document.cost_table(finished, texts), cost]),
         *provenance_sections(finished, Config(), texts),
+        audit_section(best[0], texts, say),
     ]
 
 
