@@ -67,7 +67,9 @@ def conv_cpu(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: A
         # XLA's weight gradient of a 1x1 convolution has a window as large as the picture.
         x = x[:, :: strides[0], :: strides[1]]
         return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:3], -1)
-    return conv_cpu_forward(x, kernel, strides, padding, **options)
+    if _output_size(x, kernel, strides, padding) < kernel.shape[0]:
+        return _conv_by_patches(x, kernel, strides, padding)
+    return lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
 
 def conv_cpu_forward(
@@ -79,8 +81,14 @@ def conv_cpu_forward(
     return lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
 
+def _output_size(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any) -> int:
+    """The shorter side of a convolution's output."""
+    sizes = zip(x.shape[1:3], kernel.shape[:2], strides, padding, strict=True)
+    return min((size + sum(pads) - window) // stride + 1 for size, window, stride, pads in sizes)
+
+
 def _conv_by_patches(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any) -> jax.Array:
-    """One matrix product, for maps smaller than the kernel (2x2 pixels of a 64 px face): XLA has plain loops there."""
+    """One matrix product: XLA has plain loops for maps smaller than the kernel, and so for the weight gradients then."""
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     rows, columns = kernel.shape[:2]
     below, right = (size - window for size, window in zip(x.shape[1:3], (rows, columns), strict=True))

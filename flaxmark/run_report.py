@@ -113,21 +113,42 @@ def write_report(workdir: Path, prepared: Prepared) -> dict[str, Any]:
         prepared: Its faces.
 
     Returns:
-        The content of result.json.
+        The content of result.json; on all processes but the first, which alone writes, only its `rows`.
     """
     evaluated = evaluate_run(workdir, prepared)
-    metadata, rows = evaluated.metadata, evaluated.rows
-    table, title = format_table(rows), describe(from_dict(metadata["config"]))
-    metrics = list(read_metrics(workdir))
-    history = [line for line in metrics if line["kind"] == "validation"]
+    rows = evaluated.rows
+    if jax.process_index() != 0:
+        return {"rows": rows}
+    table, title = format_table(rows), describe(from_dict(evaluated.metadata["config"]))
+    result = make_result(evaluated, list(read_metrics(workdir)))
     mean_face_nme = next(r["nme"] for r in rows if r["split"] == "validation" and r["predictor"] == "mean face")
-    plot_curves(history, title, mean_face_nme, workdir / "curves.png")
+    plot_curves(result["history"], title, mean_face_nme, workdir / "curves.png")
     split = "test_full" if "test_full" in evaluated.splits else list(evaluated.splits)[-1]
     examples, outputs = evaluated.splits[split]
     plot_sheet(examples, outputs.landmarks, f"{title}: {split}", workdir / "test.png")
+    save_arrays(workdir / PREDICTIONS, {name: outputs.landmarks for name, (_, outputs) in evaluated.splits.items()})
+    replace_text(workdir / "table.md", table + "\n")
+    replace_text(workdir / RESULT, json.dumps(result) + "\n")
+    print(f"\nbest checkpoint: step {result['best_step']}\n{table}\n")
+    print("wrote " + ", ".join(str(workdir / name) for name in ("table.md", "curves.png", "test.png", RESULT)))
+    return result
+
+
+def make_result(evaluated: Evaluated, metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    """All that is known of a finished run, ready for JSON.
+
+    Args:
+        evaluated: Its best checkpoint on every split.
+        metrics: The lines of its metrics.jsonl.
+
+    Returns:
+        The content of result.json.
+    """
+    metadata = evaluated.metadata
+    history = [line for line in metrics if line["kind"] == "validation"]
     mean_face = np.asarray(metadata["mean_face"], np.float32)
-    result = {
-        "rows": rows,
+    return {
+        "rows": evaluated.rows,
         "best_step": metadata["step"],
         "epochs": len(history),
         "history": [{key: line[key] for key in ("epoch", "loss", "train_loss", "nme")} for line in history],
@@ -139,12 +160,6 @@ def write_report(workdir: Path, prepared: Prepared) -> dict[str, Any]:
         **provenance(),
         **{key: metadata[key] for key in ("mean_face", "data", "data_fingerprint", "terms", "config")},
     }
-    save_arrays(workdir / PREDICTIONS, {name: outputs.landmarks for name, (_, outputs) in evaluated.splits.items()})
-    replace_text(workdir / "table.md", table + "\n")
-    replace_text(workdir / RESULT, json.dumps(result) + "\n")
-    print(f"\nbest checkpoint: step {metadata['step']}\n{table}\n")
-    print("wrote " + ", ".join(str(workdir / name) for name in ("table.md", "curves.png", "test.png", RESULT)))
-    return result
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

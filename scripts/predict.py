@@ -54,7 +54,11 @@ def main(arguments: list[str]) -> None:
         raise ConfigError("no face box: give --boxes LEFT TOP RIGHT BOTTOM, --pts FILE, or --crop")
     predictor = Predictor(parsed.workdir)
     faces = predictor.predict(parsed.picture, chosen)
-    listed = [{"box": face.box.tolist(), "landmarks": face.landmarks.round(3).tolist()} for face in faces]
+    listed = [
+        {"box": face.box.tolist(), "landmarks": face.landmarks.round(3).tolist()}
+        | ({} if face.sigma is None else {"sigma": face.sigma.round(3).tolist()})
+        for face in faces
+    ]
     print(json.dumps({"picture": parsed.picture, "terms": predictor.metadata["terms"], "faces": listed}))
     if out is not None:
         from flaxmark.plotting import draw_landmarks

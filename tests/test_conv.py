@@ -36,7 +36,7 @@ def assert_same(
 
 
 @pytest.mark.parametrize(("size", "stride"), [(1, 1), (1, 2), (3, 1), (3, 2), (7, 2)])
-@pytest.mark.parametrize(("height", "width"), [(8, 8), (6, 10), (7, 9), (2, 2), (1, 1)])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (6, 10), (11, 13), (7, 9), (4, 4), (2, 2), (1, 1)])
 def test_convolutions(size: int, stride: int, height: int, width: int) -> None:
     padding = [(size // 2, size // 2)] * 2
 

@@ -41,6 +41,6 @@ def test_accelerators_get_plain_convolutions(platform: str, lowering: str) -> No
 def test_the_cpu_has_its_own() -> None:
     text = lowered_text("cpu", "cpu")
     assert "optimization_barrier" in text
-    # The head, the three 1x1 shortcuts and, at 64 px, the three 3x3 convolutions of 2x2 pixels are products: forward,
-    # gradient of the kernel, gradient of the input.
-    assert text.count("stablehlo.dot_general") == 7 * 3
+    # The head, the three 1x1 shortcuts and, at 64 px, the four 3x3 convolutions to 2x2 pixels are products:
+    # forward, gradient of the kernel, gradient of the input.
+    assert text.count("stablehlo.dot_general") == 8 * 3
