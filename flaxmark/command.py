@@ -140,6 +140,29 @@ def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path
     return path
 
 
+def new_folder(flag: str, name: str | Path) -> Path:
+    """Make a folder, before anything slow starts.
+
+    Args:
+        flag: For the message.
+        name: It may exist.
+
+    Returns:
+        Its path.
+
+    Raises:
+        ConfigError: It cannot be made or written.
+    """
+    path = Path(name)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{flag} {name}: {error.strerror}; name a folder that can be written") from error
+    if not os.access(path, os.W_OK):
+        raise ConfigError(f"{flag} {name}: cannot be written; name another folder")
+    return path
+
+
 def run_command(main: Callable[[list[str]], None]) -> None:
     """Run a script's main function and end the process: 0 done, 1 our failure, 2 the user's to mend, 130 Ctrl-C.
 

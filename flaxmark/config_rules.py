@@ -129,10 +129,10 @@ def _train_rules(config: Config) -> list[Rule]:
     profile = config.train.profile_steps
     return [
         (
-            config.loss.name != "nll" or config.model.sigma,
-            "loss.name",
-            config.loss.name,
-            "given together with --model.sigma",
+            (config.loss.name == "nll") == config.model.sigma,
+            "model.sigma",
+            config.model.sigma,
+            "on with --loss.name nll and off with all others",
         ),
         (
             profile is None or 1 <= profile[0] <= profile[1],

@@ -88,7 +88,7 @@ def _output_size(x: jax.Array, kernel: jax.Array, strides: Sequence[int], paddin
 
 
 def _conv_by_patches(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any) -> jax.Array:
-    """One matrix product: XLA has plain loops for maps smaller than the kernel, and so for the weight gradients then."""
+    """One matrix product, for maps smaller than the kernel: XLA has plain loops there, and in their gradients."""
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     rows, columns = kernel.shape[:2]
     below, right = (size - window for size, window in zip(x.shape[1:3], (rows, columns), strict=True))

@@ -35,7 +35,8 @@ def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: fl
     marker = "o" if len(history) <= 30 else None
     left.plot(epochs, [line["train_loss"] for line in history], color=TRAIN, marker=marker, ms=4, label="training")
     left.plot(epochs, [line["loss"] for line in history], color=VALIDATION, marker=marker, ms=4, label="validation")
-    left.set(xlabel="epoch", ylabel="loss", yscale="log")
+    positive = all(line[name] > 0 for line in history for name in ("train_loss", "loss"))  # nll goes below 0
+    left.set(xlabel="epoch", ylabel="loss", yscale="log" if positive else "linear")
     right.plot(epochs, [line["nme"] for line in history], color=VALIDATION, marker=marker, ms=4, label="validation")
     right.axhline(mean_face_nme, color=REFERENCE, linestyle="--", label=f"mean face {mean_face_nme:.1f} %")
     top = 1.1 * max(mean_face_nme, *(line["nme"] for line in history))

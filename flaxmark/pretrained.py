@@ -2,12 +2,13 @@
 
 import collections
 import io
+import math
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import numpy as np
@@ -17,11 +18,14 @@ from flaxmark.config import ConfigError
 from flaxmark.models import STAGE_SIZES, Variables
 
 Tensors = Mapping[str, np.ndarray]
+Sizes = tuple[int, ...]
+ReadStorage = Callable[[str, np.dtype, int], np.ndarray]
 
 HEAD = "head"
 IGNORED = re.compile(r"fc\.|classifier\.|num_batches_tracked$|.*\.num_batches_tracked$")
 SHOWN = 6
-MAX_BYTES = 2 * 1024**3
+MAX_BYTES, MAX_PICKLE = 2 * 1024**3, 4_000_000
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER
 
 
 def start_from(source: str, variables: Variables, depth: int) -> Variables:
@@ -102,7 +106,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     """Read the tensors of a file; none of its content is ever run.
 
     Args:
-        path: `.safetensors`, or a `.pth` or `.pt` written by torch.save since 2020 (a zip file).
+        path: `.safetensors`, or a `.pth` or `.pt` written by torch.save.
 
     Returns:
         Name -> array, without a leading `module.`; of a training checkpoint what is under `state_dict` or `model`.
@@ -118,9 +122,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
         elif zipfile.is_zipfile(path):
             tensors = _read_torch_zip(path)
         else:
-            raise ConfigError(
-                f"{path}: neither .safetensors nor what torch.save writes today; save the state_dict again"
-            )
+            tensors = _read_torch_legacy(path)
     except ConfigError:
         raise
     except Exception as error:  # damaged files make their readers raise almost anything
@@ -142,19 +144,21 @@ _DTYPES = {
 }
 
 
-class _TensorUnpickler(pickle.Unpickler):
+class _TensorUnpickler(pickle._Unpickler):  # the C one allocates a memo as large as a file asks for
     """Builds dictionaries and tensors, and refuses every other name that a pickle may ask for."""
 
-    def __init__(self, data: bytes, archive: zipfile.ZipFile, folder: str) -> None:
-        super().__init__(io.BytesIO(data))
-        self._archive, self._folder = archive, folder
+    def __init__(self, stream: BinaryIO, read_storage: ReadStorage) -> None:
+        super().__init__(stream)
+        self._read_storage = read_storage
+        self.storages: dict[str, np.ndarray] = {}
+        self._built = 0
 
     def find_class(self, module: str, name: str) -> Any:
         """The few names that a state_dict consists of."""
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _rebuild_tensor
+            return self._rebuild_tensor
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return lambda tensor, *_: tensor
         if module == "torch" and name in _DTYPES:
@@ -162,33 +166,65 @@ class _TensorUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"asks for {module}.{name}, which no state_dict needs")
 
     def persistent_load(self, pid: Any) -> np.ndarray:
-        """A storage: the numbers of a file in the archive."""
-        _, dtype, key, *_ = pid
-        return np.frombuffer(self._archive.read(f"{self._folder}/data/{key}"), dtype)
+        """A storage: numbers that stand outside of the pickle."""
+        _, dtype, key, _, count, *_ = pid
+        if dtype not in _DTYPES.values() or not isinstance(key, str) or not isinstance(count, int):
+            raise pickle.UnpicklingError("names a storage as torch.save does not")
+        if key not in self.storages:
+            self.storages[key] = self._read_storage(key, np.dtype(dtype), count)
+        return self.storages[key]
 
-
-def _rebuild_tensor(
-    storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
-) -> np.ndarray:
-    """A tensor from its storage, its strides checked by a copy that NumPy bounds."""
-    last = (
-        offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if size and 0 not in size else offset
-    )
-    if offset < 0 or min(stride, default=0) < 0 or last >= max(1, len(storage)):
-        raise pickle.UnpicklingError("a tensor reaches beyond its storage")
-    view = np.lib.stride_tricks.as_strided(storage[offset:], size, [step * storage.itemsize for step in stride])
-    return view.copy()
+    def _rebuild_tensor(self, storage: Any, offset: int, size: Sizes, stride: Sizes, *_: Any) -> np.ndarray:
+        """A tensor as a view of its storage, which it must not leave, nor be larger than."""
+        if not any(storage is known for known in self.storages.values()):
+            raise pickle.UnpicklingError("a tensor of something else than a storage")
+        count = math.prod(size)
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        if min((offset, *size, *stride)) < 0 or count > len(storage) or (count and last >= len(storage)):
+            raise pickle.UnpicklingError("a tensor reaches beyond its storage")
+        self._built += count * storage.itemsize
+        if self._built > MAX_BYTES:
+            raise pickle.UnpicklingError("its tensors take more than 2 GB")
+        return np.lib.stride_tricks.as_strided(storage[offset:], size, [step * storage.itemsize for step in stride])
 
 
 def _read_torch_zip(path: Path) -> Any:
-    """What torch.save has written."""
+    """What torch.save has written since 2020; it compresses nothing, so that nothing can unpack to more than it is."""
     with zipfile.ZipFile(path) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-            raise ConfigError(f"{path}: unpacks to more than 2 GB; no ResNet is that large")
-        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        if len(pickles) != 1:
+        pickles = [entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl")]
+        if len(pickles) != 1 or any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise ConfigError(f"{path}: a zip file, but not one of torch.save")
-        return _TensorUnpickler(archive.read(pickles[0]), archive, pickles[0].removesuffix("/data.pkl")).load()
+        if pickles[0].file_size > MAX_PICKLE:
+            raise ConfigError(f"{path}: its list of tensors is above {MAX_PICKLE // 10**6} MB; no ResNet has so many")
+        folder = pickles[0].filename.removesuffix("/data.pkl")
+
+        def read_storage(key: str, dtype: np.dtype, _: int) -> np.ndarray:
+            return np.frombuffer(archive.read(f"{folder}/data/{key}"), dtype)
+
+        return _TensorUnpickler(io.BytesIO(archive.read(pickles[0])), read_storage).load()
+
+
+def _read_torch_legacy(path: Path) -> Any:
+    """What torch.save wrote before 2020: five pickles, then the numbers of each storage."""
+    size = path.stat().st_size
+
+    def make_storage(key: str, dtype: np.dtype, count: int) -> np.ndarray:
+        if not 0 <= count * dtype.itemsize <= size:
+            raise pickle.UnpicklingError("a storage is larger than the file")
+        return np.zeros(count, dtype)  # filled in below
+
+    with path.open("rb") as stream:
+        plain = [_TensorUnpickler(stream, make_storage).load() for _ in range(3)]
+        if plain[0] != LEGACY_MAGIC:
+            raise pickle.UnpicklingError("not a file of torch.save")
+        unpickler = _TensorUnpickler(stream, make_storage)
+        tensors = unpickler.load()
+        for key in _TensorUnpickler(stream, make_storage).load():
+            storage = unpickler.storages[key]
+            if int.from_bytes(stream.read(8), "little") != len(storage):
+                raise pickle.UnpicklingError("a storage has another length than its tensors")
+            storage[:] = np.frombuffer(stream.read(storage.nbytes), storage.dtype)
+    return tensors
 
 
 def _flatten(tree: Any) -> dict[str, np.ndarray]:

@@ -99,7 +99,7 @@ def cost_of_run(config: Config, metrics: Sequence[Mapping[str, Any]], parameters
         "parameters": parameters,
         "gflop": round(3 * forward_flops(config, 1) / 1e9, 3),
         "images_per_second": round(rates[-1], 2) if rates else None,
-        "seconds": round(metrics[-1]["seconds"], 1),
+        "seconds": metrics[-1].get("seconds"),
     }
 
 
@@ -111,11 +111,19 @@ def provenance() -> dict[str, Any]:
     """
     device = jax.devices()[0]
     return {
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
         "commit": _commit(),
     }
+
+
+def _version(package: str) -> str | None:
+    """None for what is not installed under its usual name."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _commit() -> str | None:

@@ -100,8 +100,6 @@ def make_run(config: Config, workdir: Path, prepared: Prepared) -> Run:
         compiled = compile_within_memory(programs, config, mesh)
         state = compiled_init.result()(key, mean_face)
         first_face.result()  # what is done to faces is compiled now
-    if config.model.init_from is not None:
-        state = _start_from(config, state)
     return Run(
         config=config,
         workdir=workdir,
@@ -116,8 +114,21 @@ def make_run(config: Config, workdir: Path, prepared: Prepared) -> Run:
     )
 
 
-def _start_from(config: Config, state: TrainState) -> TrainState:
-    """The state with the weights that `model.init_from` names, copied in jit so that they may be donated."""
+def start_from_weights(config: Config, state: TrainState) -> TrainState:
+    """Put the weights that `model.init_from` names into a fresh state.
+
+    Args:
+        config: The run.
+        state: At step 0.
+
+    Returns:
+        The state, its arrays copied in jit so that they may be donated; `state` itself where nothing is named.
+
+    Raises:
+        ConfigError: As `pretrained.start_from`.
+    """
+    if config.model.init_from is None:
+        return state
     from flaxmark.pretrained import start_from
 
     variables = start_from(str(config.model.init_from), state.variables, config.model.depth)

@@ -1,18 +1,20 @@
 """The grid of backbones, losses and seeds: every cell a run of its own, in a process of its own."""
 
 import dataclasses
-import json
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from flaxmark.command import INTERRUPTED, explain
+from flaxmark.command import INTERRUPTED, OUR_ERROR, explain
 from flaxmark.config import DEPTHS, Config, ConfigError, Depth, LossConfig
 from flaxmark.config_rules import check_config
+from flaxmark.data.sources import find_data_dir
 from flaxmark.metric_writer import replace_text
 from flaxmark.sweep_progress import SweepProgress
 from flaxmark.workdir import stored_result
@@ -29,7 +31,7 @@ COLUMNS: dict[str, LossConfig] = {
 }
 """What a column trains with; smooth_l1 with beta 1 is the test report's: half of mse where errors are below 1."""
 
-GRID, FAILED, LOG = "cells.json", "failed.txt", "log.txt"
+FAILED, LOG, LOCK = "failed.txt", "log.txt", ".lock"
 POLL_SECONDS = 0.5
 
 
@@ -52,7 +54,7 @@ class Cell:
 
     def config(self, base: Config) -> Config:
         """The base with this cell's depth, loss and seed."""
-        loss = COLUMNS[self.column]
+        loss = dataclasses.replace(COLUMNS[self.column], pixels=base.loss.pixels)
         return dataclasses.replace(
             base,
             model=dataclasses.replace(base.model, depth=self.depth, sigma=loss.name == "nll"),
@@ -114,7 +116,7 @@ def run_sweep(base: Config, folder: Path, cells: Sequence[Cell]) -> list[Outcome
 
     Args:
         base: What the cells share.
-        folder: Gets cells.json and one workdir a cell, in it log.txt with what training prints, and failed.txt where
+        folder: Gets one workdir a cell, in it log.txt with what training prints, and failed.txt where
             it failed.
         cells: From `make_cells`.
 
@@ -127,7 +129,11 @@ def run_sweep(base: Config, folder: Path, cells: Sequence[Cell]) -> list[Outcome
     """
     for cell in cells:
         check_config(cell.config(base))
-    _note_grid(folder, cells)
+    if base.data.name != "drawn_faces":
+        find_data_dir(base.data)  # once, not in every cell
+    if base.model.init_from is not None and not Path(base.model.init_from).expanduser().exists():
+        raise ConfigError(f"--model.init-from {base.model.init_from}: no such file, nor the workdir of a run")
+    _make_folders(folder, cells)
     done = {cell for cell in cells if stored_result(folder / cell.name, cell.config(base)) is not None}
     progress = SweepProgress([cell.depth for cell in cells], [cell in done for cell in cells], base.train.epochs)
     outcomes = []
@@ -141,24 +147,21 @@ def run_sweep(base: Config, folder: Path, cells: Sequence[Cell]) -> list[Outcome
     return outcomes
 
 
-def _note_grid(folder: Path, cells: Sequence[Cell]) -> None:
-    """Keep the names of all cells that were asked for, so that a report can show which are missing."""
-    path = folder / GRID
+def _make_folders(folder: Path, cells: Sequence[Cell]) -> None:
+    """Make the folder of every cell, so that a report sees which are missing; shards do not get in each other's way."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-        names = list(dict.fromkeys([*known, *(cell.name for cell in cells)]))
-        replace_text(path, json.dumps(names, indent=1) + "\n")
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"--workdir {folder}: {error}; name a folder that can be written") from error
+        for cell in cells:
+            (folder / cell.name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--workdir {folder}: {error.strerror}; name a folder that can be written") from error
 
 
 def _run_cell(cell: Cell, config: Config, workdir: Path, progress: SweepProgress, index: int) -> Outcome:
     """Train one cell in a fresh process: a crash, or memory that runs out, ends that process alone."""
-    workdir.mkdir(parents=True, exist_ok=True)
     (workdir / FAILED).unlink(missing_ok=True)
     process = multiprocessing.get_context("spawn").Process(target=_train_cell, args=(config, workdir))
     process.start()
+    _end_together(process)
     try:
         while process.is_alive():
             process.join(POLL_SECONDS)
@@ -173,16 +176,34 @@ def _run_cell(cell: Cell, config: Config, workdir: Path, progress: SweepProgress
     return Outcome(cell, False, reason)
 
 
+def _end_together(process: BaseProcess) -> None:
+    """Whoever ends the sweep by SIGTERM means the cell that it trains, too."""
+
+    def end(*_: object) -> None:
+        process.terminate()
+        sys.exit(OUR_ERROR)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)
+
+
 def _train_cell(config: Config, workdir: Path) -> None:
     """What the process of a cell does; all that it prints goes to its log."""
     with (workdir / LOG).open("a", encoding="utf-8") as log:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(log.fileno(), stream.fileno())
+    import fcntl  # not on Windows, where only this fails
+
     from flaxmark.training import train
 
     try:
-        train(config, workdir)
+        with (workdir / LOCK).open("w") as lock:  # the system frees it when the process ends, however it ends
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(f"{workdir}: another process trains it") from None
+            train(config, workdir)
     except KeyboardInterrupt as error:
         print("interrupted", *error.args, flush=True)
         os._exit(INTERRUPTED)
@@ -196,7 +217,11 @@ def _reason(exit_code: int, log: Path) -> str:
     if exit_code < 0:
         name = signal.Signals(-exit_code).name
         return f"ended by {name}" + (": out of memory?" if name == "SIGKILL" else "")
-    with log.open("rb") as stream:
-        stream.seek(max(0, log.stat().st_size - 4096))
-        lines = stream.read().decode("utf-8", "replace").strip().splitlines()
-    return lines[-1].removeprefix("error: ") if lines else f"exit status {exit_code}"
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - 16384))
+            lines = stream.read().decode("utf-8", "replace").strip().splitlines()
+    except OSError:  # it ended before it could write one
+        lines = []
+    said = [line for line in lines if line.startswith("error: ")] or lines
+    return said[-1].removeprefix("error: ") if said else f"exit status {exit_code}"

@@ -18,7 +18,7 @@ from flaxmark.metric_writer import MetricWriter
 from flaxmark.metrics import sigma_scale, summarize
 from flaxmark.profiling import StepProfiler
 from flaxmark.progress import Progress
-from flaxmark.run import Run, make_run, print_header, write_train_faces
+from flaxmark.run import Run, make_run, print_header, start_from_weights, write_train_faces
 from flaxmark.run_report import write_report
 from flaxmark.sharding import shard_batch
 from flaxmark.workdir import claim_workdir, stored_result
@@ -38,7 +38,7 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
     Args:
         config: The run.
         workdir: Gets config.json, train_faces.txt, metrics.jsonl, tensorboard/, checkpoints/, and at the end
-            result.json, table.md, curves.png and test.png.
+            result.json, predictions.npz, table.md, curves.png and test.png.
 
     Returns:
         The content of result.json: `rows` of figures per split and what led to them.
@@ -61,6 +61,8 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
     with RunCheckpoints(workdir) as checkpoints, stop_requests() as stop_requested:
         if checkpoints.latest_step is not None:
             run.state = checkpoints.restore(run.state)
+        else:
+            run.state = start_from_weights(config, run.state)
         print_header(run, prepared)
         run_epochs(run, checkpoints, stop_requested)
     return write_report(workdir, prepared)

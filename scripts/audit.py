@@ -7,9 +7,8 @@ training and test share a photograph.
 import collections
 import dataclasses
 import sys
-from pathlib import Path
 
-from flaxmark.command import parse_flags, run_command
+from flaxmark.command import new_folder, parse_flags, run_command
 from flaxmark.config import ConfigError, DataConfig
 from flaxmark.config_rules import check_data
 
@@ -33,11 +32,12 @@ def main(arguments: list[str]) -> None:
     check_data(parsed.data)
     if parsed.data.name == "drawn_faces":
         raise ConfigError("--data.name drawn_faces: has no files to look at; name a data set in a folder")
-    from flaxmark.audit import SHARED, audit, write_audit
+    from flaxmark.audit import audit, write_audit
+    from flaxmark.audit_checks import SHARED
     from flaxmark.data.sources import find_data_dir
     from flaxmark.progress import Progress
 
-    root = find_data_dir(parsed.data)
+    root, out = find_data_dir(parsed.data), new_folder("--out", parsed.out)
     result = audit(parsed.data, root, lambda total: Progress(total, 0, 1))
     for name, (count, expected) in result.found.items():
         print(f"{name:<16} {count:>6,} faces" + (f" of {expected:,}" if expected else ""))
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
         print(f"\n{kind}: {count:,}")
         for finding in [f for f in result.findings if f.kind == kind][: parsed.show]:
             print(f"  {finding.file}: {finding.detail}")
-    paths = write_audit(result, root, parsed.data, Path(parsed.out))
+    paths = write_audit(result, root, parsed.data, out)
     print("\nwrote " + ", ".join(map(str, paths)), file=sys.stderr)
     if result.shares_photographs:
         raise ConfigError(f"{SHARED}: {kinds[SHARED]}; take them out of training, or figures on it mean nothing")

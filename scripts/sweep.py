@@ -6,13 +6,13 @@ Finished cells are skipped and interrupted ones resumed; scripts/report.py shows
 import dataclasses
 
 from flaxmark.command import ConfigArguments, config_from_arguments, default_workdir, run_command
-from flaxmark.config import DEPTHS, Depth
+from flaxmark.config import DEPTHS, ConfigError, Depth
 from flaxmark.sweep import SweepError, make_cells, run_sweep
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments(ConfigArguments):
-    """Which cells; any flag of the config changes all of them."""
+    """Which cells; the other flags of the config change all of them."""
 
     depths: tuple[Depth, ...] = DEPTHS  # type: ignore[assignment]
     """Of the ResNets."""
@@ -26,10 +26,24 @@ class Arguments(ConfigArguments):
     """In how many parts the grid is divided."""
 
 
+def refuse_fields_of_cells(arguments: list[str]) -> None:
+    """Flags that every cell overrules would be ignored without a word."""
+    flags = {
+        "--model.depth": "--depths",
+        "--loss.name": "--losses",
+        "--loss.beta": "--losses",
+        "--train.seed": "--seeds",
+    }
+    for argument in arguments:
+        if (flag := argument.split("=")[0]) in flags:
+            raise ConfigError(f"{flag}: the cells have their own; choose them by {flags[flag]}")
+
+
 def main(arguments: list[str]) -> None:
     """Train the cells one after another."""
     parsed = config_from_arguments(Arguments, __doc__ or "", arguments)
     folder = default_workdir(parsed)
+    refuse_fields_of_cells(arguments)
     cells = make_cells(parsed.depths, parsed.losses, parsed.seeds, parsed.shard_index, parsed.num_shards)
     outcomes = run_sweep(parsed.run, folder, cells)
     failed = [outcome for outcome in outcomes if not outcome.done]

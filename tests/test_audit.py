@@ -10,8 +10,9 @@ import pytest
 from fixture_300w import Tree, draw, encode
 from PIL import Image, ImageOps
 
-from flaxmark.audit import SHARED, audit, check_boxes_fit, check_names, check_points, write_audit
-from flaxmark.config import DataConfig
+from flaxmark.audit import audit, write_audit
+from flaxmark.audit_checks import SHARED, check_boxes_fit, check_names, check_points
+from flaxmark.config import ConfigError, DataConfig
 from flaxmark.data.faces import FaceEntry
 from flaxmark.data.picture_hash import find_copies, fingerprint
 from flaxmark.geometry import landmark_box
@@ -100,7 +101,7 @@ def test_the_official_tree_is_clean_but_for_the_known_photograph(official_tree: 
     assert found["photograph shared in the official lists"] == ["helen/trainset/296814969_1.jpg"]
     assert sorted(f for f, d in ((x.file, x.detail) for x in result.findings if x.kind == "odd picture") if d == "grey")
     assert result.found["afw"] == (12, 337)
-    paths = write_audit(result, official_tree.folder, config, tmp_path / "out")
+    paths = write_audit(result, official_tree.folder, config, tmp_path)
     assert {path.name for path in paths} >= {"audit.json", "faces.png", "sheet_afw.jpg", "sheet_helen_trainset.jpg"}
     assert all(path.stat().st_size for path in paths)
     stored = json.loads(paths[0].read_text())
@@ -124,6 +125,18 @@ def test_a_photograph_on_both_sides_is_severe(official_tree: Tree, tmp_path: Pat
 def test_twins_of_dlibs_packaging_are_found(dlib_tree: Tree) -> None:
     result = audit(DataConfig(name="dlib", dir=str(dlib_tree.folder)), dlib_tree.folder, start)
     assert not result.shares_photographs
+    assert result.found["mirrored twins, left out"][0] > 0
+
+
+def test_names_of_a_csv_are_people_not_photographs(csv_tree: Tree) -> None:
+    result = audit(DataConfig(name="csv", dir=str(csv_tree.folder)), csv_tree.folder, start)
+    assert set(result.splits) == {"train", "test"}
+    assert not result.shares_photographs
+
+
+def test_a_folder_without_faces_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no face of ibug_300w"):
+        audit(DataConfig(dir=str(tmp_path)), tmp_path, start)
 
 
 @real

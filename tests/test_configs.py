@@ -155,7 +155,7 @@ def test_help_shows_fields_with_units(capsys: pytest.CaptureFixture[str]) -> Non
         (Config(train=TrainConfig(batch_size=32, accumulate=5)), 1, "train.batch-size 32.*5"),
         (Config(train=TrainConfig(epochs=0)), 1, "train.epochs 0"),
         (Config(train=TrainConfig(profile_steps=(5, 4))), 1, "profile-steps"),
-        (Config(loss=LossConfig("nll")), 1, "loss.name nll: must be given together with --model.sigma"),
+        (Config(loss=LossConfig("nll")), 1, "model.sigma False: must be on with --loss.name nll"),
         (Config(model=ModelConfig(batch_norm_group=12)), 1, "batch-norm-group 12.*32 faces"),
         (Config(model=ModelConfig(batch_norm_group=8), train=TrainConfig(compile="pmap")), 8, "group 8.*4 faces"),
         (Config(train=TrainConfig(ema_decay=1.0)), 1, "train.ema-decay 1.0"),

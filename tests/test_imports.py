@@ -38,7 +38,7 @@ ALLOWED = {
     "programs": {"conv", "losses", "models", "optimizer", "sharding", "steps", "train_state"},
     "checkpoint": {"models", "train_state"},
     "face_traits": {"drawing"},
-    "sweep": {"command", "config_rules", "metric_writer", "sweep_progress", "training", "workdir"},
+    "sweep": {"command", "config_rules", "data", "metric_writer", "sweep_progress", "training", "workdir"},
     "inference": {"batch_norm", "checkpoint", "conv", "data", "models", "sharding"},
 }
 ONLY_IMPORTERS = {

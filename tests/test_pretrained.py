@@ -1,4 +1,5 @@
 import collections
+import io
 import json
 import os
 import pickle
@@ -89,6 +90,9 @@ def test_files_of_torch_save_are_read(depth: int, tmp_path: Path) -> None:
     network = TorchResNet(depth)
     network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()}, strict=False)
     torch.save({"state_dict": {f"module.{k}": v for k, v in network.state_dict().items()}}, tmp_path / "resnet.pth")
+    torch.save(network.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    for name, values in read_tensors(tmp_path / "old.pth").items():
+        np.testing.assert_array_equal(values, network.state_dict()[name].numpy(), err_msg=name)
     tensors = read_tensors(tmp_path / "resnet.pth")
     assert len(tensors) == len(network.state_dict())
     for name, values in weights.items():
@@ -115,15 +119,70 @@ def test_nothing_in_a_file_is_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.pth", b"\x80\x02}q\x00.", "neither .safetensors nor"),
+        ("x.pth", b"\x80\x02}q\x00.", "not a state_dict that can be read"),
         ("x.safetensors", b"\xff" * 40, "not a state_dict that can be read"),
-        ("x.pt", b"PK\x03\x04" + b"\0" * 60, "neither .safetensors nor"),
+        ("x.pt", b"PK\x03\x04" + b"\0" * 60, "not a state_dict that can be read"),
     ],
 )
 def test_files_that_are_none(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         read_tensors(tmp_path / name)
+
+
+class Torch:
+    """Pickles as a call of one of torch's functions."""
+
+    def __init__(self, *arguments: object) -> None:
+        self.arguments = arguments
+
+    def __reduce__(self) -> tuple:
+        return (_rebuild_tensor_v2, self.arguments)
+
+
+def _rebuild_tensor_v2(*_: object) -> None:
+    """Pickled by name; the test writes torch's module in its place."""
+
+
+class Storage:
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+
+class Pickler(pickle.Pickler):
+    def persistent_id(self, item: object) -> object:
+        return ("storage", "<f4", "0", "cpu", item.count) if isinstance(item, Storage) else None
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "offset", "fails"),
+    [
+        ((2, 3), (3, 1), 0, False),
+        ((3, 2), (1, 3), 0, False),  # a transposed view
+        ((2, 3), (3, 1), 1, True),
+        ((1000, 1000), (0, 0), 0, True),
+        ((2, 3), (-3, 1), 5, True),
+        ((7,), (1,), 0, True),
+    ],
+)
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_LZMA])
+def test_tensors_stay_in_their_storage(
+    tmp_path: Path, size: tuple, stride: tuple, offset: int, fails: bool, compression: int
+) -> None:
+    stream = io.BytesIO()
+    Pickler(stream, protocol=2).dump({"x": Torch(Storage(6), offset, size, stride)})
+    ours, torchs = (f"c{module}\n_rebuild_tensor_v2\n".encode() for module in (__name__, "torch._utils"))
+    content = stream.getvalue().replace(ours, torchs)
+    assert torchs in content
+    with zipfile.ZipFile(tmp_path / "x.pth", "w", compression) as archive:
+        archive.writestr("archive/data.pkl", content)
+        archive.writestr("archive/data/0", np.arange(6, dtype=np.float32).tobytes())
+    if fails or compression != zipfile.ZIP_STORED:
+        with pytest.raises(ConfigError, match=r"beyond its storage|not one of torch\.save"):
+            read_tensors(tmp_path / "x.pth")
+        return
+    expected = np.lib.stride_tricks.as_strided(np.arange(6, dtype=np.float32), size, [4 * step for step in stride])
+    np.testing.assert_array_equal(read_tensors(tmp_path / "x.pth")["x"], expected)
 
 
 def test_other_dictionaries_are_refused(tmp_path: Path) -> None:

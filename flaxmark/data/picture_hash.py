@@ -57,7 +57,7 @@ def fingerprint(path: Path, pixels: np.ndarray) -> Fingerprint:
         content=hashlib.sha256(path.read_bytes()).digest(),
         bits=(_bits(cells), _bits(cells[:, ::-1])),
         thumbnail=thumbnail,
-        oddities=tuple(_oddities(path, pixels)),
+        oddities=tuple(_oddities(path, pixels, deviation)),
     )
 
 
@@ -88,7 +88,7 @@ def _bits(cells: np.ndarray) -> int:
     return int("".join("1" if bit else "0" for bit in (cells[:, :-1] > cells[:, 1:]).reshape(-1)), 2)
 
 
-def _oddities(path: Path, pixels: np.ndarray) -> Iterator[str]:
+def _oddities(path: Path, pixels: np.ndarray, deviation: float) -> Iterator[str]:
     """What a look at the file tells."""
     with Image.open(path) as image:
         orientation = image.getexif().get(0x0112, UPRIGHT)
@@ -96,7 +96,7 @@ def _oddities(path: Path, pixels: np.ndarray) -> Iterator[str]:
             yield f"EXIF orientation {orientation}: viewers turn it, annotations are of the stored pixels"
         if image.mode not in ("RGB", "L"):
             yield f"mode {image.mode}"
-    if (pixels == pixels[..., :1]).all():
+    if np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 1], pixels[..., 2]):
         yield "grey"
-    if pixels.std() < 8:
+    if deviation < 8:
         yield "almost even"

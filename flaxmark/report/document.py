@@ -97,8 +97,7 @@ def loss_tables(records: Sequence[Record], column: str, pictures: set[str], text
         original = CELLS.get(column, {}).get(depth)
         rows.append([name, *_loss_and_nme(means), _number(original, "{:.4f}"), picture])
     note = [texts.same_as_mse] if column == "smooth_l1" else []
-    head = (*texts.table_head[:2], *texts.table_head[2:])
-    return [[column], Formula(*FORMULAS[column]), *note, Table(head, rows)]
+    return [[column], Formula(*FORMULAS[column]), *note, Table(texts.table_head, rows)]
 
 
 def metrics_table(records: Sequence[Record], baselines: Sequence[dict[str, Any]], texts: Texts) -> Table:
@@ -176,7 +175,7 @@ def cost_table(records: Sequence[Record], texts: Texts) -> Table:
                 _number(cost["parameters"], "{:,.0f}"),
                 _number(cost["gflop"], "{:.2f}"),
                 _number(cost["images_per_second"], "{:.1f}"),
-                Value(format_seconds(cost["seconds"]), cost["seconds"]),
+                _duration(cost["seconds"]),
             ]
         )
     return Table(texts.cost_head, rows)
@@ -224,3 +223,8 @@ def _metrics(figures_of_splits: Sequence[dict[str, Any] | None]) -> list[Value]:
 def _number(value: float | None, form: str) -> Value:
     """A dash for what is not known, last when sorted."""
     return Value("-", math.inf) if value is None else Value(form.format(value), float(value))
+
+
+def _duration(seconds: float | None) -> Value:
+    """Hours and minutes; a dash for what is not known."""
+    return Value("-", math.inf) if seconds is None else Value(format_seconds(seconds), seconds)

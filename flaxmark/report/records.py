@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flaxmark.config import ConfigError
-from flaxmark.sweep import COLUMNS, FAILED, GRID
+from flaxmark.sweep import COLUMNS, FAILED
 from flaxmark.sweep_progress import last_validation
 from flaxmark.workdir import RESULT
 
@@ -73,13 +73,8 @@ def read_records(folder: Path) -> list[Record]:
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; name the --workdir of scripts/sweep.py")
-    names = {path.parent.name for path in folder.glob(f"*/{RESULT}")}
-    grid = folder / GRID
-    try:
-        names |= set(json.loads(grid.read_text(encoding="utf-8"))) if grid.is_file() else set()
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"{grid}: {error}; scripts/sweep.py writes it again") from error
-    records = [_read_record(folder / name, match) for name in names if (match := _NAME.fullmatch(name))]
+    folders = sorted(path for path in folder.iterdir() if path.is_dir())
+    records = [_read_record(path, match) for path in folders if (match := _NAME.fullmatch(path.name))]
     if not records:
         raise ConfigError(f"{folder}: no cells of a sweep in it, such as resnet18_mse_seed0/{RESULT}")
     order = list(COLUMNS)
@@ -97,7 +92,7 @@ def _read_record(folder: Path, match: re.Match[str]) -> Record:
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
             state = "done"
-            _check_result(result, depth, seed)
+            _check_result(result, depth, column, seed)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path}: {error!r}; not a result that this version wrote, move it away") from error
     elif (folder / FAILED).is_file():
@@ -107,13 +102,15 @@ def _read_record(folder: Path, match: re.Match[str]) -> Record:
     return Record(folder.name, depth, column, seed, folder, result, state, note)
 
 
-def _check_result(result: dict[str, Any], depth: int, seed: int) -> None:
+def _check_result(result: dict[str, Any], depth: int, column: str, seed: int) -> None:
     """Demand the parts that a report is made of, and that the folder's name is true."""
     for key in ("rows", "splits", "history", "cost", "mean_face", "versions", "config"):
         result[key]
     config = result["config"]
-    if (config["model"]["depth"], config["train"]["seed"]) != (depth, seed):
-        raise ValueError("its depth and seed are not those of the folder's name")
+    loss, wanted = config["loss"], COLUMNS[column]
+    beta = loss["name"] != "smooth_l1" or loss["beta"] == wanted.beta
+    if (config["model"]["depth"], loss["name"], config["train"]["seed"], beta) != (depth, wanted.name, seed, True):
+        raise ValueError("its depth, loss and seed are not those of the folder's name")
 
 
 def main_split(records: Sequence[Record]) -> str:

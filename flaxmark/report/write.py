@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image
 
+from flaxmark.command import new_folder
 from flaxmark.config import Config, ConfigError
 from flaxmark.report import document, plots
 from flaxmark.report.data_audit import audit_section
@@ -37,8 +38,7 @@ def write_table_report(folder: Path, language: Language, baselines: Sequence[dic
         ConfigError: No cells, or a result that cannot be read.
     """
     records, texts = read_records(folder), TEXTS[language]
-    images = folder / "img"
-    images.mkdir(exist_ok=True)
+    images = new_folder("the report's pictures", folder / "img")
     finished = [record for record in records if record.result]
     cells = copy_sheets(finished, images)
     sections = head_sections(records, set(cells.values()), baselines, texts)
@@ -209,15 +209,17 @@ def read_baselines(path: str | None) -> list[dict[str, Any]]:
     if path is None:
         return []
     try:
-        systems = json.loads(Path(path).read_text(encoding="utf-8"))
-        for system in systems:
-            for split, figures in system.items():
-                if split == "name":
-                    str(figures)
-                else:
-                    {key: float(figures[key]) for key in figures if key in ("nme", "fr_8", "auc_8")}
-            system["name"] = str(system["name"])
+        read = json.loads(Path(path).read_text(encoding="utf-8"))
+        systems = [
+            {"name": str(system["name"])}
+            | {
+                split: {key: float(figures[key]) for key in ("nme", "fr_8", "auc_8") if figures.get(key) is not None}
+                for split, figures in system.items()
+                if split != "name"
+            }
+            for system in read
+        ]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         example = '[{"name": "dlib", "validation": {"nme": 5.1, "fr_8": 9.0, "auc_8": 40.2}}]'
         raise ConfigError(f"--baseline {path}: {error!r}; it must be a list such as {example}") from error
-    return list(systems)
+    return systems
