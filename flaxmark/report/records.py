@@ -98,7 +98,7 @@ def _read_record(folder: Path, match: re.Match[str]) -> Record:
     elif (folder / FAILED).is_file():
         state, note = "failed", (folder / FAILED).read_text(encoding="utf-8").strip()
     elif (last := last_validation(folder)) is not None:
-        state, note = "started", f"{last['epoch']:.0f}"
+        state, note = "started", f"epoch {last['epoch']:.0f}"
     return Record(folder.name, depth, column, seed, folder, result, state, note)
 
 
@@ -120,10 +120,13 @@ def main_split(records: Sequence[Record]) -> str:
         records: Cells.
 
     Returns:
-        `test_full` where every finished cell has it, else `validation`.
+        `test_full`, or `test`, where every finished cell has it, else `validation`.
     """
     finished = [record for record in records if record.result]
-    return "test_full" if finished and all(r.figures("test_full") for r in finished) else "validation"
+    for split in ("test_full", "test"):
+        if finished and all(record.figures(split) for record in finished):
+            return split
+    return "validation"
 
 
 def splits_of(records: Sequence[Record]) -> list[str]:
