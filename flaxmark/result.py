@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import io
+import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -110,10 +111,11 @@ def provenance() -> dict[str, Any]:
         Ready for JSON.
     """
     device = jax.devices()[0]
+    cores = f", {os.cpu_count()} cores" if device.platform == "cpu" else ""
     return {
         "versions": {name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),
-        "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
+        "device": f"{jax.device_count()} x {device.device_kind} ({device.platform}{cores})",
         "commit": _commit(),
     }
 

@@ -44,6 +44,8 @@ def write_table_report(folder: Path, language: Language, baselines: Sequence[dic
     sections = head_sections(records, set(cells.values()), baselines, texts)
     if finished:
         sections += figure_sections(records, images, texts, say)
+    for number, section in enumerate((section for section in sections if section.level == 2), start=1):
+        section.title = f"{number} {section.title}"
     stem = "report" if language == "en" else f"report_{language}"
     page = {"title": title_of(finished, texts), "intro": intro_of(records, texts), "sections": sections, "texts": texts}
     return render(page, cells, folder, stem)
@@ -142,11 +144,11 @@ def figure_sections(records: Sequence[Record], images: Path, texts: Texts, say: 
         Picture("parts.png", texts.parts),
         Picture("traits.png", texts.traits),
     ]
-    cost = Picture("cost.png", texts.cost.lstrip("0123456789 "))
+    cost = Picture("cost.png", texts.cost)
     return [
         Section(texts.errors, 2, errors),
         *sigma_sections(finished, split, images, texts),
-        Section(texts.curves, 2, [Picture("curves.png", texts.curves.lstrip("0123456789 "))]),
+        Section(texts.curves, 2, [Picture("curves.png", texts.curves)]),
         *face_sections(best[0], split, images, texts, say),
         Section(texts.cost, 2, [texts.cost_note, document.cost_table(finished, texts), cost]),
         *provenance_sections(finished, Config(), texts),
