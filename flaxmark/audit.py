@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from flaxmark.audit_checks import SHARED, Finding, check_boxes_fit, check_copies, check_names, check_points
+from flaxmark.audit_checks import Finding, check_boxes_fit, check_copies, check_names, check_points
 from flaxmark.config import ConfigError, DataConfig
-from flaxmark.data.faces import FaceEntry, Problem
+from flaxmark.data.faces import HELD_OUT, UNREADABLE, FaceEntry, Problem
 from flaxmark.data.picture_hash import Fingerprint, fingerprint
 from flaxmark.data.pictures import PictureError, read_picture
 from flaxmark.data.readers import read_listing
@@ -47,7 +47,7 @@ class Audit:
     @property
     def shares_photographs(self) -> bool:
         """Whether training and a held-out split have a photograph in common, the one of the official lists aside."""
-        return any(finding.kind == SHARED for finding in self.findings)
+        return any(finding.kind == HELD_OUT for finding in self.findings)
 
 
 def audit(config: DataConfig, root: Path, start_progress: Callable[[int], Progress], sample: int = 24) -> Audit:
@@ -146,7 +146,7 @@ def _look(root: Path, file: str, max_megapixels: float) -> Fingerprint | Problem
     try:
         return fingerprint(root / file, read_picture(root / file, max_megapixels, orient=False))
     except PictureError as error:
-        return Problem(file, "unreadable picture", str(error))
+        return Problem(file, UNREADABLE, str(error))
 
 
 def _traits(faces: Sequence[FaceEntry]) -> dict[str, np.ndarray]:

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from flaxmark.data.duplicates import KNOWN_SHARED
-from flaxmark.data.faces import FaceEntry
+from flaxmark.data.faces import HELD_OUT, FaceEntry
 from flaxmark.data.picture_hash import Fingerprint, find_copies
 from flaxmark.geometry import landmark_box
 from flaxmark.landmarks import IBUG_68, Markup
 from flaxmark.metrics import normalising_distance
 
 SMALL_FACE, BOX_CENTRE, BOX_SIZE = 24.0, 0.35, 2.0
-SHARED = "photograph in training and in a held-out split"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +146,7 @@ def check_copies(
             shared.setdefault((trained[0], held_out[0]), f"{trained[0]} and {held_out[0]}: faces of {photograph}")
     for (first, _), detail in shared.items():
         known = photographs[first] == KNOWN_SHARED
-        findings.append(Finding("photograph shared in the official lists" if known else SHARED, first, detail))
+        findings.append(Finding("photograph shared in the official lists" if known else HELD_OUT, first, detail))
     return findings
 
 

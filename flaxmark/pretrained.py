@@ -22,7 +22,7 @@ Sizes = tuple[int, ...]
 ReadStorage = Callable[[str, np.dtype, int], np.ndarray]
 
 HEAD = "head"
-IGNORED = re.compile(r"fc\.|classifier\.|num_batches_tracked$|.*\.num_batches_tracked$")
+IGNORED = re.compile(r"fc\.|classifier\.|(.*\.)?num_batches_tracked$")
 SHOWN = 6
 MAX_BYTES, MAX_PICKLE = 2 * 1024**3, 4_000_000
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER

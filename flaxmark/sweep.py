@@ -127,21 +127,22 @@ def run_sweep(base: Config, folder: Path, cells: Sequence[Cell]) -> list[Outcome
         ConfigError: A cell's config cannot work, or its folder holds a result of another one.
         KeyboardInterrupt: Ctrl-C; the cell that ran is saved, and the same command goes on from there.
     """
-    for cell in cells:
-        check_config(cell.config(base))
+    configs = {cell: cell.config(base) for cell in cells}
+    for config in configs.values():
+        check_config(config)
     if base.data.name != "drawn_faces":
         find_data_dir(base.data)  # once, not in every cell
     if base.model.init_from is not None and not Path(base.model.init_from).expanduser().exists():
         raise ConfigError(f"--model.init-from {base.model.init_from}: no such file, nor the workdir of a run")
     _make_folders(folder, cells)
-    done = {cell for cell in cells if stored_result(folder / cell.name, cell.config(base)) is not None}
+    done = {cell for cell in cells if stored_result(folder / cell.name, configs[cell]) is not None}
     progress = SweepProgress([cell.depth for cell in cells], [cell in done for cell in cells], base.train.epochs)
     outcomes = []
     for index, cell in enumerate(cells):
         if cell in done:
             outcomes.append(Outcome(cell, True))
             continue
-        outcome = _run_cell(cell, cell.config(base), folder / cell.name, progress, index)
+        outcome = _run_cell(cell, configs[cell], folder / cell.name, progress, index)
         outcomes.append(outcome)
         progress.cell_ended(index, cell.name, outcome.done, outcome.reason)
     return outcomes

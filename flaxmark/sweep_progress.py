@@ -40,9 +40,12 @@ class SweepProgress:
             name: Its name.
             workdir: Where its metrics grow.
         """
+        known = self._resumed_at is not None and self._resumed_at[0] == index
+        if known and not self._live:
+            return
         last = last_validation(workdir)
         epoch = int(last["epoch"]) if last else 0
-        if self._resumed_at is None or self._resumed_at[0] != index:
+        if self._resumed_at is None or not known:
             self._resumed_at = (index, epoch)
         if not self._live:
             return

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
     if parsed.data.name == "drawn_faces":
         raise ConfigError("--data.name drawn_faces: has no files to look at; name a data set in a folder")
     from flaxmark.audit import audit, write_audit
-    from flaxmark.audit_checks import SHARED
+    from flaxmark.data.faces import HELD_OUT
     from flaxmark.data.sources import find_data_dir
     from flaxmark.progress import Progress
 
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> None:
     paths = write_audit(result, root, parsed.data, out)
     print("\nwrote " + ", ".join(map(str, paths)), file=sys.stderr)
     if result.shares_photographs:
-        raise ConfigError(f"{SHARED}: {kinds[SHARED]}; take them out of training, or figures on it mean nothing")
+        raise ConfigError(f"{HELD_OUT}: {kinds[HELD_OUT]}; take them out of training, or figures on it mean nothing")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from fixture_300w import Tree, draw, encode
 from PIL import Image, ImageOps
 
 from flaxmark.audit import audit, write_audit
-from flaxmark.audit_checks import SHARED, check_boxes_fit, check_names, check_points
+from flaxmark.audit_checks import check_boxes_fit, check_names, check_points
 from flaxmark.config import ConfigError, DataConfig
-from flaxmark.data.faces import FaceEntry
+from flaxmark.data.faces import HELD_OUT, FaceEntry
 from flaxmark.data.picture_hash import find_copies, fingerprint
 from flaxmark.geometry import landmark_box
 from flaxmark.landmarks import IBUG_68
@@ -118,7 +118,7 @@ def test_a_photograph_on_both_sides_is_severe(official_tree: Tree, tmp_path: Pat
     result = audit(DataConfig(dir=str(folder)), folder, start)
     assert result.shares_photographs
     found = kinds(result.findings)
-    assert found[SHARED] == ["afw/2001_1.jpg"]
+    assert found[HELD_OUT] == ["afw/2001_1.jpg"]
     assert "afw/2002_1.jpg" in found["unreadable picture"]
 
 

@@ -90,11 +90,11 @@ def loss_tables(records: Sequence[Record], column: str, pictures: set[str], text
     for depth in sorted({r.depth for r in records if r.column == column}):
         cells = [r for r in records if (r.depth, r.column) == (depth, column)]
         done = [figures for r in cells if (figures := r.figures(split))]
-        name = Value(f"resnet{depth}", depth, next((r.name for r in cells if picture_name(r) in pictures), ""))
+        pictured = next((r for r in cells if picture_name(r) in pictures), None)
+        opens, shown = (pictured.name, f"![](./img/{picture_name(pictured)})") if pictured else ("", "")
         means = {key: mean_interval([f[key] for f in done])[0] for key in ("loss", "nme")} if done else {}
-        shown = next((picture_name(r) for r in cells if picture_name(r) in pictures), "")
-        picture = Value(f"![](./img/{shown})" if shown else "", opens=name.opens)
         original = CELLS.get(column, {}).get(depth)
+        name, picture = Value(f"resnet{depth}", depth, opens), Value(shown, opens=opens)
         rows.append([name, *_loss_and_nme(means), _number(original, "{:.4f}"), picture])
     note = [texts.same_as_mse] if column == "smooth_l1" else []
     return [[column], Formula(*FORMULAS[column]), *note, Table(texts.table_head, rows)]

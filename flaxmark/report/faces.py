@@ -11,10 +11,10 @@ from flaxmark.metrics import nme
 from flaxmark.plotting import plot_faces
 from flaxmark.report.records import Record
 from flaxmark.result import crop_of
-from flaxmark.run_report import load_evaluator, nme_captions
+from flaxmark.run_report import SHEET_FACES, load_evaluator, nme_captions
 from flaxmark.workdir import PREDICTIONS
 
-SHEET_FACES, FACE_SIZE = 24, 160
+FACE_SIZE = 160
 JITTER_LEVELS = (0, 5, 10, 15, 20)
 
 
