@@ -26,7 +26,8 @@ def main() -> None:
             config = strong(depth, "smooth_l1")
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, remat=remat))
             programs = build_programs(config, 57, mesh)
-            shapes = input_shapes(programs, parsed.batch, parsed.size, mesh)
+            data = dataclasses.replace(config.data, image_size=parsed.size)
+            shapes = input_shapes(programs, parsed.batch, data, mesh)
             memory = programs.train.lower(*shapes).compile().memory_analysis()  # type: ignore[attr-defined]
             held, temporary = memory.argument_size_in_bytes / 1e9, memory.temp_size_in_bytes / 1e9
             print(f"| ResNet-{depth} | {'on' if remat else 'off'} | {held:.2f} | {temporary:.2f} |", flush=True)

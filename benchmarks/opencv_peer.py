@@ -39,7 +39,7 @@ class OpenCvFaces:
         image = change_pixels(image.astype(np.float32) / 255, self._config.augment, random)
         landmarks = (self._examples.landmarks[index] - 0.5 - shift) @ np.linalg.inv(matrix).T + 0.5
         if np.linalg.det(matrix) < 0:
-            landmarks = landmarks[list(IBUG_68.flip_order)]
+            landmarks = landmarks[np.array(IBUG_68.flip_order)]
         return self._config.normalize(image), landmarks.astype(np.float32)
 
 

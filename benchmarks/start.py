@@ -6,6 +6,7 @@ python benchmarks/start.py --depth 18 50
 """
 
 import argparse
+import dataclasses
 import os
 import statistics
 import subprocess
@@ -77,8 +78,10 @@ def compile_seconds(depth: int, size: int, batch: int) -> float:
     from flaxmark.sharding import make_mesh
 
     mesh = make_mesh()
-    programs = build_programs(strong(depth, "smooth_l1"), 57, mesh)  # type: ignore[arg-type]
-    lowered = programs.train.lower(*input_shapes(programs, batch, size, mesh))  # type: ignore[attr-defined]
+    config = strong(depth, "smooth_l1")  # type: ignore[arg-type]
+    programs = build_programs(config, 57, mesh)
+    data = dataclasses.replace(config.data, image_size=size)
+    lowered = programs.train.lower(*input_shapes(programs, batch, data, mesh))  # type: ignore[attr-defined]
     start = time.perf_counter()
     lowered.compile()
     return time.perf_counter() - start

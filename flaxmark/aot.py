@@ -124,8 +124,8 @@ def compile_for(
         if size % mesh.size:
             raise ConfigError(f"--train.{field} {size}: must be a multiple of the {mesh.size} chips")
     programs = build_programs(config, 100, mesh)
-    state, batch = input_shapes(programs, config.train.batch_size, config.data.image_size, mesh)
-    _, faces = input_shapes(programs, config.train.eval_batch_size, config.data.image_size, mesh)
+    state, batch = input_shapes(programs, config.train.batch_size, config.data, mesh)
+    _, faces = input_shapes(programs, config.train.eval_batch_size, config.data, mesh)
     known = {
         "train": (programs.train, (state, batch), 3),
         "evaluate": (programs.evaluate, (state.eval_variables, faces), 1),

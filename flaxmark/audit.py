@@ -18,6 +18,7 @@ from flaxmark.data.pictures import PictureError, read_picture
 from flaxmark.data.readers import read_listing
 from flaxmark.face_traits import head_yaw
 from flaxmark.geometry import FaceRegion, landmark_box, square_crop, to_crop_units, warp_crop
+from flaxmark.landmarks import IBUG_68, Markup
 from flaxmark.metric_writer import replace_text
 from flaxmark.metrics import normalising_distance
 from flaxmark.plotting import plot_audit, plot_faces
@@ -34,7 +35,8 @@ class Audit:
         found: Subset or folder -> faces found, and how many there should be (None: unknown).
         splits: Split -> faces.
         findings: In the order of the files, kind by kind.
-        traits: Subset -> `size` (pixels between the outer eye corners) and `yaw` (degrees) of its faces.
+        traits: Subset -> `size` (pixels between the outer eye corners) of its faces; of iBUG's 68 points also
+            `yaw` (degrees).
         samples: Subset -> faces for a sheet.
     """
 
@@ -83,14 +85,14 @@ def audit(config: DataConfig, root: Path, start_progress: Callable[[int], Progre
     findings += [Finding(p.reason, p.file, p.detail) for p in looks.values() if isinstance(p, Problem)]
     pictures = {file: look for file, look in looks.items() if isinstance(look, Fingerprint)}
     findings += [Finding("odd picture", file, oddity) for file, look in pictures.items() for oddity in look.oddities]
-    findings += check_points(entries, {file: look.size for file, look in pictures.items()})
-    findings += check_names(entries)
+    findings += check_points(entries, {file: look.size for file, look in pictures.items()}, config.markup)
+    findings += check_names(entries, config.markup)
     findings += check_boxes_fit(entries)
-    findings += check_copies(entries, pictures, by_name=config.name != "csv")
+    findings += check_copies(entries, pictures, by_name=config.name in ("ibug_300w", "dlib"))
     by_subset: dict[str, list[FaceEntry]] = defaultdict(list)
     for entry in entries:
         by_subset[entry.subset].append(entry)
-    traits = {subset: _traits(faces) for subset, faces in sorted(by_subset.items())}
+    traits = {subset: _traits(faces, config.markup) for subset, faces in sorted(by_subset.items())}
     samples = {
         subset: [faces[i] for i in np.unique(np.linspace(0, len(faces) - 1, min(sample, len(faces))).astype(int))]
         for subset, faces in sorted(by_subset.items())
@@ -138,7 +140,7 @@ def _draw_sheet(subset: str, entries: Sequence[FaceEntry], root: Path, config: D
         points.append(to_crop_units(entry.landmarks_px, crop))
         captions.append(Path(entry.file).name[-24:])
     if images:
-        plot_faces(images, np.stack(points), None, captions, subset, path)
+        plot_faces(images, np.stack(points), None, config.markup, captions, subset, path)
 
 
 def _look(root: Path, file: str, max_megapixels: float) -> Fingerprint | Problem:
@@ -149,7 +151,8 @@ def _look(root: Path, file: str, max_megapixels: float) -> Fingerprint | Problem
         return Problem(file, UNREADABLE, str(error))
 
 
-def _traits(faces: Sequence[FaceEntry]) -> dict[str, np.ndarray]:
-    """Size and pose of the faces of a subset."""
+def _traits(faces: Sequence[FaceEntry], markup: Markup) -> dict[str, np.ndarray]:
+    """Size of the faces of a subset and, where their points tell, pose."""
     points = np.stack([face.landmarks_px for face in faces])
-    return {"size": normalising_distance(points), "yaw": head_yaw(points)}
+    size = {"size": normalising_distance(points, markup=markup)}
+    return size | ({"yaw": head_yaw(points)} if markup == IBUG_68 else {})

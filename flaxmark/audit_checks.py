@@ -10,7 +10,7 @@ from flaxmark.data.duplicates import KNOWN_SHARED
 from flaxmark.data.faces import HELD_OUT, FaceEntry
 from flaxmark.data.picture_hash import Fingerprint, find_copies
 from flaxmark.geometry import landmark_box
-from flaxmark.landmarks import IBUG_68, Markup
+from flaxmark.landmarks import Markup
 from flaxmark.metrics import normalising_distance
 
 SMALL_FACE, BOX_CENTRE, BOX_SIZE = 24.0, 0.35, 2.0
@@ -31,12 +31,13 @@ class Finding:
     detail: str
 
 
-def check_points(entries: Iterable[FaceEntry], sizes: dict[str, tuple[int, int]]) -> list[Finding]:
+def check_points(entries: Iterable[FaceEntry], sizes: dict[str, tuple[int, int]], markup: Markup) -> list[Finding]:
     """Points outside of their picture or on its border, and faces too small to see.
 
     Args:
         entries: Faces.
         sizes: File -> width and height, pixels.
+        markup: Which points are the eyes.
 
     Returns:
         One finding a face and kind.
@@ -49,7 +50,7 @@ def check_points(entries: Iterable[FaceEntry], sizes: dict[str, tuple[int, int]]
         points = entry.landmarks_px
         outside = int(((points < -0.5) | (points > last + 0.5)).any(axis=1).sum())
         border = int(((np.abs(points) < 0.5) | (np.abs(points - last) < 0.5)).any(axis=1).sum())
-        distance = float(normalising_distance(points))
+        distance = float(normalising_distance(points, markup=markup))
         if outside:
             findings.append(Finding("points outside the picture", entry.file, f"{outside} of {len(points)}"))
         if border:
@@ -59,7 +60,7 @@ def check_points(entries: Iterable[FaceEntry], sizes: dict[str, tuple[int, int]]
     return findings
 
 
-def check_names(entries: Sequence[FaceEntry], markup: Markup = IBUG_68) -> list[Finding]:
+def check_names(entries: Sequence[FaceEntry], markup: Markup) -> list[Finding]:
     """The flip test: are a face's points nearer to the mean shape when left and right change their names?
 
     Args:
@@ -69,7 +70,7 @@ def check_names(entries: Sequence[FaceEntry], markup: Markup = IBUG_68) -> list[
     Returns:
         Faces that are named as in a mirror, wholly or in one part.
     """
-    if not entries:
+    if not entries or markup.flip_order is None:
         return []
     shapes = np.stack([_unit_shape(entry.landmarks_px) for entry in entries])
     mean = shapes.mean(axis=0)

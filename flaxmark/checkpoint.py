@@ -134,8 +134,10 @@ def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
             raise ConfigError(f"{workdir}: no validated checkpoint yet; let the run finish its first epoch")
         step = int(min(scored, key=lambda c: c.metrics[_METRIC]).step)
         metadata = checkpointer.load_checkpointables(step, {"metadata": None})["metadata"]
-        model = make_model(from_dict(metadata["config"]).model)
-        shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), np.float32))
+        config = from_dict(metadata["config"])
+        points = config.data.markup.num_points
+        model = make_model(config.model, points)
+        shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((points, 2), np.float32))
         here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
         variables = checkpointer.load_checkpointables(step, {"model": like})["model"]

@@ -10,16 +10,35 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from flaxmark.config import Config, ConfigError, cache_dir, load_config
+from flaxmark.landmarks import Markup
+from flaxmark.markups import load_markup
 
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 USER_ERROR, OUR_ERROR, INTERRUPTED = 2, 1, 130
+
+_FIELD_RULES = tyro.constructors.ConstructorRegistry()
+
+
+@_FIELD_RULES.primitive_rule
+def _markup_flag(field: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    """A mark-up is one flag: its name, or the file that it is read from."""
+    if field.type is not Markup:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="NAME|FILE",
+        instance_from_str=lambda words: load_markup(words[0]),
+        is_instance=lambda value: isinstance(value, Markup),
+        str_from_instance=lambda markup: [markup.name],
+    )
+
 
 Parsed = TypeVar("Parsed")
 WithConfig = TypeVar("WithConfig", bound="ConfigArguments")
@@ -84,12 +103,27 @@ def parse_flags(kind: type[Parsed], arguments: Sequence[str], description: str, 
     """
     framed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(framed):
-            return tyro.cli(kind, args=list(arguments), description=description, default=default)
+        with contextlib.redirect_stderr(framed), _unbroken_lines(arguments):
+            return tyro.cli(kind, args=list(arguments), description=description, default=default, registry=_FIELD_RULES)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
         raise ConfigError(_unframe(framed.getvalue())) from None
+
+
+@contextlib.contextmanager
+def _unbroken_lines(arguments: Sequence[str]) -> Iterator[None]:
+    """Let tyro's complaints be as wide as they are: it breaks long names of files at the terminal's edge."""
+    before = os.environ.get("COLUMNS")
+    if not {"-h", "--help"} & set(arguments):
+        os.environ["COLUMNS"] = "10000"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("COLUMNS", None)
+        else:
+            os.environ["COLUMNS"] = before
 
 
 def _unframe(text: str) -> str:

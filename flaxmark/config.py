@@ -9,10 +9,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from flaxmark.geometry import CropDefinition
+from flaxmark.landmarks import IBUG_68, Markup
+from flaxmark.markups import markup_from_json, markup_to_json
 
 Depth = Literal[18, 34, 50, 101, 152]
 LossName = Literal["mse", "mae", "smooth_l1", "wing", "soft_wing", "log_cosh", "nll"]
-DataName = Literal["ibug_300w", "dlib", "csv", "drawn_faces"]
+DataName = Literal["ibug_300w", "dlib", "pts", "csv", "coco", "drawn_faces"]
 OptimizerName = Literal["adam", "adamw"]
 ScheduleName = Literal["constant", "cosine", "step"]
 
@@ -53,17 +55,21 @@ class DataConfig:
     """Which faces, and how they become the network's input."""
 
     name: DataName = "ibug_300w"
-    """ibug_300w (official layout), dlib (its XML packaging), csv (file, x0, y0 ..), drawn_faces (embedded)."""
+    """300-W: ibug_300w (official layout), dlib (its XML packaging). Own faces: pts (pictures with .pts beside them),
+    csv (file, x0, y0 ..), coco (keypoints JSON). drawn_faces needs no files."""
+    markup: Markup = IBUG_68
+    """How many points a face has and what they are: ibug_68, five_points, wflw_98, or a JSON file."""
     dir: str | None = None
     """The data set's own folder; for ibug_300w also found through the environment variable FLAXMARK_DATA."""
     prepared_dir: str | None = None
     """Where prepared faces are kept; the default is flaxmark/ in the user's cache folder."""
     train_list: str | None = None
-    """Train on exactly the faces named in this file (paths relative to data.dir, one a line; or a CSV of faces)."""
+    """Train on exactly the faces named in this file (paths relative to data.dir, one a line; for csv and coco such a
+    file of faces)."""
     validation_list: str | None = None
     """Validate on exactly the faces of this file; goes with data.train-list."""
     test_list: str | None = None
-    """For csv: the file of test faces."""
+    """For csv and coco: the file of test faces."""
     strict: bool = False
     """Stop at the first bad picture or annotation instead of listing it in the report."""
     max_megapixels: float = 64.0
@@ -223,9 +229,11 @@ def load_config(path: str | Path) -> Config:
     return config
 
 
-def to_dict(config: Any) -> dict[str, Any]:
+def to_dict(config: "Config") -> dict[str, Any]:
     """A config as plain dictionaries, lists, numbers and strings, ready for JSON."""
-    return dataclasses.asdict(config)
+    values = dataclasses.asdict(config)
+    values["data"]["markup"] = markup_to_json(config.data.markup)
+    return values
 
 
 def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
@@ -248,10 +256,19 @@ def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
     built: dict[str, Any] = {}
     for name, value in values.items():
         field_type = fields[name].type
-        if dataclasses.is_dataclass(field_type) and isinstance(field_type, type):
+        if field_type is Markup:
+            value = _markup(value)
+        elif dataclasses.is_dataclass(field_type) and isinstance(field_type, type):
             value = from_dict(value, field_type)
         built[name] = tuple(value) if isinstance(value, list) else value
     return kind(**built)
+
+
+def _markup(value: Any) -> Markup:
+    try:
+        return markup_from_json(value)
+    except ValueError as error:
+        raise ConfigError(f"config field 'markup': {error}") from error
 
 
 DEPTHS: tuple[int, ...] = get_args(Depth)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from flaxmark.config import Config, ConfigError, DataConfig
+from flaxmark.landmarks import IBUG_68
+from flaxmark.markups import MARKUPS
 
 Rule = tuple[bool, str, Any, str]
 """Whether it holds, the field, its value, and what it must be."""
@@ -112,7 +114,26 @@ def _inside(value: float, interval: str) -> bool:
 def _data_rules(data: DataConfig) -> list[Rule]:
     """Pictures and lists."""
     lists_go_together = (data.train_list is None) == (data.validation_list is None)
+    markup = data.markup
     return [
+        (
+            data.name not in ("ibug_300w", "dlib") or markup.num_points == IBUG_68.num_points,
+            "data.markup",
+            markup.name,
+            f"one of {IBUG_68.num_points} points, which is what 300-W has",
+        ),
+        (
+            data.name != "drawn_faces" or MARKUPS.get(markup.name) == markup,
+            "data.markup",
+            markup.name,
+            f"one of {', '.join(MARKUPS)} for drawn_faces",
+        ),
+        (
+            not data.augment.flip or markup.flip_order is not None,
+            "data.augment.flip",
+            data.augment.flip,
+            f"off: mark-up {markup.name} has no flip_order",
+        ),
         (min(data.pixel_std) > 0, "data.pixel-std", data.pixel_std, "above 0"),
         (lists_go_together, "data.train-list", data.train_list, "given together with data.validation-list"),
         (

@@ -10,6 +10,7 @@ import numpy as np
 from flaxmark.config import Config
 from flaxmark.data.pipeline import eval_batches
 from flaxmark.data.prepare import Examples
+from flaxmark.landmarks import Markup
 from flaxmark.losses import Loss, per_example
 from flaxmark.metrics import summarize
 from flaxmark.models import Prediction, Variables
@@ -91,7 +92,9 @@ def mean_face_losses(mean_face: np.ndarray, target: np.ndarray, loss: Loss) -> n
     return np.asarray(per_example(loss(prediction, target)))  # type: ignore[arg-type]
 
 
-def rows_of_split(split: str, examples: Examples, outputs: Outputs, mean_face: np.ndarray, loss: Loss) -> list[Row]:
+def rows_of_split(
+    split: str, examples: Examples, outputs: Outputs, mean_face: np.ndarray, loss: Loss, markup: Markup
+) -> list[Row]:
     """The table's rows for one split: the network's, the mean face's, and one for each subset where there are several.
 
     Args:
@@ -100,6 +103,7 @@ def rows_of_split(split: str, examples: Examples, outputs: Outputs, mean_face: n
         outputs: The network's.
         mean_face: float32 `[num_points, 2]`, crop units.
         loss: Elementwise loss.
+        markup: Which points are the eyes.
 
     Returns:
         Dictionaries with `split`, `subset`, `predictor` and the figures of `summarize`.
@@ -118,7 +122,7 @@ def rows_of_split(split: str, examples: Examples, outputs: Outputs, mean_face: n
             ("network", outputs.landmarks, outputs.losses),
             ("mean face", constant, constant_losses),
         ):
-            figures = summarize(points[mask], target[mask], values[mask])
+            figures = summarize(points[mask], target[mask], values[mask], markup)
             rows.append({"split": split, "subset": subset, "predictor": predictor, **figures})
     return rows
 

@@ -16,6 +16,7 @@ from flaxmark.config import ConfigError, from_dict
 from flaxmark.conv import make_operations
 from flaxmark.data.pictures import PictureSource, read_picture
 from flaxmark.geometry import CropDefinition, cut_region, image_crop, square_crop, to_pixels, warp_crop
+from flaxmark.landmarks import Markup
 from flaxmark.models import make_model
 from flaxmark.sharding import compile_step, make_mesh
 
@@ -30,12 +31,12 @@ class Face:
     """One face of a picture.
 
     Attributes:
-        landmarks: float64 `[68, 2]`: x, y in pixels of the picture as it is displayed (EXIF rotation applied);
+        landmarks: float64 `[num_points, 2]`: x, y in pixels of the picture as it is displayed (EXIF rotation applied);
             pixel centres are integers.
         box: float64 `[4]`: the box used: left, top, right, bottom, pixels.
         score: How sure it is that this is a face, in [0, 1], or None where nothing tells.
-        sigma: float64 `[68]`: expected error (standard deviation) of each coordinate of a point in pixels, scaled to
-            the errors on the validation faces; None where the model has none.
+        sigma: float64 `[num_points]`: expected error (standard deviation) of each coordinate of a point in pixels,
+            scaled to the errors on the validation faces; None where the model has none.
     """
 
     landmarks: np.ndarray
@@ -62,7 +63,7 @@ class Predictor:
         # One device: a handful of faces is not worth splitting.
         mesh = make_mesh(jax.local_devices()[:1])
         operations = make_operations(mesh.devices.flat[0].platform, gradients=False)
-        model = make_model(config.model, operations=operations, folded=True)
+        model = make_model(config.model, config.data.markup.num_points, operations=operations, folded=True)
         self._variables = fold_batch_norm(variables)
 
         def apply(variables: Any, crops: jax.Array) -> dict[str, jax.Array]:
@@ -76,6 +77,11 @@ class Predictor:
     def crop(self) -> CropDefinition:
         """How boxes become crops; from the checkpoint."""
         return self._data.crop
+
+    @property
+    def markup(self) -> Markup:
+        """What the points are; from the checkpoint."""
+        return self._data.markup
 
     def predict(self, image: PictureSource, boxes: Boxes | None = None) -> list[Face]:
         """Landmarks of the faces of one picture.

@@ -7,25 +7,56 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Markup:
-    """A convention for placing points on a face.
+    """A convention for placing points on a face; all indices start at 0.
 
     Attributes:
         name: What the convention is called.
         num_points: Points per face.
-        flip_order: `num_points` indices; point i of a mirrored face is point `flip_order[i]` of the face.
+        flip_order: `num_points` indices; point i of a mirrored face is point `flip_order[i]` of the face. None where
+            faces must not be mirrored.
         parts: Name of a part -> the indices of its points.
         outlines: Points that a drawing joins, in order; closed ones end where they begin.
         interocular: The two points whose distance normalises errors (outer eye corners).
         eyes: The points of the left and of the right eye, whose centres give the inter-pupil distance.
+
+    Raises:
+        ValueError: An index without a point, or a flip order that does not lead back; names the field.
     """
 
     name: str
     num_points: int
-    flip_order: tuple[int, ...]
-    parts: dict[str, tuple[int, ...]]
+    flip_order: tuple[int, ...] | None
+    parts: dict[str, tuple[int, ...]] = dataclasses.field(hash=False)
     outlines: tuple[tuple[int, ...], ...]
     interocular: tuple[int, int]
     eyes: tuple[tuple[int, ...], tuple[int, ...]]
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        groups = {"interocular": self.interocular, "eyes[0]": self.eyes[0], "eyes[1]": self.eyes[1]}
+        groups |= {f"parts.{name}": points for name, points in self.parts.items()}
+        groups |= {f"outlines[{i}]": line for i, line in enumerate(self.outlines)}
+        for field, points in groups.items():
+            if not points:
+                raise ValueError(f"{field} is empty")
+            for point in points:
+                if not 0 <= point < self.num_points:
+                    raise ValueError(f"{field} has point {point}; there are 0 to {self.num_points - 1}")
+        if self.interocular[0] == self.interocular[1]:
+            raise ValueError(f"interocular is point {self.interocular[0]} twice: it has no length to divide by")
+        order = self.flip_order
+        if order is None:
+            return
+        if len(order) != self.num_points:
+            raise ValueError(f"flip_order has {len(order)} entries for {self.num_points} points")
+        for point, other in enumerate(order):
+            if not 0 <= other < self.num_points:
+                raise ValueError(f"flip_order[{point}] is {other}; there are 0 to {self.num_points - 1}")
+            if order[other] != point:
+                raise ValueError(
+                    f"flip_order[{point}] is {other}, but flip_order[{other}] is {order[other]}: "
+                    "two points that mirror onto each other must name each other"
+                )
 
 
 def _mirror(*pairs: tuple[range, range]) -> tuple[int, ...]:
@@ -84,6 +115,11 @@ def flip_landmarks(landmarks: np.ndarray, markup: Markup = IBUG_68) -> np.ndarra
 
     Returns:
         Array like `landmarks`: those of the mirrored crop. Flipping twice changes nothing.
+
+    Raises:
+        ValueError: The mark-up does not say how.
     """
+    if markup.flip_order is None:
+        raise ValueError(f"mark-up {markup.name} has no flip_order")
     swapped = landmarks[..., list(markup.flip_order), :]
     return swapped * np.array([-1.0, 1.0], swapped.dtype) + np.array([1.0, 0.0], swapped.dtype)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from flaxmark.config import Config, ConfigError
+from flaxmark.config import Config, ConfigError, DataConfig
 from flaxmark.programs import Programs
 from flaxmark.sharding import AXIS
 
@@ -50,7 +50,7 @@ def compile_within_memory(programs: Programs, config: Config, mesh: Mesh) -> Cal
     """
     if config.train.compile == "pmap":
         return programs.train
-    shapes = input_shapes(programs, config.train.batch_size, config.data.image_size, mesh)
+    shapes = input_shapes(programs, config.train.batch_size, config.data, mesh)
     compiled = programs.train.lower(*shapes).compile()  # type: ignore[attr-defined]
     memory, available = compiled.memory_analysis(), available_bytes(mesh.devices.flat[0])
     if memory is None or available is None:
@@ -73,22 +73,23 @@ def compile_within_memory(programs: Programs, config: Config, mesh: Mesh) -> Cal
 
 
 def input_shapes(
-    programs: Programs, batch_size: int, image_size: int, mesh: Mesh
+    programs: Programs, batch_size: int, data: DataConfig, mesh: Mesh
 ) -> tuple[Any, dict[str, jax.ShapeDtypeStruct]]:
     """State and batch as shapes with their places.
 
     Args:
         programs: From `build_programs`.
         batch_size: Global.
-        image_size: Side of the pictures, pixels.
+        data: Gives the side of the pictures and the number of points.
         mesh: Where the batch is split.
 
     Returns:
         The arguments of `programs.train`, without their contents.
     """
+    points = data.markup.num_points
     replicated, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
-    state = jax.eval_shape(programs.init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), jnp.float32))
+    state = jax.eval_shape(programs.init, jax.random.key(0), jax.ShapeDtypeStruct((points, 2), jnp.float32))
     state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), state)
-    image = (batch_size, image_size, image_size, 3)
-    shapes = {"image": image, "landmarks": (batch_size, 68, 2), "mask": (batch_size,)}
+    image = (batch_size, data.image_size, data.image_size, 3)
+    shapes = {"image": image, "landmarks": (batch_size, points, 2), "mask": (batch_size,)}
     return state, {name: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=split) for name, shape in shapes.items()}

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from flaxmark.landmarks import IBUG_68
+from flaxmark.landmarks import Markup
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 TRUTH, PREDICTION = "#009E73", "#D55E00"
@@ -54,6 +54,7 @@ def plot_faces(
     images: Sequence[np.ndarray],
     targets: np.ndarray,
     predictions: np.ndarray | None,
+    markup: Markup,
     captions: Sequence[str],
     title: str,
     path: Path,
@@ -64,6 +65,7 @@ def plot_faces(
         images: uint8 or float `[size, size, 3]`, in [0, 255].
         targets: `[n, num_points, 2]`, crop units.
         predictions: `[n, num_points, 2]`, crop units, or None.
+        markup: Which points are joined.
         captions: Above each face, such as its NME.
         title: Above the grid.
         path: Picture to write; its ending chooses the format.
@@ -81,7 +83,8 @@ def plot_faces(
         axis.imshow(np.clip(np.asarray(image), 0, 255).astype(np.uint8))
         for points, colour, _ in layers:
             pixels = points[index] * len(image) - 0.5
-            for line in IBUG_68.outlines:
+            lines = markup.outlines or tuple((i,) for i in range(markup.num_points))
+            for line in lines:
                 axis.plot(*pixels[list(line)].T, color=colour, linewidth=0.9, marker="o", markersize=1.5)
         axis.set(xlim=(-0.5, len(image) - 0.5), ylim=(len(image) - 0.5, -0.5))
         axis.set_title(caption, fontsize=9)
@@ -136,7 +139,8 @@ def plot_audit(traits: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> No
     """Sizes and poses of the faces of each subset.
 
     Args:
-        traits: Subset -> `size` (pixels between the outer eye corners) and `yaw` (degrees), `[n]` each.
+        traits: Subset -> `size` (pixels between the outer eye corners) and, where the points tell, `yaw` (degrees),
+            `[n]` each.
         path: Picture to write.
     """
     figure, (left, right) = plt.subplots(
@@ -145,7 +149,7 @@ def plot_audit(traits: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> No
     places = np.arange(len(traits))
     for axes, name in ((left, "size"), (right, "yaw")):
         axes.boxplot(
-            [faces[name] for faces in traits.values()], positions=places, orientation="horizontal", widths=0.6,
+            [faces.get(name, []) for faces in traits.values()], positions=places, orientation="horizontal", widths=0.6,
             whis=(1, 99), flierprops={"markersize": 2}, medianprops={"color": PREDICTION},
         )  # fmt: skip
         axes.grid(axis="x", alpha=0.3)

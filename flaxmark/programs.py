@@ -47,7 +47,8 @@ def build_programs(config: Config, steps_per_epoch: int, mesh: Mesh) -> Programs
     """
     axis_name = AXIS if config.train.compile == "pmap" else None
     operations = make_operations(mesh.devices.flat[0].platform)
-    model, loss = make_model(config.model, axis_name=axis_name, operations=operations), make_loss(config.loss)
+    points = config.data.markup.num_points
+    model, loss = make_model(config.model, points, axis_name=axis_name, operations=operations), make_loss(config.loss)
     schedule = make_schedule(config.optimizer, steps_per_epoch, config.train.epochs * steps_per_epoch)
     optimizer = make_optimizer(config.optimizer, schedule)
     train_step = make_train_step(
@@ -81,8 +82,9 @@ def forward_flops(config: Config, images: int) -> float:
     Returns:
         A multiplication and an addition are two; products with padding are not counted.
     """
-    plain = make_model(config.model, operations=make_operations("tpu"))
-    variables = jax.eval_shape(plain.init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), np.float32))
+    points = config.data.markup.num_points
+    plain = make_model(config.model, points, operations=make_operations("tpu"))
+    variables = jax.eval_shape(plain.init, jax.random.key(0), jax.ShapeDtypeStruct((points, 2), np.float32))
     size = config.data.image_size
     pictures = jax.ShapeDtypeStruct((images, size, size, 3), jnp.float32)
     return jax.jit(lambda v, x: plain.apply(v, x, False)).lower(variables, pictures).cost_analysis()["flops"]  # type: ignore[index]

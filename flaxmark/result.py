@@ -18,6 +18,7 @@ from flaxmark.data.prepare import Examples
 from flaxmark.evaluation import Outputs
 from flaxmark.face_traits import head_yaw, sharpness
 from flaxmark.geometry import FaceRegion, warp_crop
+from flaxmark.landmarks import IBUG_68, Markup
 from flaxmark.metrics import coverage, nme, normalising_distance, point_errors
 from flaxmark.programs import forward_flops
 
@@ -28,7 +29,7 @@ PACKAGES = ("flaxmark", "jax", "flax", "optax", "orbax-checkpoint", "tensorflow-
 
 
 def split_figures(
-    examples: Examples, outputs: Outputs, mean_face: np.ndarray, scale: float | None = None
+    examples: Examples, outputs: Outputs, mean_face: np.ndarray, markup: Markup, scale: float | None = None
 ) -> dict[str, Any]:
     """Errors of every point and every face of a split, and what the faces are like.
 
@@ -36,27 +37,30 @@ def split_figures(
         examples: The split.
         outputs: What the network says of it.
         mean_face: float32 `[num_points, 2]`, crop units.
+        markup: What the points are.
         scale: Factor of sigma, from the validation split.
 
     Returns:
         `points`: mean error of each point, per cent of the inter-ocular distance; `faces`: lists `[n]` in the order
-        of the split, rounded: `file`, `subset`, `nme` and `mean_face_nme` (inter-ocular, per cent), `loss`, `yaw`
-        (degrees), `size` (pixels between the outer eye corners in the original picture) and `sharpness`; of a
-        network with sigma also `coverage`: `share` that circles should hold, and `plain` and `scaled` that they do.
+        of the split, rounded: `file`, `subset`, `nme` and `mean_face_nme` (inter-ocular, per cent), `loss`, `size`
+        (pixels between the outer eye corners in the original picture), `sharpness` and, of iBUG's 68 points, `yaw`
+        (degrees); of a network with sigma also `coverage`: `share` that circles should hold, and `plain` and `scaled`
+        that they do.
     """
     target, predictions = examples.landmarks, outputs.landmarks
-    distance = normalising_distance(target)
+    distance = normalising_distance(target, markup=markup)
     point_means = (100 * point_errors(predictions, target) / distance[:, None]).mean(axis=0)
     faces = {
         "file": list(examples.files),
         "subset": list(examples.subsets),
-        "nme": _rounded(nme(predictions, target), 3),
-        "mean_face_nme": _rounded(nme(np.broadcast_to(mean_face, target.shape), target), 3),
+        "nme": _rounded(nme(predictions, target, markup=markup), 3),
+        "mean_face_nme": _rounded(nme(np.broadcast_to(mean_face, target.shape), target, markup=markup), 3),
         "loss": [float(f"{value:.4g}") for value in outputs.losses],
-        "yaw": _rounded(head_yaw(target), 1),
         "size": _rounded(distance * examples.source_crops[:, 2], 1),
         "sharpness": _rounded(np.array([sharpness(crop_of(examples, i, TRAIT_SIZE)) for i in range(len(target))]), 4),
     }
+    if markup == IBUG_68:
+        faces["yaw"] = _rounded(head_yaw(target), 1)
     figures: dict[str, Any] = {"points": _rounded(point_means, 3), "faces": faces}
     if outputs.sigma is not None and scale is not None:
         held = {

@@ -14,7 +14,7 @@ import flaxmark
 from flaxmark.config import Config, ConfigError, to_dict
 from flaxmark.data.pipeline import Batch, train_batches
 from flaxmark.data.prepare import Examples, Prepared, load_split
-from flaxmark.landmarks import IBUG_68
+from flaxmark.markups import check_flip_order
 from flaxmark.memory import compile_within_memory
 from flaxmark.metric_writer import replace_text
 from flaxmark.programs import build_programs
@@ -80,7 +80,7 @@ def make_run(config: Config, workdir: Path, prepared: Prepared) -> Run:
         All that the loop needs, at step 0.
 
     Raises:
-        ConfigError: Too few faces for one batch, or too little memory.
+        ConfigError: Too few faces for one batch, a flip order that does not mirror them, or too little memory.
     """
     examples, validation = (load_split(prepared, split) for split in ("train", "validation"))
     if len(examples.encoded) < config.train.batch_size:
@@ -90,6 +90,10 @@ def make_run(config: Config, workdir: Path, prepared: Prepared) -> Run:
         )
     mesh = make_mesh()
     mean_face = examples.landmarks.mean(axis=0, dtype=np.float64).astype(np.float32)
+    try:
+        check_flip_order(config.data.markup, mean_face)
+    except ValueError as error:
+        raise ConfigError(f"--data.markup: {error}") from error
     programs = build_programs(config, len(examples.encoded) // config.train.batch_size, mesh)
     replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     init, key = jax.jit(programs.init, out_shardings=replicated), jax.random.key(config.train.seed)
@@ -157,7 +161,6 @@ def make_metadata(config: Config, prepared: Prepared, mean_face: np.ndarray) -> 
         "flaxmark": flaxmark.__version__,
         "jax": jax.__version__,
         "config": to_dict(config),
-        "markup": IBUG_68.name,
         "data": prepared.name,
         "data_fingerprint": prepared.fingerprint,
         "terms": prepared.terms,

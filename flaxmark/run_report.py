@@ -14,6 +14,7 @@ from flaxmark.checkpoint import load_best
 from flaxmark.config import Config, LossConfig, from_dict
 from flaxmark.data.prepare import Examples, Prepared, load_split
 from flaxmark.evaluation import Outputs, Row, format_table, predict_split, rows_of_split
+from flaxmark.landmarks import Markup
 from flaxmark.losses import make_loss
 from flaxmark.metric_writer import read_metrics, replace_text
 from flaxmark.metrics import nme
@@ -60,8 +61,8 @@ def load_evaluator(workdir: Path, config: Config | None = None) -> tuple[Evaluat
     variables, metadata = load_best(workdir)
     config = config or from_dict(metadata["config"])
     loss = make_loss(LossConfig(**metadata["config"]["loss"]))
-    mesh = make_mesh()
-    eval_step = compile_step(make_eval_step(make_model(config.model), loss), mesh, config.train.compile, donate=False)
+    mesh, model = make_mesh(), make_model(config.model, config.data.markup.num_points)
+    eval_step = compile_step(make_eval_step(model, loss), mesh, config.train.compile, donate=False)
     variables = jax.device_put(variables, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     return lambda examples: predict_split(eval_step, variables, examples, config, mesh), parameters, metadata
@@ -81,6 +82,7 @@ def evaluate_run(workdir: Path, prepared: Prepared, config: Config | None = None
     evaluate, parameters, metadata = load_evaluator(workdir, config)
     loss = make_loss(LossConfig(**metadata["config"]["loss"]))
     mean_face = np.asarray(metadata["mean_face"], np.float32)
+    markup = from_dict(metadata["config"]).data.markup
     evaluated = Evaluated([], {}, parameters, metadata)
     for split in prepared.counts:
         if split == "train":  # figures on faces that were trained on say nothing
@@ -89,7 +91,7 @@ def evaluate_run(workdir: Path, prepared: Prepared, config: Config | None = None
         _warn_of_trained_faces(workdir, metadata, prepared, split, examples)
         outputs = evaluate(examples)
         evaluated.splits[split] = (examples, outputs)
-        evaluated.rows.extend(rows_of_split(split, examples, outputs, mean_face, loss))
+        evaluated.rows.extend(rows_of_split(split, examples, outputs, mean_face, loss, markup))
     return evaluated
 
 
@@ -119,13 +121,14 @@ def write_report(workdir: Path, prepared: Prepared) -> dict[str, Any]:
     rows = evaluated.rows
     if jax.process_index() != 0:
         return {"rows": rows}
-    table, title = format_table(rows), describe(from_dict(evaluated.metadata["config"]))
+    config = from_dict(evaluated.metadata["config"])
+    table, title = format_table(rows), describe(config)
     result = make_result(evaluated, list(read_metrics(workdir)))
     mean_face_nme = next(r["nme"] for r in rows if r["split"] == "validation" and r["predictor"] == "mean face")
     plot_curves(result["history"], title, mean_face_nme, workdir / "curves.png")
     split = "test_full" if "test_full" in evaluated.splits else list(evaluated.splits)[-1]
     examples, outputs = evaluated.splits[split]
-    plot_sheet(examples, outputs.landmarks, f"{title}: {split}", workdir / "test.png")
+    plot_sheet(examples, outputs.landmarks, config.data.markup, f"{title}: {split}", workdir / "test.png")
     save_arrays(workdir / PREDICTIONS, {name: outputs.landmarks for name, (_, outputs) in evaluated.splits.items()})
     replace_text(workdir / "table.md", table + "\n")
     replace_text(workdir / RESULT, json.dumps(result) + "\n")
@@ -145,6 +148,7 @@ def make_result(evaluated: Evaluated, metrics: list[dict[str, Any]]) -> dict[str
         The content of result.json.
     """
     metadata = evaluated.metadata
+    config = from_dict(metadata["config"])
     history = [line for line in metrics if line["kind"] == "validation"]
     mean_face = np.asarray(metadata["mean_face"], np.float32)
     return {
@@ -153,10 +157,10 @@ def make_result(evaluated: Evaluated, metrics: list[dict[str, Any]]) -> dict[str
         "epochs": len(history),
         "history": [{key: line[key] for key in ("epoch", "loss", "train_loss", "nme")} for line in history],
         "splits": {
-            name: split_figures(examples, outputs, mean_face, metadata.get("sigma_scale"))
+            name: split_figures(examples, outputs, mean_face, config.data.markup, metadata.get("sigma_scale"))
             for name, (examples, outputs) in evaluated.splits.items()
         },
-        "cost": cost_of_run(from_dict(metadata["config"]), metrics, evaluated.parameters),
+        "cost": cost_of_run(config, metrics, evaluated.parameters),
         **provenance(),
         **{key: metadata[key] for key in ("mean_face", "data", "data_fingerprint", "terms", "config")},
     }
@@ -180,12 +184,13 @@ def describe(config: Config) -> str:
     return f"ResNet-{config.model.depth}, {loss}, {config.data.image_size} px"
 
 
-def plot_sheet(examples: Examples, predictions: np.ndarray, title: str, path: Path) -> None:
+def plot_sheet(examples: Examples, predictions: np.ndarray, markup: Markup, title: str, path: Path) -> None:
     """Faces spread evenly over a split, with ground truth and prediction.
 
     Args:
         examples: The split.
         predictions: float32 `[n, num_points, 2]`, crop units.
+        markup: What the points are.
         title: Above the sheet.
         path: PNG to write.
     """
@@ -193,8 +198,8 @@ def plot_sheet(examples: Examples, predictions: np.ndarray, title: str, path: Pa
     chosen = np.unique(np.linspace(0, count - 1, min(SHEET_FACES, count)).round().astype(int))
     images = [crop_of(examples, i, 224) for i in chosen]
     targets = examples.landmarks[chosen]
-    errors = nme(predictions[chosen], targets)
-    plot_faces(images, targets, predictions[chosen], nme_captions(errors), title, path)
+    errors = nme(predictions[chosen], targets, markup=markup)
+    plot_faces(images, targets, predictions[chosen], markup, nme_captions(errors), title, path)
 
 
 def nme_captions(errors: np.ndarray) -> list[str]:

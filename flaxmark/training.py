@@ -193,7 +193,8 @@ def validate(run: Run, epoch: int, writer: MetricWriter | None, checkpoints: Run
         TrainingError: The validation loss is not finite.
     """
     outputs = predict_split(run.eval_step, run.state.eval_variables, run.validation, run.config, run.mesh)
-    figures = summarize(outputs.landmarks, run.validation.landmarks, outputs.losses)
+    markup = run.config.data.markup
+    figures = summarize(outputs.landmarks, run.validation.landmarks, outputs.losses, markup)
     step = int(run.state.step)
     if not math.isfinite(figures["loss"]):
         raise TrainingError(

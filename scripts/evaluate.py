@@ -14,7 +14,7 @@ from flaxmark.config import Config, ConfigError, DataConfig, from_dict
 from flaxmark.config_rules import check_data
 
 # What the network is fed belongs to the run; evaluation chooses only the faces.
-FIXED = ("image_size", "pixel_mean", "pixel_std", "augment")
+FIXED = ("image_size", "pixel_mean", "pixel_std", "augment", "markup")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,18 +41,18 @@ def main(arguments: list[str]) -> None:
     from flaxmark.geometry import landmark_box
     from flaxmark.inference import Boxes, Predictor
 
+    predictor = Predictor(parsed.workdir)
     chosen: Boxes | None = None
     if parsed.crop:
         chosen = "image"
     elif parsed.pts:
-        chosen = landmark_box(read_pts(parsed.pts))
+        chosen = landmark_box(read_pts(parsed.pts, predictor.markup.num_points))
     elif parsed.boxes:
         if len(parsed.boxes) % 4:
             raise ConfigError(f"--boxes: {len(parsed.boxes)} numbers; give left top right bottom for each face")
         chosen = np.reshape(parsed.boxes, (-1, 4))
     else:
         raise ConfigError("no face box: give --boxes LEFT TOP RIGHT BOTTOM, --pts FILE, or --crop")
-    predictor = Predictor(parsed.workdir)
     faces = predictor.predict(parsed.picture, chosen)
     listed = [
         {"box": face.box.tolist(), "landmarks": face.landmarks.round(3).tolist()}

@@ -43,7 +43,7 @@ def test_points_outside_and_on_the_border() -> None:
     points[1][3] = (-4, 20)
     points[2][5] = (95, 40)
     points[3] = 3 + points[3] * 0.3
-    found = kinds(check_points(entries_of(points), {f"{i}.jpg": (96, 96) for i in range(4)}))
+    found = kinds(check_points(entries_of(points), {f"{i}.jpg": (96, 96) for i in range(4)}, IBUG_68))
     assert found == {
         "points outside the picture": ["1.jpg"], "points on the border": ["2.jpg"], "small face": ["3.jpg"],
     }  # fmt: skip
@@ -55,12 +55,12 @@ def test_the_flip_test_finds_mirrored_and_swapped_names() -> None:
     points[7] = points[7][order]
     eyes = list(IBUG_68.parts["eyes"])
     points[11][eyes] = points[11][order[eyes]]
-    assert kinds(check_names(entries_of(points))) == {
+    assert kinds(check_names(entries_of(points), IBUG_68)) == {
         "mirrored annotation": ["7.jpg"],
         "swapped annotation": ["11.jpg"],
     }
-    assert check_names(entries_of(FACES)) == []
-    assert check_names([]) == []
+    assert check_names(entries_of(FACES), IBUG_68) == []
+    assert check_names([], IBUG_68) == []
 
 
 def test_boxes_beside_their_points() -> None:

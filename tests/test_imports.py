@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FOUNDATION = {"landmarks", "geometry", "config"}
+FOUNDATION = {"landmarks", "markups", "geometry", "config"}
 # Module -> what it may import of ours, besides the foundation.
 ALLOWED = {
     "landmarks": set(),
     "geometry": set(),
-    "config": {"geometry"},
+    "markups": {"landmarks"},
+    "config": {"geometry", "landmarks", "markups"},
     "workdir": {"metric_writer"},
     "sweep_progress": {"progress"},
     "config_rules": set(),

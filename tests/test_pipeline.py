@@ -111,7 +111,7 @@ def test_compiled_faces_are_those_of_the_operations_one_by_one(seed: int) -> Non
     matrix, shift = affine_of_crop(STRONG, geometric)
     expected = change_pixels(warp_pixels(*flat(pixels), crop, matrix, shift, 64), CONFIG, photometric)
     np.testing.assert_allclose(image, expected, atol=2e-3)
-    np.testing.assert_allclose(moved, warp_landmarks(landmarks, matrix, shift), atol=1e-5)
+    np.testing.assert_allclose(moved, warp_landmarks(landmarks, matrix, shift, IBUG_68), atol=1e-5)
 
 
 def test_the_largest_region_has_room() -> None:
@@ -130,7 +130,7 @@ def test_a_blob_moves_with_its_landmark(size: int, seed: int) -> None:
     matrix, shift = affine_of_crop(STRONG, tf.constant([seed, 1]))
     warped = warp_pixels(*flat(pixels), tf.constant(crop), matrix, shift, size).numpy()
     landmarks = np.tile(to_crop_units(point[None], crop).astype(np.float32), (68, 1))
-    expected = warp_landmarks(tf.constant(landmarks), matrix, shift).numpy()[0] * size - 0.5
+    expected = warp_landmarks(tf.constant(landmarks), matrix, shift, IBUG_68).numpy()[0] * size - 0.5
     np.testing.assert_allclose(centroid(warped), expected, atol=0.05)
 
 
@@ -140,7 +140,7 @@ def test_half_of_the_faces_are_flipped_and_their_points_renamed() -> None:
     flipped = 0
     for seed in range(40):
         matrix, shift = affine_of_crop(config, tf.constant([seed, 0]))
-        moved = warp_landmarks(tf.constant(landmarks), matrix, shift).numpy()
+        moved = warp_landmarks(tf.constant(landmarks), matrix, shift, IBUG_68).numpy()
         if np.linalg.det(matrix.numpy()) < 0:
             flipped += 1
             expected = landmarks[list(IBUG_68.flip_order)] * [-1, 1] + [1, 0]

@@ -23,13 +23,13 @@ def pts(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("style", range(4))
 def test_pts_styles(pts: Path, style: int) -> None:
     pts.write_bytes(format_pts(POINTS, style))
-    np.testing.assert_allclose(read_pts(pts), POINTS, atol=1e-6)
-    assert read_pts(pts).dtype == np.float64
+    np.testing.assert_allclose(read_pts(pts, 68), POINTS, atol=1e-6)
+    assert read_pts(pts, 68).dtype == np.float64
 
 
 def test_pts_start_at_one(pts: Path) -> None:
     pts.write_text("version: 1\nn_points: 68\n{\n" + "1 1\n" * 67 + "3.5 11\n}\n")
-    points = read_pts(pts)
+    points = read_pts(pts, 68)
     assert points[0].tolist() == [0, 0]
     assert points[67].tolist() == [2.5, 10]
 
@@ -37,7 +37,7 @@ def test_pts_start_at_one(pts: Path) -> None:
 def test_pts_braces_beside_points_and_a_byte_order_mark(pts: Path) -> None:
     lines = [f"{x} {y}" for x, y in POINTS + 1]
     pts.write_text("\ufeffversion: 1 {" + "\n".join(lines) + "}\n7 7\n", encoding="utf-8")
-    np.testing.assert_allclose(read_pts(pts), POINTS)
+    np.testing.assert_allclose(read_pts(pts, 68), POINTS)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_pts_braces_beside_points_and_a_byte_order_mark(pts: Path) -> None:
 def test_bad_pts(pts: Path, content: str, reason: str, message: str) -> None:
     pts.write_text(content)
     with pytest.raises(AnnotationError, match=message) as caught:
-        read_pts(pts)
+        read_pts(pts, 68)
     assert caught.value.reason == reason
     assert str(pts) in str(caught.value)
 
@@ -69,5 +69,5 @@ def test_any_bytes_are_points_or_one_clear_error(tmp_path_factory: pytest.TempPa
     path = tmp_path_factory.getbasetemp() / "noise.pts"
     path.write_bytes(noise)
     with pytest.raises(AnnotationError) as caught:
-        read_pts(path)
+        read_pts(path, 68)
     assert "\n" not in str(caught.value)

@@ -160,7 +160,7 @@ def test_hostile_xml(tmp_path: Path, text: str | None, message: str) -> None:
 
 
 def test_csv_defaults(csv_tree: Tree) -> None:
-    listing = read_csv_folder(csv_tree.folder, None, None, None)
+    listing = read_csv_folder(csv_tree.folder, 68, None, None, None)
     assert not listing.problems
     assert Counter(e.split for e in listing.entries) == {"train": 30, "test": 6}
     assert listing.found == {"test_frames_keypoints.csv": (6, 6), "training_frames_keypoints.csv": (30, 30)}
@@ -184,7 +184,7 @@ def test_csv_lines(tmp_path: Path) -> None:
         f"b.png,{row.replace(str(POINTS[3, 0]), 'nan', 1)}",
     ]
     (tmp_path / "faces.csv").write_text("\n".join(lines))
-    listing = read_csv_folder(tmp_path, None, None, None)
+    listing = read_csv_folder(tmp_path, 68, None, None, None)
     assert [(e.file, e.split, e.photograph) for e in listing.entries] == [("a_1.jpg", "train", "a")]
     np.testing.assert_array_equal(listing.entries[0].landmarks_px, POINTS)
     wrong = [
@@ -201,15 +201,15 @@ def test_csv_lines(tmp_path: Path) -> None:
 
 def test_csv_files_that_are_named(csv_tree: Tree) -> None:
     name = "test_frames_keypoints.csv"
-    listing = read_csv_folder(csv_tree.folder, "training_frames_keypoints.csv", str(csv_tree.folder / name), None)
+    listing = read_csv_folder(csv_tree.folder, 68, "training_frames_keypoints.csv", str(csv_tree.folder / name), None)
     assert Counter((e.split, e.subset) for e in listing.entries) == {
         ("train", "training"): 30,
         ("validation", "test"): 6,
     }
     with pytest.raises(ConfigError, match=r"--data.test-list no.csv: no such file"):
-        read_csv_folder(csv_tree.folder, None, None, "no.csv")
+        read_csv_folder(csv_tree.folder, 68, None, None, "no.csv")
     with pytest.raises(ConfigError, match="has no CSV file"):
-        read_csv_folder(csv_tree.folder / "test", None, None, None)
+        read_csv_folder(csv_tree.folder / "test", 68, None, None, None)
 
 
 def write_lists(folder: Path, train: list[str], validation: list[str]) -> dict[str, str]:
@@ -291,5 +291,5 @@ def test_real_originals() -> None:
 
 @real
 def test_real_csv() -> None:
-    listing = read_csv_folder(Path(os.environ["FLAXMARK_DATA"]) / "ytf", None, None, None)
+    listing = read_csv_folder(Path(os.environ["FLAXMARK_DATA"]) / "ytf", 68, None, None, None)
     assert Counter(e.split for e in listing.entries) == {"train": 2655, "test": 591}

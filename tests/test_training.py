@@ -12,6 +12,7 @@ from flaxmark import memory
 from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, TrainConfig, to_dict
 from flaxmark.data.prepare import Examples
 from flaxmark.evaluation import Outputs, format_table, rows_of_split
+from flaxmark.landmarks import IBUG_68
 from flaxmark.losses import mse
 from flaxmark.metric_writer import MetricWriter, read_metrics
 from flaxmark.programs import build_programs
@@ -101,7 +102,7 @@ def test_rows_have_the_mean_face_and_every_subset() -> None:
     nothing = np.zeros((3, 4), np.float32)
     examples = Examples([b""] * 3, target, nothing, nothing, nothing, names, names, names)
     mean_face = target.mean(0)
-    rows = rows_of_split("validation", examples, Outputs(target, np.zeros(3, np.float32)), mean_face, mse)
+    rows = rows_of_split("validation", examples, Outputs(target, np.zeros(3, np.float32)), mean_face, mse, IBUG_68)
     assert [(r["subset"], r["predictor"], r["faces"]) for r in rows] == [
         (subset, predictor, n)
         for subset, n in (("all", 3), ("a", 1), ("b", 2))

@@ -10,7 +10,7 @@ from typing import Any
 
 from flaxmark.config import AugmentConfig, DataConfig
 from flaxmark.data.tensorflow_setup import tf
-from flaxmark.landmarks import IBUG_68, Markup
+from flaxmark.landmarks import Markup
 
 Tensor = Any  # TensorFlow ships no type stubs.
 RANDOM = "philox"
@@ -36,7 +36,7 @@ def make_face_programs(config: DataConfig) -> tuple[Callable[..., Any], Callable
         geometric, photometric = tf.unstack(tf.random.split(seed, 2, alg=RANDOM))
         matrix, shift = affine_of_crop(config.augment, geometric)
         image = warp_pixels(pixels, shape, crop, matrix, shift, config.image_size)
-        return change_pixels(image, config, photometric), warp_landmarks(landmarks, matrix, shift)
+        return change_pixels(image, config, photometric), warp_landmarks(landmarks, matrix, shift, config.markup)
 
     @tf.function(jit_compile=True)
     def plain(pixels: Tensor, shape: Tensor, crop: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ def affine_of_crop(config: AugmentConfig, seed: Tensor) -> tuple[Tensor, Tensor]
     return matrix, shift
 
 
-def warp_landmarks(landmarks: Tensor, matrix: Tensor, shift: Tensor, markup: Markup = IBUG_68) -> Tensor:
+def warp_landmarks(landmarks: Tensor, matrix: Tensor, shift: Tensor, markup: Markup) -> Tensor:
     """Move landmarks as `warp_pixels` moves the picture.
 
     Args:
@@ -98,6 +98,8 @@ def warp_landmarks(landmarks: Tensor, matrix: Tensor, shift: Tensor, markup: Mar
     adjugate = tf.stack([tf.stack([matrix[1, 1], -matrix[0, 1]]), tf.stack([-matrix[1, 0], matrix[0, 0]])])
     inverse = adjugate / _determinant(matrix)
     moved = tf.linalg.matmul(landmarks - 0.5 - shift, inverse, transpose_b=True) + 0.5
+    if markup.flip_order is None:  # nothing is mirrored then
+        return moved
     flipped = _determinant(matrix) < 0
     return tf.where(flipped, tf.gather(moved, list(markup.flip_order)), moved)
 

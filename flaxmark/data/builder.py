@@ -30,7 +30,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         features = tfds.features.FeaturesDict(
             {
                 "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
-                "landmarks": tfds.features.Tensor(shape=(68, 2), dtype=tf.float32),
+                "landmarks": tfds.features.Tensor(shape=(None, 2), dtype=tf.float32),
                 "crop": tfds.features.Tensor(shape=(3,), dtype=tf.float32),
                 "box": tfds.features.Tensor(shape=(4,), dtype=tf.float32),
                 "source_crop": tfds.features.Tensor(shape=(3,), dtype=tf.float32),

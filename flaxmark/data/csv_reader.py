@@ -1,6 +1,7 @@
-"""Faces in CSV files: a picture's name, then x0, y0 .. x67, y67 in pixels, starting at 0."""
+"""Faces in CSV files: a picture's name, then x0, y0, x1, y1 .. in pixels, starting at 0."""
 
 import csv
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -26,11 +27,14 @@ TRAIN_NAME = "training_frames_keypoints.csv"
 TEST_NAME = "test_frames_keypoints.csv"
 
 
-def read_csv_folder(root: Path, train_list: str | None, validation_list: str | None, test_list: str | None) -> Listing:
+def read_csv_folder(
+    root: Path, num_points: int, train_list: str | None, validation_list: str | None, test_list: str | None
+) -> Listing:
     """List the faces of a folder's CSV files.
 
     Args:
         root: The folder.
+        num_points: How many points a face has.
         train_list: CSV of training faces; by default `training_frames_keypoints.csv`, or every CSV that no
             other split takes.
         validation_list: CSV of validation faces, or None.
@@ -56,12 +60,12 @@ def read_csv_folder(root: Path, train_list: str | None, validation_list: str | N
         defaults = dict.fromkeys(named, "train") | defaults
     files |= {path: split for path, split in defaults.items() if path.resolve() not in taken}
     if not files:
-        raise ConfigError(f"--data.dir {root}: has no CSV file; one line is: picture, x0, y0 .. x67, y67")
+        raise ConfigError(f"--data.dir {root}: has no CSV file; one line is: picture, x0, y0, x1, y1 ..")
     entries: list[FaceEntry] = []
     problems: list[Problem] = []
     found: dict[str, tuple[int, int | None]] = {}
     for path, split in files.items():
-        faces = list(_read_csv(path, root, split))
+        faces = list(_read_csv(path, root, split, num_points))
         good = [face for face in faces if isinstance(face, FaceEntry)]
         entries += good
         problems += [face for face in faces if isinstance(face, Problem)]
@@ -69,7 +73,7 @@ def read_csv_folder(root: Path, train_list: str | None, validation_list: str | N
     return Listing(sorted(entries, key=lambda e: e.file), problems, found)
 
 
-def _read_csv(path: Path, root: Path, split: str) -> Iterator[FaceEntry | Problem]:
+def _read_csv(path: Path, root: Path, split: str, num_points: int) -> Iterator[FaceEntry | Problem]:
     """The faces of one file, in its order."""
     folders = _picture_folders(path, root)
     try:
@@ -79,7 +83,8 @@ def _read_csv(path: Path, root: Path, split: str) -> Iterator[FaceEntry | Proble
                 name = row[0].strip() if row else ""
                 is_header = rows.line_num == 1 and PurePosixPath(name).suffix.lower() not in SUFFIXES
                 if row and not is_header:
-                    yield _read_row(row, f"{path.name}:{rows.line_num}", name, root, folders, split)
+                    face = _read_row(row[1:], f"{path.name}:{rows.line_num}", name, root, folders, num_points)
+                    yield dataclasses.replace(face, split=split) if isinstance(face, FaceEntry) else face
     except csv.Error as error:
         raise ConfigError(f"{path}: not a CSV file: {error}") from error
 
@@ -94,8 +99,10 @@ def _picture_folders(path: Path, root: Path) -> list[str]:
     return [f"{here}/{name}" for name in sorted(named, key=len, reverse=True)] + [here]
 
 
-def _read_row(row: list[str], where: str, name: str, root: Path, folders: list[str], split: str) -> FaceEntry | Problem:
-    """One face."""
+def _read_row(
+    cells: list[str], where: str, name: str, root: Path, folders: list[str], num_points: int
+) -> FaceEntry | Problem:
+    """One face, as if it were for training."""
     if inside(root, name) is None:
         return Problem(name, LEAVES_FOLDER, f"{where}: names must stay below {root}")
     places = [f"{folder}/{name}" for folder in folders]
@@ -106,14 +113,14 @@ def _read_row(row: list[str], where: str, name: str, root: Path, folders: list[s
     if plain is None:
         return Problem(name, LEAVES_FOLDER, f"{where}: it points out of the data set's folder")
     try:
-        numbers = np.array([float(cell) for cell in row[1:]])
+        numbers = np.array([float(cell) for cell in cells])
         if len(numbers) % 2:
             raise AnnotationError(f"{where}: an odd number of coordinates, {len(numbers)}", MALFORMED)
-        landmarks_px = check_landmarks(numbers.reshape(-1, 2), where)
+        landmarks_px = check_landmarks(numbers.reshape(-1, 2), where, num_points)
     except AnnotationError as error:
         return Problem(plain, error.reason, str(error))
     except ValueError as error:
         return Problem(plain, MALFORMED, f"{where}: {error}")
     person = re.sub(r"_\d+$", "", PurePosixPath(name).stem)
     subset = PurePosixPath(plain).parent.as_posix()
-    return FaceEntry(plain, landmarks_px, None, subset, person, split)
+    return FaceEntry(plain, landmarks_px, None, subset, person, "train")

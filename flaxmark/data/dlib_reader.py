@@ -22,6 +22,7 @@ from flaxmark.data.faces import (
     inside,
     photograph_300w,
 )
+from flaxmark.landmarks import IBUG_68
 
 XML_NAMES = ("labels_ibug_300W_train.xml", "labels_ibug_300W_test.xml")
 MAX_BYTES = 128_000_000  # the largest has 20 MB
@@ -108,7 +109,7 @@ def _read_landmarks(box: Element, where: str) -> np.ndarray:
     except (KeyError, ValueError) as error:
         raise AnnotationError(f"{where}: a <part> without a number as name, x or y", MALFORMED) from error
     points = np.array([parts[i] for i in sorted(parts)], np.float64).reshape(-1, 2)
-    check_landmarks(points, where)
+    check_landmarks(points, where, IBUG_68.num_points)
     if sorted(parts) != list(range(68)):
         raise AnnotationError(f"{where}: parts are not named 00 to 67", MALFORMED)
     return points

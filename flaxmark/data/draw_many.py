@@ -66,7 +66,7 @@ def draw_splits(seeds: dict[str, range], config: DataConfig) -> dict[str, list[S
         Split -> faces, in the order of their seeds.
     """
     total = sum(len(values) for values in seeds.values())
-    faces = _draw([seed for values in seeds.values() for seed in values], config.drawn_size, config.crop)
+    faces = _draw([seed for values in seeds.values() for seed in values], config)
     progress = Progress(total, 0, 1)
     splits: dict[str, list[StoredFace]] = {}
     done = 0
@@ -80,9 +80,9 @@ def draw_splits(seeds: dict[str, range], config: DataConfig) -> dict[str, list[S
     return splits
 
 
-def _draw(seeds: list[int], size: int, definition: CropDefinition) -> Iterator[StoredFace]:
+def _draw(seeds: list[int], config: DataConfig) -> Iterator[StoredFace]:
     """Draw in this process, or in one for each core where that pays."""
-    draw = partial(draw_stored, size=size, definition=definition)
+    draw = partial(draw_stored, size=config.drawn_size, definition=config.crop, markup=config.markup.name)
     workers = os.cpu_count() or 1
     if workers == 1 or len(seeds) < FEW:
         yield from map(draw, seeds)
@@ -92,20 +92,22 @@ def _draw(seeds: list[int], size: int, definition: CropDefinition) -> Iterator[S
         yield from pool.map(draw, seeds, chunksize=16)
 
 
-def draw_stored(seed: int, size: int, definition: CropDefinition) -> StoredFace:
+def draw_stored(seed: int, size: int, definition: CropDefinition, markup: str) -> StoredFace:
     """Draw and store one face.
 
     Args:
         seed: Decides everything.
         size: Side of the picture, pixels.
         definition: From landmarks to crop.
+        markup: Name of the points.
 
     Returns:
         The face.
     """
-    from flaxmark.drawing import draw_face  # only workers need it
+    from flaxmark.drawing import convert_landmarks, draw_face  # only workers need it
 
-    picture, landmarks_px = draw_face(seed, size)
+    picture, drawn_px = draw_face(seed, size)
+    landmarks_px = convert_landmarks(drawn_px, markup)
     name = f"drawn/{seed:010d}"
     return store_face(
         picture,

@@ -19,7 +19,10 @@ NO_EXTENT = "face without extent"
 NO_ANNOTATION = "picture without .pts"
 NO_PICTURE = ".pts without picture"
 MISSING = "listed file missing"
+LINKED_FOLDER = "link to a folder"
+UNREADABLE_FOLDER = "unreadable folder"
 LEAVES_FOLDER = "name leaves the folder"
+NOT_LABELLED = "point not labelled"
 UNKNOWN_SUBSET = "folder is no subset of 300-W"
 SAME_FACE = "same face twice"
 HELD_OUT = "photograph in training and in a held-out split"
@@ -44,7 +47,7 @@ class FaceEntry:
 
     Attributes:
         file: Its picture, relative to the data set's folder, with forward slashes.
-        landmarks_px: float64 `[68, 2]`, pixels of the stored (not EXIF-turned) picture, 0-based.
+        landmarks_px: float64 `[num_points, 2]`, pixels of the stored (not EXIF-turned) picture, 0-based.
         box: float64 `[4]`, the data set's own box in pixels, or None.
         subset: The subset that metrics are reported for.
         photograph: Faces of one photograph (for CSV: of one person) share it and never part.
@@ -151,12 +154,13 @@ def inside(root: Path, name: str) -> str | None:
     return path.as_posix()
 
 
-def check_landmarks(landmarks_px: np.ndarray, where: str) -> np.ndarray:
-    """Demand 68 finite points that span an area.
+def check_landmarks(landmarks_px: np.ndarray, where: str, num_points: int) -> np.ndarray:
+    """Demand finite points that span an area.
 
     Args:
         landmarks_px: float64 `[any, 2]`.
         where: Starts the message.
+        num_points: How many there must be.
 
     Returns:
         The same points.
@@ -164,8 +168,8 @@ def check_landmarks(landmarks_px: np.ndarray, where: str) -> np.ndarray:
     Raises:
         AnnotationError: They are no face.
     """
-    if len(landmarks_px) != 68:
-        raise AnnotationError(f"{where}: {len(landmarks_px)} points instead of 68", POINT_COUNT)
+    if len(landmarks_px) != num_points:
+        raise AnnotationError(f"{where}: {len(landmarks_px)} points instead of {num_points}", POINT_COUNT)
     bad = np.flatnonzero(~np.isfinite(landmarks_px).all(axis=-1))
     if bad.size:
         raise AnnotationError(f"{where}: point {bad[0]} is not finite", NOT_FINITE)

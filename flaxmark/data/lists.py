@@ -21,13 +21,14 @@ class ListedName:
     where: str
 
 
-def find_list(name: str, root: Path, flag: str) -> Path:
+def find_list(name: str, root: Path, flag: str, max_bytes: int = MAX_BYTES) -> Path:
     """Find a list as it is given, then below the data set's folder.
 
     Args:
         name: What the user gave.
         root: The data set's folder.
         flag: The option, for the message.
+        max_bytes: Larger files are refused.
 
     Returns:
         An existing file of acceptable size.
@@ -37,8 +38,8 @@ def find_list(name: str, root: Path, flag: str) -> Path:
     """
     for path in (Path(name).expanduser(), root / name):
         if path.is_file():
-            if path.stat().st_size > MAX_BYTES:
-                raise ConfigError(f"{flag} {path}: above {MAX_BYTES // 10**6} MB, not a list of faces")
+            if path.stat().st_size > max_bytes:
+                raise ConfigError(f"{flag} {path}: above {max_bytes // 10**6} MB, not a list of faces")
             return path
     raise ConfigError(f"{flag} {name}: no such file, neither here nor below {root}")
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from flaxmark.config import ConfigError, DataConfig, cache_dir
 from flaxmark.data.builder import FaceBuilder
-from flaxmark.data.csv_faces import CsvFaces
 from flaxmark.data.drawn_faces import DrawnFaces
 from flaxmark.data.faces import Problem
 from flaxmark.data.ibug_300w import Ibug300W
+from flaxmark.data.own_faces import OwnFaces
 from flaxmark.data.sources import DrawnSource, FolderSource, find_data_dir
 from flaxmark.data.stored_face import StoredFace
 from flaxmark.data.tensorflow_setup import tfds
@@ -24,7 +24,8 @@ from flaxmark.data.tensorflow_setup import tfds
 __all__ = ["Examples", "Prepared", "find_data_dir", "load_split", "prepare"]
 
 RESEARCH_ONLY = "research only, no commercial use, no redistribution"
-TERMS = {"ibug_300w": RESEARCH_ONLY, "dlib": RESEARCH_ONLY, "csv": "unknown", "drawn_faces": "free"}
+OWN = ("pts", "csv", "coco")
+TERMS = {"ibug_300w": RESEARCH_ONLY, "dlib": RESEARCH_ONLY, "drawn_faces": "free"} | dict.fromkeys(OWN, "unknown")
 PROBLEMS, SUMMARY = "problems.jsonl", "prepared.json"
 
 
@@ -63,7 +64,7 @@ class Examples:
 
     Attributes:
         encoded: JPEG files.
-        landmarks: float32 `[n, 68, 2]`, crop units.
+        landmarks: float32 `[n, num_points, 2]`, crop units.
         crops: float32 `[n, 3]`: left, top, side in pixels of the decoded JPEG.
         boxes: float32 `[n, 4]`: left, top, right, bottom in pixels of the original picture.
         source_crops: float32 `[n, 3]`: the crops in pixels of the original picture.
@@ -174,9 +175,8 @@ def _make_builder(name: str, faces: dict[str, list[StoredFace]], folder: Path) -
     builders: dict[str, Callable[[], FaceBuilder]] = {
         "ibug_300w": lambda: Ibug300W(config="official", faces=faces, data_dir=folder),
         "dlib": lambda: Ibug300W(config="dlib", faces=faces, data_dir=folder),
-        "csv": lambda: CsvFaces(faces=faces, data_dir=folder),
         "drawn_faces": lambda: DrawnFaces(faces=faces, data_dir=folder),
-    }
+    } | {own: lambda: OwnFaces(faces=faces, data_dir=folder) for own in OWN}
     return builders[name]()
 
 

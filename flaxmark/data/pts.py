@@ -1,28 +1,67 @@
-"""The .pts files of 300-W."""
+"""Pictures with a .pts file beside them."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from flaxmark.data.faces import EMPTY, MALFORMED, POINT_COUNT, AnnotationError, check_landmarks
+from flaxmark.data.faces import (
+    EMPTY,
+    LEAVES_FOLDER,
+    MALFORMED,
+    NO_ANNOTATION,
+    POINT_COUNT,
+    AnnotationError,
+    FaceEntry,
+    Problem,
+    check_landmarks,
+    inside,
+)
 
 MAX_BYTES = 1_000_000  # 68 points take 2 kB
 
 
-def read_pts(path: str | Path) -> np.ndarray:
-    """Read the 68 points of a face.
+def read_face(root: Path, file: str, subset: str, split: str, photograph: str, num_points: int) -> FaceEntry | Problem:
+    """Read the annotation beside a picture.
+
+    Args:
+        root: The data set's folder.
+        file: The picture, relative to it.
+        subset: Passed on.
+        split: Passed on.
+        photograph: Passed on.
+        num_points: How many points it must have.
+
+    Returns:
+        The face, or why there is none.
+    """
+    annotation = PurePosixPath(file).with_suffix(".pts").as_posix()
+    for name in (file, annotation):
+        if inside(root, name) is None:
+            return Problem(name, LEAVES_FOLDER, "it points out of the data set's folder")
+    if not (root / annotation).is_file():
+        return Problem(file, NO_ANNOTATION, f"no {annotation}")
+    try:
+        landmarks_px = read_pts(root / annotation, num_points)
+    except AnnotationError as error:
+        return Problem(file, error.reason, str(error))
+    return FaceEntry(file, landmarks_px, None, subset, photograph, split)
+
+
+def read_pts(path: str | Path, num_points: int) -> np.ndarray:
+    """Read the points of a face.
 
     Copies in circulation have a header and braces or neither, any blanks and any line ends: the points are
     what stands between the braces, or every line that is no header.
 
     Args:
         path: A .pts file, whose coordinates start at 1.
+        num_points: How many there must be.
 
     Returns:
-        float64 `[68, 2]`, pixels, starting at 0.
+        float64 `[num_points, 2]`, pixels, starting at 0.
 
     Raises:
-        AnnotationError: Not 68 finite points; names the file and the line.
+        AnnotationError: Not as many finite points; names the file and the line.
     """
     path = Path(path)
     try:
@@ -38,11 +77,11 @@ def read_pts(path: str | Path) -> np.ndarray:
     lines = _point_lines(text)
     if not lines:
         raise AnnotationError(f"{path}: holds no points", EMPTY)
-    if len(lines) != 68:
-        number = lines[min(len(lines), 69) - 1][0]
-        raise AnnotationError(f"{path}:{number}: {len(lines)} points instead of 68", POINT_COUNT)
+    if len(lines) != num_points:
+        number = lines[min(len(lines), num_points + 1) - 1][0]
+        raise AnnotationError(f"{path}:{number}: {len(lines)} points instead of {num_points}", POINT_COUNT)
     points = [_parse(path, number, line) for number, line in lines]
-    return check_landmarks(np.array(points, np.float64) - 1.0, str(path))
+    return check_landmarks(np.array(points, np.float64) - 1.0, str(path), num_points)
 
 
 def _point_lines(text: str) -> list[tuple[int, str]]:

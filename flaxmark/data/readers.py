@@ -6,15 +6,14 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from flaxmark.config import ConfigError, DataConfig
+from flaxmark.data.coco_reader import read_coco_folder
 from flaxmark.data.csv_reader import read_csv_folder
 from flaxmark.data.dlib_reader import read_dlib
 from flaxmark.data.faces import (
     LEAVES_FOLDER,
     MISSING,
-    NO_ANNOTATION,
     NO_PICTURE,
     SUBSETS_300W,
-    AnnotationError,
     FaceEntry,
     Listing,
     Problem,
@@ -24,7 +23,9 @@ from flaxmark.data.faces import (
 )
 from flaxmark.data.lists import ListedName, read_list
 from flaxmark.data.pictures import SUFFIXES
-from flaxmark.data.pts import read_pts
+from flaxmark.data.pts import read_face
+from flaxmark.data.pts_folder import read_pts_folder
+from flaxmark.landmarks import IBUG_68
 
 
 def read_listing(config: DataConfig, root: Path) -> Listing:
@@ -35,22 +36,29 @@ def read_listing(config: DataConfig, root: Path) -> Listing:
         root: Its folder.
 
     Returns:
-        Entries whose split is `train`, `validation` (only where lists name it) or one of the test splits.
+        Entries whose split is `train`, `validation` (only where lists or folders name it) or one of the test splits.
 
     Raises:
         ConfigError: The folder, or a list, cannot be read at all.
     """
-    if config.name == "csv":
-        return read_csv_folder(root, config.train_list, config.validation_list, config.test_list)
-    readers: dict[str, Callable[[Path], Listing]] = {"ibug_300w": read_official, "dlib": read_dlib}
-    listing = readers[config.name](root)
+    points = config.markup.num_points
+    readers: dict[str, Callable[[], Listing]] = {
+        "ibug_300w": lambda: read_official(root),
+        "dlib": lambda: read_dlib(root),
+        "pts": lambda: read_pts_folder(root, points),
+        "csv": lambda: read_csv_folder(root, points, config.train_list, config.validation_list, config.test_list),
+        "coco": lambda: read_coco_folder(root, points, config.train_list, config.validation_list, config.test_list),
+    }
+    listing = readers[config.name]()
+    if config.name in ("csv", "coco"):  # their lists are files of faces
+        return listing
     if config.train_list is None or config.validation_list is None:
         return listing
     names = {
         "validation": read_list(config.validation_list, root, "--data.validation-list"),
         "train": read_list(config.train_list, root, "--data.train-list"),
     }
-    return choose_listed(listing, root, names)
+    return choose_listed(listing, root, names, points)
 
 
 def read_official(root: Path) -> Listing:
@@ -94,7 +102,8 @@ def _read_folder(root: Path, folder: str, subset: Subset) -> tuple[list[FaceEntr
         stem = PurePosixPath(name).stem
         if name in twins:
             continue
-        face = read_face(root, f"{folder}/{name}", subset.name, subset.split)
+        file = f"{folder}/{name}"
+        face = read_face(root, file, subset.name, subset.split, photograph_300w(file), IBUG_68.num_points)
         if isinstance(face, FaceEntry):
             entries.append(face)
         else:
@@ -105,38 +114,14 @@ def _read_folder(root: Path, folder: str, subset: Subset) -> tuple[list[FaceEntr
     return entries, problems, len(twins)
 
 
-def read_face(root: Path, file: str, subset: str, split: str) -> FaceEntry | Problem:
-    """Read the annotation beside a picture.
-
-    Args:
-        root: The data set's folder.
-        file: The picture, relative to it.
-        subset: Passed on.
-        split: Passed on.
-
-    Returns:
-        The face, or why there is none.
-    """
-    annotation = PurePosixPath(file).with_suffix(".pts").as_posix()
-    for name in (file, annotation):
-        if inside(root, name) is None:
-            return Problem(name, LEAVES_FOLDER, "it points out of the data set's folder")
-    if not (root / annotation).is_file():
-        return Problem(file, NO_ANNOTATION, f"no {annotation}")
-    try:
-        landmarks_px = read_pts(root / annotation)
-    except AnnotationError as error:
-        return Problem(file, error.reason, str(error))
-    return FaceEntry(file, landmarks_px, None, subset, photograph_300w(file), split)
-
-
-def choose_listed(listing: Listing, root: Path, names: dict[str, list[ListedName]]) -> Listing:
+def choose_listed(listing: Listing, root: Path, names: dict[str, list[ListedName]], num_points: int) -> Listing:
     """Replace the training faces by those that the user's lists name; unlisted test faces stay as they are.
 
     Args:
         listing: All faces of the folder.
         root: The data set's folder.
         names: Split -> names; a name in several lists belongs to the first of them.
+        num_points: How many points a face has.
 
     Returns:
         The faces of the lists, then the test faces.
@@ -159,7 +144,7 @@ def choose_listed(listing: Listing, root: Path, names: dict[str, list[ListedName
                 problems.append(Problem(item.file, "listed twice", item.where))
                 continue
             chosen.add(item.file)
-            faces = by_file.get(item.file) or _read_unlisted(root, item)
+            faces = by_file.get(item.file) or _read_unlisted(root, item, num_points)
             if isinstance(faces, Problem):
                 problems += [] if item.file in reported else [faces]
                 continue
@@ -171,7 +156,7 @@ def choose_listed(listing: Listing, root: Path, names: dict[str, list[ListedName
                 f"--data.{split}-list: none of its {len(listed)} names is a face below {root} that no other list names"
                 + (f"; {others} are listed twice" if others else "")
             )
-    rest = [e for e in listing.entries if e.file not in chosen and e.split != "train"]
+    rest = [e for e in listing.entries if e.file not in chosen and e.split not in ("train", "validation")]
     counts = Counter(e.subset for e in listing.entries if e.file in chosen and e.split != "train")
     for subset, count in sorted(counts.items()):
         detail = f"{count} of its faces are named by the lists and so are no test faces"
@@ -179,14 +164,15 @@ def choose_listed(listing: Listing, root: Path, names: dict[str, list[ListedName
     return Listing(entries + rest, problems, found)
 
 
-def _read_unlisted(root: Path, item: ListedName) -> list[FaceEntry] | Problem:
+def _read_unlisted(root: Path, item: ListedName, num_points: int) -> list[FaceEntry] | Problem:
     """A listed face outside the official folders."""
     file = inside(root, item.file)
     if file is None:
         return Problem(item.file, LEAVES_FOLDER, f"{item.where}: names must stay below {root}")
     if not (root / file).is_file():
         return Problem(item.file, MISSING, f"{item.where}: no such file below {root}")
-    face = read_face(root, file, PurePosixPath(file).parent.as_posix(), "train")
+    subset = PurePosixPath(file).parent.as_posix()
+    face = read_face(root, file, subset, "train", photograph_300w(file), num_points)
     return [face] if isinstance(face, FaceEntry) else face
 
 

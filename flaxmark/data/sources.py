@@ -14,6 +14,8 @@ from flaxmark.data.duplicates import remove_duplicates
 from flaxmark.data.faces import FaceEntry, Problem
 from flaxmark.data.readers import read_listing
 from flaxmark.data.stored_face import StoredFace
+from flaxmark.landmarks import IBUG_68
+from flaxmark.markups import markup_to_json
 
 FORMAT_VERSION = 1  # of what is stored; raising it makes every set be prepared anew
 
@@ -101,7 +103,8 @@ class FolderSource:
         """
         entries, repeated = remove_duplicates(self._entries, self._root, self._config.name == "csv")
         stored, unusable = collect_faces(entries, self._root, self._config)
-        splits = assign_splits(stored, hold_out=self._config.validation_list is None)
+        named = self._config.validation_list is not None or any(e.split == "validation" for e in self._entries)
+        splits = assign_splits(stored, hold_out=not named)
         return splits, self.problems + repeated + unusable
 
 
@@ -142,7 +145,9 @@ class DrawnSource:
 
 def _settings(config: DataConfig) -> dict[str, Any]:
     """The settings that every prepared face depends on."""
-    return {"format": FORMAT_VERSION, "name": config.name, "crop": dataclasses.asdict(config.crop)}
+    settings = {"format": FORMAT_VERSION, "name": config.name, "crop": dataclasses.asdict(config.crop)}
+    # Named only where it is another than 300-W's, so that sets prepared before it could be chosen are found again.
+    return settings if config.markup == IBUG_68 else settings | {"markup": markup_to_json(config.markup)}
 
 
 def _identity(root: Path, entry: FaceEntry) -> list[Any]:

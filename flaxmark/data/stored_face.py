@@ -17,7 +17,7 @@ class StoredFace:
 
     Attributes:
         image: JPEG of the region around the crop.
-        landmarks: float32 `[68, 2]`, crop units.
+        landmarks: float32 `[num_points, 2]`, crop units.
         crop: float32 `[3]`: left, top, side in pixels of `image`.
         box: float32 `[4]`: left, top, right, bottom in pixels of the original picture.
         source_crop: float32 `[3]`: the crop in pixels of the original picture.
@@ -50,7 +50,7 @@ def store_face(
 
     Args:
         picture: uint8 `[height, width, 3]`.
-        landmarks_px: float64 `[68, 2]`, pixels.
+        landmarks_px: float64 `[num_points, 2]`, pixels.
         box: `[4]`, what the crop is made from, pixels.
         definition: From box to crop.
         subset: Passed on.

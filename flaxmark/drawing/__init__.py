@@ -1,6 +1,7 @@
 """A parametric face: `draw_face(seed)` gives a picture and its 68 landmarks."""
 
+from flaxmark.drawing.other_markups import convert_landmarks
 from flaxmark.drawing.parameters import FaceParameters, sample_parameters
 from flaxmark.drawing.portrait import draw, draw_face
 
-__all__ = ["FaceParameters", "draw", "draw_face", "sample_parameters"]
+__all__ = ["FaceParameters", "convert_landmarks", "draw", "draw_face", "sample_parameters"]

@@ -58,7 +58,8 @@ def draw_sheets(record: Record, split: str, examples: Examples, folder: Path) ->
         raise ConfigError(f"{record.name} has no {PREDICTIONS} here")
     with np.load(path, allow_pickle=False) as stored:
         predictions = stored[split]
-    errors = nme(predictions, examples.landmarks)
+    markup = record.markup
+    errors = nme(predictions, examples.landmarks, markup=markup)
     count = min(SHEET_FACES, len(errors))
     chosen = {
         "worst": np.argsort(-errors, kind="stable")[:count],
@@ -71,6 +72,7 @@ def draw_sheets(record: Record, split: str, examples: Examples, folder: Path) ->
             images,
             examples.landmarks[indices],
             predictions[indices],
+            markup,
             nme_captions(errors[indices]),
             title,
             folder / f"{name}.jpg",
@@ -103,7 +105,7 @@ def jitter_errors(record: Record, examples: Examples) -> dict[str, list[float]]:
         errors[name] = []
         for level in JITTER_LEVELS:
             moved = move_boxes(examples, draws * axes * (level / 100), scale)
-            errors[name].append(float(nme(evaluate(moved).landmarks, moved.landmarks).mean()))
+            errors[name].append(float(nme(evaluate(moved).landmarks, moved.landmarks, markup=record.markup).mean()))
     return errors
 
 

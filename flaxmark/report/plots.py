@@ -8,7 +8,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from flaxmark.landmarks import IBUG_68
 from flaxmark.metrics import ced
 from flaxmark.plotting import REFERENCE, save_figure
 from flaxmark.report.records import Record
@@ -65,7 +64,7 @@ def plot_points(record: Record, split: str, path: Path) -> None:
     assert record.result is not None
     points, errors = np.array(record.result["mean_face"]), np.array(record.result["splits"][split]["points"])
     figure, axes = plt.subplots(figsize=(6.4, 5.4), layout="constrained")
-    for line in IBUG_68.outlines:
+    for line in record.markup.outlines:
         axes.plot(*points[list(line)].T, color="#bbbbbb", lw=0.8, zorder=1)
     drawn = axes.scatter(
         points[:, 0], points[:, 1], 22 + 12 * errors, errors, cmap="viridis_r", edgecolors="black", lw=0.4, zorder=2
@@ -86,15 +85,16 @@ def plot_parts(records: Sequence[Record], split: str, path: Path) -> None:
         path: PNG to write.
     """
     figure, axes = plt.subplots(figsize=(8.5, 3.8), layout="constrained")
-    places, width = np.arange(len(IBUG_68.parts)), 0.8 / len(records)
+    parts = records[0].markup.parts
+    places, width = np.arange(len(parts)), 0.8 / len(records)
     for index, record in enumerate(sorted(records, key=lambda r: r.depth)):
         assert record.result is not None
         errors = np.array(record.result["splits"][split]["points"])
-        heights = [errors[list(part)].mean() for part in IBUG_68.parts.values()]
+        heights = [errors[list(part)].mean() for part in parts.values()]
         offset = (index - (len(records) - 1) / 2) * width
         bars = axes.bar(places + offset, heights, width * 0.92, color=BACKBONES[record.depth], label=record.label)
         axes.bar_label(bars, fmt="%.1f", fontsize=7, padding=1)
-    axes.set(xticks=places, xticklabels=list(IBUG_68.parts), ylabel=f"mean error [% of inter-ocular], {split}")
+    axes.set(xticks=places, xticklabels=list(parts), ylabel=f"mean error [% of inter-ocular], {split}")
     axes.legend(fontsize=8, ncols=2, frameon=False)
     axes.margins(y=0.18)
     axes.grid(axis="y", alpha=0.3)
@@ -102,15 +102,16 @@ def plot_parts(records: Sequence[Record], split: str, path: Path) -> None:
 
 
 def plot_traits(records: Sequence[Record], split: str, path: Path) -> None:
-    """Error against pose, size and sharpness, for the best cell of each backbone.
+    """Error against pose (of faces whose points tell), size and sharpness, for the best cell of each backbone.
 
     Args:
         records: Finished cells.
         split: Whose faces, in six groups of equal number.
         path: PNG to write.
     """
-    figure, all_axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained", sharey=True)
-    for axes, (trait, title) in zip(all_axes, TRAITS.items(), strict=True):
+    traits = {trait: title for trait, title in TRAITS.items() if trait in faces_of(records[0], split)}
+    figure, all_axes = plt.subplots(1, len(traits), figsize=(4 * len(traits), 3.8), layout="constrained", sharey=True)
+    for axes, (trait, title) in zip(all_axes, traits.items(), strict=True):
         for record in sorted(records, key=lambda r: r.depth):
             faces = faces_of(record, split)
             values, errors = np.abs(np.array(faces[trait])), np.array(faces["nme"])

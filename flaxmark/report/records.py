@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flaxmark.config import ConfigError
+from flaxmark.config import ConfigError, from_dict
+from flaxmark.landmarks import Markup
 from flaxmark.sweep import COLUMNS, FAILED
 from flaxmark.sweep_progress import last_validation
 from flaxmark.workdir import RESULT
@@ -43,6 +44,13 @@ class Record:
     def label(self) -> str:
         """For legends and titles."""
         return f"ResNet-{self.depth} {self.column}"
+
+    @property
+    def markup(self) -> Markup:
+        """What the points of a finished cell are."""
+        assert self.result is not None
+        markup: Markup = from_dict(self.result["config"]).data.markup
+        return markup
 
     def figures(self, split: str, predictor: str = "network") -> dict[str, Any] | None:
         """A row of the cell's table.

@@ -66,10 +66,10 @@ class Texts:
 EN = Texts(
     lang="en",
     title="Face alignment test report{size}",
-    data="Data set: {data}, 68 facial landmarks",
+    data="Data set: {data}, {points} facial landmarks",
     baseline="Baseline model: ResNet",
     task="Task: regression",
-    backbone="Backbone: `resnet` ({depths}), output layer of 2 * 68 units",
+    backbone="Backbone: `resnet` ({depths}), output layer of 2 * {points} units",
     loss="Loss: mse (l2), mae (l1), smooth_l1",
     epochs="Epochs: {epochs}",
     states="{done} of {all} cells are done{rest}.",
@@ -84,8 +84,8 @@ EN = Texts(
     same_as_mse="With errors below 1, smooth_l1 with beta 1 is exactly half of mse.",
     metrics="Metrics of every split",
     metrics_note=(
-        "NME is the mean distance over the 68 points divided by that of the outer eye corners; FR@8 the share of faces "
-        "above 8 %, AUC@8 the area under the cumulative error curve up to 8 %; all in per cent."
+        "NME is the mean distance over the {points} points divided by that of the outer eye corners; FR@8 the share "
+        "of faces above 8 %, AUC@8 the area under the cumulative error curve up to 8 %; all in per cent."
     ),
     seeds="Seeds",
     seeds_note="Mean NME on {split} and its 95 % interval (Student's t) over seeds.",
@@ -135,10 +135,10 @@ EN = Texts(
 ZH = Texts(
     lang="zh",
     title="面部关键点对齐任务测试报告{size}",
-    data="数据集：{data}，68个面部关键点",
+    data="数据集：{data}，{points}个面部关键点",
     baseline="基线模型——ResNet",
     task="任务类别：回归",
-    backbone="backbone模型：`resnet`（{depths}），输出fc层`out_features = 2 * 68`",
+    backbone="backbone模型：`resnet`（{depths}），输出fc层`out_features = 2 * {points}`",
     loss="loss：mse（l2）、mae（l1）、smooth_l1",
     epochs="epoches：{epochs}",
     states="共{all}个单元，已完成{done}个{rest}。",
@@ -153,7 +153,7 @@ ZH = Texts(
     same_as_mse="误差小于1时，beta为1的smooth_l1恰为mse的一半。",
     metrics="各划分的指标",
     metrics_note=(
-        "NME为68个点的平均距离除以两外眼角的距离；FR@8为误差超过8 %的脸所占比例，"
+        "NME为{points}个点的平均距离除以两外眼角的距离；FR@8为误差超过8 %的脸所占比例，"
         "AUC@8为累积误差曲线在8 %以内的面积；单位均为百分之一。"
     ),
     seeds="随机种子",

@@ -85,7 +85,12 @@ def intro_of(records: Sequence[Record], texts: Texts) -> list[str]:
     results = [record.result for record in records if record.result]
     names = {"ibug_300w": "ibug-300w", "dlib": "ibug-300w"}
     data = ", ".join(sorted({names.get(result["data"], result["data"]) for result in results})) or "-"
-    return [texts.data.format(data=data)]
+    return [texts.data.format(data=data, points=points_of(records))]
+
+
+def points_of(records: Sequence[Record]) -> str:
+    """How many points the faces of the finished cells have."""
+    return ", ".join(sorted({str(record.markup.num_points) for record in records if record.result})) or "68"
 
 
 def head_sections(
@@ -101,7 +106,7 @@ def head_sections(
     states = texts.states.format(done=len(results), all=len(records), rest=rest)
     facts = [
         texts.task,
-        texts.backbone.format(depths=depths),
+        texts.backbone.format(depths=depths, points=points_of(records)),
         texts.loss,
         texts.epochs.format(epochs=", ".join(epochs)),
     ]
@@ -117,7 +122,7 @@ def head_sections(
     if results:
         losses.blocks.append(document.verdict(records, texts))
         table = document.metrics_table(records, baselines, texts)
-        sections.append(Section(texts.metrics, 2, [texts.metrics_note, table]))
+        sections.append(Section(texts.metrics, 2, [texts.metrics_note.format(points=points_of(records)), table]))
         if seeds := document.seeds_table(records, texts):
             sections.append(Section(texts.seeds, 2, [texts.seeds_note.format(split=main_split(records)), seeds]))
     return sections
@@ -132,7 +137,8 @@ def figure_sections(records: Sequence[Record], images: Path, texts: Texts, say: 
     say("plots")
     plots.plot_ced(firsts, split, images / "ced.png")
     plots.plot_points(best[0], split, images / "points.png")
-    plots.plot_parts(best, split, images / "parts.png")
+    if parts := best[0].markup.parts:
+        plots.plot_parts(best, split, images / "parts.png")
     plots.plot_traits(best, split, images / "traits.png")
     plots.plot_histories(firsts, images / "curves.png")
     plots.plot_costs(firsts, split, images / "cost.png")
@@ -141,7 +147,7 @@ def figure_sections(records: Sequence[Record], images: Path, texts: Texts, say: 
         texts.split_note.format(split=split, faces=count),
         Picture("ced.png", texts.ced),
         Picture("points.png", texts.points.format(cell=best[0].label)),
-        Picture("parts.png", texts.parts),
+        *([Picture("parts.png", texts.parts)] if parts else []),
         Picture("traits.png", texts.traits),
     ]
     cost = Picture("cost.png", texts.cost)

@@ -1,0 +1,251 @@
+"""The same drawn faces as .pts, CSV and COCO files, with 5 and 98 points."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from fixture_300w import draw, encode
+from PIL import Image
+
+from flaxmark.audit import audit
+from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig
+from flaxmark.data import faces
+from flaxmark.data.coco_reader import read_coco_folder
+from flaxmark.data.pipeline import train_batches
+from flaxmark.data.prepare import load_split, prepare
+from flaxmark.data.readers import read_listing
+from flaxmark.drawing import convert_landmarks
+from flaxmark.geometry import landmark_box
+from flaxmark.landmarks import Markup, flip_landmarks
+from flaxmark.markups import FIVE_POINTS, WFLW_98, markup_to_json
+from flaxmark.programs import build_programs
+from flaxmark.progress import Progress
+from flaxmark.sharding import make_mesh
+
+COUNT, VALIDATION, SIZE = 20, 4, 96
+ROOT = Path(__file__).parent.parent
+
+
+def drawn(markup: Markup) -> dict[str, np.ndarray]:
+    """File below the pictures' folder -> its points; the first ones are for validation."""
+    split = {i: "val" if i < VALIDATION else "train" for i in range(COUNT)}
+    return {f"{split[i]}/face{i}.png": convert_landmarks(draw(i, SIZE)[1], markup.name) for i in range(COUNT)}
+
+
+def write_pictures(folder: Path) -> None:
+    for name in ("train", "val"):
+        (folder / name).mkdir(parents=True)
+    for i in range(COUNT):
+        split = "val" if i < VALIDATION else "train"
+        (folder / split / f"face{i}.png").write_bytes(encode(draw(i, SIZE)[0], ".png"))
+
+
+def write_pts(folder: Path, points: dict[str, np.ndarray]) -> None:
+    write_pictures(folder)
+    for file, face in points.items():
+        lines = "\n".join(f"{x + 1:.6f} {y + 1:.6f}" for x, y in face)
+        path = folder / Path(file).with_suffix(".pts")
+        path.write_text(f"version: 1\nn_points: {len(face)}\n{{\n{lines}\n}}\n")
+
+
+def write_csv(folder: Path, points: dict[str, np.ndarray]) -> None:
+    write_pictures(folder)
+    for split, name in (("train", "train.csv"), ("val", "val.csv")):
+        chosen = {file: face for file, face in points.items() if file.startswith(split)}
+        lines = [",".join([file, *(f"{value:.6f}" for value in face.ravel())]) for file, face in chosen.items()]
+        (folder / name).write_text("\n".join(lines) + "\n")
+
+
+def write_coco(folder: Path, points: dict[str, np.ndarray]) -> None:
+    write_pictures(folder / "images")
+    (folder / "annotations").mkdir()
+    (folder / "markup.json").write_text("{}")
+    for split in ("train", "val"):
+        chosen = [file for file in points if file.startswith(split)]
+        content = {
+            "images": [{"id": i, "file_name": file} for i, file in enumerate(chosen)],
+            "annotations": [
+                {
+                    "image_id": i,
+                    "keypoints": [v for x, y in points[file].round(6) for v in (x, y, 2)],
+                    "bbox": [*landmark_box(points[file])[:2], *(np.ptp(points[file], axis=0) + 1)],
+                }
+                for i, file in enumerate(chosen)
+            ],
+        }
+        (folder / "annotations" / f"keypoints_{split}.json").write_text(json.dumps(content))
+
+
+WRITERS: dict[str, Callable[[Path, dict[str, np.ndarray]], None]] = {
+    "pts": write_pts,
+    "csv": write_csv,
+    "coco": write_coco,
+}
+
+
+def config_of(kind: str, folder: Path, markup: Markup) -> DataConfig:
+    lists = {"train_list": "train.csv", "validation_list": "val.csv"} if kind == "csv" else {}
+    return DataConfig(kind, dir=str(folder), markup=markup, image_size=64, **lists)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("markup", [FIVE_POINTS, WFLW_98], ids=lambda m: m.name)
+def test_every_form_gives_the_same_faces(tmp_path: Path, kind: str, markup: Markup) -> None:
+    points = drawn(markup)
+    WRITERS[kind](tmp_path, points)
+    config = config_of(kind, tmp_path, markup)
+    listing = read_listing(config, tmp_path)
+    assert [problem for problem in listing.problems if not problem.known] == []
+    found = {entry.file.removeprefix("images/"): entry for entry in listing.entries}
+    assert set(found) == set(points)
+    for file, face in points.items():
+        np.testing.assert_allclose(found[file].landmarks_px, face, atol=1e-5)
+        assert found[file].split == ("validation" if file.startswith("val") else "train")
+    prepared = prepare(config)
+    assert prepared.counts == {"train": COUNT - VALIDATION, "validation": VALIDATION}
+    examples = load_split(prepared, "train")
+    assert examples.landmarks.shape == (COUNT - VALIDATION, markup.num_points, 2)
+    batch = next(train_batches(examples, config, batch_size=8, seed=0, epoch=0))
+    assert batch["landmarks"].shape == (8, markup.num_points, 2)
+    assert np.abs(batch["landmarks"] - examples.landmarks.mean(axis=0)).mean() < 0.15
+    looked_at = audit(config, tmp_path, lambda total: Progress(total, 0, 1))
+    assert not any("annotation" in finding.kind for finding in looked_at.findings)
+
+
+def test_the_head_has_two_units_a_point() -> None:
+    for markup in (FIVE_POINTS, WFLW_98):
+        config = Config(data=DataConfig(markup=markup), model=ModelConfig(depth=18))
+        mean_face = jax.ShapeDtypeStruct((markup.num_points, 2), np.float32)
+        state = jax.eval_shape(build_programs(config, 1, make_mesh()).init, jax.random.key(0), mean_face)
+        assert state.params["head"]["bias"].shape == (2 * markup.num_points,)
+
+
+def test_a_mirrored_face_has_its_names_changed(tmp_path: Path) -> None:
+    """The audit finds one face of a COCO file whose left and right are swapped."""
+    points = drawn(FIVE_POINTS)
+    wrong = "train/face7.png"
+    points[wrong] = points[wrong][list(FIVE_POINTS.flip_order or ())]
+    write_coco(tmp_path, points)
+    config = config_of("coco", tmp_path, FIVE_POINTS)
+    findings = audit(config, tmp_path, lambda total: Progress(total, 0, 1)).findings
+    assert [f.file for f in findings if f.kind == "mirrored annotation"] == [f"images/{wrong}"]
+    assert flip_landmarks(points[wrong] / SIZE, FIVE_POINTS).shape == (5, 2)
+
+
+def spoil(keypoints: list, how: str) -> object:
+    changed: dict[str, object] = {
+        "hidden": [*keypoints[:5], 0, *keypoints[6:]],
+        "short": keypoints[:-3],
+        "odd": keypoints[:-1],
+        "text": ["x", *keypoints[1:]],
+        "huge": [10**400, *keypoints[1:]],
+        "nan": [float("nan"), *keypoints[1:]],
+        "none": None,
+    }
+    return changed[how]
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("hidden", faces.NOT_LABELLED), ("short", faces.POINT_COUNT), ("odd", faces.MALFORMED),
+        ("text", faces.MALFORMED), ("huge", faces.MALFORMED), ("nan", faces.NOT_FINITE), ("none", faces.MALFORMED),
+    ],
+)  # fmt: skip
+def test_a_bad_coco_face_is_left_out_and_counted(tmp_path: Path, how: str, reason: str) -> None:
+    write_coco(tmp_path, drawn(FIVE_POINTS))
+    path = tmp_path / "annotations" / "keypoints_train.json"
+    content = json.loads(path.read_text())
+    content["annotations"][2]["keypoints"] = spoil(content["annotations"][2]["keypoints"], how)
+    path.write_text(json.dumps(content))
+    listing = read_coco_folder(tmp_path, 5, None, None, None)
+    bad = [problem for problem in listing.problems if not problem.known]
+    assert [problem.reason for problem in bad] == [reason]
+    assert "annotations[2]" in bad[0].detail
+    assert listing.found["keypoints_train.json"] == (COUNT - VALIDATION - 1, COUNT - VALIDATION)
+
+
+def test_coco_names_stay_inside_and_pictures_must_be_there(tmp_path: Path) -> None:
+    write_coco(tmp_path / "set", drawn(FIVE_POINTS))
+    (tmp_path / "secret.png").write_bytes(b"")
+    path = tmp_path / "set" / "annotations" / "keypoints_train.json"
+    content = json.loads(path.read_text())
+    content["images"][0]["file_name"] = "../secret.png"
+    content["images"][1]["file_name"] = "train/nobody.png"
+    content["annotations"][2]["image_id"] = 999
+    content["annotations"][3]["bbox"] = [0, 0, 1, -5]
+    content["annotations"] += [7]
+    path.write_text(json.dumps(content))
+    listing = read_coco_folder(tmp_path / "set", 5, None, None, None)
+    counts = Counter(problem.reason for problem in listing.problems if not problem.known)
+    assert counts == {faces.LEAVES_FOLDER: 1, faces.MISSING: 1, faces.MALFORMED: 3}
+    named = read_coco_folder(tmp_path / "set", 5, "annotations/keypoints_val.json", None, None)
+    assert {entry.split for entry in named.entries} == {"train"}
+    for text, complaint in (("[" * 10**5, "not JSON"), ("{", "not JSON"), ("{}", "must have the lists images")):
+        (tmp_path / "set" / "bad.json").write_text(text)
+        with pytest.raises(ConfigError, match=complaint):
+            read_coco_folder(tmp_path / "set", 5, "bad.json", None, None)
+    with pytest.raises(ConfigError, match="has no JSON file"):
+        read_coco_folder(tmp_path / "set" / "images", 5, None, None, None)
+
+
+def test_a_folder_with_pts_says_what_it_leaves_out(tmp_path: Path) -> None:
+    write_pts(tmp_path / "set", drawn(FIVE_POINTS))
+    root = tmp_path / "set"
+    (root / "train" / "face5.pts").unlink()
+    (root / "train" / "alone.pts").write_text("1 1\n")
+    (root / "train" / "face6.pts").write_text("1 1\n2 2\n")
+    (root / "more").symlink_to(root / "val")
+    (root / ".hidden").mkdir()
+    (root / ".hidden" / "x.png").write_bytes(b"")
+    problems = read_listing(config_of("pts", root, FIVE_POINTS), root).problems
+    assert {problem.file: problem.reason for problem in problems} == {
+        "train/face5.png": faces.NO_ANNOTATION,
+        "train/alone.pts": faces.NO_PICTURE,
+        "train/face6.png": faces.POINT_COUNT,
+        "more": faces.LINKED_FOLDER,
+    }
+
+
+def test_own_faces_train_evaluate_and_predict(tmp_path: Path) -> None:
+    """One command each, with a mark-up of the user's own in a file."""
+    write_pts(tmp_path / "set", drawn(FIVE_POINTS))
+    mine = markup_to_json(Markup(**vars(FIVE_POINTS) | {"name": "mine"}))
+    (tmp_path / "mine.json").write_text(json.dumps(mine))
+    data = ["--data.name", "pts", "--data.dir", tmp_path / "set"]
+    kept = {name: value for name, value in os.environ.items() if name not in ("FLAXMARK_DATA", "XLA_FLAGS")}
+
+    def command(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, f"scripts/{script}.py", *map(str, arguments)]
+        return subprocess.run(line, cwd=ROOT, env=kept | {"JAX_PLATFORMS": "cpu"}, capture_output=True, text=True)
+
+    train = ["--config", "configs/quickstart.py", *data, "--data.markup", tmp_path / "mine.json"]
+    train += ["--data.image-size", "64", "--train.epochs", "1", "--train.batch-size", "8"]
+    done = command("train", *train, "--workdir", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "mine.json").unlink()  # the run has all of it
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    figures = result["splits"]["validation"]
+    assert len(figures["points"]) == 5
+    assert "yaw" not in figures["faces"]
+    assert result["config"]["data"]["markup"] == json.loads(json.dumps(mine))
+    assert np.asarray(Image.open(tmp_path / "run" / "test.png")).shape[0] > 200
+    picture = tmp_path / "set" / "val" / "face0.png"
+    done = command("predict", "--workdir", tmp_path / "run", picture, "--pts", picture.with_suffix(".pts"))
+    assert done.returncode == 0, done.stderr
+    assert np.shape(json.loads(done.stdout)["faces"][0]["landmarks"]) == (5, 2)
+    done = command("evaluate", "--workdir", tmp_path / "run", "--data.markup", "five_points")
+    assert done.returncode == 2
+    assert "--data.markup: the run's own is fixed" in done.stderr
+    wrong = mine | {"flip_order": [0, 1, 2, 3, 4]}  # type: ignore[operator]
+    (tmp_path / "wrong.json").write_text(json.dumps(wrong))
+    done = command("train", *train[:-7], tmp_path / "wrong.json", *train[-6:], "--workdir", tmp_path / "other")
+    assert done.returncode == 2
+    assert "--data.markup: mark-up mine: flip_order[" in done.stderr
