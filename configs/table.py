@@ -6,11 +6,11 @@ python scripts/report.py runs/table
 
 import dataclasses
 
-from flaxmark.config import Config
+from flaxmark.config import Config, Depth
 from flaxmark.recipes import strong
 
 
-def get_config() -> Config:
+def get_config(depth: Depth = 18) -> Config:
     """As many epochs as the test report's."""
-    config = strong(18, "mse")
+    config = strong(depth, "mse")
     return dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=20))

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
-from flaxmark.config import Config, ConfigError, cache_dir, load_config
+from flaxmark.config import Config, ConfigError, Depth, cache_dir, load_config
 from flaxmark.landmarks import Markup
 from flaxmark.markups import load_markup
 
@@ -65,13 +65,16 @@ class RunArguments(ConfigArguments):
     """Join the other processes of a pod or cluster first."""
 
 
-def config_from_arguments(kind: type[WithConfig], description: str, arguments: Sequence[str]) -> WithConfig:
+def config_from_arguments(
+    kind: type[WithConfig], description: str, arguments: Sequence[str], depth: Depth | None = None
+) -> WithConfig:
     """Read `--config FILE`, the run's own switches, and any field of the config as a typed flag.
 
     Args:
         kind: The switches.
         description: Heads the help.
         arguments: Without the program's name.
+        depth: For config files that have another recipe for each.
 
     Returns:
         The arguments; `run` is the resolved config.
@@ -82,7 +85,7 @@ def config_from_arguments(kind: type[WithConfig], description: str, arguments: S
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config")
     file = first.parse_known_args(arguments)[0].config
-    default = kind(run=load_config(file) if file else Config(), config=file)
+    default = kind(run=load_config(file, depth) if file else Config(), config=file)
     return parse_flags(kind, arguments, description, default)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import inspect
 import os
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -198,11 +199,12 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flaxmark"
 
 
-def load_config(path: str | Path) -> Config:
+def load_config(path: str | Path, depth: Depth | None = None) -> Config:
     """Run a config file and return what its `get_config()` returns.
 
     Args:
         path: A Python file of the user's own (it is executed).
+        depth: Passed on where its `get_config` takes a depth; by default it has its own.
 
     Returns:
         The config.
@@ -221,7 +223,9 @@ def load_config(path: str | Path) -> Config:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        config = module.get_config() if hasattr(module, "get_config") else None
+        make = getattr(module, "get_config", None)
+        takes_depth = depth is not None and "depth" in inspect.signature(make).parameters if make else False
+        config = make and (make(depth) if takes_depth else make())
     except Exception as error:  # the file is the user's program
         raise ConfigError(f"--config {path}: {type(error).__name__}: {error}") from error
     if not isinstance(config, Config):

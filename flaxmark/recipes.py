@@ -36,7 +36,8 @@ def strong(depth: Depth, loss: LossName) -> Config:
     )
     return Config(
         data=DataConfig(augment=augment),
-        model=ModelConfig(depth=depth),
+        # Deeper networks hardly learn at first when every block adds to what it is given (docs/results.md).
+        model=ModelConfig(depth=depth, zero_init_residual=depth >= 34),
         loss=LossConfig(loss, beta=0.02),
         optimizer=OptimizerConfig(
             name="adamw", learning_rate=2e-3, schedule="cosine", warmup_steps=100, weight_decay=0.05

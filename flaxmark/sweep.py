@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class Cell:
         return f"resnet{self.depth}_{self.column}_seed{self.seed}"
 
     def config(self, base: Config) -> Config:
-        """The base with this cell's depth, loss and seed."""
+        """A config with this cell's depth, loss and seed."""
         loss = dataclasses.replace(COLUMNS[self.column], pixels=base.loss.pixels)
         return dataclasses.replace(
             base,
@@ -111,14 +111,13 @@ def make_cells(
     return cells[shard_index::num_shards]
 
 
-def run_sweep(base: Config, folder: Path, cells: Sequence[Cell]) -> list[Outcome]:
+def run_sweep(configs: Mapping[Cell, Config], folder: Path) -> list[Outcome]:
     """Train every cell that has no result yet; one that fails does not stop the others.
 
     Args:
-        base: What the cells share.
+        configs: Cells from `make_cells`, in the order in which they run, and what each is trained with.
         folder: Gets one workdir a cell, in it log.txt with what training prints, and failed.txt where
             it failed.
-        cells: From `make_cells`.
 
     Returns:
         How each cell ended, in order.
@@ -127,9 +126,10 @@ def run_sweep(base: Config, folder: Path, cells: Sequence[Cell]) -> list[Outcome
         ConfigError: A cell's config cannot work, or its folder holds a result of another one.
         KeyboardInterrupt: Ctrl-C; the cell that ran is saved, and the same command goes on from there.
     """
-    configs = {cell: cell.config(base) for cell in cells}
+    cells = list(configs)
     for config in configs.values():
         check_config(config)
+    base = configs[cells[0]]  # but for depth, loss and seed, what is asked of it here is the same in all
     if base.data.name != "drawn_faces":
         find_data_dir(base.data)  # once, not in every cell
     if base.model.init_from is not None and not Path(base.model.init_from).expanduser().exists():

@@ -45,7 +45,8 @@ def main(arguments: list[str]) -> None:
     folder = default_workdir(parsed)
     refuse_fields_of_cells(arguments)
     cells = make_cells(parsed.depths, parsed.losses, parsed.seeds, parsed.shard_index, parsed.num_shards)
-    outcomes = run_sweep(parsed.run, folder, cells)
+    bases = {depth: config_from_arguments(Arguments, "", arguments, depth).run for depth in parsed.depths}
+    outcomes = run_sweep({cell: cell.config(bases[cell.depth]) for cell in cells}, folder)
     failed = [outcome for outcome in outcomes if not outcome.done]
     print(f"{len(outcomes) - len(failed)} of {len(outcomes)} cells have a result in {folder}")
     if failed:

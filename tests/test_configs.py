@@ -96,6 +96,13 @@ def test_the_report_recipe_stands_beside_each_config(name: str) -> None:
     assert strong.data.augment.flip
 
 
+def test_the_table_starts_deep_networks_at_the_identity() -> None:
+    table = CONFIGS / "table.py"
+    assert [load_config(table, depth).model.zero_init_residual for depth in (18, 34, 152)] == [False, True, True]  # type: ignore[arg-type]
+    assert load_config(table, 50).model.depth == 50
+    assert load_config(CONFIGS / "quickstart.py", 50).model.depth == 18  # has its own
+
+
 def test_all_configs_load_and_hold_together() -> None:
     for path in CONFIGS.rglob("*.py"):
         check_config(load_config(path))

@@ -80,7 +80,8 @@ def test_a_cell_that_fails_does_not_stop_the_others_and_results_are_kept(tmp_pat
     (broken / "checkpoints").mkdir(parents=True)
     other = dataclasses.replace(base, train=TrainConfig(epochs=9))
     (broken / "config.json").write_text(json.dumps(to_dict(other)))
-    first = run_sweep(base, tmp_path, cells)
+    configs = {cell: cell.config(base) for cell in cells}
+    first = run_sweep(configs, tmp_path)
     assert [outcome.done for outcome in first] == [False, True]
     assert "run of another config" in first[0].reason
     assert (broken / "failed.txt").read_text() == first[0].reason + "\n"
@@ -88,10 +89,11 @@ def test_a_cell_that_fails_does_not_stop_the_others_and_results_are_kept(tmp_pat
     check_result(json.loads((workdir / "result.json").read_text()))
     check_weights(workdir)
     metrics = (workdir / "metrics.jsonl").read_text()
-    assert [outcome.done for outcome in run_sweep(base, tmp_path, cells)] == [False, True]
+    assert [outcome.done for outcome in run_sweep(configs, tmp_path)] == [False, True]
     assert (workdir / "metrics.jsonl").read_text() == metrics  # not trained again
     with pytest.raises(ConfigError, match=r"train\.epochs \(1 there, 2 here\)"):
-        run_sweep(dataclasses.replace(base, train=dataclasses.replace(base.train, epochs=2)), tmp_path, cells[1:])
+        longer = dataclasses.replace(base, train=dataclasses.replace(base.train, epochs=2))
+        run_sweep({cells[1]: cells[1].config(longer)}, tmp_path)
 
 
 def check_result(result: dict) -> None:
