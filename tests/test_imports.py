@@ -40,7 +40,10 @@ ALLOWED = {
     "checkpoint": {"models", "train_state"},
     "face_traits": {"drawing"},
     "sweep": {"command", "config_rules", "data", "metric_writer", "sweep_progress", "training", "workdir"},
-    "inference": {"batch_norm", "checkpoint", "conv", "data", "models", "sharding"},
+    "boxes": set(),
+    "detection": set(),
+    "network": {"batch_norm", "checkpoint", "conv", "models", "sharding"},
+    "inference": {"boxes", "data", "detection", "network"},
 }
 ONLY_IMPORTERS = {
     "flax.linen": {"batch_norm", "models"},

@@ -1,0 +1,49 @@
+"""Face boxes as callers give them."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from flaxmark.config import ConfigError
+from flaxmark.geometry import image_crop, square_crop
+
+Boxes = np.ndarray | Sequence[Any] | Literal["image"]
+"""`[4]` or `[n, 4]`: left, top, right, bottom in pixels; `"image"`: the picture is the crop itself."""
+
+
+def crops_of_boxes(boxes: Boxes, width: int, height: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Check boxes and make crops of them.
+
+    Args:
+        boxes: As a caller gave them.
+        width: Of the picture, pixels.
+        height: Of the picture, pixels.
+        scale: Side of the crop over the longer side of the box.
+
+    Returns:
+        Crops float64 `[n, 3]` (left, top, side) and boxes float64 `[n, 4]`, pixels.
+
+    Raises:
+        ConfigError: They are no boxes, or lie outside the picture.
+    """
+    if isinstance(boxes, str):
+        if boxes != "image":
+            raise ConfigError(f'boxes={boxes!r}: give numbers, or "image"')
+        return image_crop(width, height)[None], np.array([[0.0, 0.0, width - 1.0, height - 1.0]])
+    try:
+        array = np.asarray(boxes, np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(())
+    array = array[None] if array.shape == (4,) else array
+    if array.size == 0 and array.ndim == 1:
+        array = array.reshape(0, 4)
+    if array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all():
+        raise ConfigError("boxes must be finite numbers left, top, right, bottom: shape [4] or [n, 4]")
+    for left, top, right, bottom in array:
+        if right <= left or bottom <= top or right < 0 or bottom < 0 or left >= width or top >= height:
+            raise ConfigError(
+                f"box {left:g}, {top:g}, {right:g}, {bottom:g} is empty or outside the {width} x {height} picture; "
+                "the order is left, top, right, bottom"
+            )
+    return square_crop(array, scale), array

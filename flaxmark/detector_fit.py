@@ -1,0 +1,140 @@
+"""What a detector's boxes are to landmarks: the correction that fits best, and the error with and without it."""
+
+import dataclasses
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from flaxmark.data.faces import FaceEntry
+from flaxmark.data.pictures import PictureError, read_picture
+from flaxmark.detection import BoxCorrection, Detector, correct_boxes, find_faces, fit_correction
+from flaxmark.geometry import landmark_box
+from flaxmark.inference import Predictor
+from flaxmark.metrics import nme
+from flaxmark.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectedFaces:
+    """Faces and what a detector says of them.
+
+    Attributes:
+        entries: Those that it found.
+        boxes: float64 `[n, 4]`: its boxes of them, pixels.
+        missed: Files of those that it did not find.
+        others: Boxes that are on no annotated face; the pictures may hold more faces than are annotated.
+        unreadable: Files that are no pictures.
+    """
+
+    entries: list[FaceEntry]
+    boxes: np.ndarray
+    missed: list[str]
+    others: int
+    unreadable: list[str]
+
+
+def detect_entries(entries: list[FaceEntry], root: Path, detector: Detector, max_megapixels: float) -> DetectedFaces:
+    """Run a detector on the pictures of annotated faces.
+
+    Args:
+        entries: Annotated faces.
+        root: The data set's folder.
+        detector: Any.
+        max_megapixels: Larger pictures are unreadable.
+
+    Returns:
+        For each face the box that overlaps its landmarks' most.
+    """
+    found: list[FaceEntry] = []
+    boxes: list[np.ndarray] = []
+    missed: list[str] = []
+    unreadable: list[str] = []
+    others = 0
+    progress = Progress(len(entries), 0, 1)
+    for entry in entries:
+        try:
+            picture = read_picture(root / entry.file, max_megapixels, orient=False)
+        except PictureError:
+            unreadable.append(entry.file)
+            continue
+        detected, _ = find_faces(picture, detector)
+        overlaps = overlap(detected, landmark_box(entry.landmarks_px))
+        others += int((overlaps == 0).sum())
+        if overlaps.max(initial=0) > 0.2:
+            found.append(entry)
+            boxes.append(detected[overlaps.argmax()])
+        else:
+            missed.append(entry.file)
+        progress.step(f"detecting {len(found) + len(missed):,} of {len(entries):,} faces")
+    return DetectedFaces(found, np.array(boxes).reshape(-1, 4), missed, others, unreadable)
+
+
+def overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes with one box.
+
+    Args:
+        boxes: float64 `[n, 4]`.
+        box: float64 `[4]`.
+
+    Returns:
+        float64 `[n]`, in [0, 1].
+    """
+    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
+    common = np.prod(np.maximum(0, high - low), axis=1)
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + np.prod(box[2:] - box[:2])
+    return np.asarray(common / (areas - common))
+
+
+def fit(faces: DetectedFaces) -> BoxCorrection:
+    """The correction of a detector.
+
+    Args:
+        faces: What it found.
+
+    Returns:
+        From its boxes to those around the landmarks.
+    """
+    return fit_correction(faces.boxes, landmark_box(np.stack([entry.landmarks_px for entry in faces.entries])))
+
+
+def errors_with_boxes(
+    predictor: Predictor, faces: DetectedFaces, root: Path, correction: BoxCorrection
+) -> dict[str, float]:
+    """Mean NME of the same faces with three kinds of boxes.
+
+    Args:
+        predictor: A network.
+        faces: What the detector found.
+        root: The data set's folder.
+        correction: Of the detector.
+
+    Returns:
+        `ground truth`, `detector, corrected` and `detector, as it is` -> per cent.
+    """
+    truth = np.stack([entry.landmarks_px for entry in faces.entries])
+    pictures = [read_picture(root / entry.file, orient=False) for entry in faces.entries]
+
+    def error(boxes: Iterable[np.ndarray]) -> float:
+        predicted = [found[0].landmarks for found in predictor.predict_many(pictures, boxes)]
+        return float(nme(np.stack(predicted), truth, markup=predictor.markup).mean())
+
+    return {
+        "ground truth": error(landmark_box(truth)),
+        "detector, corrected": error(correct_boxes(faces.boxes, correction)),
+        "detector, as it is": error(faces.boxes),
+    }
+
+
+def describe(faces: DetectedFaces) -> str:
+    """What a detector found, in one line."""
+    total = len(faces.entries) + len(faces.missed)
+    broken = f", {len(faces.unreadable)} pictures unreadable" if faces.unreadable else ""
+    return f"found {len(faces.entries)} of {total} faces, {faces.others} boxes elsewhere{broken}"
+
+
+def warn_of_missed(faces: DetectedFaces) -> None:
+    """Name the faces that are in no figure."""
+    for file in faces.missed + faces.unreadable:
+        print(f"not found: {file}", file=sys.stderr)

@@ -1,0 +1,111 @@
+"""A trained network as prediction runs it: BatchNorm folded, compiled for a few sizes of batch."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flaxmark.batch_norm import fold_batch_norm
+from flaxmark.checkpoint import load_best
+from flaxmark.config import Config, DataConfig, from_dict
+from flaxmark.conv import Operations, make_operations
+from flaxmark.landmarks import Markup
+from flaxmark.models import Variables, make_model
+from flaxmark.sharding import compile_step, make_mesh
+
+# One compiled program each; a batch is padded up to the next of these.
+BATCH_SIZES = (1, 8, 32)
+
+Outputs = dict[str, Any]
+
+
+def make_forward(config: Config, operations: Operations, flip: bool) -> Any:
+    """The network's forward pass on crops.
+
+    Args:
+        config: Of its run.
+        operations: The form of its mathematics.
+        flip: Also look at the mirrored crop, and take the mean.
+
+    Returns:
+        `(folded variables, crops [n, size, size, 3] in [0, 255]) -> outputs`: `landmarks` `[n, num_points, 2]` in crop
+        units and, of a network with sigma, `sigma` `[n, num_points]` in crop units.
+    """
+    markup = config.data.markup
+    model = make_model(config.model, markup.num_points, operations=operations, folded=True)
+
+    def look(variables: Variables, crops: jax.Array) -> Outputs:
+        prediction, _ = model.apply(variables, config.data.normalize(crops / 255), False)
+        sigma = {} if prediction.log_sigma is None else {"sigma": jnp.exp(prediction.log_sigma)}
+        return {"landmarks": prediction.landmarks, **sigma}
+
+    def look_twice(variables: Variables, crops: jax.Array) -> Outputs:
+        seen, mirrored = look(variables, crops), look(variables, crops[:, :, ::-1])
+        order = np.array(markup.flip_order)
+        flipped = mirrored["landmarks"][:, order] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
+        means = {"landmarks": (seen["landmarks"] + flipped) / 2}
+        return means | ({"sigma": (seen["sigma"] + mirrored["sigma"][:, order]) / 2} if "sigma" in seen else {})
+
+    return look_twice if flip and markup.flip_order is not None else look
+
+
+class Network:
+    """The best checkpoint of a run on the first local device.
+
+    Attributes:
+        config: Of the run.
+        metadata: Of the checkpoint.
+        variables: With BatchNorm folded into the convolutions.
+    """
+
+    def __init__(self, checkpoint: str | Path, flip: bool = False) -> None:
+        """Load it.
+
+        Args:
+            checkpoint: The run's workdir.
+            flip: Look at each face and its mirror image.
+
+        Raises:
+            ConfigError: No checkpoint there.
+        """
+        variables, self.metadata = load_best(checkpoint)
+        self.config: Config = from_dict(self.metadata["config"])
+        self.variables = fold_batch_norm(variables)
+        # One device: a handful of faces is not worth splitting.
+        mesh = make_mesh(jax.local_devices()[:1])
+        operations = make_operations(mesh.devices.flat[0].platform, gradients=False)
+        self._forward = compile_step(make_forward(self.config, operations, flip), mesh, "jit", donate=False)
+
+    @property
+    def data(self) -> DataConfig:
+        """How faces become its input."""
+        return self.config.data
+
+    @property
+    def markup(self) -> Markup:
+        """What its points are."""
+        return self.config.data.markup
+
+    def run(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+        """Look at crops, in batches of fixed sizes.
+
+        Args:
+            crops: float32 `[n, size, size, 3]` in [0, 255].
+
+        Returns:
+            As `make_forward`; empty without crops. `sigma` is scaled to the errors on the validation faces.
+        """
+        outputs: list[dict[str, np.ndarray]] = []
+        for start in range(0, len(crops), BATCH_SIZES[-1]):
+            batch = crops[start : start + BATCH_SIZES[-1]]
+            padded = next(size for size in BATCH_SIZES if size >= len(batch))
+            filled = np.zeros((padded, *batch.shape[1:]), np.float32)
+            filled[: len(batch)] = batch
+            said = self._forward(self.variables, filled)
+            outputs.append({name: np.asarray(values)[: len(batch)] for name, values in said.items()})
+        joined = {name: np.concatenate([said[name] for said in outputs]) for name in (outputs[0] if outputs else ())}
+        if "sigma" in joined:
+            joined["sigma"] = joined["sigma"] * np.float32(self.metadata["sigma_scale"])
+        return joined
