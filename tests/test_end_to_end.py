@@ -169,7 +169,7 @@ def test_predict_draws_and_prints(environment: dict[str, str], workdir: Path, tm
     picture, landmarks = draw_face(123_456, 200)
     Image.fromarray(picture).save(tmp_path / "a photo.png")
     box = [str(v) for v in landmark_box(landmarks)]
-    arguments = ["--workdir", workdir, tmp_path / "a photo.png", "--boxes", *box, "--out", tmp_path / "out.png"]
+    arguments = ["--workdir", workdir, tmp_path / "a photo.png", "--boxes", *box, "--draw", tmp_path / "out.png"]
     done = command(environment, "predict", *arguments)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
@@ -211,7 +211,9 @@ def test_every_subset_of_300w_has_its_rows(environment: dict[str, str], official
         ("train", [*TINY, "--train.batch-size", "100"], "only 64 training faces"),
         ("evaluate", ["--workdir", "nowhere"], "nowhere"),
         ("predict", ["--workdir", "nowhere", "x.jpg", "--crop"], "nowhere"),
-        ("predict", ["--workdir", "nowhere", "x.jpg"], "no face box"),
+        ("predict", ["--workdir", "nowhere"], "required: INPUT"),
+        ("predict", ["--workdir", "nowhere", "*.jpeg"], "matches no file"),
+        ("predict", ["--workdir", "nowhere", "x.jpg", "--format", "pts"], "nowhere"),
         ("predict", ["--workdir", "nowhere", "x.jpg", "--boxes", "1", "2"], "2 numbers"),
         ("aot", ["--config", "configs/resnet18_mse.py"], "--topology is missing"),
         ("aot", ["--config", "configs/resnet18_mse.py", "--topology", "v9:2x2"], "must be one of v4, v5e"),

@@ -1,0 +1,144 @@
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flaxmark.config import ConfigError
+from flaxmark.data.coco_reader import read_coco_folder
+from flaxmark.data.pts import read_pts
+from flaxmark.face_writers import make_writer
+from flaxmark.inference import Face
+from flaxmark.inputs import find_inputs
+from flaxmark.markups import FIVE_POINTS
+from flaxmark.predict_files import drawing_paths, predict_pictures, refuse_pts_files
+
+
+class FakePredictor:
+    """Says of each picture what its upper left pixel's red is: so many faces."""
+
+    def predict_many(self, images: Iterable[np.ndarray], boxes: object) -> Iterator[list[Face]]:
+        for image in images:
+            count = int(image[0, 0, 0])
+            corner = np.array([[1.0, 2], [9, 2], [5, 5], [2, 8], [8, 8]])
+            boxes = [np.array([1.0, 2, 9, 8]) + 10 * i for i in range(count)]
+            yield [Face(corner + 10 * i + 0.123456, box, 0.5 + i / 10, np.full(5, 0.25)) for i, box in enumerate(boxes)]
+
+
+def save(path: Path, faces: int, size: tuple[int, int] = (40, 30)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (faces, 0, 0)).save(path)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    for name, faces in (("a.png", 1), ("b.png", 2), ("sub/c.png", 0), (".hidden/d.png", 1)):
+        save(folder / name, faces)
+    (folder / "sub" / "broken.jpg").write_bytes(b"nothing")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def run(folder: Path, form: str, out: Path | None, draw: Path | None = None) -> object:
+    inputs = find_inputs([str(folder)])
+    writer = make_writer(form, out, FIVE_POINTS, "free", False)
+    report = predict_pictures(
+        inputs,
+        FakePredictor(),
+        None,
+        writer,
+        drawing_paths(inputs, draw, False),
+        64,  # type: ignore[arg-type]
+    )
+    writer.close()
+    assert (report.done, report.faces, report.empty, len(report.broken)) == (3, 3, 1, 1)
+    assert "broken.jpg" in report.broken[0]
+    assert str(report) == "3 pictures, 1 of them without a face, 1 broken: 3 faces"
+    return report
+
+
+def test_inputs_are_files_folders_and_patterns(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pictures)
+    assert [item.name for item in find_inputs(["."])] == ["a.png", "b.png", "sub/broken.jpg", "sub/c.png"]
+    assert [item.name for item in find_inputs(["b.png", "*.png"])] == ["b.png", "a.png"]  # b.png comes once
+    assert [item.name for item in find_inputs(["**/*.png"])] == ["a.png", "b.png", "c.png"]
+    assert [item.name for item in find_inputs(["../in/a.png"])] == ["a.png"]
+    save(pictures / "odd[1].png", 1)
+    assert [item.name for item in find_inputs(["odd[1].png"])] == ["odd[1].png"]  # not a pattern if it is there
+    assert find_inputs(["clip.MP4"])[0].is_video
+    (pictures / "empty").mkdir()
+    for names, complaint in (([], "no input"), (["*.gif"], "matches no file"), (["empty"], "no picture or video")):
+        with pytest.raises(ConfigError, match=complaint):
+            find_inputs(names)
+
+
+def test_lines_of_json(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, "jsonl", tmp_path / "x.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert [(line["picture"], len(line["faces"])) for line in lines] == [("a.png", 1), ("b.png", 2), ("sub/c.png", 0)]
+    assert (lines[0]["width"], lines[0]["height"], lines[0]["terms"]) == (40, 30, "free")
+    second = lines[1]["faces"][1]
+    assert second["landmarks"][0] == [11.123, 12.123]
+    assert (second["box"], second["score"], second["sigma"]) == ([11, 12, 19, 18], 0.6, [0.25] * 5)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_csv_has_a_line_a_face(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, "csv", tmp_path / "x.csv")
+    with (tmp_path / "x.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["file"], row["face"]) for row in rows] == [("a.png", "0"), ("b.png", "0"), ("b.png", "1")]
+    assert float(rows[2]["y4"]) == 18.123
+    assert float(rows[2]["left"]) == 11
+
+
+def test_pts_are_read_back(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, "pts", tmp_path / "out")
+    names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.pts"))
+    assert names == ["a.pts", "b_1.pts", "b_2.pts"]
+    points = read_pts(tmp_path / "out" / "b_2.pts", 5)
+    np.testing.assert_allclose(points[0], [11.123, 12.123], atol=1e-9)
+    with pytest.raises(ConfigError, match="exists"):
+        refuse_pts_files(find_inputs([str(pictures)]), tmp_path / "out", False)
+    refuse_pts_files(find_inputs([str(pictures)]), tmp_path / "out", True)
+
+
+def test_coco_is_read_back(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, "coco", pictures / "found.json")
+    listing = read_coco_folder(pictures, 5, None, None, None)
+    assert [entry.file for entry in listing.entries] == ["a.png", "b.png", "b.png"]
+    np.testing.assert_allclose(listing.entries[2].landmarks_px[4], [18.123, 18.123], atol=1e-9)
+    assert listing.entries[2].box is not None
+    assert listing.entries[2].box.tolist() == [11, 12, 19, 18]
+
+
+def test_drawings_have_the_names_of_their_pictures(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, "jsonl", None, tmp_path / "drawn")
+    drawn = sorted(path.relative_to(tmp_path / "drawn").as_posix() for path in (tmp_path / "drawn").rglob("*.*"))
+    assert drawn == ["a.png", "b.png", "sub/c.png"]
+    inputs = find_inputs([str(pictures)])
+    with pytest.raises(ConfigError, match="exists; give another name or --overwrite"):
+        drawing_paths(inputs, tmp_path / "drawn", False)
+    with pytest.raises(ConfigError, match="there are 4 pictures; name a folder"):
+        drawing_paths(inputs, tmp_path / "x.png", False)
+    save(pictures / "a.jpg", 1)
+    with pytest.raises(ConfigError, match="would have one name"):
+        drawing_paths(find_inputs([str(pictures)]), tmp_path / "other", False)
+
+
+def test_nothing_is_written_where_nothing_is_done(tmp_path: Path) -> None:
+    for form in ("jsonl", "csv", "coco"):
+        make_writer(form, tmp_path / f"x.{form}", FIVE_POINTS, "free", False).close()
+    assert list(tmp_path.iterdir()) == []
+    for form in ("pts", "coco"):
+        with pytest.raises(ConfigError, match=f"--format {form}: name a"):
+            make_writer(form, None, FIVE_POINTS, "free", False)
+
+
+def test_without_out_lines_are_printed(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(pictures, "jsonl", None)
+    assert len(capsys.readouterr().out.splitlines()) == 3
