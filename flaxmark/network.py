@@ -44,7 +44,8 @@ def make_forward(config: Config, operations: Operations, flip: bool) -> Any:
     def look_twice(variables: Variables, crops: jax.Array) -> Outputs:
         seen, mirrored = look(variables, crops), look(variables, crops[:, :, ::-1])
         order = np.array(markup.flip_order)
-        flipped = mirrored["landmarks"][:, order] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
+        sign, shift = (np.array(values, np.float32).reshape(1, 1, 2) for values in ((-1, 1), (1, 0)))
+        flipped = mirrored["landmarks"][:, order] * sign + shift
         means = {"landmarks": (seen["landmarks"] + flipped) / 2}
         return means | ({"sigma": (seen["sigma"] + mirrored["sigma"][:, order]) / 2} if "sigma" in seen else {})
 

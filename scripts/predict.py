@@ -29,6 +29,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     boxes.add_argument("--pts", help="no detector: the box around the landmarks of this .pts file")
     boxes.add_argument("--crop", action="store_true", help="no detector: every picture is a crop itself")
+    parser.add_argument("--min-score", type=float, default=0.7, help="leave out what the detector is less sure of")
     parser.add_argument("--flip", action="store_true", help="look at the mirror image, too: twice the work")
     parser.add_argument("--format", choices=("jsonl", "csv", "pts", "coco"), default="jsonl", help="of the results")
     parser.add_argument("--out", help="new file for the results, for pts a folder; jsonl and csv are printed without")
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> None:
     drawings = drawing_paths(inputs, parsed.draw and Path(parsed.draw), parsed.overwrite)
     if parsed.format == "pts" and parsed.out:
         refuse_pts_files(inputs, Path(parsed.out), parsed.overwrite)
-    predictor = Predictor(parsed.workdir, detector=parsed.detector, flip=parsed.flip)
+    predictor = Predictor(parsed.workdir, detector=parsed.detector, min_score=parsed.min_score, flip=parsed.flip)
     boxes: Boxes | None = "image" if parsed.crop else None
     if parsed.boxes:
         boxes = np.reshape(parsed.boxes, (-1, 4))

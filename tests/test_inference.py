@@ -1,6 +1,7 @@
 import functools
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -13,8 +14,10 @@ from PIL import Image
 import flaxmark
 from flaxmark.checkpoint import RunCheckpoints
 from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, to_dict
+from flaxmark.detection import BoxCorrection
 from flaxmark.drawing import draw_face
 from flaxmark.geometry import landmark_box
+from flaxmark.landmarks import IBUG_68
 from flaxmark.metrics import nme
 from flaxmark.models import make_model
 from flaxmark.train_state import init_train_state
@@ -84,6 +87,55 @@ def test_a_picture_that_is_the_crop(predictor: flaxmark.Predictor) -> None:
     # The crop of a box b is 1.5 b: the box that gives the whole picture is 100 px wide and centred.
     same = predictor.predict(picture, [24.5, 24.5, 124.5, 124.5])[0]
     np.testing.assert_allclose(face.landmarks, same.landmarks, atol=1e-3)
+
+
+def test_a_detector_finds_the_faces(workdir: Path, predictor: flaxmark.Predictor) -> None:
+    """Any function will do; its boxes are corrected, the largest face comes first, and unsure ones are left out."""
+    picture, box = drawn(1)[0][0], drawn(1)[1][0]
+    left, top, right, bottom = box
+    small = [left, top, left + 20, top + 20]
+    found = [[*small, 0.9], [*box, 0.8], [0, 0, 149, 149, 0.3], [-90, -90, -50, -50, 0.9]]
+    correction = BoxCorrection(0.0, 0.1, 0.5)
+    own = flaxmark.Predictor(workdir, detector=lambda _: found, correction=correction)
+    large, second = own.predict(picture)
+    side = max(right - left, bottom - top)
+    middle = np.array([(left + right) / 2, (top + bottom) / 2 + 0.1 * side])
+    np.testing.assert_allclose(large.box, [*(middle - side / 4), *(middle + side / 4)])
+    assert (large.score, second.score) == (0.8, 0.9)
+    np.testing.assert_allclose(large.landmarks, predictor.predict(picture, large.box)[0].landmarks, atol=1e-3)
+    nobody = flaxmark.Predictor(workdir, detector=lambda _: [])
+    assert nobody.predict(picture) == []
+    assert list(nobody.predict_many([picture] * 3)) == [[], [], []]
+    assert flaxmark.predict(picture, checkpoint=workdir, detector=lambda _: [[*box]])[0].score is None
+    with pytest.raises(ConfigError, match="the detector gave"):
+        flaxmark.Predictor(workdir, detector=lambda _: "here").predict(picture)
+
+
+def test_pictures_without_faces_are_given_out_in_time(workdir: Path) -> None:
+    nobody = flaxmark.Predictor(workdir, detector=lambda _: [])
+    asked = 0
+
+    def endless() -> Iterator[np.ndarray]:
+        nonlocal asked
+        while True:
+            asked += 1
+            yield drawn(1)[0][0]
+
+    results = nobody.predict_many(endless())
+    assert [next(results) for _ in range(5)] == [[]] * 5
+    assert asked <= 32
+
+
+def test_a_face_and_its_mirror_image_agree_with_flip(workdir: Path) -> None:
+    """Looked at twice, a mirrored picture gives the mirrored landmarks, sigma or not."""
+    picture, box = drawn(1)[0][0], drawn(1)[1][0]
+    twice = flaxmark.Predictor(workdir, flip=True)
+    seen = twice.predict(picture, box)[0].landmarks
+    mirrored = twice.predict(picture[:, ::-1], [149 - box[2], box[1], 149 - box[0], box[3]])[0].landmarks
+    expected = (mirrored * [-1, 1] + [149, 0])[list(IBUG_68.flip_order or ())]
+    np.testing.assert_allclose(seen, expected, atol=2e-3)
+    once = flaxmark.Predictor(workdir).predict(picture, box)[0].landmarks
+    assert np.abs(once - seen).max() > 0.1
 
 
 def encoded(picture: np.ndarray, kind: str) -> bytes | Image.Image | np.ndarray:
