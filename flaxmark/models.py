@@ -195,7 +195,7 @@ def make_model(
             sees the global batch anyway.
         operations: The form of its mathematics, from `make_operations`; that for JAX's default backend where
             it is not given.
-        folded: Only for evaluation, with variables from `fold_batch_norm`.
+        folded: Only for evaluation, with variables from `fold_batch_norm`, whose batch_stats are empty.
 
     Returns:
         The model's two functions.
@@ -207,7 +207,7 @@ def make_model(
         # In evaluation mode, so that no axis_name needs to be bound.
         variables = module.init(key, jnp.zeros((1, 64, 64, 3)), train=False)
         head = variables["params"]["head"] | {"bias": jnp.asarray(mean_face, jnp.float32).reshape(-1)}
-        return {"params": variables["params"] | {"head": head}, "batch_stats": variables["batch_stats"]}
+        return {"params": variables["params"] | {"head": head}, "batch_stats": variables.get("batch_stats", {})}
 
     def apply(variables: Variables, images: jax.Array, train: bool) -> tuple[Prediction, Any]:
         if not train:

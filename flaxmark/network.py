@@ -13,6 +13,7 @@ from flaxmark.config import Config, DataConfig, from_dict
 from flaxmark.conv import Operations, make_operations
 from flaxmark.landmarks import Markup
 from flaxmark.models import Variables, make_model
+from flaxmark.packed import SUFFIX, load_packed
 from flaxmark.sharding import compile_step, make_mesh
 
 # One compiled program each; a batch is padded up to the next of these.
@@ -53,7 +54,7 @@ def make_forward(config: Config, operations: Operations, flip: bool) -> Any:
 
 
 class Network:
-    """The best checkpoint of a run on the first local device.
+    """A trained network on the first local device.
 
     Attributes:
         config: Of the run.
@@ -65,15 +66,18 @@ class Network:
         """Load it.
 
         Args:
-            checkpoint: The run's workdir.
+            checkpoint: The run's workdir, or a file written by scripts/pack.py.
             flip: Look at each face and its mirror image.
 
         Raises:
             ConfigError: No checkpoint there.
         """
-        variables, self.metadata = load_best(checkpoint)
+        if Path(checkpoint).suffix == SUFFIX:
+            self.variables, self.metadata = load_packed(Path(checkpoint))
+        else:
+            variables, self.metadata = load_best(checkpoint)
+            self.variables = fold_batch_norm(variables)
         self.config: Config = from_dict(self.metadata["config"])
-        self.variables = fold_batch_norm(variables)
         # One device: a handful of faces is not worth splitting.
         mesh = make_mesh(jax.local_devices()[:1])
         operations = make_operations(mesh.devices.flat[0].platform, gradients=False)

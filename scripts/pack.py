@@ -1,0 +1,43 @@
+"""A run as one small file for prediction: python scripts/pack.py --workdir runs/x --out x.safetensors.
+
+Kernels become 8-bit integers; the errors on the validation faces before and after are printed.
+"""
+
+import argparse
+
+from flaxmark.command import new_file, run_command
+
+
+def main(arguments: list[str]) -> None:
+    """Write the file and say what it costs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workdir", required=True, help="folder of a run of scripts/train.py")
+    parser.add_argument("--out", required=True, help="new .safetensors file")
+    parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")
+    parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+    parsed = parser.parse_args(arguments)
+    out = new_file(parsed.out, parsed.overwrite, (".safetensors",))
+
+    import numpy as np
+
+    from flaxmark.data.prepare import load_split, prepare
+    from flaxmark.metrics import nme
+    from flaxmark.network import Network
+    from flaxmark.packed import pack
+    from flaxmark.result import crop_of
+
+    assert out is not None  # --out is required
+    network = Network(parsed.workdir)
+    metadata = {key: value for key, value in network.metadata.items() if key != "step"}
+    pack(network.variables, metadata, out)
+    print(f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB")
+    data = network.data
+    examples = load_split(prepare(data, for_training=False), "validation")
+    crops = np.stack([crop_of(examples, index, data.image_size) for index in range(len(examples.encoded))])
+    for name, of in (("float32", network), ("8 bits", Network(out))):
+        error = nme(of.run(crops)["landmarks"], examples.landmarks, markup=data.markup).mean()
+        print(f"NME on the {len(examples.landmarks)} validation faces, {name}: {error:.3f} %")
+
+
+if __name__ == "__main__":
+    run_command(main)

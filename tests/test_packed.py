@@ -1,0 +1,72 @@
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flaxmark.batch_norm import fold_batch_norm
+from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, to_dict
+from flaxmark.markups import FIVE_POINTS
+from flaxmark.models import make_model
+from flaxmark.network import Network
+from flaxmark.packed import load_packed, pack, quantize
+
+CONFIG = Config(data=DataConfig(markup=FIVE_POINTS, image_size=64), model=ModelConfig(depth=18))
+METADATA = json.loads(json.dumps({"config": to_dict(CONFIG), "terms": "free"}))
+
+
+@pytest.fixture(scope="module")
+def folded() -> dict:
+    model = make_model(CONFIG.model, 5)
+    variables = jax.jit(model.init)(jax.random.key(0), np.full((5, 2), 0.5, np.float32))
+    return dict(fold_batch_norm(variables))
+
+
+@given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=6, max_size=6))
+def test_a_step_is_a_127th_of_the_largest_weight_of_its_channel(values: list[float]) -> None:
+    kernel = np.array(values, np.float32).reshape(3, 2)
+    integers, scale = quantize(kernel)
+    assert integers.dtype == np.int8
+    np.testing.assert_allclose(scale * 127, np.abs(kernel).max(axis=0), rtol=1e-5)
+    assert (np.abs(integers * scale - kernel) <= scale * 0.5001 + 1e-30).all()
+
+
+def test_a_packed_network_is_the_same_network(folded: dict, tmp_path: Path) -> None:
+    path = tmp_path / "small.safetensors"
+    pack(folded, METADATA, path)
+    assert path.stat().st_size < 11.3e6  # a byte a weight
+    variables, metadata = load_packed(path)
+    assert metadata == METADATA
+    assert jax.tree.structure(variables) == jax.tree.structure(folded)
+    for ours, stored in zip(jax.tree.leaves(variables), jax.tree.leaves(folded), strict=True):
+        np.testing.assert_allclose(ours, stored, atol=float(np.abs(stored).max()) / 250)
+    network = Network(path)
+    crops = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    assert network.run(crops)["landmarks"].shape == (2, 5, 2)
+    assert network.markup == FIVE_POINTS
+
+
+def test_files_that_are_no_packed_network(folded: dict, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(ConfigError, match="no such file"):
+        load_packed(path)
+    path.write_bytes(b"nothing at all")
+    with pytest.raises(ConfigError, match="not a packed network"):
+        load_packed(path)
+    safetensors.numpy.save_file({"a": np.zeros(3)}, path)
+    with pytest.raises(ConfigError, match=r"no network that scripts/pack\.py wrote"):
+        load_packed(path)
+    for change, complaint in (
+        ({"head/bias": np.zeros(4, np.float32)}, "tensor head/bias is missing or has another shape than \\[10\\]"),
+        ({"head/bias": np.full(10, np.nan, np.float32)}, "head/bias has numbers that are not finite"),
+    ):
+        pack(folded, METADATA, path)
+        with safetensors.safe_open(path, framework="numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        safetensors.numpy.save_file(tensors | change, path, metadata={"flaxmark": json.dumps(METADATA)})
+        with pytest.raises(ConfigError, match=complaint):
+            load_packed(path)
