@@ -1,14 +1,14 @@
 """Figures of a network on splits of faces, beside those of the mean face."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from flaxmark.config import Config
-from flaxmark.data.pipeline import eval_batches
+from flaxmark.data.pipeline import Batch, eval_batches
 from flaxmark.data.prepare import Examples
 from flaxmark.landmarks import Markup
 from flaxmark.losses import Loss, per_example
@@ -47,7 +47,12 @@ class Outputs:
 
 
 def predict_split(
-    eval_step: Callable[..., Any], variables: Variables, examples: Examples, config: Config, mesh: Any
+    eval_step: Callable[..., Any],
+    variables: Variables,
+    examples: Examples,
+    config: Config,
+    mesh: Any,
+    change: Callable[[Iterator[Batch]], Iterator[Batch]] = iter,
 ) -> Outputs:
     """Run the network on every face of a split exactly once.
 
@@ -57,6 +62,7 @@ def predict_split(
         examples: The split.
         config: Size, normalisation, batch size.
         mesh: From `make_mesh`.
+        change: What is done to the pictures before.
 
     Returns:
         One row a face, in the order of the split.
@@ -68,7 +74,7 @@ def predict_split(
         process=jax.process_index(),
         num_processes=jax.process_count(),
     )
-    outputs = [eval_step(variables, shard_batch(batch, mesh, config.train.compile)) for batch in batches]
+    outputs = [eval_step(variables, shard_batch(batch, mesh, config.train.compile)) for batch in change(batches)]
     count = len(examples.encoded)
     joined = {name: np.concatenate([np.asarray(o[name]) for o in outputs])[:count] for name in outputs[0]}
     sigma = np.exp(joined["log_sigma"]) if "log_sigma" in joined else None

@@ -31,7 +31,8 @@ class Face:
         landmarks: float64 `[num_points, 2]`: x, y in pixels of the picture as it is displayed (EXIF rotation applied);
             pixel centres are integers.
         box: float64 `[4]`: the box used, which is tight around the landmarks: left, top, right, bottom, pixels.
-        score: How sure the detector is that this is a face, in [0, 1]; None where boxes are given or it does not tell.
+        score: How likely it is that this is a face, in [0, 1]: the network's word, where it has sigma, else the
+            detector's; None where neither tells.
         sigma: float64 `[num_points]`: expected error (standard deviation) of each coordinate of a point in pixels,
             scaled to the errors on the validation faces; None where the model has none.
     """
@@ -207,7 +208,8 @@ class Predictor:
             sigmas: Any = [None] * len(picture.crops)
             if "sigma" in outputs:
                 sigmas = outputs["sigma"][rows].astype(np.float64) * picture.crops[:, 2:]
-            yield [Face(*face) for face in zip(points, picture.boxes, picture.scores, sigmas, strict=True)]
+            scores = outputs["score"][rows].tolist() if "score" in outputs else picture.scores
+            yield [Face(*face) for face in zip(points, picture.boxes, scores, sigmas, strict=True)]
 
 
 _NO_MORE = object()

@@ -11,6 +11,7 @@ from flaxmark.batch_norm import fold_batch_norm
 from flaxmark.checkpoint import load_best
 from flaxmark.config import Config, DataConfig, from_dict
 from flaxmark.conv import Operations, make_operations
+from flaxmark.face_score import doubt, face_score
 from flaxmark.landmarks import Markup
 from flaxmark.models import Variables, make_model
 from flaxmark.packed import SUFFIX, load_packed
@@ -100,7 +101,8 @@ class Network:
             crops: float32 `[n, size, size, 3]` in [0, 255].
 
         Returns:
-            As `make_forward`; empty without crops. `sigma` is scaled to the errors on the validation faces.
+            As `make_forward`; empty without crops. `sigma` is scaled to the errors on the validation faces, and there
+            is a `score` float64 `[n]` of how likely each crop holds a face, in [0, 1], where the network has learnt it.
         """
         outputs: list[dict[str, np.ndarray]] = []
         for start in range(0, len(crops), BATCH_SIZES[-1]):
@@ -112,5 +114,7 @@ class Network:
             outputs.append({name: np.asarray(values)[: len(batch)] for name, values in said.items()})
         joined = {name: np.concatenate([said[name] for said in outputs]) for name in (outputs[0] if outputs else ())}
         if "sigma" in joined:
+            if "face_score" in self.metadata:
+                joined["score"] = face_score(doubt(joined["sigma"]), self.metadata["face_score"])
             joined["sigma"] = joined["sigma"] * np.float32(self.metadata["sigma_scale"])
         return joined

@@ -13,7 +13,8 @@ from flaxmark.checkpoint import RunCheckpoints
 from flaxmark.config import Config
 from flaxmark.config_rules import check_config
 from flaxmark.data.prepare import prepare
-from flaxmark.evaluation import format_table, predict_split
+from flaxmark.evaluation import Outputs, format_table, predict_split
+from flaxmark.face_score import doubt, fit_face_score, without_faces
 from flaxmark.metric_writer import MetricWriter
 from flaxmark.metrics import sigma_scale, summarize
 from flaxmark.profiling import StepProfiler
@@ -177,6 +178,27 @@ def record(
         writer.write("train", step, figures)
 
 
+def calibrate(run: Run, outputs: Outputs) -> dict[str, Any]:
+    """What turns sigma into pixels and into a score, for the checkpoint's metadata.
+
+    Args:
+        run: At the end of an epoch.
+        outputs: On the validation split.
+
+    Returns:
+        `sigma_scale` and `face_score`; nothing for a network without sigma.
+    """
+    if outputs.sigma is None:
+        return {}
+    variables = run.state.eval_variables
+    mixed = predict_split(run.eval_step, variables, run.validation, run.config, run.mesh, without_faces)
+    assert mixed.sigma is not None
+    return {
+        "sigma_scale": sigma_scale(outputs.landmarks, run.validation.landmarks, outputs.sigma),
+        "face_score": fit_face_score(doubt(outputs.sigma), doubt(mixed.sigma)),
+    }
+
+
 def validate(run: Run, epoch: int, writer: MetricWriter | None, checkpoints: RunCheckpoints) -> dict[str, float]:
     """Figures on the validation split after an epoch, and the checkpoint that goes with them.
 
@@ -204,8 +226,5 @@ def validate(run: Run, epoch: int, writer: MetricWriter | None, checkpoints: Run
     figures |= {"train_loss": run.epoch_loss}
     if writer is not None:
         writer.write("validation", step, {"epoch": epoch + 1, **figures})
-    scale = {}
-    if outputs.sigma is not None:
-        scale["sigma_scale"] = sigma_scale(outputs.landmarks, run.validation.landmarks, outputs.sigma)
-    checkpoints.save(run.state, run.metadata | scale, figures)
+    checkpoints.save(run.state, run.metadata | calibrate(run, outputs), figures)
     return figures

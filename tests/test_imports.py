@@ -45,7 +45,8 @@ ALLOWED = {
     "face_writers": {"inference", "metric_writer"},
     "predict_files": {"boxes", "data", "face_writers", "inference", "inputs", "plotting", "progress"},
     "detection": set(),
-    "network": {"batch_norm", "checkpoint", "conv", "models", "packed", "sharding"},
+    "network": {"batch_norm", "checkpoint", "conv", "face_score", "models", "packed", "sharding"},
+    "face_score": set(),
     "packed": {"models"},
     "inference": {"boxes", "data", "detection", "network"},
 }

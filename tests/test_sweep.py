@@ -117,6 +117,8 @@ def check_weights(workdir: Path) -> None:
     picture, points = draw_face(7, 160)
     face = Predictor(workdir).predict(picture, landmark_box(points))[0]
     assert face.sigma is not None
+    assert face.score is not None
+    assert 0 <= face.score <= 1
     assert face.sigma.shape == (68,)
     side = square_crop(face.box, 1.5)[2]
     assert face.sigma.min() > 0.01 * metadata["sigma_scale"] * side  # it starts at 0.05 of the crop

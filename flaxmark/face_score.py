@@ -1,0 +1,88 @@
+"""Is it a face at all? Read from how sure the network is of its points."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+TILES = 4
+Batch = dict[str, np.ndarray]
+
+
+def doubt(sigma: np.ndarray) -> np.ndarray:
+    """How unsure a network is of a face.
+
+    Args:
+        sigma: `[n, num_points]`, crop units.
+
+    Returns:
+        float64 `[n]`: mean logarithm of sigma over the points; crop units.
+    """
+    return np.log(np.asarray(sigma, np.float64)).mean(axis=-1)
+
+
+def without_faces(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Batches of the same pictures cut into 16 tiles that change places: all of a photograph, but no face.
+
+    Args:
+        batches: With `image` float32 `[n, size, size, 3]`.
+
+    Yields:
+        The same with other images.
+    """
+    # No tile stays in its place, and none keeps a neighbour.
+    order = np.array([10, 3, 12, 5, 15, 8, 1, 14, 7, 0, 13, 2, 4, 11, 6, 9])
+    for batch in batches:
+        image = batch["image"]
+        side = image.shape[1] // TILES
+        whole = image[:, : side * TILES, : side * TILES]
+        tiles = (
+            whole.reshape(-1, TILES, side, TILES, side, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 16, side, side, 3)
+        )
+        mixed = tiles[:, order].reshape(-1, TILES, TILES, side, side, 3).transpose(0, 1, 3, 2, 4, 5)
+        changed = image.copy()
+        changed[:, : side * TILES, : side * TILES] = mixed.reshape(whole.shape)
+        yield batch | {"image": changed}
+
+
+def fit_face_score(faces: np.ndarray, others: np.ndarray) -> dict[str, float]:
+    """Turn doubt into a probability, by logistic regression with both kinds counting the same.
+
+    Newton's method on the log-likelihood (Hastie, Tibshirani, Friedman, "The elements of statistical learning", 2nd
+    edition, section 4.4.1), with a slight pull of the slope towards 0: it stays finite where they do not
+    overlap.
+
+    Args:
+        faces: `[n]`, doubt of faces.
+        others: `[m]`, doubt of what is none.
+
+    Returns:
+        `middle`: doubt at which both are as likely; `width`: change of doubt that multiplies the odds by e, above 0.
+    """
+    values = np.concatenate([faces, others])
+    centre, spread = values.mean(), max(float(values.std()), 1e-6)
+    inputs = np.stack([np.ones_like(values), (values - centre) / spread], axis=1)
+    target = np.repeat([1.0, 0.0], [len(faces), len(others)])
+    weight = np.where(target == 1, 0.5 / len(faces), 0.5 / len(others))
+    pull = np.diag([1e-6, 1e-3])
+    found = np.zeros(2)
+    for _ in range(50):
+        likely = 1 / (1 + np.exp(-np.clip(inputs @ found, -30, 30)))
+        gradient = inputs.T @ (weight * (target - likely)) - pull @ found
+        curvature = (inputs * (weight * likely * (1 - likely))[:, None]).T @ inputs + pull
+        found = found + np.linalg.solve(curvature, gradient)
+    slope = min(float(found[1]), -1e-3)  # more doubt is never more of a face
+    return {"middle": float(centre - spread * found[0] / slope), "width": float(-spread / slope)}
+
+
+def face_score(doubts: np.ndarray, fitted: dict[str, float]) -> np.ndarray:
+    """How likely it is that crops hold faces.
+
+    Args:
+        doubts: `[n]`, from `doubt`.
+        fitted: From `fit_face_score`.
+
+    Returns:
+        float64 `[n]`, in [0, 1].
+    """
+    return np.array([1 / (1 + math.exp(min(700.0, (value - fitted["middle"]) / fitted["width"]))) for value in doubts])
