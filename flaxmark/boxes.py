@@ -47,3 +47,19 @@ def crops_of_boxes(boxes: Boxes, width: int, height: int, scale: float) -> tuple
                 "the order is left, top, right, bottom"
             )
     return square_crop(array, scale), array
+
+
+def overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes with one box.
+
+    Args:
+        boxes: float64 `[n, 4]`.
+        box: float64 `[4]`.
+
+    Returns:
+        float64 `[n]`, in [0, 1].
+    """
+    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
+    common = np.prod(np.maximum(0, high - low), axis=1)
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + np.prod(box[2:] - box[:2])
+    return np.asarray(common / (areas - common))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flaxmark.boxes import overlap
 from flaxmark.data.faces import FaceEntry
 from flaxmark.data.pictures import PictureError, read_picture
 from flaxmark.detection import BoxCorrection, Detector, correct_boxes, find_faces, fit_correction
@@ -69,22 +70,6 @@ def detect_entries(entries: list[FaceEntry], root: Path, detector: Detector, max
             missed.append(entry.file)
         progress.step(f"detecting {len(found) + len(missed):,} of {len(entries):,} faces")
     return DetectedFaces(found, np.array(boxes).reshape(-1, 4), missed, others, unreadable)
-
-
-def overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes with one box.
-
-    Args:
-        boxes: float64 `[n, 4]`.
-        box: float64 `[4]`.
-
-    Returns:
-        float64 `[n]`, in [0, 1].
-    """
-    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
-    common = np.prod(np.maximum(0, high - low), axis=1)
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + np.prod(box[2:] - box[:2])
-    return np.asarray(common / (areas - common))
 
 
 def fit(faces: DetectedFaces) -> BoxCorrection:

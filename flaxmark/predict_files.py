@@ -1,6 +1,7 @@
 """Landmarks of all the pictures that a person names: read, predict, write, draw, and go on past broken ones."""
 
 import collections
+import contextlib
 import dataclasses
 import sys
 import time
@@ -15,8 +16,11 @@ from flaxmark.data.pictures import PictureError, read_picture
 from flaxmark.face_writers import FaceWriter, pts_paths
 from flaxmark.inference import Predictor
 from flaxmark.inputs import Input
+from flaxmark.painting import paint_faces
 from flaxmark.plotting import draw_landmarks
 from flaxmark.progress import Progress
+from flaxmark.tracking import TrackConfig, Tracker
+from flaxmark.video import VideoWriter, frame_rate, read_camera, read_frames
 
 
 @dataclasses.dataclass
@@ -46,8 +50,8 @@ def drawing_paths(inputs: Sequence[Input], draw: Path | None, overwrite: bool) -
     """Where drawings go, checked before anything slow starts.
 
     Args:
-        inputs: Pictures.
-        draw: A folder, or for a single picture a picture file; None draws nothing.
+        inputs: Pictures and videos.
+        draw: A folder, or for a single input a picture file or .mp4; None draws nothing.
         overwrite: Files may exist.
 
     Returns:
@@ -58,12 +62,15 @@ def drawing_paths(inputs: Sequence[Input], draw: Path | None, overwrite: bool) -
     """
     if draw is None:
         return {}
-    if draw.suffix.lower() in (".png", ".jpg", ".jpeg", ".pdf", ".svg"):
+    endings = {item.name: ".mp4" if item.is_video else ".png" for item in inputs}
+    if draw.suffix.lower() in (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".mp4"):
         if len(inputs) > 1:
-            raise ConfigError(f"--draw {draw}: there are {len(inputs)} pictures; name a folder")
+            raise ConfigError(f"--draw {draw}: there are {len(inputs)} inputs; name a folder")
+        if (draw.suffix.lower() == ".mp4") != inputs[0].is_video:
+            raise ConfigError(f"--draw {draw}: pictures are drawn as .png, videos as .mp4")
         paths = {inputs[0].name: draw}
     else:
-        paths = {item.name: draw / Path(item.name).with_suffix(".png") for item in inputs}
+        paths = {name: draw / Path(name).with_suffix(ending) for name, ending in endings.items()}
     refuse_same_names(inputs)
     for path in paths.values():
         if path.exists() and not overwrite:
@@ -106,6 +113,49 @@ def refuse_pts_files(inputs: Sequence[Input], folder: Path, overwrite: bool) -> 
         for path in pts_paths(folder, item.name, 1) + pts_paths(folder, item.name, 2):
             if path.exists() and not overwrite:
                 raise ConfigError(f"--out: {path} exists; give another folder or --overwrite")
+
+
+def predict_all(
+    inputs: Sequence[Input],
+    predictor: Predictor,
+    boxes: Boxes | None,
+    writer: FaceWriter,
+    drawings: dict[str, Path],
+    track: TrackConfig,
+    camera: int | None = None,
+) -> list[str]:
+    """Look at pictures, then at videos.
+
+    Args:
+        inputs: In their order.
+        predictor: Finds the faces where `boxes` is None.
+        boxes: For every picture.
+        writer: Gets the faces.
+        drawings: From `drawing_paths`.
+        track: How faces are followed in videos.
+        camera: Look through it instead of reading the one input.
+
+    Returns:
+        What was broken, one line each.
+
+    Raises:
+        ConfigError: Boxes that are none, no detector, or a file that exists.
+    """
+    pictures, limit = [item for item in inputs if not item.is_video], predictor.network.data.max_megapixels
+    broken = predict_pictures(pictures, predictor, boxes, writer, drawings, limit).broken if pictures else []
+    for item in inputs:
+        if item.is_video:
+            frames = read_frames(item.path, limit) if camera is None else read_camera(camera)
+            rate = frame_rate(item.path) if camera is None else 30.0
+            draw = drawings.get(item.name)
+            if draw is not None:
+                draw.parent.mkdir(parents=True, exist_ok=True)
+            own = predict_video(item.name, frames, Tracker(predictor, track), writer, draw, rate).broken
+            if len(inputs) > 1:
+                for line in own:
+                    print(f"broken: {line}", file=sys.stderr)
+            broken = broken + own
+    return broken
 
 
 def predict_pictures(
@@ -162,6 +212,56 @@ def predict_pictures(
         progress.line(f"{report}")
         for line in report.broken:
             print(f"broken: {line}", file=sys.stderr)
+    return report
+
+
+def predict_video(
+    name: str,
+    frames: Iterator[tuple[float, np.ndarray]],
+    tracker: Tracker,
+    writer: FaceWriter,
+    draw: Path | None,
+    frames_per_second: float,
+) -> Report:
+    """Look at a video frame by frame, or at a camera until the user stops.
+
+    Args:
+        name: What results call it.
+        frames: From `video.read_frames` or `video.read_camera`.
+        tracker: Follows its faces.
+        writer: Gets the faces of every frame, with their numbers.
+        draw: A new .mp4 with the faces painted on; None paints none.
+        frames_per_second: Of that.
+
+    Returns:
+        Counts, and where the video was broken.
+
+    Raises:
+        KeyboardInterrupt: What was done until then is kept.
+    """
+    report, start, drawn = Report(), time.perf_counter(), contextlib.ExitStack()
+    video: VideoWriter | None = None
+    live = sys.stderr.isatty()
+    with drawn:
+        try:
+            for seconds, frame in frames:
+                faces = tracker.update(frame, seconds)
+                place = {"frame": report.done, "seconds": round(seconds, 4), "ids": [face.id for face in faces]}
+                writer.write(name, (frame.shape[1], frame.shape[0]), [face.face for face in faces], place)
+                if draw is not None:
+                    if video is None:
+                        video = drawn.enter_context(VideoWriter(draw, frame.shape[1::-1], frames_per_second))
+                    video.write(paint_faces(frame, [f.face for f in faces], [str(f.id) for f in faces]))
+                report.done += 1
+                report.faces += len(faces)
+                report.empty += not faces
+                if live:
+                    rate = report.done / (time.perf_counter() - start)
+                    print(f"\r\x1b[K{name}: {report.done:,} frames, {rate:.1f} a second", end="", file=sys.stderr)
+        except ConfigError as error:
+            report.broken.append(str(error))
+    clear = "\r\x1b[K" if live else ""
+    print(f"{clear}{name}: {report.done:,} frames, {report.faces:,} faces in them", file=sys.stderr)
     return report
 
 

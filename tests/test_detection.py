@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flaxmark import detection
+from flaxmark.boxes import overlap
 from flaxmark.config import ConfigError, DataConfig
 from flaxmark.data.readers import read_listing
 from flaxmark.detection import BoxCorrection, correct_boxes, correction_of, find_faces, fit_correction, make_detector
-from flaxmark.detector_fit import detect_entries, fit, overlap
+from flaxmark.detector_fit import detect_entries, fit
 from flaxmark.geometry import landmark_box
 
 PICTURE = np.zeros((50, 80, 3), np.uint8)

@@ -123,7 +123,7 @@ def test_drawings_have_the_names_of_their_pictures(pictures: Path, tmp_path: Pat
     inputs = find_inputs([str(pictures)])
     with pytest.raises(ConfigError, match="exists; give another name or --overwrite"):
         drawing_paths(inputs, tmp_path / "drawn", False)
-    with pytest.raises(ConfigError, match="there are 4 pictures; name a folder"):
+    with pytest.raises(ConfigError, match="there are 4 inputs; name a folder"):
         drawing_paths(inputs, tmp_path / "x.png", False)
     save(pictures / "a.jpg", 1)
     with pytest.raises(ConfigError, match="would have one name"):

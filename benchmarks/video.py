@@ -1,0 +1,122 @@
+"""How steady and how late points are in a video, with and without smoothing.
+
+Drawn faces whose points are known: one that keeps still before a noisy camera, and one that turns and moves.
+
+python benchmarks/video.py --workdir runs/x
+"""
+
+import argparse
+import dataclasses
+import io
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from flaxmark.drawing import draw, sample_parameters
+from flaxmark.inference import Predictor
+from flaxmark.metrics import normalising_distance
+from flaxmark.smoothing import OneEuroConfig
+from flaxmark.tracking import TrackConfig, Tracker
+
+SIZE, RATE, NOISE = 320, 30, 5.0
+Sequence = tuple[list[np.ndarray], np.ndarray]
+
+
+def main() -> None:
+    """Print a table: jitter of the still face and lag of the moving one for each setting."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workdir", required=True, help="run of scripts/train.py, or file of scripts/pack.py")
+    parser.add_argument("--faces", type=int, default=3, help="drawn people")
+    parser.add_argument("--frames", type=int, default=90, help="of each sequence")
+    parser.add_argument("--beta", type=float, nargs="+", default=[1, 2, 5, 10], help="of the One Euro filter")
+    parser.add_argument("--min-cutoff", type=float, nargs="+", default=[1.0], help="of the One Euro filter, Hz")
+    parsed = parser.parse_args()
+    predictor = Predictor(parsed.workdir)
+    kinds = {"still": still, "moving": moving}
+    sequences = {kind: [make(seed, parsed.frames) for seed in range(parsed.faces)] for kind, make in kinds.items()}
+    settings: list[OneEuroConfig | None] = [None]
+    settings += [OneEuroConfig(cutoff, beta) for cutoff in parsed.min_cutoff for beta in parsed.beta]
+    print("| min_cutoff [Hz] | beta | jitter at rest [% of inter-ocular] | lag in motion [ms] | error in motion [%] |")
+    print("|---|---|---:|---:|---:|")
+    for setting in settings:
+        config = TrackConfig(smoothing=setting)
+        rest = np.mean([jitter(follow(predictor, config, s[0]), s[1]) for s in sequences["still"]])
+        paths = [(follow(predictor, config, s[0]), s[1]) for s in sequences["moving"]]
+        late = np.mean([lag(found, truth) for found, truth in paths])
+        error = np.mean([relative(found, truth).mean() for found, truth in paths])
+        name = "none | " if setting is None else f"{setting.min_cutoff:g} | {setting.beta:g}"
+        print(f"| {name} | {rest:.3f} | {late:.1f} | {error:.2f} |", flush=True)
+
+
+def still(seed: int, frames: int) -> Sequence:
+    """The same picture again and again, each time with other noise and compressed anew."""
+    rng = np.random.default_rng(seed)
+    picture, points = draw(sample_parameters(np.random.default_rng(900_000 + seed)), SIZE)
+    return [camera(picture, rng) for _ in range(frames)], np.stack([points] * frames)
+
+
+def moving(seed: int, frames: int) -> Sequence:
+    """A head that turns to both sides within two seconds and sways."""
+    rng = np.random.default_rng(seed)
+    person = dataclasses.replace(sample_parameters(np.random.default_rng(900_000 + seed)), yaw=0.0, occluder="")
+    pictures, points = [], []
+    for frame in range(frames):
+        phase = 2 * np.pi * frame / RATE / 2
+        pose = {"yaw": 25 * np.sin(phase), "centre": (0.08 * np.sin(phase + 1), 0.03 * np.sin(2 * phase))}
+        picture, truth = draw(dataclasses.replace(person, **pose), SIZE)
+        pictures.append(camera(picture, rng))
+        points.append(truth)
+    return pictures, np.stack(points)
+
+
+def camera(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Noise of the sensor, and JPEG."""
+    noisy = np.clip(picture + rng.normal(0, NOISE, picture.shape), 0, 255).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noisy).save(stream, "JPEG", quality=85)
+    return np.asarray(Image.open(stream))
+
+
+def follow(predictor: Predictor, config: TrackConfig, pictures: list[np.ndarray]) -> np.ndarray:
+    """Points of the largest face in every frame `[frames, num_points, 2]`."""
+    tracker = Tracker(predictor, config)
+
+    def found() -> Iterator[np.ndarray]:
+        last = np.full((predictor.markup.num_points, 2), np.nan)
+        for number, picture in enumerate(pictures):
+            faces = [face.face for face in tracker.update(picture, number / RATE)]
+            if faces:
+                last = max(faces, key=lambda face: float(np.ptp(face.box.reshape(2, 2), axis=0).max())).landmarks
+            yield last
+
+    return np.stack(list(found()))
+
+
+def relative(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Distance of each point in per cent of the inter-ocular distance `[frames, num_points]`."""
+    return np.asarray(100 * np.linalg.norm(found - truth, axis=-1) / normalising_distance(truth)[:, None])
+
+
+def jitter(found: np.ndarray, truth: np.ndarray) -> float:
+    """Root of the mean square change of the error from frame to frame, per cent of the inter-ocular distance."""
+    settled = slice(RATE // 2, None)
+    steps = np.diff((found - truth)[settled], axis=0)
+    return float(100 * np.sqrt(np.square(steps).sum(axis=-1).mean()) / normalising_distance(truth).mean())
+
+
+def lag(found: np.ndarray, truth: np.ndarray) -> float:
+    """By how much the true path has to be delayed to lie nearest to the one found, milliseconds."""
+    times, settled = np.arange(len(truth)), slice(RATE // 2, None)
+
+    def distance(delay: float) -> float:
+        past = np.stack([np.interp(times - delay, times, path) for path in truth.reshape(len(truth), -1).T], axis=-1)
+        gap = (found.reshape(len(truth), -1) - past)[settled]
+        return float(np.square(gap - gap.mean(axis=0)).mean())  # an error that stays is not lag
+
+    delays = np.arange(-2, 4, 0.02)
+    return float(delays[np.argmin([distance(delay) for delay in delays])] * 1000 / RATE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+from typing import Any
+
+import numpy as np
+
+from flaxmark.inference import Face
+from flaxmark.tracking import TrackConfig, Tracker
+
+FRAME = np.zeros((200, 300, 3), np.uint8)
+SHAPE = np.array([[0.0, 0], [1, 0], [0, 1], [1, 1], [0.5, 0.5]])
+PLAIN = TrackConfig(smoothing=None)
+
+
+class World:
+    """Squares that move; a predictor that sees the one that its box covers most, and counts what it is asked."""
+
+    def __init__(self, faces: dict[str, tuple[float, float, float]]) -> None:
+        self.faces = faces
+        self.detections = 0
+        self.score: float | None = None
+
+    def box(self, name: str) -> np.ndarray:
+        x, y, side = self.faces[name]
+        return np.array([x, y, x + side, y + side])
+
+    def detect(self, frame: np.ndarray) -> tuple[np.ndarray, list[None]]:
+        self.detections += 1
+        return np.array([self.box(name) for name in self.faces]).reshape(-1, 4), [None] * len(self.faces)
+
+    def predict(self, frame: np.ndarray, boxes: np.ndarray) -> list[Face]:
+        return [self._see(box) for box in boxes]
+
+    def _see(self, box: np.ndarray) -> Face:
+        centre = (box[:2] + box[2:]) / 2
+
+        def distance(name: str) -> float:
+            own = self.box(name)
+            return float(np.abs((own[:2] + own[2:]) / 2 - centre).max())
+
+        nearest = min(self.faces, key=distance, default=None)
+        if nearest is None or distance(nearest) > self.faces[nearest][2]:
+            return Face(box[:2] + SHAPE * 3, box, self.score)  # nothing there: a shape far too small
+        x, y, side = self.faces[nearest]
+        return Face(np.array([x, y]) + SHAPE * side, box, self.score)
+
+
+def track(world: World, config: TrackConfig = PLAIN) -> Tracker:
+    predictor: Any = world
+    return Tracker(predictor, config)
+
+
+def places(faces: list) -> dict[int, list[float]]:
+    return {face.id: face.face.landmarks[0].tolist() for face in faces}
+
+
+def test_faces_keep_their_numbers_when_they_cross() -> None:
+    world = World({"a": (20, 50, 40), "b": (220, 120, 40)})
+    tracker = track(world)
+    for frame in range(41):
+        world.faces = {"a": (20 + 5 * frame, 50, 40), "b": (220 - 5 * frame, 120, 40)}
+        found = places(tracker.update(FRAME, frame / 30))
+        assert found == {0: [20 + 5 * frame, 50], 1: [220 - 5 * frame, 120]}
+
+
+def test_detection_runs_only_when_it_is_due() -> None:
+    world = World({"a": (20, 50, 40)})
+    tracker = track(world, TrackConfig(detect_every=10, smoothing=None))
+    for frame in range(25):
+        tracker.update(FRAME, frame / 30)
+    assert world.detections == 3  # at the start and every tenth frame
+    world.faces["b"] = (200, 50, 40)
+    seen = [len(tracker.update(FRAME, (25 + frame) / 30)) for frame in range(10)]
+    assert seen == [1] * 5 + [2] * 5
+    assert world.detections == 4
+
+
+def test_a_face_that_leaves_ends_and_a_new_one_gets_a_new_number() -> None:
+    world = World({"a": (20, 50, 40)})
+    tracker = track(world, TrackConfig(patience=3, smoothing=None))
+    assert list(places(tracker.update(FRAME, 0))) == [0]
+    world.faces = {}
+    for frame in range(1, 3):
+        assert tracker.update(FRAME, frame / 30) == []
+    world.faces = {"a": (22, 50, 40)}  # back in time, where it was
+    assert list(places(tracker.update(FRAME, 3 / 30))) == [0]
+    world.faces = {}
+    for frame in range(4, 10):
+        assert tracker.update(FRAME, frame / 30) == []
+    world.faces = {"a": (22, 50, 40)}
+    assert list(places(tracker.update(FRAME, 1.0))) == [1]
+
+
+def test_a_face_that_jumps_is_looked_for_and_is_another() -> None:
+    world = World({"a": (20, 50, 40)})
+    tracker = track(world)
+    tracker.update(FRAME, 0)
+    world.faces = {"a": (200, 100, 40)}
+    assert places(tracker.update(FRAME, 1 / 30)) == {1: [200, 100]}
+    assert world.detections == 2
+
+
+def test_nobody_there_and_frames_of_another_size() -> None:
+    world = World({})
+    tracker = track(world)
+    assert tracker.update(FRAME, 0) == []
+    world.faces = {"a": (20, 50, 40)}
+    assert len(tracker.update(FRAME, 0.1)) == 1
+    tracker.update(np.zeros((20, 15, 3), np.uint8), 0.2)  # its place is outside of this one: it is looked for
+    assert world.detections == 3
+
+
+def test_a_face_of_which_the_network_is_unsure_is_lost() -> None:
+    world = World({"a": (20, 50, 40)})
+    tracker = track(world)
+    world.score = 0.9
+    assert len(tracker.update(FRAME, 0)) == 1
+    world.score = 0.1
+    assert tracker.update(FRAME, 1 / 30) == []
+    assert world.detections == 2
+    world.score = 0.9
+    assert list(places(tracker.update(FRAME, 2 / 30))) == [0]
+
+
+def test_two_tracks_never_share_a_face() -> None:
+    world = World({"a": (20, 50, 40), "b": (100, 50, 40)})
+    tracker = track(world)
+    tracker.update(FRAME, 0)
+    for frame in range(1, 30):  # b walks into a and stays there
+        world.faces["b"] = (max(20.0, 100 - 4 * frame), 50, 40)
+        found = tracker.update(FRAME, frame / 30)
+    assert [face.id for face in found] == [0]
+
+
+def test_landmarks_are_smoothed_beside_the_raw_ones() -> None:
+    world = World({"a": (20, 50, 40)})
+    tracker = track(world, TrackConfig())
+    tracker.update(FRAME, 0)
+    world.faces = {"a": (24, 50, 40)}
+    (face,) = tracker.update(FRAME, 1 / 30)
+    assert face.raw_landmarks[0].tolist() == [24, 50]
+    assert 20 < face.face.landmarks[0, 0] < 24
