@@ -2,6 +2,7 @@ import csv
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from flaxmark.face_writers import make_writer
 from flaxmark.inference import Face
 from flaxmark.inputs import find_inputs
 from flaxmark.markups import FIVE_POINTS
-from flaxmark.predict_files import drawing_paths, predict_pictures, refuse_pts_files
+from flaxmark.predict_files import drawing_paths, predict_pictures, predict_video, refuse_pts_files
+from flaxmark.tracking import TrackedFace
+from flaxmark.video import read_frames
 
 
 class FakePredictor:
@@ -142,3 +145,37 @@ def test_nothing_is_written_where_nothing_is_done(tmp_path: Path) -> None:
 def test_without_out_lines_are_printed(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(pictures, "jsonl", None)
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+class FakeTracker:
+    """One face in every frame but the first, number 7."""
+
+    def update(self, frame: np.ndarray, seconds: float) -> list[TrackedFace]:
+        face = Face(np.full((5, 2), 10.0 * seconds), np.array([1.0, 2, 9, 8]))
+        return [TrackedFace(7, face, face.landmarks)] if seconds else []
+
+
+def test_a_video_gives_a_line_a_frame_and_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    frames = [(number / 10, np.full((32, 48, 3), 100, np.uint8)) for number in range(3)]
+
+    def broken() -> Iterator[tuple[float, np.ndarray]]:
+        yield from frames
+        raise ConfigError("clip.mp4: damaged")
+
+    writer = make_writer("jsonl", tmp_path / "x.jsonl", FIVE_POINTS, "free", False)
+    tracker: Any = FakeTracker()
+    report = predict_video("clip.mp4", broken(), tracker, writer, tmp_path / "drawn.mp4", 10)
+    writer.close()
+    assert (report.done, report.faces, report.empty, report.broken) == (3, 2, 1, ["clip.mp4: damaged"])
+    lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert [(line["frame"], line["seconds"], len(line["faces"])) for line in lines] == [
+        (0, 0, 0),
+        (1, 0.1, 1),
+        (2, 0.2, 1),
+    ]
+    assert lines[1]["faces"][0]["id"] == 7
+    drawn = [frame for _, frame in read_frames(tmp_path / "drawn.mp4")]
+    assert len(drawn) == 3
+    assert np.abs(drawn[0].astype(int) - 100).max() < 8
+    assert np.abs(drawn[2].astype(int) - 100).max() > 60
