@@ -10,7 +10,6 @@ from flaxmark.geometry import landmark_box
 from flaxmark.inference import Face, Predictor
 from flaxmark.smoothing import OneEuroConfig, OneEuroFilter
 
-
 # In sides of a face's box from one frame to the next.
 REST, FAST = 0.06, 0.12
 

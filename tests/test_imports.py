@@ -63,6 +63,10 @@ ALLOWED = {
     "network": {"batch_norm", "checkpoint", "conv", "face_score", "models", "packed", "sharding"},
     "face_score": set(),
     "packed": {"models"},
+    "traced_crop": set(),
+    "onnx_graph": {"models", "network", "traced_crop"},
+    "saved_model": {"data"},
+    "export": {"conv", "drawing", "inference", "network", "onnx_graph", "saved_model", "traced_crop"},
     "inference": {"boxes", "data", "detection", "network"},
 }
 ONLY_IMPORTERS = {

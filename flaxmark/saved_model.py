@@ -1,0 +1,33 @@
+"""A program of JAX as a SavedModel: besides flaxmark/data the one place with TensorFlow."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flaxmark.data.tensorflow_setup import tf
+
+
+def save_program(program: Callable[[Any, Any], dict[str, Any]], path: Path) -> Callable[[Any, Any], dict[str, Any]]:
+    """Write a SavedModel whose `predict` takes a picture and boxes.
+
+    Args:
+        program: `(picture uint8 [h, w, 3], boxes float32 [n, 4]) -> outputs`.
+        path: Folder to write.
+
+    Returns:
+        The program as it is loaded from the folder.
+    """
+    from jax.experimental import jax2tf
+
+    module = tf.Module()
+    module.predict = tf.function(
+        jax2tf.convert(program, polymorphic_shapes=("height, width, 3", "faces, 4"), with_gradient=False),
+        input_signature=[
+            tf.TensorSpec([None, None, 3], tf.uint8, name="picture"),
+            tf.TensorSpec([None, 4], tf.float32, name="boxes"),
+        ],
+        autograph=False,
+    )
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.predict})
+    loaded: Callable[[Any, Any], dict[str, Any]] = tf.saved_model.load(str(path)).predict
+    return loaded

@@ -1,0 +1,38 @@
+"""A run as one file for other software: picture and boxes in, landmarks in pixels out.
+
+python scripts/export.py --workdir runs/x --format onnx --out face.onnx          # or stablehlo, savedmodel
+"""
+
+import argparse
+from pathlib import Path
+
+from flaxmark.command import new_file, run_command
+from flaxmark.config import ConfigError
+
+
+def main(arguments: list[str]) -> None:
+    """Write the file and say how well it agrees with predict."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workdir", required=True, help="run of scripts/train.py, or file of scripts/pack.py")
+    parser.add_argument("--format", required=True, choices=("stablehlo", "onnx", "savedmodel"), help="of the file")
+    parser.add_argument("--out", required=True, help="new file: .stablehlo, .onnx; for savedmodel a new folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")
+    parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+    parsed = parser.parse_args(arguments)
+    endings = {"stablehlo": (".stablehlo",), "onnx": (".onnx",), "savedmodel": (Path(parsed.out).suffix.lower(),)}
+    out = new_file(parsed.out, parsed.overwrite, endings[parsed.format])
+    assert out is not None  # --out is required
+    if out.is_dir() and not (parsed.format == "savedmodel" and (out / "saved_model.pb").is_file()):
+        raise ConfigError(f"--out {out}: a folder that is no SavedModel is not replaced; give another name")
+
+    from flaxmark.export import describe, export
+    from flaxmark.inference import Predictor
+
+    predictor = Predictor(parsed.workdir)
+    agreement = export(predictor, parsed.format, out)
+    terms = describe(predictor.network)["terms"]
+    print(f"wrote {out}, which {agreement}\nterms of its training faces: {terms}")
+
+
+if __name__ == "__main__":
+    run_command(main)
