@@ -269,7 +269,7 @@ def _finish(
     description: str,
 ) -> onnx.ModelProto:
     """Name the outputs and check the whole."""
-    shapes = {"landmarks": ["faces", points, 2], "sigma": ["faces", points]}
+    shapes: dict[str, list[str | int | None]] = {"landmarks": ["faces", points, 2], "sigma": ["faces", points]}
     for name, tensor in outputs.items():
         graph.nodes.append(helper.make_node("Identity", [tensor.name], [name]))
     made = helper.make_graph(
