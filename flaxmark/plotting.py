@@ -1,5 +1,6 @@
 """Pictures and curves."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from flaxmark.landmarks import Markup
+from flaxmark.metrics import ced
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 TRUTH, PREDICTION = "#009E73", "#D55E00"
 TRAIN, VALIDATION, REFERENCE = "#0072B2", "#D55E00", "#666666"
+SYSTEMS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LARGEST_SIDE = 4096
 
 
@@ -133,6 +136,27 @@ def save_figure(figure: Figure, path: Path) -> None:
     figure.savefig(temporary, dpi=figure.dpi)
     plt.close(figure)
     temporary.replace(path)
+
+
+def plot_systems(errors: Mapping[str, np.ndarray], title: str, path: Path) -> None:
+    """Cumulative error distribution of several systems.
+
+    Args:
+        errors: Name -> inter-ocular NME of each face `[n]`, per cent; NaN counts as larger than any.
+        title: Above the plot.
+        path: Picture to write.
+    """
+    figure, axes = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
+    thresholds = np.linspace(0, 20, 401)
+    styles = zip(SYSTEMS, ("-", "--", "-.", ":", (0, (6, 2)), (0, (3, 1, 1, 1))), strict=True)
+    for (name, values), (colour, line) in zip(errors.items(), itertools.cycle(styles), strict=False):
+        axes.plot(thresholds, ced(np.nan_to_num(values, nan=np.inf), thresholds), color=colour, ls=line, label=name)
+    axes.axvline(8, color=REFERENCE, lw=0.8, ls=(0, (1, 3)))
+    axes.set(xlabel="NME, inter-ocular [%]", ylabel="faces with at most this error [%]", xlim=(0, 20), ylim=(0, 100))
+    axes.legend(loc="lower right")
+    axes.grid(alpha=0.3)
+    axes.set_title(title)
+    save_figure(figure, path)
 
 
 def plot_audit(traits: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:

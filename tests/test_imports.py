@@ -28,7 +28,7 @@ ALLOWED = {
     "steps": {"losses", "models", "train_state"},
     "sharding": set(),
     "metric_writer": set(),
-    "plotting": set(),
+    "plotting": {"metrics"},
     "profiling": set(),
     "progress": set(),
     "recipes": set(),
@@ -47,6 +47,8 @@ ALLOWED = {
     "inputs": {"data"},
     "face_writers": {"inference", "metric_writer"},
     "painting": set(),
+    "systems": {"data", "inference"},
+    "compare": {"data", "metrics", "progress", "systems"},
     "predict_files": {
         "boxes",
         "data",
