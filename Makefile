@@ -13,7 +13,7 @@ $(VENV)/installed: pyproject.toml
 	@touch $@
 
 demo: install
-	$(BIN)/python scripts/demo.py
+	$(BIN)/python scripts/first_run.py
 
 test: install
 	$(BIN)/ruff check .

