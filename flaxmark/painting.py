@@ -26,12 +26,13 @@ def paint_faces(picture: np.ndarray, faces: Sequence[Any], labels: Sequence[str]
         left, top, right, bottom = (float(edge) for edge in face.box)
         # A point must stay visible on a small face and may not hide a feature of a large one.
         radius = float(np.clip((right - left) * 0.012, 1.0, 6.0))
+        edge = EDGE if radius >= 2 else None  # it would hide a smaller one
         pen.rectangle((left, top, right, bottom), outline=BOX, width=max(1, round(radius / 2)))
         if face.sigma is not None:
             for (x, y), sigma in zip(face.landmarks, face.sigma, strict=True):
                 pen.ellipse((x - sigma, y - sigma, x + sigma, y + sigma), outline=POINT)
         for x, y in face.landmarks:
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=POINT, outline=EDGE)
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=POINT, outline=edge)
         if labels:
             pen.text((left + 2, top - 2), labels[index], fill=BOX, stroke_width=1, stroke_fill=EDGE, anchor="lb")
     return np.asarray(image)

@@ -1,6 +1,7 @@
 """Frames of videos and cameras, and videos of drawings, by PyAV."""
 
 import importlib
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -29,10 +30,12 @@ def read_frames(path: str | Path, max_megapixels: float = 64.0) -> Iterator[tupl
         max_megapixels: Larger frames are refused.
 
     Yields:
-        Seconds from its start, rising, and uint8 `[height, width, 3]` RGB, turned as players show it.
+        Seconds from its first frame, rising, and uint8 `[height, width, 3]` RGB, turned and mirrored as players show
+        it.
 
     Raises:
-        ConfigError: No such file, no video, too large, or damaged: after the frames before the damage.
+        ConfigError: No such file, no video, too large, or damaged: after the frames before the damage. Matroska, WebM
+            and transport streams that are cut short just end: nothing in them tells.
     """
     av = _load_av()
     path = Path(path)
@@ -81,29 +84,59 @@ def _decode(
     av: Any, source: str, options: dict[str, str], name: str, max_megapixels: float
 ) -> Iterator[tuple[float, np.ndarray]]:
     """The frames of the first video stream."""
-    last = -1.0
     try:
         with av.open(source, mode="r", **options) as container:
             if not container.streams.video:
                 raise ConfigError(f"{name}: has no pictures in it, only {len(container.streams)} other streams")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            rate = float(stream.average_rate or 25)
-            for frame in container.decode(stream):
-                if frame.width * frame.height > max_megapixels * 1e6:
-                    raise ConfigError(f"{name}: frames of {frame.width} x {frame.height}, above {max_megapixels:g} MP")
+            step = 1 / float(stream.average_rate or 25)
+            # Before the decoder makes room for them, and again because frames may change their size.
+            _check_size(stream.codec_context, name, max_megapixels)
+            start, last = None, -step
+            for frame in _frames(container, stream, name):
+                _check_size(frame, name, max_megapixels)
+                start = frame.time if start is None else start
                 # Some files say no time, or the same one twice.
-                seconds = last + 1 / rate if frame.time is None or frame.time <= last else float(frame.time)
-                seconds = max(0.0, seconds)
-                last = seconds
-                yield seconds, _upright(frame.to_ndarray(format="rgb24"), frame.rotation)
+                seconds = last if frame.time is None or start is None else float(frame.time - start)
+                last = seconds if seconds > last else last + step
+                yield last, _upright(frame.to_ndarray(format="rgb24"), _display_matrix(frame))
     except av.FFmpegError as error:
         raise ConfigError(f"{name}: {error.strerror or error}; not a video, or damaged") from error
 
 
-def _upright(picture: np.ndarray, rotation: int) -> np.ndarray:
-    """Turn a frame as its display matrix says: `rotation` degrees counter-clockwise."""
-    return np.ascontiguousarray(np.rot90(picture, round(rotation / 90) % 4))
+def _frames(container: Any, stream: Any, name: str) -> Iterator[Any]:
+    """Decode up to the first packet that is not whole, which decoders would smear over the frames after it."""
+    for packet in container.demux(stream):
+        if packet.is_corrupt:
+            yield from stream.decode(None)  # what the decoder still holds
+            raise ConfigError(f"{name}: damaged here, or cut short")
+        yield from packet.decode()
+
+
+def _check_size(picture: Any, name: str, max_megapixels: float) -> None:
+    """Refuse frames that are too large."""
+    if picture.width * picture.height > max_megapixels * 1e6:
+        raise ConfigError(f"{name}: frames of {picture.width} x {picture.height}, above {max_megapixels:g} MP")
+
+
+def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
+    """Where the stream's columns and rows go on the screen: (a, b, c, d) sends (x, y) to (a x + c y, b x + d y)."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d, *_ = struct.unpack("9i", bytes(data))  # FFmpeg's libavutil/display.h: 32 bits each, of the machine
+    return a, b, c, d
+
+
+def _upright(picture: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+    """Turn and mirror a frame by its display matrix, to the nearest quarter turn."""
+    a, b, c, d = matrix
+    if abs(b) > abs(a):
+        picture, right, down = picture.swapaxes(0, 1), c, b
+    else:
+        right, down = a, d
+    return np.ascontiguousarray(picture[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
 
 
 class VideoWriter:
@@ -118,13 +151,18 @@ class VideoWriter:
             frames_per_second: Of the video.
 
         Raises:
-            ConfigError: PyAV is not installed.
+            ConfigError: PyAV is not installed, or the file cannot be written.
         """
-        self._av = _load_av()
+        av = self._av = _load_av()
         self._path, self._temporary = path, path.with_name(f".{path.stem}.tmp{path.suffix}")
-        self._container = self._av.open(str(self._temporary), mode="w")
-        rate = Fraction(frames_per_second).limit_denominator(1001)
-        self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": "20"})
+        # Builds of FFmpeg without GPL code have no x264.
+        codec, options = ("libx264", {"crf": "20"}) if "libx264" in av.codecs_available else ("mpeg4", {"qmin": "2"})
+        try:
+            self._container = av.open(str(self._temporary), mode="w")
+            rate = Fraction(frames_per_second).limit_denominator(1001)
+            self._stream = self._container.add_stream(codec, rate=rate, options=options)
+        except (av.FFmpegError, ValueError) as error:
+            raise ConfigError(f"{path}: no video can be written there: {error}") from error
         self._stream.width, self._stream.height = (max(2, side // 2 * 2) for side in size)
         self._stream.pix_fmt = "yuv420p"
 
@@ -132,9 +170,10 @@ class VideoWriter:
         """Add a frame.
 
         Args:
-            picture: uint8 `[height, width, 3]`, RGB, of the video's size.
+            picture: uint8 `[height, width, 3]`, RGB; scaled to the video's size if it has another.
         """
-        cut = np.ascontiguousarray(picture[: self._stream.height, : self._stream.width])
+        height, width = (max(2, side // 2 * 2) for side in picture.shape[:2])
+        cut = np.ascontiguousarray(picture[:height, :width])
         for packet in self._stream.encode(self._av.VideoFrame.from_ndarray(cut, format="rgb24")):
             self._container.mux(packet)
 
@@ -145,11 +184,13 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish the file, also when the user has stopped; of a failure nothing is left."""
-        for packet in self._stream.encode():
-            self._container.mux(packet)
-        self._container.close()
-        if kind is None or issubclass(kind, KeyboardInterrupt):
-            self._temporary.replace(self._path)
-        else:
+        """Finish the file, also when the user has stopped; of a failure, or of no frames, nothing is left."""
+        try:
+            for packet in self._stream.encode():
+                self._container.mux(packet)
+            self._container.close()
+            # FFmpeg makes the file with the first frame.
+            if (kind is None or issubclass(kind, KeyboardInterrupt)) and self._temporary.exists():
+                self._temporary.replace(self._path)
+        finally:
             self._temporary.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from flaxmark.inference import Predictor
 from flaxmark.painting import paint_faces
 
 MAX_UPLOAD = 20_000_000
+SHOWN = ["download", "fullscreen"]  # and no button that shares a picture
 
 TITLE = "flaxmark: landmarks of faces"
 NOTE = (
@@ -101,7 +102,9 @@ def make_page(predictor: Predictor) -> Any:
                 is_crop = gradio.Checkbox(label="The picture is one face, already cut out")
                 button = gradio.Button("Find landmarks", variant="primary")
             with gradio.Column():
-                drawn = gradio.Image(label="Faces", type="numpy", height=420, interactive=False, format="png")
+                drawn = gradio.Image(
+                    label="Faces", type="numpy", height=420, interactive=False, format="png", buttons=SHOWN
+                )
                 message = gradio.Textbox(label="Result", lines=1, interactive=False)
                 file = gradio.File(label="JSON", interactive=False)
         text = gradio.Code(label="Faces, in pixels", language="json", max_lines=12)

@@ -4,6 +4,7 @@ Only this machine can see it.
 """
 
 import argparse
+import signal
 
 from flaxmark.command import run_command
 from flaxmark.config import ConfigError
@@ -22,6 +23,8 @@ def main(arguments: list[str]) -> None:
     from flaxmark.inference import Predictor
     from flaxmark.web_demo import serving
 
+    # Whoever ends it otherwise than by Ctrl-C means the pictures' folder, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with serving(Predictor(parsed.workdir, detector=parsed.detector), parsed.port) as page:
         print(f"http://127.0.0.1:{parsed.port}   (Ctrl-C ends)", flush=True)
         page.block_thread()
