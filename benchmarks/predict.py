@@ -1,6 +1,8 @@
-"""flaxmark.Predictor beside PyTorch, in turn, each in a fresh process: from a 640 px picture and a box to pixels.
+"""flaxmark.Predictor beside PyTorch and ONNX Runtime, in turn, each in a fresh process: a 640 px picture and a box.
 
-python benchmarks/predict.py --depth 18 50 --peer torch      (pip install -e '.[bench]')
+python benchmarks/predict.py --depth 18 50 --peer torch onnx      (pip install -e '.[bench,export]')
+
+ONNX Runtime runs the exported network; crops are made as in flaxmark.
 """
 
 import argparse
@@ -30,13 +32,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="fresh processes of each contender")
     parser.add_argument("--calls", type=int, default=7, help="timed calls of a process")
     parser.add_argument("--threads", type=int, default=2, help="cores that a contender may use")
-    parser.add_argument("--peer", choices=["torch", "none"], default="none", help="compare with")
+    parser.add_argument("--peer", nargs="*", choices=["torch", "onnx"], default=[], help="compare with")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     if parsed.measure:
         print(json.dumps(measure(parsed)))
         return
-    contenders = ["flaxmark", *(["torch"] if parsed.peer == "torch" else [])]
+    contenders = ["flaxmark", *parsed.peer]
     print("| network | faces a call | contender | ms a face (lowest to highest) | of it crop and copies |")
     print("|---|---:|---|---:|---:|")
     for depth in parsed.depth:
@@ -46,9 +48,9 @@ def main() -> None:
                 whole, crop = ([r[name][batch][part] for r in results] for part in (0, 1))
                 spread = f"{statistics.median(whole):.1f} ({min(whole):.1f} to {max(whole):.1f})"
                 print(f"| ResNet-{depth} | {batch} | {name} | {spread} | {statistics.median(crop):.2f} |")
-            if len(contenders) > 1:
-                ratios = [r["torch"][batch][0] / r["flaxmark"][batch][0] for r in results]
-                print(f"| | | | {statistics.median(ratios):.2f} times torch's rate, round by round | |")
+            for name in parsed.peer:
+                ratios = [r[name][batch][0] / r["flaxmark"][batch][0] for r in results]
+                print(f"| | | | {statistics.median(ratios):.2f} times {name}'s rate, round by round | |")
 
 
 def in_a_fresh_process(name: str, depth: int, parsed: argparse.Namespace) -> dict[str, list[float]]:
@@ -107,11 +109,26 @@ def flaxmark_calls(parsed: argparse.Namespace, picture: np.ndarray) -> dict[int,
         whole, crops = flaxmark.Predictor(folder), flaxmark.Predictor(folder)
     nothing = {"landmarks": np.empty((max(parsed.batch), 68, 2), np.float32)}
     crops.network.run = lambda crops: nothing  # type: ignore[method-assign]
+    if parsed.measure == "onnx":
+        whole.network.run = onnx_network(whole, parsed.threads)  # type: ignore[method-assign, assignment]
 
     def call(predictor: flaxmark.Predictor, batch: int) -> Callable[[], object]:
         return lambda: list(predictor.predict_many([picture] * batch, [BOX] * batch))
 
     return {batch: (call(whole, batch), call(crops, batch)) for batch in parsed.batch}
+
+
+def onnx_network(predictor: Any, threads: int) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """The same network, exported and run by ONNX Runtime."""
+    import onnxruntime
+
+    from flaxmark.onnx_graph import make_crop_model
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    model = make_crop_model(predictor.network).SerializeToString()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return lambda crops: {"landmarks": session.run(["landmarks"], {"crops": crops})[0]}
 
 
 def seconds_of(call: Callable[[], object], count: int) -> float:

@@ -1,6 +1,7 @@
 """Faces from frame to frame: the same face keeps its number, and detection runs only when it has to."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -24,6 +25,8 @@ class TrackConfig:
         min_score: A followed face of which the network is less sure is lost; no matter where it tells no score.
         max_growth: Largest change of a face's size from one frame to the next, as a factor; beyond it is lost.
         patience: Frames that a lost face is looked for before its number ends.
+        max_unseen: Frames that a face is followed although the detector, whenever it looks, sees none there; its number
+            ends then. A network sees its points in anything, also in the wall behind a face that is gone.
         smoothing: None gives the points as they are predicted.
     """
 
@@ -32,6 +35,7 @@ class TrackConfig:
     min_score: float = 0.5
     max_growth: float = 1.35
     patience: int = 15
+    max_unseen: int = 30
     smoothing: OneEuroConfig | None = OneEuroConfig()
 
 
@@ -57,7 +61,7 @@ class _Track:
         self.id = number
         self.box = landmark_box(face.landmarks)
         self.shift = np.zeros(2)
-        self.missed = 0
+        self.missed, self.unseen = 0, 0
         self.filter = OneEuroFilter(smoothing) if smoothing else None
 
     def next_box(self) -> np.ndarray:
@@ -68,6 +72,7 @@ class _Track:
         """Take the face's new place, if it has one: a box that trembles with its points makes them tremble more."""
         box = landmark_box(face.landmarks)
         side, self.missed = np.ptp(self.box.reshape(2, 2), axis=0).max(), 0
+        self.unseen = self.unseen if followed else 0
         if followed and np.abs(box - self.box).max() < REST * side:
             self.shift = np.zeros(2)
             return
@@ -104,12 +109,13 @@ class Tracker:
         Raises:
             ConfigError: No detector is installed.
         """
+        for track in self._tracks:
+            track.unseen += 1
         followed = self._follow(frame)
-        lost = [track for track in self._tracks if track.id not in followed]
         self._since_detection += 1
-        if lost or not self._tracks or self._since_detection >= self._config.detect_every:
+        if len(followed) < max(1, len(self._tracks)) or self._since_detection >= self._config.detect_every:
             self._since_detection = 0
-            followed |= self._detect(frame, followed)
+            followed = self._detect(frame, followed)
         for track in self._tracks:
             if track.id not in followed:
                 track.missed += 1
@@ -129,53 +135,64 @@ class Tracker:
         followed: dict[int, Face] = {}
         for track in self._tracks:
             face = faces.get(track.id)
-            if face is None or not self._is_face(face, track.box):
+            if face is None or not self._is_still(face, track.box):
                 continue
             # Two tracks on one face: the older one keeps it.
-            box = landmark_box(face.landmarks)
-            others = np.array([landmark_box(other.landmarks) for other in followed.values()]).reshape(-1, 4)
-            if overlap(others, box).max(initial=0) < 2 * self._config.min_overlap:
+            shared = overlap(_boxes(followed.values()), landmark_box(face.landmarks)).max(initial=0)
+            if shared < 2 * self._config.min_overlap:
                 followed[track.id] = face
                 track.move_to(face, followed=True)
         return followed
 
-    def _is_face(self, face: Face, before: np.ndarray) -> bool:
-        """Whether what was predicted around an expected box is still that face."""
+    def _is_still(self, face: Face, before: np.ndarray) -> bool:
+        """Whether what was predicted around an expected box is that face."""
         box = landmark_box(face.landmarks)
         growth = np.ptp(box.reshape(2, 2), axis=0).max() / np.ptp(before.reshape(2, 2), axis=0).max()
         same = overlap(before[None], box)[0] >= self._config.min_overlap
-        return bool(same and self._is_sure(face) and 1 / self._config.max_growth < growth < self._config.max_growth)
+        return bool(same and self._is_face(face) and 1 / self._config.max_growth < growth < self._config.max_growth)
 
-    def _is_sure(self, face: Face) -> bool:
-        return face.score is None or face.score >= self._config.min_score
+    def _is_face(self, face: Face) -> bool:
+        """Whether the network is sure, and its points have a box around them."""
+        has_extent = (np.ptp(face.landmarks, axis=0) > 0).all()
+        return bool(has_extent and (face.score is None or face.score >= self._config.min_score))
 
     def _detect(self, frame: np.ndarray, followed: dict[int, Face]) -> dict[int, Face]:
-        """New faces, and lost ones that are found again: id -> face."""
+        """The followed faces that are there, lost ones that are found again, and new ones: id -> face."""
         boxes, _ = self._predictor.detect(frame)
-        known = np.array([landmark_box(face.landmarks) for face in followed.values()]).reshape(-1, 4)
-        boxes = np.array([box for box in boxes if overlap(known, box).max(initial=0) < self._config.min_overlap])
-        if not len(boxes):
-            return {}
-        seen = zip(boxes, self._predictor.predict(frame, boxes), strict=True)
-        sure = [(box, face) for box, face in seen if self._is_sure(face)]
-        if not sure:
-            return {}
-        boxes, faces = np.stack([box for box, _ in sure]), [face for _, face in sure]
+        found = self._predictor.predict(frame, boxes) if len(boxes) else []
+        # From here on boxes of landmarks: the detector's are not always around the points of the network's mark-up.
+        faces = [face for face in found if self._is_face(face)]
+        seen = _boxes(faces)
+        for track in self._tracks:
+            if track.id in followed and self._is_in(landmark_box(followed[track.id].landmarks), seen):
+                track.unseen = 0
+        self._tracks = [track for track in self._tracks if track.unseen < self._config.max_unseen]
+        followed = {track.id: followed[track.id] for track in self._tracks if track.id in followed}
+        known = _boxes(followed.values())
+        return followed | self._name([f for f in faces if not self._is_in(landmark_box(f.landmarks), known)], followed)
+
+    def _is_in(self, box: np.ndarray, boxes: np.ndarray) -> bool:
+        """Whether a box is one of some boxes."""
+        return bool(overlap(boxes, box).max(initial=0) >= self._config.min_overlap)
+
+    def _name(self, faces: list[Face], followed: dict[int, Face]) -> dict[int, Face]:
+        """Give each detected face the number of the lost one that was there, or a new one: id -> face."""
         lost = [track for track in self._tracks if track.id not in followed]
-        overlaps = np.array([overlap(boxes, track.box) for track in lost]).reshape(len(lost), len(boxes))
-        found: dict[int, Face] = {}
-        taken = set()
-        for row, column in zip(*linear_sum_assignment(-overlaps), strict=True):
-            if overlaps[row, column] >= self._config.min_overlap:
-                found[lost[row].id] = faces[column]
-                lost[row].move_to(faces[column], followed=False)
-                taken.add(column)
+        seen = _boxes(faces)
+        overlaps = np.array([overlap(seen, track.box) for track in lost]).reshape(len(lost), len(faces))
+        pairs = zip(*linear_sum_assignment(-overlaps), strict=True)
+        again = {column: lost[row] for row, column in pairs if overlaps[row, column] >= self._config.min_overlap}
+        named: dict[int, Face] = {}
         for column, face in enumerate(faces):
-            if column not in taken:
-                self._tracks.append(_Track(self._next_id, face, self._config.smoothing))
-                found[self._next_id] = face
+            if column in again:
+                track = again[column]
+                track.move_to(face, followed=False)
+            else:
+                track = _Track(self._next_id, face, self._config.smoothing)
+                self._tracks.append(track)
                 self._next_id += 1
-        return found
+            named[track.id] = face
+        return named
 
     def _smooth(self, track: _Track, face: Face, seconds: float) -> TrackedFace:
         """The face as it is given out."""
@@ -184,3 +201,8 @@ class Tracker:
         side = float(np.ptp(track.box.reshape(2, 2), axis=0).max())
         smoothed = track.filter(face.landmarks, seconds, side)
         return TrackedFace(track.id, dataclasses.replace(face, landmarks=smoothed), face.landmarks)
+
+
+def _boxes(faces: Iterable[Face]) -> np.ndarray:
+    """Around the landmarks of each face `[n, 4]`."""
+    return np.array([landmark_box(face.landmarks) for face in faces]).reshape(-1, 4)

@@ -156,7 +156,9 @@ class VideoWriter:
         av = self._av = _load_av()
         self._path, self._temporary = path, path.with_name(f".{path.stem}.tmp{path.suffix}")
         # Builds of FFmpeg without GPL code have no x264.
-        codec, options = ("libx264", {"crf": "20"}) if "libx264" in av.codecs_available else ("mpeg4", {"qmin": "2"})
+        codec, options = ("libx264", {"crf": "20"}) if "libx264" in av.codecs_available else ("mpeg4", {"b": "8M"})
+        if not path.parent.is_dir():
+            raise ConfigError(f"{path}: there is no folder {path.parent}")
         try:
             self._container = av.open(str(self._temporary), mode="w")
             rate = Fraction(frames_per_second).limit_denominator(1001)

@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
     }.items():
         print(f"  {WORKDIR / name!s:<28} {content}")
     numbers = " ".join(f"{value:.0f}" for value in box)
-    example = f"--workdir {WORKDIR} {WORKDIR / 'photo.png'} --boxes {numbers} --out out.png"
+    example = f"--workdir {WORKDIR} {WORKDIR / 'photo.png'} --boxes {numbers} --draw out.png"
     print(f"\nand try: {sys.executable} scripts/predict.py {example}")
 
 
