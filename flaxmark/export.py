@@ -7,6 +7,7 @@ StableHLO, which any JAX loads without flaxmark:
 
 ONNX: `onnxruntime.InferenceSession("face.onnx").run(["landmarks"], {"picture": picture, "boxes": boxes})`.
 SavedModel: `tf.saved_model.load("face_savedmodel").predict(picture, boxes)["landmarks"]`.
+TFLite: `tf.lite.Interpreter("face.tflite").get_signature_runner()(picture=picture, boxes=boxes)["landmarks"]`.
 """
 
 import dataclasses
@@ -32,7 +33,6 @@ from flaxmark.traced_crop import cut_crops
 Outputs = dict[str, Any]
 Program = Callable[[Any, Any], Outputs]
 
-SUFFIXES = {"stablehlo": ".stablehlo", "onnx": ".onnx", "savedmodel": ""}
 TOLERANCE = 1e-3  # pixels
 # Of faces that are shrunk first: Pillow rounds to whole grey levels, and a sum half-way between two may fall to either
 # side in float32.
@@ -112,14 +112,15 @@ def make_program(network: Network) -> Program:
             said = forward(variables, crops.transpose(0, 2, 3, 1))
             corner = jnp.concatenate([left, top], axis=-1)
             outputs = {"landmarks": said["landmarks"] * side + corner - 0.5}
-            return outputs | ({"sigma": said["sigma"] * scale * side[..., 0]} if "sigma" in said else {})
+            return outputs | ({"sigma": said["sigma"] * scale * side.squeeze(-1)} if "sigma" in said else {})
 
     return program
 
 
 def square_crops(xp: Any, boxes: Any, scale: float) -> tuple[Any, Any, Any]:
     """`geometry.square_crop` in pieces: left, top and side, each `[n, 1, 1]`."""
-    left, top, right, bottom = (boxes[:, i, None, None] for i in range(4))
+    # Split, not indexed: converters to TFLite have no gather of unknown length.
+    left, top, right, bottom = xp.split(boxes[..., None], 4, axis=1)
     side = scale * xp.maximum(right - left, bottom - top)
     return (left + right) / 2 + 0.5 - side / 2, (top + bottom) / 2 + 0.5 - side / 2, side
 
@@ -250,10 +251,26 @@ def export_savedmodel(network: Network, path: Path) -> Program:
     return save_program(make_program(network), path)
 
 
+def export_tflite(network: Network, path: Path) -> Program:
+    """Write a file for TFLite, converted from the SavedModel.
+
+    Args:
+        network: Trained.
+        path: To write.
+
+    Returns:
+        The program as TFLite runs it.
+    """
+    from flaxmark.saved_model import save_tflite
+
+    return save_tflite(make_program(network), path)
+
+
 EXPORTERS: dict[str, Callable[[Network, Path], Program]] = {
     "stablehlo": export_stablehlo,
     "onnx": export_onnx,
     "savedmodel": export_savedmodel,
+    "tflite": export_tflite,
 }
 
 

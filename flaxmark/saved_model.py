@@ -1,5 +1,7 @@
-"""A program of JAX as a SavedModel: besides flaxmark/data the one place with TensorFlow."""
+"""A program of JAX as a SavedModel or for TFLite: besides flaxmark/data the one place with TensorFlow."""
 
+import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,3 +33,22 @@ def save_program(program: Callable[[Any, Any], dict[str, Any]], path: Path) -> C
     tf.saved_model.save(module, str(path), signatures={"serving_default": module.predict})
     loaded: Callable[[Any, Any], dict[str, Any]] = tf.saved_model.load(str(path)).predict
     return loaded
+
+
+def save_tflite(program: Callable[[Any, Any], dict[str, Any]], path: Path) -> Callable[[Any, Any], dict[str, Any]]:
+    """Write a file for TFLite (LiteRT), whose inputs `picture` and `boxes` are resized before a call.
+
+    Args:
+        program: As for `save_program`.
+        path: To write.
+
+    Returns:
+        The program as the interpreter runs it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        save_program(program, Path(folder, "saved"))
+        path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(Path(folder, "saved"))).convert())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the interpreter will move to another package
+        runner = tf.lite.Interpreter(str(path)).get_signature_runner()
+    return lambda picture, boxes: runner(picture=picture, boxes=boxes)

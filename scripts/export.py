@@ -1,6 +1,6 @@
 """A run as one file for other software: picture and boxes in, landmarks in pixels out.
 
-python scripts/export.py --workdir runs/x --format onnx --out face.onnx          # or stablehlo, savedmodel
+python scripts/export.py --workdir runs/x --format onnx --out face.onnx   # or stablehlo, savedmodel, tflite
 """
 
 import argparse
@@ -14,12 +14,17 @@ def main(arguments: list[str]) -> None:
     """Write the file and say how well it agrees with predict."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", required=True, help="run of scripts/train.py, or file of scripts/pack.py")
-    parser.add_argument("--format", required=True, choices=("stablehlo", "onnx", "savedmodel"), help="of the file")
-    parser.add_argument("--out", required=True, help="new file: .stablehlo, .onnx; for savedmodel a new folder")
+    parser.add_argument(
+        "--format", required=True, choices=("stablehlo", "onnx", "savedmodel", "tflite"), help="of the file"
+    )
+    parser.add_argument(
+        "--out", required=True, help="new file: .stablehlo, .onnx, .tflite; for savedmodel a new folder"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     parsed = parser.parse_args(arguments)
-    endings = {"stablehlo": (".stablehlo",), "onnx": (".onnx",), "savedmodel": (Path(parsed.out).suffix.lower(),)}
+    endings = {form: (f".{form}",) for form in ("stablehlo", "onnx", "tflite")}
+    endings["savedmodel"] = (Path(parsed.out).suffix.lower(),)
     out = new_file(parsed.out, parsed.overwrite, endings[parsed.format])
     assert out is not None  # --out is required
     if out.is_dir() and not (parsed.format == "savedmodel" and (out / "saved_model.pb").is_file()):

@@ -121,9 +121,10 @@ def test_onnx_runtime_agrees_with_predict(depth: int, tmp_path: Path) -> None:
             np.testing.assert_allclose(found[1][0], face.sigma, rtol=1e-4)
 
 
-def test_savedmodel_agrees_with_predict(predictor: flaxmark.Predictor, tmp_path: Path) -> None:
-    assert export(predictor, "savedmodel", tmp_path / "saved").holds
-    assert (tmp_path / "saved" / "saved_model.pb").is_file()
+@pytest.mark.parametrize("form", ["savedmodel", "tflite"])
+def test_tensorflow_agrees_with_predict(form: str, predictor: flaxmark.Predictor, tmp_path: Path) -> None:
+    assert export(predictor, form, tmp_path / "saved").holds
+    assert (tmp_path / "saved" / "saved_model.pb").is_file() == (form == "savedmodel")
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
 
 
