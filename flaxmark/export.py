@@ -28,7 +28,7 @@ from flaxmark.drawing import draw_face
 from flaxmark.geometry import landmark_box, square_crop
 from flaxmark.inference import Predictor
 from flaxmark.network import Network, make_forward
-from flaxmark.traced_crop import cut_crops
+from flaxmark.traced_crop import JaxLibrary, cut_crops
 
 Outputs = dict[str, Any]
 Program = Callable[[Any, Any], Outputs]
@@ -37,56 +37,6 @@ TOLERANCE = 1e-3  # pixels
 # Of faces that are shrunk first: Pillow rounds to whole grey levels, and a sum half-way between two may fall to either
 # side in float32.
 SHRUNK_TOLERANCE = 0.05
-
-
-class JaxLibrary:
-    """The crop's functions in jax.numpy."""
-
-    floor, absolute = staticmethod(jnp.floor), staticmethod(jnp.abs)
-
-    def maximum(self, x: Any, y: Any) -> Any:
-        """The larger of two."""
-        return jnp.maximum(x, jnp.float32(y))
-
-    def minimum(self, x: Any, y: Any) -> Any:
-        """The smaller of two."""
-        return jnp.minimum(jnp.float32(x), jnp.float32(y))
-
-    def less(self, x: Any, y: Any) -> Any:
-        """1.0 where x < y, else 0.0."""
-        return (jnp.float32(x) < jnp.float32(y)).astype(jnp.float32)
-
-    def sum_last(self, x: Any) -> Any:
-        """Sum over the last axis, which stays with length 1."""
-        return x.sum(axis=-1, keepdims=True)
-
-    def arange(self, count: int) -> Any:
-        """float32 `[count]`: 0, 1 .."""
-        return jnp.arange(count, dtype=jnp.float32)
-
-    def column(self, x: Any) -> Any:
-        """`[count]` as `[count, 1]`."""
-        return x[:, None]
-
-    def lengths(self, picture: Any) -> tuple[Any, Any]:
-        """Height and width."""
-        return picture.shape[1:]
-
-    def counting(self, length: Any) -> Any:
-        """float32 `[length]`: 0, 1 .."""
-        return jnp.arange(length).astype(jnp.float32)
-
-    def scalar(self, length: Any) -> Any:
-        """A length as a float32 scalar."""
-        return jnp.asarray(length, jnp.float32)
-
-    def across(self, pictures: Any, weights: Any) -> Any:
-        """`[.., 3, h, w]` and `[n, columns, w]` to `[n, 3, h, columns]`."""
-        return jnp.matmul(pictures, weights[:, None].swapaxes(-1, -2), precision="highest")
-
-    def down(self, pictures: Any, weights: Any) -> Any:
-        """`[n, 3, h, w]` and `[n, rows, h]` to `[n, 3, rows, w]`."""
-        return jnp.matmul(weights[:, None], pictures, precision="highest")
 
 
 def make_program(network: Network) -> Program:

@@ -8,6 +8,8 @@ samples. Both are separable: a matrix for each direction, which depends on the b
 import math
 from typing import Any, NamedTuple, Protocol
 
+import jax.numpy as jnp
+
 from flaxmark.geometry import CropDefinition
 
 PILLOW_UNIT = 2.0**22  # Pillow's weights are whole numbers of its inverse
@@ -138,3 +140,53 @@ class ImageLibrary(ArrayLibrary, Protocol):
 
     def down(self, pictures: Array, weights: Array) -> Array:
         """`[n, 3, h, w]` and `[n, rows, h]` to `[n, 3, rows, w]`."""
+
+
+class JaxLibrary:
+    """The crop's functions in jax.numpy."""
+
+    floor, absolute = staticmethod(jnp.floor), staticmethod(jnp.abs)
+
+    def maximum(self, x: Any, y: Any) -> Any:
+        """The larger of two."""
+        return jnp.maximum(x, jnp.float32(y))
+
+    def minimum(self, x: Any, y: Any) -> Any:
+        """The smaller of two."""
+        return jnp.minimum(jnp.float32(x), jnp.float32(y))
+
+    def less(self, x: Any, y: Any) -> Any:
+        """1.0 where x < y, else 0.0."""
+        return (jnp.float32(x) < jnp.float32(y)).astype(jnp.float32)
+
+    def sum_last(self, x: Any) -> Any:
+        """Sum over the last axis, which stays with length 1."""
+        return x.sum(axis=-1, keepdims=True)
+
+    def arange(self, count: int) -> Any:
+        """float32 `[count]`: 0, 1 .."""
+        return jnp.arange(count, dtype=jnp.float32)
+
+    def column(self, x: Any) -> Any:
+        """`[count]` as `[count, 1]`."""
+        return x[:, None]
+
+    def lengths(self, picture: Any) -> tuple[Any, Any]:
+        """Height and width."""
+        return picture.shape[1:]
+
+    def counting(self, length: Any) -> Any:
+        """float32 `[length]`: 0, 1 .."""
+        return jnp.arange(length).astype(jnp.float32)
+
+    def scalar(self, length: Any) -> Any:
+        """A length as a float32 scalar."""
+        return jnp.asarray(length, jnp.float32)
+
+    def across(self, pictures: Any, weights: Any) -> Any:
+        """`[.., 3, h, w]` and `[n, columns, w]` to `[n, 3, h, columns]`."""
+        return jnp.matmul(pictures, weights[:, None].swapaxes(-1, -2), precision="highest")
+
+    def down(self, pictures: Any, weights: Any) -> Any:
+        """`[n, 3, h, w]` and `[n, rows, h]` to `[n, 3, rows, w]`."""
+        return jnp.matmul(weights[:, None], pictures, precision="highest")

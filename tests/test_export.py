@@ -13,13 +13,13 @@ import flaxmark
 from flaxmark import export as exports
 from flaxmark.batch_norm import fold_batch_norm
 from flaxmark.config import Config, ConfigError, DataConfig, LossConfig, ModelConfig, to_dict
-from flaxmark.export import JaxLibrary, export, make_program, square_crops
+from flaxmark.export import export, make_program, square_crops
 from flaxmark.geometry import CropDefinition, cut_region, landmark_box, square_crop, warp_crop
 from flaxmark.markups import FIVE_POINTS
 from flaxmark.models import make_model
 from flaxmark.network import Network
 from flaxmark.packed import pack
-from flaxmark.traced_crop import cut_crops
+from flaxmark.traced_crop import JaxLibrary, cut_crops
 
 
 def packed_run(path: Path, depth: int, sigma: bool) -> Path:
