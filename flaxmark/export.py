@@ -1,6 +1,6 @@
 """A trained network as one program for other software: picture and boxes in, landmarks in pixels out.
 
-StableHLO, which any JAX loads without flaxmark:
+StableHLO, which JAX loads without flaxmark (pip install jax flatbuffers):
 
     exported = jax.export.deserialize(open("face.stablehlo", "rb").read())
     landmarks = exported.call(picture, boxes)["landmarks"]   # uint8 [h, w, 3], float32 [n, 4] -> float32 [n, 68, 2]
@@ -8,11 +8,20 @@ StableHLO, which any JAX loads without flaxmark:
 ONNX: `onnxruntime.InferenceSession("face.onnx").run(["landmarks"], {"picture": picture, "boxes": boxes})`.
 SavedModel: `tf.saved_model.load("face_savedmodel").predict(picture, boxes)["landmarks"]`.
 TFLite: `tf.lite.Interpreter("face.tflite").get_signature_runner()(picture=picture, boxes=boxes)["landmarks"]`.
+
+All compute in float32, and all but ONNX need at least one box. JAX and TensorFlow compile anew for each size of picture
+and each number of boxes. What `describe` says is in each of them:
+
+    onnx.load("face.onnx").metadata_props                            # under the key "flaxmark"
+    zipfile.ZipFile("face.stablehlo").read("flaxmark.json")          # and face.tflite: the file ends with a zip archive
+    open("face_savedmodel/assets.extra/flaxmark.json").read()
 """
 
-import dataclasses
+import copy
+import io
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,21 +31,14 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
+from flaxmark.agreement import Agreement, Float32Network, Outputs, Program, check_agreement
 from flaxmark.config import ConfigError
 from flaxmark.conv import make_operations
-from flaxmark.drawing import draw_face
-from flaxmark.geometry import landmark_box, square_crop
 from flaxmark.inference import Predictor
 from flaxmark.network import Network, make_forward
 from flaxmark.traced_crop import JaxLibrary, cut_crops
 
-Outputs = dict[str, Any]
-Program = Callable[[Any, Any], Outputs]
-
-TOLERANCE = 1e-3  # pixels
-# Of faces that are shrunk first: Pillow rounds to whole grey levels, and a sum half-way between two may fall to either
-# side in float32.
-SHRUNK_TOLERANCE = 0.05
+DESCRIPTION = "flaxmark.json"
 
 
 def make_program(network: Network) -> Program:
@@ -75,68 +77,27 @@ def square_crops(xp: Any, boxes: Any, scale: float) -> tuple[Any, Any, Any]:
     return (left + right) / 2 + 0.5 - side / 2, (top + bottom) / 2 + 0.5 - side / 2, side
 
 
-@dataclasses.dataclass(frozen=True)
-class Agreement:
-    """How far an exported program is from predict.
-
-    Attributes:
-        faces: Compared.
-        largest: Largest difference of a coordinate, pixels, of faces that are not shrunk before they are sampled.
-        shrunk: The same of larger faces.
-    """
-
-    faces: int
-    largest: float
-    shrunk: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether both are as small as they have to be."""
-        return self.largest <= TOLERANCE and self.shrunk <= SHRUNK_TOLERANCE
-
-    def __str__(self) -> str:
-        """In one line."""
-        return (
-            f"differs from predict by at most {self.largest:.6f} pixels, {self.shrunk:.6f} where the face is shrunk "
-            f"first ({self.faces} drawn faces)"
-        )
-
-
-def check_agreement(program: Program, predictor: Predictor) -> Agreement:
-    """Compare a program with predict on drawn faces: small and large ones, and boxes that reach over the border.
-
-    Args:
-        program: Loaded from the exported file.
-        predictor: Of the same run.
-
-    Returns:
-        The largest difference.
-    """
-    differences: dict[bool, list[float]] = {False: [], True: []}
-    # Pictures of two sizes: programs are compiled for each.
-    for seed, (size, height, width) in enumerate(
-        ((96, 200, 260), (161, 200, 260), (200, 200, 260), (240, 500, 420), (400, 500, 420), (420, 500, 420))
-    ):
-        drawn, landmarks = draw_face(800_000 + seed, size)
-        picture = np.full((height, width, 3), 128, np.uint8)
-        picture[-size:, :size] = drawn  # in the lower left corner
-        box = landmark_box(landmarks + np.array([0, height - size]))
-        over = box + np.array([-0.3, -0.3, 0.3, 0.5]) * size / 4
-        boxes = np.stack([box, over, box + size / 3]).astype(np.float32)
-        expected = predictor.predict(picture, boxes)
-        found = np.asarray(program(picture, boxes)["landmarks"])
-        sides = square_crop(boxes, predictor.crop.scale)[:, 2]
-        for face, points, side in zip(expected, found, sides, strict=True):
-            differences[bool(side > predictor.crop.stored_size)].append(float(np.abs(points - face.landmarks).max()))
-    faces = sum(len(values) for values in differences.values())
-    return Agreement(faces, max(differences[False]), max(differences[True]))
-
-
 def describe(network: Network) -> dict[str, Any]:
     """What an exported file says of itself: mark-up, terms of the training faces, crop and input size."""
     config = network.metadata["config"]
     data = {name: config["data"][name] for name in ("markup", "crop", "image_size")}
     return {**data, "terms": network.metadata["terms"], "depth": network.config.model.depth}
+
+
+def with_description(content: bytes | bytearray, network: Network) -> bytes:
+    """A file's bytes and, as a zip archive after them, what it says of itself: flatbuffers are read from their start.
+
+    Args:
+        content: A flatbuffer.
+        network: Described.
+
+    Returns:
+        The same flatbuffer to what loads it, an archive with `flaxmark.json` to what unzips it.
+    """
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(DESCRIPTION, json.dumps(describe(network)))
+    return bytes(content) + stream.getvalue()
 
 
 def export_stablehlo(network: Network, path: Path) -> Program:
@@ -152,7 +113,7 @@ def export_stablehlo(network: Network, path: Path) -> Program:
     height, width, faces = jax.export.symbolic_shape("height, width, faces")
     shapes = jax.ShapeDtypeStruct((height, width, 3), np.uint8), jax.ShapeDtypeStruct((faces, 4), np.float32)
     exported = jax.export.export(jax.jit(make_program(network)), platforms=("cpu", "cuda", "tpu"))(*shapes)
-    path.write_bytes(exported.serialize())
+    path.write_bytes(with_description(exported.serialize(), network))
     return jax.export.deserialize(bytearray(path.read_bytes())).call
 
 
@@ -198,7 +159,11 @@ def export_savedmodel(network: Network, path: Path) -> Program:
     """
     from flaxmark.saved_model import save_program
 
-    return save_program(make_program(network), path)
+    program = save_program(make_program(network), path)
+    extra = path / "assets.extra"  # where TensorFlow leaves a user's own files alone
+    extra.mkdir()
+    (extra / DESCRIPTION).write_text(json.dumps(describe(network)))
+    return program
 
 
 def export_tflite(network: Network, path: Path) -> Program:
@@ -211,9 +176,10 @@ def export_tflite(network: Network, path: Path) -> Program:
     Returns:
         The program as TFLite runs it.
     """
-    from flaxmark.saved_model import save_tflite
+    from flaxmark.saved_model import convert_to_tflite, load_tflite
 
-    return save_tflite(make_program(network), path)
+    path.write_bytes(with_description(convert_to_tflite(make_program(network)), network))
+    return load_tflite(path)
 
 
 EXPORTERS: dict[str, Callable[[Network, Path], Program]] = {
@@ -228,7 +194,7 @@ def export(predictor: Predictor, form: str, out: Path) -> Agreement:
     """Write a program and compare it with predict; it is there under its name only if they agree.
 
     Args:
-        predictor: Of a run.
+        predictor: Of a run; where that computes in bfloat16, both are compared in float32.
         form: A key of `EXPORTERS`.
         out: File or, for a SavedModel, folder; replaced if it exists.
 
@@ -240,6 +206,9 @@ def export(predictor: Predictor, form: str, out: Path) -> Agreement:
         RuntimeError: They do not agree.
     """
     temporary = out.with_name(f".{out.stem}.tmp{out.suffix}")
+    if predictor.network.config.model.dtype != "float32":
+        predictor = copy.copy(predictor)
+        predictor.network = Float32Network(predictor.network)
     try:
         agreement = check_agreement(EXPORTERS[form](predictor.network, temporary), predictor)
         if not agreement.holds:

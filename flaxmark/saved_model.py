@@ -35,19 +35,30 @@ def save_program(program: Callable[[Any, Any], dict[str, Any]], path: Path) -> C
     return loaded
 
 
-def save_tflite(program: Callable[[Any, Any], dict[str, Any]], path: Path) -> Callable[[Any, Any], dict[str, Any]]:
-    """Write a file for TFLite (LiteRT), whose inputs `picture` and `boxes` are resized before a call.
+def convert_to_tflite(program: Callable[[Any, Any], dict[str, Any]]) -> bytes:
+    """A program for TFLite (LiteRT), whose inputs `picture` and `boxes` are resized before a call.
 
     Args:
         program: As for `save_program`.
-        path: To write.
+
+    Returns:
+        The content of a file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        save_program(program, Path(folder, "saved"))
+        content: bytes = tf.lite.TFLiteConverter.from_saved_model(str(Path(folder, "saved"))).convert()
+    return content
+
+
+def load_tflite(path: Path) -> Callable[[Any, Any], dict[str, Any]]:
+    """Load a file for TFLite.
+
+    Args:
+        path: Holds a program of `convert_to_tflite`.
 
     Returns:
         The program as the interpreter runs it.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        save_program(program, Path(folder, "saved"))
-        path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(Path(folder, "saved"))).convert())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the interpreter will move to another package
         runner = tf.lite.Interpreter(str(path)).get_signature_runner()

@@ -29,14 +29,18 @@ def main(arguments: list[str]) -> None:
     assert out is not None  # --out is required
     if out.is_dir() and not (parsed.format == "savedmodel" and (out / "saved_model.pb").is_file()):
         raise ConfigError(f"--out {out}: a folder that is no SavedModel is not replaced; give another name")
+    if out.is_file() and parsed.format == "savedmodel":
+        raise ConfigError(f"--out {out}: a file; a SavedModel is a folder: give another name")
 
     from flaxmark.export import describe, export
     from flaxmark.inference import Predictor
 
     predictor = Predictor(parsed.workdir)
     agreement = export(predictor, parsed.format, out)
-    terms = describe(predictor.network)["terms"]
-    print(f"wrote {out}, which {agreement}\nterms of its training faces: {terms}")
+    print(f"wrote {out}, which {agreement}")
+    if (dtype := predictor.network.config.model.dtype) != "float32":
+        print(f"it computes in float32, and was compared with predict in float32; the run itself computes in {dtype}")
+    print(f"terms of its training faces: {describe(predictor.network)['terms']}")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ ALLOWED = {
     "traced_crop": set(),
     "onnx_graph": {"models", "network", "traced_crop"},
     "saved_model": {"data"},
-    "export": {"conv", "drawing", "inference", "network", "onnx_graph", "saved_model", "traced_crop"},
+    "agreement": {"conv", "drawing", "inference", "network"},
+    "export": {"agreement", "conv", "inference", "network", "onnx_graph", "saved_model", "traced_crop"},
     "inference": {"boxes", "data", "detection", "network"},
 }
 ONLY_IMPORTERS = {
