@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 # Easy faces and a low rate: two runs then differ by their arithmetic, not by the chaos of a short training.
 FLAGS = [
@@ -28,6 +30,7 @@ def validation_nme(dtype: str, folder: Path) -> tuple[float, float]:
     return network, mean_face
 
 
+@pytest.mark.slow
 def test_bfloat16_reaches_the_error_of_float32(tmp_path: Path) -> None:
     (full, mean_face), (half, _) = (validation_nme(dtype, tmp_path) for dtype in ("float32", "bfloat16"))
     assert full < 0.85 * mean_face  # both have learnt something

@@ -121,7 +121,7 @@ def test_stablehlo_is_loaded_without_flaxmark(predictor: flaxmark.Predictor, tmp
     np.testing.assert_allclose(json.loads(done.stdout), [predictor.predict(picture, boxes)[0].landmarks], atol=1e-3)
 
 
-@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("depth", [18, pytest.param(50, marks=pytest.mark.slow)])
 def test_onnx_runtime_agrees_with_predict(depth: int, packed: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
@@ -167,7 +167,7 @@ def test_runs_in_bfloat16_and_other_crops(dtype: str, stored_size: int, tmp_path
     assert 0 < agreement.largest < agreement.shrunk
 
 
-@pytest.mark.parametrize("form", ["savedmodel", "tflite"])
+@pytest.mark.parametrize("form", [pytest.param("savedmodel", marks=pytest.mark.slow), "tflite"])
 def test_tensorflow_agrees_with_predict(form: str, predictor: flaxmark.Predictor, tmp_path: Path) -> None:
     path = tmp_path / "saved"
     assert export(predictor, form, path).holds

@@ -172,7 +172,7 @@ def test_drawn_faces(tmp_path: Path) -> None:
     assert prepared.counts == {"train": 5, "validation": 2, "test": 2}
     assert prepared.terms == "free"
     examples = load_split(prepared, "validation")
-    face = draw_stored(split_seeds(config)["validation"][0], 96, config.crop)
+    face = draw_stored(split_seeds(config)["validation"][0], 96, config.crop, "ibug_68")
     assert examples.files[0] == face.file
     assert examples.encoded[0] == face.image
     np.testing.assert_array_equal(examples.landmarks[0], face.landmarks)
