@@ -12,7 +12,7 @@ import numpy as np
 
 from flaxmark.audit_checks import Finding, check_boxes_fit, check_copies, check_names, check_points
 from flaxmark.config import ConfigError, DataConfig
-from flaxmark.data.faces import HELD_OUT, UNREADABLE, FaceEntry, Problem
+from flaxmark.data.faces import HELD_OUT, UNREADABLE, FaceEntry, Problem, names_photographs
 from flaxmark.data.picture_hash import Fingerprint, fingerprint
 from flaxmark.data.pictures import PictureError, read_picture
 from flaxmark.data.readers import read_listing
@@ -88,7 +88,7 @@ def audit(config: DataConfig, root: Path, start_progress: Callable[[int], Progre
     findings += check_points(entries, {file: look.size for file, look in pictures.items()}, config.markup)
     findings += check_names(entries, config.markup)
     findings += check_boxes_fit(entries)
-    findings += check_copies(entries, pictures, by_name=config.name in ("ibug_300w", "dlib"))
+    findings += check_copies(entries, pictures, by_name=names_photographs(config.name))
     by_subset: dict[str, list[FaceEntry]] = defaultdict(list)
     for entry in entries:
         by_subset[entry.subset].append(entry)

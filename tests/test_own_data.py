@@ -139,6 +139,22 @@ def test_a_mirrored_face_has_its_names_changed(tmp_path: Path) -> None:
     assert flip_landmarks(points[wrong] / SIZE, FIVE_POINTS).shape == (5, 2)
 
 
+def test_a_picture_in_training_and_validation_files_is_found(tmp_path: Path) -> None:
+    """Two faces of one picture, one in each COCO file: the audit names it, preparation leaves the training face out."""
+    points = drawn(FIVE_POINTS)
+    write_coco(tmp_path, points)
+    path = tmp_path / "annotations" / "keypoints_val.json"
+    content = json.loads(path.read_text())
+    moved = points["train/face7.png"] + 3
+    content["images"].append({"id": "x", "file_name": "train/face7.png"})
+    content["annotations"].append({"image_id": "x", "keypoints": [v for x, y in moved for v in (x, y, 2)]})
+    path.write_text(json.dumps(content))
+    config = config_of("coco", tmp_path, FIVE_POINTS)
+    looked_at = audit(config, tmp_path, lambda total: Progress(total, 0, 1))
+    assert looked_at.shares_photographs
+    assert prepare(config).counts == {"train": COUNT - VALIDATION - 1, "validation": VALIDATION + 1}
+
+
 def spoil(keypoints: list, how: str) -> object:
     changed: dict[str, object] = {
         "hidden": [*keypoints[:5], 0, *keypoints[6:]],

@@ -9,9 +9,7 @@ import numpy as np
 
 from flaxmark.config import ConfigError
 from flaxmark.data.faces import (
-    LEAVES_FOLDER,
     MALFORMED,
-    MISSING,
     NOT_LABELLED,
     POINT_COUNT,
     AnnotationError,
@@ -19,7 +17,8 @@ from flaxmark.data.faces import (
     Listing,
     Problem,
     check_landmarks,
-    inside,
+    divide,
+    find_picture,
 )
 from flaxmark.data.lists import find_list
 
@@ -68,11 +67,10 @@ def read_coco_folder(
                 raise ConfigError(f"{path}: not COCO: it must have the lists images and annotations")
             problems.append(Problem(path.name, NO_FACES, "left aside", known=True))
             continue
-        faces = list(_read_faces(content, path, root, split, num_points))
-        good = [face for face in faces if isinstance(face, FaceEntry)]
+        good, bad = divide(_read_faces(content, path, root, split, num_points))
         entries += good
-        problems += [face for face in faces if isinstance(face, Problem)]
-        found[path.name] = (len(good), len(faces))
+        problems += bad
+        found[path.name] = (len(good), len(good) + len(bad))
     return Listing(sorted(entries, key=lambda entry: entry.file), problems, found)
 
 
@@ -106,7 +104,7 @@ def _read_faces(
         if name is None:
             yield Problem(path.name, MALFORMED, f"{where}: its image_id is none of images, or they have no file_name")
             continue
-        place = places.get(name) or places.setdefault(name, _find_picture(name, where, root, folders))
+        place = places.get(name) or places.setdefault(name, find_picture(root, name, folders, where))
         if isinstance(place, Problem):
             yield place
             continue
@@ -140,16 +138,6 @@ def _named_after(folder: Path, stem: str) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.is_dir() and stem.endswith(path.name))
-
-
-def _find_picture(name: str, where: str, root: Path, folders: list[str]) -> str | Problem:
-    """Path of a picture relative to the data set's folder."""
-    if inside(root, name) is None:
-        return Problem(name, LEAVES_FOLDER, f"{where}: names must stay below {root}")
-    file = next((f"{folder}/{name}" for folder in folders if (root / folder / name).is_file()), None)
-    if file is None:
-        return Problem(name, MISSING, f"{where}: no such picture in {', '.join(folders)}")
-    return inside(root, file) or Problem(name, LEAVES_FOLDER, f"{where}: it points out of the data set's folder")
 
 
 def _read_keypoints(values: Any, where: str, num_points: int) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Faces in CSV files: a picture's name, then x0, y0, x1, y1 .. in pixels, starting at 0."""
 
 import csv
-import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -10,15 +9,14 @@ import numpy as np
 
 from flaxmark.config import ConfigError
 from flaxmark.data.faces import (
-    LEAVES_FOLDER,
     MALFORMED,
-    MISSING,
     AnnotationError,
     FaceEntry,
     Listing,
     Problem,
     check_landmarks,
-    inside,
+    divide,
+    find_picture,
 )
 from flaxmark.data.lists import find_list
 from flaxmark.data.pictures import SUFFIXES
@@ -65,11 +63,10 @@ def read_csv_folder(
     problems: list[Problem] = []
     found: dict[str, tuple[int, int | None]] = {}
     for path, split in files.items():
-        faces = list(_read_csv(path, root, split, num_points))
-        good = [face for face in faces if isinstance(face, FaceEntry)]
+        good, bad = divide(_read_csv(path, root, split, num_points))
         entries += good
-        problems += [face for face in faces if isinstance(face, Problem)]
-        found[path.name] = (len(good), len(faces))
+        problems += bad
+        found[path.name] = (len(good), len(good) + len(bad))
     return Listing(sorted(entries, key=lambda e: e.file), problems, found)
 
 
@@ -83,8 +80,9 @@ def _read_csv(path: Path, root: Path, split: str, num_points: int) -> Iterator[F
                 name = row[0].strip() if row else ""
                 is_header = rows.line_num == 1 and PurePosixPath(name).suffix.lower() not in SUFFIXES
                 if row and not is_header:
-                    face = _read_row(row[1:], f"{path.name}:{rows.line_num}", name, root, folders, num_points)
-                    yield dataclasses.replace(face, split=split) if isinstance(face, FaceEntry) else face
+                    where = f"{path.name}:{rows.line_num}"
+                    file = find_picture(root, name, folders, where)
+                    yield _read_row(row[1:], where, file, split, num_points) if isinstance(file, str) else file
     except csv.Error as error:
         raise ConfigError(f"{path}: not a CSV file: {error}") from error
 
@@ -99,28 +97,17 @@ def _picture_folders(path: Path, root: Path) -> list[str]:
     return [f"{here}/{name}" for name in sorted(named, key=len, reverse=True)] + [here]
 
 
-def _read_row(
-    cells: list[str], where: str, name: str, root: Path, folders: list[str], num_points: int
-) -> FaceEntry | Problem:
-    """One face, as if it were for training."""
-    if inside(root, name) is None:
-        return Problem(name, LEAVES_FOLDER, f"{where}: names must stay below {root}")
-    places = [f"{folder}/{name}" for folder in folders]
-    file = next((place for place in places if (root / place).is_file()), None)
-    if file is None:
-        return Problem(name, MISSING, f"{where}: no such picture in {', '.join(folders)}")
-    plain = inside(root, file)
-    if plain is None:
-        return Problem(name, LEAVES_FOLDER, f"{where}: it points out of the data set's folder")
+def _read_row(cells: list[str], where: str, file: str, split: str, num_points: int) -> FaceEntry | Problem:
+    """One face."""
     try:
         numbers = np.array([float(cell) for cell in cells])
         if len(numbers) % 2:
             raise AnnotationError(f"{where}: an odd number of coordinates, {len(numbers)}", MALFORMED)
         landmarks_px = check_landmarks(numbers.reshape(-1, 2), where, num_points)
     except AnnotationError as error:
-        return Problem(plain, error.reason, str(error))
+        return Problem(file, error.reason, str(error))
     except ValueError as error:
-        return Problem(plain, MALFORMED, f"{where}: {error}")
-    person = re.sub(r"_\d+$", "", PurePosixPath(name).stem)
-    subset = PurePosixPath(plain).parent.as_posix()
-    return FaceEntry(plain, landmarks_px, None, subset, person, "train")
+        return Problem(file, MALFORMED, f"{where}: {error}")
+    person = re.sub(r"_\d+$", "", PurePosixPath(file).stem)
+    subset = PurePosixPath(file).parent.as_posix()
+    return FaceEntry(file, landmarks_px, None, subset, person, split)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -152,6 +153,57 @@ def inside(root: Path, name: str) -> str | None:
     except (OSError, RuntimeError):  # a loop of links
         return None
     return path.as_posix()
+
+
+def find_picture(root: Path, name: str, folders: Iterable[str], where: str) -> str | Problem:
+    """Find a picture that an annotation names.
+
+    Args:
+        root: The data set's folder.
+        name: Untrusted path relative to one of the folders.
+        folders: To look in, relative to `root`; the most likely first.
+        where: Starts the messages.
+
+    Returns:
+        Its path relative to `root`, or why there is none.
+    """
+    if inside(root, name) is None:
+        return Problem(name, LEAVES_FOLDER, f"{where}: names must stay below {root}")
+    file = next((f"{folder}/{name}" for folder in folders if (root / folder / name).is_file()), None)
+    if file is None:
+        return Problem(name, MISSING, f"{where}: no such picture in {', '.join(folders)}")
+    return inside(root, file) or Problem(name, LEAVES_FOLDER, f"{where}: it points out of the data set's folder")
+
+
+def divide(faces: Iterable[FaceEntry | Problem]) -> tuple[list[FaceEntry], list[Problem]]:
+    """Tell faces from reasons why there is none, in their order.
+
+    Args:
+        faces: Of both kinds.
+
+    Returns:
+        The faces and the problems.
+    """
+    entries: list[FaceEntry] = []
+    problems: list[Problem] = []
+    for face in faces:
+        if isinstance(face, FaceEntry):
+            entries.append(face)
+        else:
+            problems.append(face)
+    return entries, problems
+
+
+def names_photographs(data_set: str) -> bool:
+    """Whether names tell which faces are of one photograph: those in a CSV file only tell people.
+
+    Args:
+        data_set: As in `data.name`.
+
+    Returns:
+        Whether `FaceEntry.photograph` is a photograph.
+    """
+    return data_set != "csv"
 
 
 def check_landmarks(landmarks_px: np.ndarray, where: str, num_points: int) -> np.ndarray:

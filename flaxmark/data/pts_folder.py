@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from flaxmark.data.faces import LINKED_FOLDER, NO_PICTURE, UNREADABLE_FOLDER, FaceEntry, Listing, Problem
+from flaxmark.data.faces import LINKED_FOLDER, NO_PICTURE, UNREADABLE_FOLDER, FaceEntry, Listing, Problem, divide
 from flaxmark.data.pictures import SUFFIXES
 from flaxmark.data.pts import read_face
 
@@ -38,20 +38,20 @@ def read_pts_folder(root: Path, num_points: int) -> Listing:
         split = SPLIT_FOLDERS.get(PurePosixPath(folder).parts[0].lower() if folder != "." else "", "train")
         pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
         stems = {PurePosixPath(name).stem for name in pictures}
-        faces = []
-        for name in pictures:
-            file = PurePosixPath(folder, name)
-            faces.append(read_face(root, file.as_posix(), folder, split, file.with_suffix("").as_posix(), num_points))
-        good = [face for face in faces if isinstance(face, FaceEntry)]
+        files = (PurePosixPath(folder, name) for name in pictures)
+        good, bad = divide(
+            read_face(root, file.as_posix(), folder, split, file.with_suffix("").as_posix(), num_points)
+            for file in files
+        )
         entries += good
-        problems += [face for face in faces if isinstance(face, Problem)]
+        problems += bad
         problems += [
             Problem(PurePosixPath(folder, name).as_posix(), NO_PICTURE, "no picture of this name")
             for name in names
             if name.lower().endswith(".pts") and PurePosixPath(name).stem not in stems
         ]
-        if faces:
-            found[folder] = (len(good), len(faces))
+        if pictures:
+            found[folder] = (len(good), len(pictures))
     return Listing(sorted(entries, key=lambda entry: entry.file), problems, found)
 
 

@@ -11,7 +11,7 @@ from flaxmark.config import ConfigError, DataConfig
 from flaxmark.data.collect import assign_splits, check_boxes, collect_faces
 from flaxmark.data.draw_many import draw_splits, drawing_version, split_seeds
 from flaxmark.data.duplicates import remove_duplicates
-from flaxmark.data.faces import FaceEntry, Problem
+from flaxmark.data.faces import FaceEntry, Problem, names_photographs
 from flaxmark.data.readers import read_listing
 from flaxmark.data.stored_face import StoredFace
 from flaxmark.landmarks import IBUG_68
@@ -101,7 +101,9 @@ class FolderSource:
         Returns:
             Split -> faces, and all problems.
         """
-        entries, repeated = remove_duplicates(self._entries, self._root, self._config.name == "csv")
+        entries, repeated = remove_duplicates(
+            self._entries, self._root, by_content_only=not names_photographs(self._config.name)
+        )
         stored, unusable = collect_faces(entries, self._root, self._config)
         named = self._config.validation_list is not None or any(e.split == "validation" for e in self._entries)
         splits = assign_splits(stored, hold_out=not named)
