@@ -4,17 +4,14 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 from PIL import Image
 
-from flaxmark.conv import make_operations
 from flaxmark.drawing import draw_face
 from flaxmark.geometry import landmark_box, square_crop
 from flaxmark.inference import Predictor
-from flaxmark.network import Network, make_forward
+from flaxmark.network import Outputs
 
-Outputs = dict[str, Any]
 Program = Callable[[Any, Any], Outputs]
 
 TOLERANCE = 1e-3  # pixels, where larger faces are shrunk to 256; float32 keeps fewer decimals of larger crops
@@ -25,22 +22,6 @@ SHRUNK_TOLERANCE = 0.05
 # Side of a drawn face, height and width of the picture it is in: pixels, where a face is shrunk to 256 and the crop is
 # 1.5 boxes. Pictures of two sizes: programs are compiled for each.
 DRAWN = ((96, 200, 260), (161, 200, 260), (200, 200, 260), (240, 500, 420), (400, 500, 420), (420, 500, 420))
-
-
-class Float32Network(Network):
-    """A network that computes in float32, as exported programs do, where its run computes in bfloat16."""
-
-    def __init__(self, network: Network) -> None:
-        """Take its weights.
-
-        Args:
-            network: Trained.
-        """
-        model = dataclasses.replace(network.config.model, dtype="float32")
-        self.config = dataclasses.replace(network.config, model=model)
-        self.variables, self.metadata = network.variables, network.metadata
-        operations = make_operations(jax.default_backend(), gradients=False)
-        self._forward = jax.jit(make_forward(self.config, operations, flip=False))
 
 
 @dataclasses.dataclass(frozen=True)

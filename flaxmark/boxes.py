@@ -31,10 +31,7 @@ def crops_of_boxes(boxes: Boxes, width: int, height: int, scale: float) -> tuple
         if boxes != "image":
             raise ConfigError(f'boxes={boxes!r}: give numbers, or "image"')
         return image_crop(width, height)[None], np.array([[0.0, 0.0, width - 1.0, height - 1.0]])
-    try:
-        array = np.asarray(boxes, np.float64)
-    except (TypeError, ValueError):
-        array = np.empty(())
+    array = as_numbers(boxes)
     array = array[None] if array.shape == (4,) else array
     if array.size == 0 and array.ndim == 1:
         array = array.reshape(0, 4)
@@ -47,6 +44,21 @@ def crops_of_boxes(boxes: Boxes, width: int, height: int, scale: float) -> tuple
                 "the order is left, top, right, bottom"
             )
     return square_crop(array, scale), array
+
+
+def as_numbers(values: Any) -> np.ndarray:
+    """An array of what somebody else made.
+
+    Args:
+        values: Anything.
+
+    Returns:
+        float64; a scalar, which no list of boxes or points is, of what is no numbers.
+    """
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return np.empty(())
 
 
 def overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:

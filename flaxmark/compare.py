@@ -12,7 +12,7 @@ import numpy as np
 from flaxmark.config import ConfigError
 from flaxmark.data.faces import FaceEntry
 from flaxmark.data.pictures import PictureError, read_picture
-from flaxmark.geometry import landmark_box, square_crop, to_crop_units
+from flaxmark.geometry import CropDefinition, landmark_box, square_crop, to_crop_units
 from flaxmark.metrics import nme, summarize
 from flaxmark.progress import Progress
 from flaxmark.systems import System
@@ -113,7 +113,7 @@ def _result(entries: Sequence[FaceEntry], predicted: Sequence[np.ndarray | None]
     if not rows:
         return Result({}, errors, missing, milliseconds)
     truth = np.stack([entries[row].landmarks_px for row in rows])
-    crops = square_crop(landmark_box(truth), 1.5)
+    crops = square_crop(landmark_box(truth), CropDefinition().scale)
     found = to_crop_units(np.stack([np.asarray(predicted[row]) for row in rows]), crops)
     target = to_crop_units(truth, crops)
     losses = np.abs(found - target).mean(axis=(1, 2))

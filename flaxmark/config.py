@@ -224,8 +224,8 @@ def load_config(path: str | Path, depth: Depth | None = None) -> Config:
     try:
         spec.loader.exec_module(module)
         make = getattr(module, "get_config", None)
-        takes_depth = depth is not None and "depth" in inspect.signature(make).parameters if make else False
-        config = make and (make(depth) if takes_depth else make())
+        takes_depth = make is not None and "depth" in inspect.signature(make).parameters
+        config = make and (make(depth) if takes_depth and depth is not None else make())
     except Exception as error:  # the file is the user's program
         raise ConfigError(f"--config {path}: {type(error).__name__}: {error}") from error
     if not isinstance(config, Config):

@@ -31,12 +31,12 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from flaxmark.agreement import Agreement, Float32Network, Outputs, Program, check_agreement
+from flaxmark.agreement import Agreement, Program, check_agreement
 from flaxmark.config import ConfigError
 from flaxmark.conv import make_operations
 from flaxmark.inference import Predictor
-from flaxmark.network import Network, make_forward
-from flaxmark.traced_crop import JaxLibrary, cut_crops
+from flaxmark.network import Network, Outputs, make_forward
+from flaxmark.traced_crop import JaxLibrary, cut_crops, square_crops
 
 DESCRIPTION = "flaxmark.json"
 
@@ -58,7 +58,8 @@ def make_program(network: Network) -> Program:
 
     def program(picture: Any, boxes: Any) -> Outputs:
         with jax.numpy_rank_promotion("allow"):
-            left, top, side = square_crops(jnp, boxes, data.crop.scale)
+            # Split, not indexed: converters to TFLite have no gather of unknown length.
+            left, top, side = square_crops(JaxLibrary(), jnp.split(boxes[..., None], 4, axis=1), data.crop.scale)
             planes = picture.astype(jnp.float32).transpose(2, 0, 1)
             crops = cut_crops(JaxLibrary(), planes, (left, top, side), data.crop, data.image_size)
             said = forward(variables, crops.transpose(0, 2, 3, 1))
@@ -67,14 +68,6 @@ def make_program(network: Network) -> Program:
             return outputs | ({"sigma": said["sigma"] * scale * side.squeeze(-1)} if "sigma" in said else {})
 
     return program
-
-
-def square_crops(xp: Any, boxes: Any, scale: float) -> tuple[Any, Any, Any]:
-    """`geometry.square_crop` in pieces: left, top and side, each `[n, 1, 1]`."""
-    # Split, not indexed: converters to TFLite have no gather of unknown length.
-    left, top, right, bottom = xp.split(boxes[..., None], 4, axis=1)
-    side = scale * xp.maximum(right - left, bottom - top)
-    return (left + right) / 2 + 0.5 - side / 2, (top + bottom) / 2 + 0.5 - side / 2, side
 
 
 def describe(network: Network) -> dict[str, Any]:
@@ -208,7 +201,7 @@ def export(predictor: Predictor, form: str, out: Path) -> Agreement:
     temporary = out.with_name(f".{out.stem}.tmp{out.suffix}")
     if predictor.network.config.model.dtype != "float32":
         predictor = copy.copy(predictor)
-        predictor.network = Float32Network(predictor.network)
+        predictor.network = predictor.network.in_float32()
     try:
         agreement = check_agreement(EXPORTERS[form](predictor.network, temporary), predictor)
         if not agreement.holds:

@@ -1,9 +1,9 @@
 """Is it a face at all? Read from how sure the network is of its points."""
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.special import expit
 
 TILES = 4
 Batch = dict[str, np.ndarray]
@@ -67,7 +67,7 @@ def fit_face_score(faces: np.ndarray, others: np.ndarray) -> dict[str, float]:
     pull = np.diag([1e-6, 1e-3])
     found = np.zeros(2)
     for _ in range(50):
-        likely = 1 / (1 + np.exp(-np.clip(inputs @ found, -30, 30)))
+        likely = expit(inputs @ found)
         gradient = inputs.T @ (weight * (target - likely)) - pull @ found
         curvature = (inputs * (weight * likely * (1 - likely))[:, None]).T @ inputs + pull
         found = found + np.linalg.solve(curvature, gradient)
@@ -85,4 +85,4 @@ def face_score(doubts: np.ndarray, fitted: dict[str, float]) -> np.ndarray:
     Returns:
         float64 `[n]`, in [0, 1].
     """
-    return np.array([1 / (1 + math.exp(min(700.0, (value - fitted["middle"]) / fitted["width"]))) for value in doubts])
+    return np.asarray(expit((fitted["middle"] - doubts) / fitted["width"]))

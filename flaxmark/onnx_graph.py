@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from flaxmark.models import STAGE_SIZES
 from flaxmark.network import Network
-from flaxmark.traced_crop import cut_crops
+from flaxmark.traced_crop import cut_crops, square_crops
 
 OPSET, IR_VERSION = 20, 9
 
@@ -227,14 +227,13 @@ def make_face_model(network: Network, description: str) -> onnx.ModelProto:
     edges = [
         graph.add("Reshape", graph.add("Gather", boxes, np.array(i), axis=1), np.array([-1, 1, 1])) for i in range(4)
     ]
-    left, top, right, bottom = edges
-    side = graph.add("Max", right - left, bottom - top) * data.crop.scale
-    corner = [(low + high) / 2.0 + 0.5 - side / 2.0 for low, high in ((left, right), (top, bottom))]
+    xp = OnnxLibrary(graph)
+    left, top, side = square_crops(xp, edges, data.crop.scale)
     planes = graph.add("Cast", Tensor(graph, "picture"), to=TensorProto.FLOAT)
     planes = graph.add("Transpose", planes, perm=[2, 0, 1])
-    crops = cut_crops(OnnxLibrary(graph), planes, (*corner, side), data.crop, data.image_size)
+    crops = cut_crops(xp, planes, (left, top, side), data.crop, data.image_size)
     said = add_network(graph, network, crops)
-    outputs = {"landmarks": said["landmarks"] * side + graph.add("Concat", *corner, axis=2) - 0.5}
+    outputs = {"landmarks": said["landmarks"] * side + graph.add("Concat", left, top, axis=2) - 0.5}
     if "sigma" in said:
         outputs["sigma"] = said["sigma"] * network.metadata["sigma_scale"] * graph.add("Squeeze", side, np.array([2]))
     inputs: Inputs = {

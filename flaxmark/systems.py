@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from flaxmark.boxes import as_numbers
 from flaxmark.config import ConfigError
 from flaxmark.data.faces import FaceEntry
 from flaxmark.geometry import FaceRegion, square_crop, to_pixels, warp_crop
@@ -198,8 +199,5 @@ def read_predictions(path: Path) -> dict[str, list[np.ndarray]]:
 
 
 def _points_of(values: Any) -> np.ndarray | None:
-    try:
-        points = np.asarray(values, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return None
+    points = as_numbers(values)
     return points if points.shape == (68, 2) and np.isfinite(points).all() else None

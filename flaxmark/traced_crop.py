@@ -6,6 +6,7 @@ samples. Both are separable: a matrix for each direction, which depends on the b
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
@@ -99,6 +100,22 @@ def axis_weights(
         sampled = sampled + near * xp.less(number + 0.5, count + 0.5)
     kept = xp.less(cells, end - origin + 0.5)
     return AxisWeights(weights, sampled / count * kept)
+
+
+def square_crops(xp: ArrayLibrary, edges: Sequence[Array], scale: float) -> tuple[Array, Array, Array]:
+    """As `geometry.square_crop`.
+
+    Args:
+        xp: Whose arrays they are.
+        edges: Left, top, right and bottom of the boxes, each float32 `[n, 1, 1]`, pixels.
+        scale: Side of the crop over the longer side of the box.
+
+    Returns:
+        Left, top and side of the crops, each float32 `[n, 1, 1]`, pixels.
+    """
+    left, top, right, bottom = edges
+    side = xp.maximum(right - left, bottom - top) * scale
+    return (left + right) / 2.0 + 0.5 - side / 2.0, (top + bottom) / 2.0 + 0.5 - side / 2.0, side
 
 
 def cut_crops(xp: "ImageLibrary", picture: Array, crops: Array, definition: CropDefinition, size: int) -> Array:

@@ -56,7 +56,8 @@ def main(arguments: list[str]) -> None:
     faces = detect_entries(held_out, root, detector, parsed.data.max_megapixels)
     warn_of_missed(faces)
     print(f"{name} on {held_out[0].split} faces: {describe(faces)}")
-    for boxes, error in errors_with_boxes(Predictor(parsed.workdir), faces, root, correction).items():
+    limit = parsed.data.max_megapixels
+    for boxes, error in errors_with_boxes(Predictor(parsed.workdir), faces, root, correction, limit).items():
         print(f"NME with boxes of {boxes:<20} {error:6.2f} %")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flaxmark.command import new_file, run_command
 from flaxmark.config import ConfigError
+from flaxmark.detection import MIN_SCORE
 from flaxmark.inputs import Input, find_inputs
 
 ENDINGS = {"jsonl": (".jsonl", ".json"), "csv": (".csv",), "coco": (".json",)}
@@ -32,7 +33,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     boxes.add_argument("--pts", help="no detector: the box around the landmarks of this .pts file")
     boxes.add_argument("--crop", action="store_true", help="no detector: every picture is a crop itself")
-    parser.add_argument("--min-score", type=float, default=0.7, help="leave out what the detector is less sure of")
+    parser.add_argument(
+        "--min-score", type=float, default=MIN_SCORE, help="leave out what the detector is less sure of"
+    )
     parser.add_argument("--flip", action="store_true", help="look at the mirror image, too: twice the work")
     parser.add_argument("--no-smoothing", action="store_true", help="videos: points as they are predicted")
     parser.add_argument("--format", choices=("jsonl", "csv", "pts", "coco"), default="jsonl", help="of the results")

@@ -15,13 +15,13 @@ import flaxmark
 from flaxmark import export as exports
 from flaxmark.agreement import Agreement
 from flaxmark.config import Config, ConfigError, DataConfig, LossConfig, ModelConfig, to_dict
-from flaxmark.export import export, make_program, square_crops
+from flaxmark.export import export, make_program
 from flaxmark.geometry import CropDefinition, cut_region, landmark_box, square_crop, warp_crop
 from flaxmark.markups import FIVE_POINTS
 from flaxmark.models import make_model
 from flaxmark.network import Network
 from flaxmark.packed import pack
-from flaxmark.traced_crop import JaxLibrary, cut_crops
+from flaxmark.traced_crop import JaxLibrary, cut_crops, square_crops
 
 
 def packed_run(path: Path, depth: int, sigma: bool, dtype: str = "float32", stored_size: int = 256) -> Path:
@@ -85,9 +85,13 @@ def test_the_traced_crop_is_the_crop_of_predict(size: int) -> None:
 
 def traced(planes: jax.Array, boxes: jax.Array, definition: CropDefinition, size: int) -> jax.Array:
     with jax.numpy_rank_promotion("allow"):
-        return cut_crops(JaxLibrary(), planes, square_crops(jnp, boxes, definition.scale), definition, size).transpose(
-            0, 2, 3, 1
-        )
+        return cut_crops(
+            JaxLibrary(),
+            planes,
+            square_crops(JaxLibrary(), jnp.split(boxes[..., None], 4, axis=1), definition.scale),
+            definition,
+            size,
+        ).transpose(0, 2, 3, 1)
 
 
 def test_the_program_agrees_with_predict_sigma_too(predictor: flaxmark.Predictor) -> None:
