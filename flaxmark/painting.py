@@ -9,6 +9,18 @@ from PIL import Image, ImageDraw
 POINT, BOX, EDGE = "#56B4E9", "#F0E442", "#000000"  # Okabe and Ito's colours, which colour-blind readers can tell apart
 
 
+def point_radius(width: float) -> float:
+    """Of a drawn point: visible on a small face, and no feature of a large one is hidden by it.
+
+    Args:
+        width: Of the face's box, pixels.
+
+    Returns:
+        Pixels.
+    """
+    return float(np.clip(width * 0.012, 1.0, 6.0))
+
+
 def paint_faces(picture: np.ndarray, faces: Sequence[Any], labels: Sequence[str] = ()) -> np.ndarray:
     """A copy of a picture with boxes, points and, where they are known, the circles of their sigma.
 
@@ -24,8 +36,7 @@ def paint_faces(picture: np.ndarray, faces: Sequence[Any], labels: Sequence[str]
     pen = ImageDraw.Draw(image)
     for index, face in enumerate(faces):
         left, top, right, bottom = (float(edge) for edge in face.box)
-        # A point must stay visible on a small face and may not hide a feature of a large one.
-        radius = float(np.clip((right - left) * 0.012, 1.0, 6.0))
+        radius = point_radius(right - left)
         edge = EDGE if radius >= 2 else None  # it would hide a smaller one
         pen.rectangle((left, top, right, bottom), outline=BOX, width=max(1, round(radius / 2)))
         if face.sigma is not None:

@@ -10,16 +10,19 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from flaxmark.landmarks import Markup
 from flaxmark.metrics import ced
+from flaxmark.painting import BOX, POINT, point_radius
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 TRUTH, PREDICTION = "#009E73", "#D55E00"
 TRAIN, VALIDATION, REFERENCE = "#0072B2", "#D55E00", "#666666"
 SYSTEMS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+NME, LARGEST_ERROR = "NME, inter-ocular [%]", 20
 LARGEST_SIDE = 4096
 
 
@@ -43,7 +46,7 @@ def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: fl
     right.plot(epochs, [line["nme"] for line in history], color=VALIDATION, marker=marker, ms=4, label="validation")
     right.axhline(mean_face_nme, color=REFERENCE, linestyle="--", label=f"mean face {mean_face_nme:.1f} %")
     top = 1.1 * max(mean_face_nme, *(line["nme"] for line in history))
-    right.set(xlabel="epoch", ylabel="NME, inter-ocular [%]", ylim=(0, top))
+    right.set(xlabel="epoch", ylabel=NME, ylim=(0, top))
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend()
@@ -114,13 +117,12 @@ def draw_landmarks(picture: np.ndarray, faces: Sequence[Any], path: Path) -> Non
     axes.imshow(picture)
     for face in faces:
         left, top, right, bottom = face.box
-        # A point must stay visible on a small face and may not hide a feature of a large one.
-        radius = np.clip((right - left) * scale * 0.012, 1.0, 6.0)
+        radius = point_radius((right - left) * scale)
         axes.scatter(
-            face.landmarks[:, 0], face.landmarks[:, 1], s=(2 * radius * 0.72) ** 2, color="#56B4E9",
+            face.landmarks[:, 0], face.landmarks[:, 1], s=(2 * radius * 0.72) ** 2, color=POINT,
             edgecolors="black", linewidths=0.3 * radius * 0.72,
         )  # fmt: skip
-        axes.add_patch(plt.Rectangle((left, top), right - left, bottom - top, fill=False, ec="#F0E442", lw=1.2))
+        axes.add_patch(plt.Rectangle((left, top), right - left, bottom - top, fill=False, ec=BOX, lw=1.2))
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     save_figure(figure, path)
 
@@ -147,16 +149,38 @@ def plot_systems(errors: Mapping[str, np.ndarray], title: str, path: Path) -> No
         path: Picture to write.
     """
     figure, axes = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
-    thresholds = np.linspace(0, 20, 401)
     styles = zip(SYSTEMS, ("-", "--", "-.", ":", (0, (6, 2)), (0, (3, 1, 1, 1))), strict=True)
     for (name, values), (colour, line) in zip(errors.items(), itertools.cycle(styles), strict=False):
-        axes.plot(thresholds, ced(np.nan_to_num(values, nan=np.inf), thresholds), color=colour, ls=line, label=name)
-    axes.axvline(8, color=REFERENCE, lw=0.8, ls=(0, (1, 3)))
-    axes.set(xlabel="NME, inter-ocular [%]", ylabel="faces with at most this error [%]", xlim=(0, 20), ylim=(0, 100))
+        draw_ced(axes, np.nan_to_num(values, nan=np.inf), color=colour, ls=line, label=name)
+    finish_ced(axes, "")
     axes.legend(loc="lower right")
-    axes.grid(alpha=0.3)
     axes.set_title(title)
     save_figure(figure, path)
+
+
+def draw_ced(axes: Axes, errors: np.ndarray, **style: Any) -> None:
+    """Add a cumulative error distribution.
+
+    Args:
+        axes: To draw on.
+        errors: Inter-ocular NME of each face `[n]`, per cent.
+        **style: Of the line, and its label.
+    """
+    thresholds = np.linspace(0, LARGEST_ERROR, 401)
+    axes.plot(thresholds, ced(errors, thresholds), **style)
+
+
+def finish_ced(axes: Axes, split: str) -> None:
+    """Label axes of cumulative error distributions, and mark the threshold of a failure.
+
+    Args:
+        axes: With lines of `draw_ced`.
+        split: Whose faces; empty where the title says so.
+    """
+    axes.axvline(8, color=REFERENCE, lw=0.8, ls=(0, (1, 3)))
+    label = "faces with at most this error [%]" + (f", {split}" if split else "")
+    axes.set(xlabel=NME, ylabel=label, xlim=(0, LARGEST_ERROR), ylim=(0, 100))
+    axes.grid(alpha=0.3)
 
 
 def plot_audit(traits: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:

@@ -28,7 +28,7 @@ ALLOWED = {
     "steps": {"losses", "models", "train_state"},
     "sharding": set(),
     "metric_writer": set(),
-    "plotting": {"metrics"},
+    "plotting": {"metrics", "painting"},
     "profiling": set(),
     "progress": set(),
     "recipes": set(),

@@ -8,8 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from flaxmark.metrics import ced
-from flaxmark.plotting import REFERENCE, save_figure
+from flaxmark.plotting import NME, REFERENCE, draw_ced, finish_ced, save_figure
 from flaxmark.report.records import Record
 from flaxmark.report.statistics import binned_means
 
@@ -28,7 +27,6 @@ TRAITS = {
     "size": "distance of the outer eye corners [pixels]",
     "sharpness": "sharpness of the crop [variance ratio]",
 }
-NME = "NME, inter-ocular [%]"
 
 
 def plot_ced(records: Sequence[Record], split: str, path: Path) -> None:
@@ -40,16 +38,12 @@ def plot_ced(records: Sequence[Record], split: str, path: Path) -> None:
         path: PNG to write.
     """
     figure, axes = plt.subplots(figsize=(8.5, 5.2), layout="constrained")
-    thresholds = np.linspace(0, 20, 401)
     for record in records:
-        errors = np.array(faces_of(record, split)["nme"])
-        axes.plot(thresholds, ced(errors, thresholds), **style(record), label=record.label)
+        draw_ced(axes, np.array(faces_of(record, split)["nme"]), **style(record), label=record.label)
     mean_face = np.array(faces_of(records[0], split)["mean_face_nme"])
-    axes.plot(thresholds, ced(mean_face, thresholds), color=REFERENCE, lw=2, label="mean face")
-    axes.axvline(8, color=REFERENCE, lw=0.8, ls=(0, (1, 3)))
-    axes.set(xlabel=NME, ylabel=f"faces with at most this error [%], {split}", xlim=(0, 20), ylim=(0, 100))
+    draw_ced(axes, mean_face, color=REFERENCE, lw=2, label="mean face")
+    finish_ced(axes, split)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    axes.grid(alpha=0.3)
     save_figure(figure, path)
 
 
