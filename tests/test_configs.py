@@ -35,6 +35,8 @@ from flaxmark.train_state import TrainState, init_train_state
 CONFIGS = Path(__file__).parent.parent / "configs"
 TABLE_LOSSES = ("mse", "mae", "smooth_l1")  # each has its configs
 NAMES = [f"resnet{depth}_{loss}" for depth in DEPTHS for loss in TABLE_LOSSES]
+# The two deepest take minutes to compile.
+TRAINED = [pytest.param(name, marks=[pytest.mark.slow] if "101" in name or "152" in name else []) for name in NAMES]
 
 
 @functools.cache
@@ -65,7 +67,7 @@ def compiled_step(depth: int) -> tuple[Callable[..., Any], TrainState]:
     return jax.jit(step, compiler_options={"xla_backend_optimization_level": 0}), init(jax.random.key(0))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TRAINED)
 def test_every_config_takes_two_real_steps(name: str) -> None:
     config = load_config(CONFIGS / f"{name}.py")
     assert name == f"resnet{config.model.depth}_{config.loss.name}"

@@ -27,7 +27,7 @@ def paint_brow(canvas: Canvas, side: int) -> None:
     offset = (y - middle - 0.5 * p.brow_width) / thick
     cover = smoothstep(0.35, 0.4, 1 - np.abs(offset) + (0.0 if p.plain else 0.3) * grain)
     cover *= smoothstep(0, 0.08, along + 0.03) * smoothstep(0, 0.08, 1.03 - along)
-    dark = np.minimum(np.array(p.hair), np.array(p.skin) * 0.75) * 0.8
+    dark = np.minimum(np.array(p.hair), np.array(p.skin) * 0.75) * p.brow_tone
     blend(canvas.colour, at, dark, cover * p.brow_density)
     canvas.shine[at] *= 1 - cover
 
@@ -83,9 +83,8 @@ def paint_eyeball(canvas: Canvas, x: Array, y: Array, q: Array, side: int) -> Ar
     p = canvas.p
     rest = canvas.points[[36, 39] if side == 0 else [42, 45]].mean(0)
     centre = rest + np.array([0.07 * p.gaze[0], -0.008 + 0.04 * p.gaze[1]])
-    radius = 0.041
-    r = np.hypot(x - centre[0], y - centre[1]) / radius
-    white = np.array([0.88, 0.84, 0.82]) * min(1.0, 0.55 + 0.6 * max(p.skin))
+    r = np.hypot(x - centre[0], y - centre[1]) / p.iris_size
+    white = p.eye_white * np.array([1.0, 0.955, 0.93]) * min(1.0, 0.55 + 0.6 * max(p.skin))
     ball = np.empty((len(x), 3), np.float32)
     ball[:] = white
     ball *= (1 - 0.35 * ((x - rest[0]) / 0.09) ** 2)[:, None]

@@ -28,8 +28,8 @@ JAW = (
     (-0.12, 0.77),
     (0.0, 0.79),
 )
-BROW = ((-0.405, -0.078), (-0.342, -0.132), (-0.257, -0.147), (-0.17, -0.136), (-0.086, -0.106))
-BRIDGE = ((0.0, -0.012), (0.0, 0.076), (0.0, 0.164), (0.0, 0.254))
+BROW = ((-0.403, -0.089), (-0.342, -0.137), (-0.257, -0.147), (-0.17, -0.136), (-0.086, -0.106))
+BRIDGE = ((0.0, -0.013), (0.0, 0.075), (0.0, 0.162), (0.0, 0.251))
 NOSTRIL = ((-0.1, 0.305), (-0.052, 0.322), (0.0, 0.338))
 EYE = ((-0.303, 0.0), (-0.25, -0.033), (-0.187, -0.031), (-0.133, 0.013), (-0.19, 0.025), (-0.253, 0.025))
 LIPS = (
@@ -91,6 +91,8 @@ def _identity_points(p: FaceParameters) -> Points:
     arch = np.array([-0.6, 0.5, 1.0, 0.6, -0.3])
     y[17:22] -= p.brow_height + p.brow_arch * arch
     y[22:27] -= p.brow_height + p.brow_arch * arch[::-1]
+    for brow, sign in ((slice(17, 22), -1), (slice(22, 27), 1)):
+        x[brow] += p.brow_length * (x[brow] - x[brow].mean()) + sign * p.brow_spacing
     y[27:36] = y[27] + (y[27:36] - y[27]) * (1 + p.nose_length)
     x[31:36] *= 1 + p.nose_width
     x[48:] *= 1 + p.mouth_width
@@ -118,8 +120,9 @@ def frontal_points(p: FaceParameters) -> Points:
     side = np.clip(x[48:] / 0.18, -1.2, 1.2)
     smile = p.smile * (1 + p.smirk * np.sign(side)) if p.smile > 0 else np.full(20, p.smile)
     corner = np.abs(side)
-    x[48:] *= 1 + 0.3 * np.maximum(smile, 0) + 0.25 * np.minimum(smile, 0) - 0.9 * p.mouth_open
+    x[48:] *= 1 + 0.24 * np.maximum(smile, 0) + 0.25 * np.minimum(smile, 0) - 0.9 * p.mouth_open
     y[48:] += 0.022 * np.maximum(smile, 0) * (0.3 - 1.6 * corner**2) + p.smirk * 0.01 * side
+    y[48:] += p.mouth_corner * corner**2
     thickness = 1 - 0.22 * max(p.smile, 0) - 0.25 * min(p.smile, 0)
     line = np.interp(x[48:], np.maximum.accumulate(x[60:65]), y[60:65])
     y[48:] = line + (y[48:] - line) * thickness

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flaxmark.drawing import accessories, scene
+from flaxmark.drawing import accessories, foreground, scene
 from flaxmark.drawing.camera import photograph
 from flaxmark.drawing.canvas import Canvas
 from flaxmark.drawing.curves import Array, look_up, noise_tile, smoothstep
+from flaxmark.drawing.distribution import sample_parameters
 from flaxmark.drawing.features import paint_brow, paint_eye, paint_mouth
-from flaxmark.drawing.parameters import FaceParameters, sample_parameters
+from flaxmark.drawing.parameters import FaceParameters
 from flaxmark.drawing.pose import PIVOT, View, rotation
 from flaxmark.drawing.raster import Fragments, Patch, rasterise, refine, refinement
 from flaxmark.drawing.shading import cast_shadow, expose, illuminate, sample_map
@@ -155,8 +156,8 @@ def part_colour(name: str, head: Head, view: View, seen: Fragments, rng: np.rand
     else:
         colour = np.repeat(np.array([p.skin], np.float32) * (1.0, 0.93, 0.92), len(seen.pixels), 0).astype(np.float32)
         under = 1 - smoothstep(0.35, 0.3, seen.coordinates[:, 1] - 0.75 * head.points[8, 1])
-        lit = 1 - np.float32(0.75) * under
-        colour *= (1 - np.float32(0.22) * under)[:, None]
+        lit = 1 - np.float32(p.neck_shade) * under
+        colour *= (1 - np.float32(0.3 * p.neck_shade) * under)[:, None]
     return illuminate(p, colour, seen.normals, shine, lit)
 
 
@@ -268,13 +269,20 @@ def draw(p: FaceParameters, size: int = 160) -> tuple[NDArray[np.uint8], NDArray
         put_on_glasses(head, fine, canvas, cover, rng)
     opacity, ahead = shrink(cover)[..., None], shrink(canvas)
     picture = scene.background(p, size, rng) * (1 - opacity) + ahead
-    collar = np.maximum(base[:2], (0, view.landmarks[:, 1].max() + 0.16 * view.scale))
+    below = view.landmarks[:, 1].max() + p.collar * view.scale
+    collar = np.array([base[0], max(base[1], below) if p.collar >= 0.16 else below])
     scene.clothes(picture, collar, view.scale, p, rng)
+    if p.strands:
+        foreground.strands(picture, view.landmarks, p, rng)
     if p.occluder:
-        scene.occlude(picture, view.landmarks, p, rng)
+        foreground.occlude(picture, view.landmarks, p, rng)
+    if p.cast:
+        foreground.cast_shadow(picture, p, rng)
     if not p.plain:
         picture = photograph(picture, rng)
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8), view.landmarks
+    finished = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    foreground.cut_off(finished, view.landmarks, p)
+    return finished, view.landmarks
 
 
 def draw_face(seed: int, size: int = 160) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:

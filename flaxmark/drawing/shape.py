@@ -93,19 +93,23 @@ class Head:
         eye = (q[42:48].mean(0) - q[36:42].mean(0))[0] / 2
         level = q[36:48, 1].mean()
         total = total - 0.055 * bump(eye - 0.02, level - 0.01, 0.1, 0.06) + 0.035 * bump(eye, level, 0.075, 0.05)
-        total = total + 0.02 * bump(eye, q[17:27, 1].mean() + 0.02, 0.14, 0.05)
+        total = total - 0.015 * bump(0.62 * eye, level, 0.05, 0.04)
+        brow = q[17:27, 1].mean() + 0.02
+        # The rim of the eye socket stands out where the ellipse already turns back.
+        total = total + 0.035 * bump(eye, brow, 0.16, 0.05) + 0.07 * bump(0.42, brow + 0.02, 0.13, 0.09)
         total = total + 0.03 * p.cheek * bump(0.27, 0.2, 0.12, 0.1)
         upper, lower, chin = q[51, 1], q[57, 1], q[8, 1]
         middle_top, middle_bottom = (upper + q[62, 1]) / 2, (q[66, 1] + lower) / 2
         mouth = np.abs(q[54, 0] - q[48, 0]) / 2
         total = (
-            total
-            + 0.03 * bump(0, middle_top, 0.75 * mouth, 0.035)
-            + 0.035 * bump(0, middle_bottom, 0.65 * mouth, 0.035)
+            total + 0.055 * bump(0, middle_top, 0.75 * mouth, 0.045) + 0.06 * bump(0, middle_bottom, 0.65 * mouth, 0.04)
         )
         total = total - 0.02 * bump(0, lower + 0.03, 0.1, 0.025) + 0.03 * bump(0, chin - 0.09, 0.11, 0.06)
         return np.asarray(
-            total - 0.02 * bump(mouth + 0.02, q[48, 1], 0.03, 0.04) + 0.012 * bump(0, (base + upper) / 2, 0.1, 0.04)
+            total
+            - 0.03 * bump(mouth + 0.02, q[48, 1], 0.04, 0.05)
+            + 0.012 * bump(0, (base + upper) / 2, 0.1, 0.04)
+            + 0.042 * bump(0, base - 0.015, 0.16, 0.05)
         )
 
     def bend(self, x: NDArray[np.floating], y: NDArray[np.floating], z: NDArray[np.floating]) -> NDArray[np.floating]:
