@@ -19,7 +19,7 @@ def get_config() -> Config:
         data=dataclasses.replace(
             config.data, name="drawn_faces", drawn_train=20_000, drawn_validation=500, image_size=112
         ),
-        model=dataclasses.replace(config.model, init_from="runs/shipped_64px"),
+        model=dataclasses.replace(config.model, sigma=True, init_from="runs/shipped_64px"),
         optimizer=dataclasses.replace(config.optimizer, learning_rate=1e-3),
         train=dataclasses.replace(config.train, epochs=4, batch_size=16),
     )
