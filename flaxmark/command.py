@@ -22,6 +22,7 @@ from flaxmark.markups import load_markup
 
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 USER_ERROR, OUR_ERROR, INTERRUPTED = 2, 1, 130
+PREEMPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 _FIELD_RULES = tyro.constructors.ConstructorRegistry()
 
@@ -201,7 +202,9 @@ def new_folder(flag: str, name: str | Path) -> Path:
 
 
 def run_command(main: Callable[[list[str]], None]) -> None:
-    """Run a script's main function and end the process: 0 done, 1 our failure, 2 the user's to mend, 130 Ctrl-C.
+    """Run a script's main function and end the process.
+
+    Exit status: 0 done, 1 our failure, 2 the user's to mend, 130 Ctrl-C, 75 SIGTERM, with everything saved.
 
     Args:
         main: Takes the arguments without the program's name.
@@ -220,7 +223,7 @@ def run_command(main: Callable[[list[str]], None]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         # Not SystemExit: Python would wait for a compilation in another thread, and XLA dies of ending during one.
-        os._exit(INTERRUPTED)
+        os._exit(getattr(error, "exit_status", INTERRUPTED))
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()

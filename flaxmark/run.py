@@ -12,7 +12,7 @@ import numpy as np
 
 import flaxmark
 from flaxmark.config import Config, ConfigError, to_dict
-from flaxmark.data.pipeline import Batch, train_batches
+from flaxmark.data.pipeline import Batch, epoch_order, train_batches
 from flaxmark.data.prepare import Examples, Prepared, load_split
 from flaxmark.markups import check_flip_order
 from flaxmark.memory import compile_within_memory
@@ -25,7 +25,10 @@ from flaxmark.workdir import TRAIN_FACES
 
 @dataclasses.dataclass
 class Run:
-    """What the loop works with; `state` changes, and `epoch_loss`: the mean of the epoch so far, as last read."""
+    """What the loop works with; `state` changes, and what was last read of the loss.
+
+    `epoch_loss` is the mean of the epoch so far, `first_loss` the first that was read since this start.
+    """
 
     config: Config
     workdir: Path
@@ -38,11 +41,19 @@ class Run:
     state: TrainState
     metadata: dict[str, Any]
     epoch_loss: float = float("nan")
+    first_loss: float = float("nan")
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps of one pass, the remainder dropped."""
         return len(self.examples.encoded) // self.config.train.batch_size
+
+    def files_of(self, step: int) -> list[str]:
+        """Files of the faces from which update `step`, counted from 1, learns on all processes."""
+        epoch, index = divmod(step - 1, self.steps_per_epoch)
+        size, seed = self.config.train.batch_size, self.config.train.seed
+        rows = epoch_order(len(self.examples.encoded), seed, epoch)[index * size : (index + 1) * size]
+        return [self.examples.files[row] for row in rows]
 
     def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
         """This process's share of an epoch's batches, from `first_step` on."""

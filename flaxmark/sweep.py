@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from flaxmark.command import INTERRUPTED, OUR_ERROR, explain
+from flaxmark.command import INTERRUPTED, PREEMPTED, explain
 from flaxmark.config import DEPTHS, Config, ConfigError, Depth, LossConfig
 from flaxmark.config_rules import check_config
 from flaxmark.data.sources import find_data_dir
@@ -31,7 +31,7 @@ COLUMNS: dict[str, LossConfig] = {
 }
 """What a column trains with; smooth_l1 with beta 1 is the test report's: half of mse where errors are below 1."""
 
-FAILED, LOG, LOCK = "failed.txt", "log.txt", ".lock"
+FAILED, LOG = "failed.txt", "log.txt"
 POLL_SECONDS = 0.5
 
 
@@ -178,11 +178,12 @@ def _run_cell(cell: Cell, config: Config, workdir: Path, progress: SweepProgress
 
 
 def _end_together(process: BaseProcess) -> None:
-    """Whoever ends the sweep by SIGTERM means the cell that it trains, too."""
+    """Whoever ends the sweep by SIGTERM means the cell that it trains, too, which saves first."""
 
     def end(*_: object) -> None:
         process.terminate()
-        sys.exit(OUR_ERROR)
+        process.join()
+        sys.exit(PREEMPTED)
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, end)
@@ -194,20 +195,13 @@ def _train_cell(config: Config, workdir: Path) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(log.fileno(), stream.fileno())
-    import fcntl  # not on Windows, where only this fails
-
     from flaxmark.training import train
 
     try:
-        with (workdir / LOCK).open("w") as lock:  # the system frees it when the process ends, however it ends
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ConfigError(f"{workdir}: another process trains it") from None
-            train(config, workdir)
+        train(config, workdir)
     except KeyboardInterrupt as error:
         print("interrupted", *error.args, flush=True)
-        os._exit(INTERRUPTED)
+        os._exit(getattr(error, "exit_status", INTERRUPTED))
     except Exception as error:
         traceback.print_exc()
         sys.exit(explain(error))

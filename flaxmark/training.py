@@ -1,9 +1,7 @@
 """One run: prepare, train, validate, keep the best, report."""
 
 import math
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +13,22 @@ from flaxmark.config_rules import check_config
 from flaxmark.data.prepare import prepare
 from flaxmark.evaluation import Outputs, format_table, predict_split
 from flaxmark.face_score import doubt, fit_face_score, without_faces
-from flaxmark.metric_writer import MetricWriter
+from flaxmark.interrupts import StopRequests, stop_requests
+from flaxmark.metric_writer import MetricWriter, replace_text
 from flaxmark.metrics import sigma_scale, summarize
 from flaxmark.profiling import StepProfiler
 from flaxmark.progress import Progress
 from flaxmark.run import Run, make_run, print_header, start_from_weights, write_train_faces
 from flaxmark.run_report import write_report
 from flaxmark.sharding import shard_batch
-from flaxmark.workdir import claim_workdir, stored_result
+from flaxmark.workdir import BAD_FACES, claim_workdir, lock_workdir, stored_result
+
+# A loss has exploded when it has grown by so many times what it was at first: that of the mean face.
+EXPLODED = 1000
 
 
 class TrainingError(RuntimeError):
     """The run cannot go on."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """The user asked to stop; everything is saved."""
 
 
 def train(config: Config, workdir: str | Path) -> dict[str, Any]:
@@ -46,8 +44,8 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: Something the user must change.
-        TrainingError: The loss is not finite.
-        Interrupted: Ctrl-C; saved.
+        TrainingError: The loss is not finite or has exploded.
+        Interrupted: Ctrl-C, or SIGTERM (Preempted); saved.
     """
     workdir = Path(workdir)
     check_config(config, jax.device_count())
@@ -55,42 +53,23 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
     if result is not None:
         print(f"{workdir}: finished; its result:\n{format_table(result['rows'])}")
         return result
-    claim_workdir(workdir, config, write=jax.process_index() == 0)
-    prepared = prepare(config.data)
-    run = make_run(config, workdir, prepared)
-    write_train_faces(run)
-    with RunCheckpoints(workdir) as checkpoints, stop_requests() as stop_requested:
-        if checkpoints.latest_step is not None:
-            run.state = checkpoints.restore(run.state)
-        else:
-            run.state = start_from_weights(config, run.state)
-        print_header(run, prepared)
-        run_epochs(run, checkpoints, stop_requested)
-    return write_report(workdir, prepared)
+    first = jax.process_index() == 0
+    with lock_workdir(workdir) if first else nullcontext():
+        claim_workdir(workdir, config, write=first)
+        prepared = prepare(config.data)
+        run = make_run(config, workdir, prepared)
+        write_train_faces(run)
+        with RunCheckpoints(workdir) as checkpoints, stop_requests() as stop_requested:
+            if checkpoints.latest_step is not None:
+                run.state = checkpoints.restore(run.state)
+            else:
+                run.state = start_from_weights(config, run.state)
+            print_header(run, prepared)
+            run_epochs(run, checkpoints, stop_requested)
+        return write_report(workdir, prepared)
 
 
-@contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a question the loop can ask; the second one ends at once."""
-    asked = False
-
-    def handle(*_: object) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    try:
-        before = signal.signal(signal.SIGINT, handle)
-    except ValueError:  # not the main thread: the caller has its own way to stop
-        yield lambda: False
-        return
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: Callable[[], bool]) -> None:
+def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequests) -> None:
     """The loop: each step is dispatched before the previous one's metrics are read, and few of them are.
 
     Args:
@@ -130,13 +109,13 @@ def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: Callable[[
                     if not last:
                         checkpoints.save(run.state, run.metadata)
                 if stop_requested() and not last:
-                    raise Interrupted(f"stopped after step {step}; the same command resumes")
+                    raise stop_requested.interruption(f"stopped after step {step}; the same command resumes")
             progress.pause()
             figures = validate(run, epoch, writer, checkpoints)
             note = f"  validation {figures['loss']:.5f}  NME {figures['nme']:.2f} %"
             progress.line(f"epoch {epoch + 1}/{config.epochs}  loss {figures['train_loss']:.5f}{note}")
             if stop_requested() and epoch + 1 < config.epochs:
-                raise Interrupted(f"stopped after epoch {epoch + 1}; the same command resumes")
+                raise stop_requested.interruption(f"stopped after epoch {epoch + 1}; the same command resumes")
     finally:
         profiler.close()
         if writer is not None:
@@ -166,16 +145,43 @@ def record(
     """
     values = {name: float(value) for name, value in metrics.items()}
     epoch, finite = (step - 1) // run.steps_per_epoch, int(values.pop("finite_steps"))
-    if not math.isfinite(values["epoch_loss"]):
-        raise TrainingError(
-            f"loss is not finite at step {epoch * run.steps_per_epoch + finite + 1} (at step {step}: loss "
-            f"{values['loss']}, gradient norm {values['grad_norm']}); last good checkpoint: "
-            f"{checkpoints.describe_latest()}. A lower --optimizer.learning-rate usually helps"
-        )
+    loss = values["epoch_loss"]
+    if not math.isfinite(loss):
+        raise failure(run, "loss is not finite", epoch * run.steps_per_epoch + finite + 1, step, values, checkpoints)
+    if math.isnan(run.first_loss):
+        run.first_loss = loss
+    if values["loss"] - run.first_loss > EXPLODED * max(abs(run.first_loss), 1e-3):
+        raise failure(run, f"loss has grown from {run.first_loss:.4g}", step, step, values, checkpoints)
     run.epoch_loss = values["epoch_loss"]
     if writer is not None and step % run.config.train.log_every == 0:
         figures = {"epoch": epoch + 1, **values, "images_per_second": progress.rate}
         writer.write("train", step, figures)
+
+
+def failure(
+    run: Run, what: str, bad: int, step: int, values: dict[str, float], checkpoints: RunCheckpoints
+) -> TrainingError:
+    """Say in which step a run went wrong, on which faces, and what is left of it.
+
+    Args:
+        run: Gets `not_finite.txt`, the faces of that step.
+        what: Is wrong.
+        bad: The step, from 1.
+        step: The one whose metrics were read.
+        values: Those metrics.
+        checkpoints: Names the last good one.
+
+    Returns:
+        The error to raise.
+    """
+    files = run.files_of(bad)
+    if jax.process_index() == 0:
+        replace_text(run.workdir / BAD_FACES, "\n".join(files) + "\n")
+    return TrainingError(
+        f"{what} at step {bad} (at step {step}: loss {values['loss']:.4g}, gradient norm {values['grad_norm']:.4g}); "
+        f"its faces are {files[0]} and the others in {run.workdir / BAD_FACES}; last good checkpoint: "
+        f"{checkpoints.describe_latest()}. A lower --optimizer.learning-rate usually helps"
+    )
 
 
 def calibrate(run: Run, outputs: Outputs) -> dict[str, Any]:

@@ -2,17 +2,44 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import filelock
 
 from flaxmark.config import Config, ConfigError, to_dict
 from flaxmark.metric_writer import replace_text
 
 CONFIG, RESULT, PREDICTIONS = "config.json", "result.json", "predictions.npz"
-TRAIN_FACES = "train_faces.txt"
+TRAIN_FACES, BAD_FACES, LOCK = "train_faces.txt", "not_finite.txt", ".lock"
 
 # Where files lie, and how often something is written, changes no number of a run.
 _FREE = ("dir", "prepared_dir", "log_every", "save_every", "profile_steps")
+
+
+@contextmanager
+def lock_workdir(workdir: Path) -> Iterator[None]:
+    """Keep other processes from training in a workdir; the system frees it when this one ends, however it ends.
+
+    Args:
+        workdir: Made if it does not exist.
+
+    Raises:
+        ConfigError: Another process trains in it, or it cannot be written.
+    """
+    lock = filelock.FileLock(workdir / LOCK)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ConfigError(f"{workdir}: another process trains in it; wait for it, or give another --workdir") from None
+    except OSError as error:
+        raise ConfigError(f"--workdir {workdir}: {error.strerror}; name a folder that can be written") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def claim_workdir(workdir: Path, config: Config, *, write: bool = True) -> None:

@@ -1,5 +1,6 @@
 """The loop around the step: what it reads and when, and what it costs."""
 
+import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +14,10 @@ import pytest
 
 from flaxmark import training
 from flaxmark.config import Config, TrainConfig
+from flaxmark.interrupts import Preempted, StopRequests
 from flaxmark.metric_writer import read_metrics
 from flaxmark.sharding import make_mesh
-from flaxmark.training import Interrupted, TrainingError, run_epochs
+from flaxmark.training import TrainingError, run_epochs
 
 STEPS = 12
 BATCH = {
@@ -68,6 +70,8 @@ def make_run(workdir: Path, train: TrainConfig, metrics_of: Callable[[int], dict
         train_step=train_step,
         batches=batches,
         epoch_loss=float("nan"),
+        first_loss=float("nan"),
+        files_of=lambda step: [f"{step}a.jpg", f"{step}b.jpg"],
         metadata={},
     )
 
@@ -95,7 +99,7 @@ def test_metrics_are_read_after_the_next_step_is_dispatched(tmp_path: Path) -> N
         return {name: Reading(float(value), step, dispatched, last) for name, value in metrics_of(step).items()}
 
     run = make_run(tmp_path, TrainConfig(epochs=2, batch_size=2, log_every=4), recorded)
-    run_epochs(run, Checkpoints(), lambda: False)  # type: ignore[arg-type]
+    run_epochs(run, Checkpoints(), StopRequests())  # type: ignore[arg-type]
     assert dispatched == list(range(1, 2 * STEPS + 1))
     assert [line["step"] for line in read_metrics(tmp_path)] == [4, 8, 12, 16, 20, 24]
 
@@ -108,21 +112,36 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_checkpoint(tmp_path: Path
         lambda step: metrics_of(step) if step < STEPS + 3 else metrics_of(step, np.nan, finite=2),
     )
     with pytest.raises(TrainingError, match=rf"not finite at step {STEPS + 3} \(at step 15.*runs/x/checkpoints/40"):
-        run_epochs(run, Checkpoints(), lambda: False)  # type: ignore[arg-type]
+        run_epochs(run, Checkpoints(), StopRequests())  # type: ignore[arg-type]
+    assert (tmp_path / "not_finite.txt").read_text() == f"{STEPS + 3}a.jpg\n{STEPS + 3}b.jpg\n"
+
+
+def test_a_loss_that_explodes_stops(tmp_path: Path) -> None:
+    train = TrainConfig(epochs=2, batch_size=2, log_every=5)
+    run = make_run(tmp_path, train, lambda step: metrics_of(step, 1.0 if step < 10 else 2000.0))
+    with pytest.raises(TrainingError, match=r"grown from 1 at step 10 .*10a.jpg and the others in"):
+        run_epochs(run, Checkpoints(), StopRequests())  # type: ignore[arg-type]
 
 
 def test_a_stop_between_steps_saves_what_was_done(tmp_path: Path) -> None:
-    checkpoints = Checkpoints()
-    run = make_run(tmp_path, TrainConfig(epochs=2, batch_size=2), metrics_of)
-    with pytest.raises(Interrupted, match="after step 5"):
-        run_epochs(run, checkpoints, lambda: run.state.step == 5)  # type: ignore[arg-type]
+    checkpoints, asked = Checkpoints(), StopRequests()
+
+    def told_in_step_5(step: int) -> dict:
+        asked.signal = signal.SIGTERM if step == 5 else None
+        return metrics_of(step)
+
+    run = make_run(tmp_path, TrainConfig(epochs=2, batch_size=2), told_in_step_5)
+    with pytest.raises(Preempted, match="after step 5"):
+        run_epochs(run, checkpoints, asked)  # type: ignore[arg-type]
     assert checkpoints.saved == [5]
     assert run.epoch_loss == 1
 
 
 def test_saving_every_few_steps(tmp_path: Path) -> None:
     checkpoints = Checkpoints()
-    run_epochs(make_run(tmp_path, TrainConfig(epochs=1, batch_size=2, save_every=5), metrics_of), checkpoints, bool)  # type: ignore[arg-type]
+    run_epochs(
+        make_run(tmp_path, TrainConfig(epochs=1, batch_size=2, save_every=5), metrics_of), checkpoints, StopRequests()
+    )  # type: ignore[arg-type]
     assert checkpoints.saved == [5, 10]  # the last one of the epoch is saved by its validation
 
 
@@ -133,7 +152,7 @@ def test_the_loop_costs_under_a_third_of_a_millisecond_a_step(tmp_path: Path, mo
         run = make_run(tmp_path / str(attempt), TrainConfig(epochs=1, batch_size=2), metrics_of)
         run.workdir.mkdir()
         start = time.thread_time()
-        run_epochs(run, Checkpoints(), lambda: False)  # type: ignore[arg-type]
+        run_epochs(run, Checkpoints(), StopRequests())  # type: ignore[arg-type]
         seconds.append((time.thread_time() - start) / 500)
     print(f"{1e3 * statistics.median(seconds):.3f} ms a step")
     assert statistics.median(seconds) < 3e-4

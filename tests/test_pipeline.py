@@ -1,12 +1,13 @@
 import dataclasses
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 from test_geometry import blob, centroid
 
-from flaxmark.config import IMAGENET_MEAN, IMAGENET_STD, AugmentConfig, DataConfig
+from flaxmark.config import IMAGENET_MEAN, IMAGENET_STD, AugmentConfig, Config, DataConfig, TrainConfig
 from flaxmark.data import pipeline
 from flaxmark.data.augment import RANDOM, affine_of_crop, change_pixels, make_face_programs, warp_landmarks, warp_pixels
 from flaxmark.data.pipeline import epoch_order, eval_batches, train_batches
@@ -14,6 +15,7 @@ from flaxmark.data.prepare import Examples
 from flaxmark.data.tensorflow_setup import tf
 from flaxmark.geometry import FaceRegion, cut_region, to_crop_units, warp_crop
 from flaxmark.landmarks import IBUG_68
+from flaxmark.run import Run
 
 STRONG = AugmentConfig(30, 0.2, 0.1, True, 0.2, 0.3, 0.3, 1.0, 0.4)
 CONFIG = DataConfig(image_size=64, augment=STRONG)
@@ -61,6 +63,13 @@ def test_an_epoch_is_a_permutation_without_its_remainder() -> None:
     assert batches == epoch_order(22, 3, 5)[:16].reshape(2, 8).tolist()
     assert epoch_order(22, 3, 5).tolist() != epoch_order(22, 3, 6).tolist()
     assert epoch_order(22, 3, 5).tolist() != epoch_order(22, 4, 5).tolist()
+
+
+def test_the_files_of_a_step_are_those_of_its_batch() -> None:
+    train = TrainConfig(batch_size=4, seed=2)
+    run = SimpleNamespace(config=Config(train=train), examples=EXAMPLES, steps_per_epoch=5)
+    batches = numbers(train_batches(EXAMPLES, plain(CONFIG), batch_size=4, seed=2, epoch=1))
+    assert Run.files_of(run, 5 + 3) == [str(number) for number in batches[2]]  # type: ignore[arg-type]
 
 
 def test_resuming_within_an_epoch_gives_the_same_batches() -> None:

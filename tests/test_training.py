@@ -2,6 +2,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -12,14 +14,14 @@ from flaxmark import memory
 from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, TrainConfig, to_dict
 from flaxmark.data.prepare import Examples
 from flaxmark.evaluation import Outputs, format_table, rows_of_split
+from flaxmark.interrupts import stop_requests
 from flaxmark.landmarks import IBUG_68
 from flaxmark.losses import mse
 from flaxmark.metric_writer import MetricWriter, read_metrics
 from flaxmark.programs import build_programs
 from flaxmark.progress import Progress, format_seconds
 from flaxmark.sharding import make_mesh
-from flaxmark.training import stop_requests
-from flaxmark.workdir import claim_workdir, stored_result
+from flaxmark.workdir import claim_workdir, lock_workdir, stored_result
 
 
 def test_ctrl_c_asks_once_and_ends_the_second_time() -> None:
@@ -28,6 +30,36 @@ def test_ctrl_c_asks_once_and_ends_the_second_time() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         assert asked()
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_sigterm_asks_once_and_has_an_exit_status_of_its_own() -> None:
+    with stop_requests() as asked:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # the second one ends at once
+        assert asked.interruption("saved").exit_status == 75
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_two_runs_in_one_workdir(tmp_path: Path) -> None:
+    with lock_workdir(tmp_path / "x"):
+        code = "import sys; from flaxmark.workdir import lock_workdir; from pathlib import Path\n"
+        code += "with lock_workdir(Path(sys.argv[1])): print('got it')"
+        other = [sys.executable, "-c", code, str(tmp_path / "x")]
+        refused = subprocess.run(other, capture_output=True, text=True)
+        assert "another process trains in it" in refused.stderr
+    assert subprocess.run(other, capture_output=True, text=True).stdout == "got it\n"
+    # One that is killed leaves no lock behind.
+    other[2] = code + "; sys.stdout.flush(); input()"
+    process = subprocess.Popen(other, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"got it\n"
+    with pytest.raises(ConfigError, match="another process"), lock_workdir(tmp_path / "x"):
+        pass
+    process.kill()
+    process.communicate()
+    with lock_workdir(tmp_path / "x"):
+        pass
 
 
 def test_a_workdir_belongs_to_one_config(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ import io
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 from flaxmark.config import ConfigError, DataConfig, cache_dir
@@ -103,7 +104,9 @@ def prepare(config: DataConfig, *, for_training: bool = True) -> Prepared:
     target = parent / f"{config.name}-{source.fingerprint[:16]}"
     try:
         if not (target / SUMMARY).is_file():
-            with _locked(parent, target.name):  # another process may have written it meanwhile
+            parent.mkdir(parents=True, exist_ok=True)
+            # One process at a time prepares a set; the system frees the lock of one that dies.
+            with filelock.FileLock(parent / f".{target.name}.lock"):
                 if not (target / SUMMARY).is_file():
                     _write(config, source, target)
     except OSError as error:
@@ -157,17 +160,6 @@ def load_split(prepared: Prepared, split: str) -> Examples:
         photographs=texts("photograph"),
         files=texts("file"),
     )
-
-
-@contextmanager
-def _locked(parent: Path, name: str) -> Iterator[None]:
-    """Let one process at a time prepare a set; the system frees the lock of a process that dies."""
-    import fcntl  # not on Windows, where only this fails
-
-    parent.mkdir(parents=True, exist_ok=True)
-    with (parent / f".{name}.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _make_builder(name: str, faces: dict[str, list[StoredFace]], folder: Path) -> FaceBuilder:
