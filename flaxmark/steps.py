@@ -45,6 +45,44 @@ def make_train_step(
         scalars `loss`, `grad_norm`, `learning_rate`, and of the epoch so far `epoch_loss` (mean) and
         `finite_steps` (steps before the first loss that was not finite).
     """
+    gradient = make_gradient(model, loss, accumulate)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
+        value, batch_stats, grads = gradient(state, batch)
+        if axis_name is not None:
+            value, grads = jax.lax.pmean((value, grads), axis_name)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        ema = state.ema
+        if ema is not None and ema_decay is not None:
+            ema = average_variables(ema, {"params": params, "batch_stats": batch_stats}, state.step, ema_decay)
+        first = state.step % steps_per_epoch == 0
+        epoch_loss = jax.tree.map(lambda x: jnp.where(first, 0, x), state.epoch_loss).add(value)
+        metrics = {
+            "loss": value,
+            "grad_norm": optax.tree.norm(grads),
+            "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
+            "epoch_loss": epoch_loss.mean,
+            "finite_steps": epoch_loss.count,
+        }
+        return TrainState(state.step + 1, params, batch_stats, opt_state, ema, epoch_loss), metrics
+
+    return train_step
+
+
+def make_gradient(
+    model: Model, loss: Loss, accumulate: int
+) -> Callable[[TrainState, Batch], tuple[jax.Array, Any, Any]]:
+    """Build the gradient of the batch's mean loss.
+
+    Args:
+        model: Its `apply` is differentiated.
+        loss: Elementwise loss.
+        accumulate: The batch is worked off in this many parts, one after another.
+
+    Returns:
+        `(state, batch) -> (loss, batch statistics after it, gradient of the parameters)`.
+    """
 
     def loss_fn(params: Any, batch_stats: Any, part: Batch) -> tuple[jax.Array, Any]:
         variables = {"params": params, "batch_stats": batch_stats}
@@ -52,8 +90,9 @@ def make_train_step(
         losses = per_example(loss(prediction, part["landmarks"]))
         return jnp.sum(losses * part["mask"]) / jnp.sum(part["mask"]), batch_stats
 
+    gradient = jax.value_and_grad(loss_fn, has_aux=True)
+
     def accumulated_gradient(state: TrainState, batch: Batch) -> tuple[jax.Array, Any, Any]:
-        gradient = jax.value_and_grad(loss_fn, has_aux=True)
         if accumulate == 1:
             (value, batch_stats), grads = gradient(state.params, state.batch_stats, batch)
             return value, batch_stats, grads
@@ -68,31 +107,25 @@ def make_train_step(
         (value, batch_stats, grads), _ = jax.lax.scan(add_part, start, split_batch(batch, accumulate))
         return value / accumulate, batch_stats, jax.tree.map(lambda g: g / accumulate, grads)
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
-        value, batch_stats, grads = accumulated_gradient(state, batch)
-        if axis_name is not None:
-            value, grads = jax.lax.pmean((value, grads), axis_name)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        ema = state.ema
-        if ema is not None and ema_decay is not None:
-            # Young averages forget the initial weights faster, as in TensorFlow's ExponentialMovingAverage.
-            step = state.step.astype(jnp.float32)
-            decay = jnp.minimum(ema_decay, (1 + step) / (10 + step))
-            newest = {"params": params, "batch_stats": batch_stats}
-            ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, ema, newest)
-        first = state.step % steps_per_epoch == 0
-        epoch_loss = jax.tree.map(lambda x: jnp.where(first, 0, x), state.epoch_loss).add(value)
-        metrics = {
-            "loss": value,
-            "grad_norm": optax.tree.norm(grads),
-            "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
-            "epoch_loss": epoch_loss.mean,
-            "finite_steps": epoch_loss.count,
-        }
-        return TrainState(state.step + 1, params, batch_stats, opt_state, ema, epoch_loss), metrics
+    return accumulated_gradient
 
-    return train_step
+
+def average_variables(average: Any, newest: Any, step: jax.Array, ema_decay: float) -> Any:
+    """Move the averaged variables towards the newest.
+
+    Args:
+        average: Tree of arrays.
+        newest: The same tree.
+        step: Updates before this one.
+        ema_decay: In the long run; young averages forget the initial weights faster, as in TensorFlow's
+            ExponentialMovingAverage.
+
+    Returns:
+        The tree.
+    """
+    count = step.astype(jnp.float32)
+    decay = jnp.minimum(ema_decay, (1 + count) / (10 + count))
+    return jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, average, newest)
 
 
 def split_batch(batch: Batch, parts: int) -> dict[str, jax.Array]:
