@@ -1,12 +1,16 @@
-"""The latest and the best checkpoint of a run."""
+"""The latest and the best checkpoint of a run, and what to do about damaged ones."""
 
+import json
 import math
+import sys
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from flaxmark.config import ConfigError, from_dict
@@ -83,27 +87,119 @@ class RunCheckpoints:
         step = int(state.step)
         if step == self.latest_step and metrics is None:
             return
+        said = {**metadata, "checksums": {"state": checksum(state), "model": checksum(state.eval_variables)}}
+        if metrics is not None:
+            said["validation"] = dict(metrics)
         self._checkpointer.save_checkpointables_async(
             step,
-            {"state": state, "model": state.eval_variables, "metadata": dict(metadata)},
+            {"state": state, "model": state.eval_variables, "metadata": said},
             force=True,
             overwrite=step == self.latest_step,
             metrics=None if metrics is None else dict(metrics),
         )
 
-    def restore(self, like: TrainState) -> TrainState:
-        """Load the newest checkpoint.
 
-        Args:
-            like: A state of the same shapes and shardings (arrays or shape structs).
+def restore_newest(workdir: str | Path, like: TrainState) -> TrainState | None:
+    """Load the newest sound checkpoint of a run; newer ones that are damaged are named and moved to `damaged/`.
 
-        Returns:
-            The state, its arrays safe to donate.
-        """
-        wanted = {"state": jax.tree.map(_abstract, like)}
-        loaded = self._checkpointer.load_checkpointables(self.latest_step, wanted)
-        # Restored arrays may alias host memory; a copy made inside jit may be donated.
-        return jax.jit(lambda tree: jax.tree.map(lambda x: x.copy(), tree))(loaded["state"])
+    Args:
+        workdir: The run's folder, in which no process saves.
+        like: A state of the same shapes and shardings (arrays or shape structs).
+
+    Returns:
+        The state, its arrays safe to donate; None where there is no checkpoint.
+
+    Raises:
+        ConfigError: There are checkpoints, and all are damaged.
+    """
+    folders = _folders(Path(workdir).absolute() / "checkpoints")
+    wanted, state = {"state": jax.tree.map(_abstract, like)}, None
+    damaged: dict[Path, str] = {}
+    for folder in reversed(folders):
+        try:
+            _check_metrics(folder)  # orbax reads those of all checkpoints
+            found = None if state is not None else _load(folder, wanted)
+        except Exception as error:  # damaged files make their readers raise almost anything
+            damaged[folder] = _first_line(error)
+        if not _all_agree(folder not in damaged):
+            damaged.setdefault(folder, "another process cannot read it")
+        elif state is None:
+            state = found
+    if damaged and state is None:
+        raise ConfigError(
+            f"{folders[-1].parent}: no checkpoint in it is sound ({folders[-1].name}: {damaged[folders[-1]]}); "
+            "bring a copy back, or move the folder away to start anew"
+        )
+    if jax.process_index() == 0:
+        _put_aside(damaged)
+    # Restored arrays may alias host memory; a copy made inside jit may be donated.
+    return None if state is None else jax.jit(lambda tree: jax.tree.map(lambda x: x.copy(), tree))(state)
+
+
+def _folders(directory: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first."""
+    found = [path for path in directory.glob("*") if path.name.isdigit()]
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def _load(folder: Path, wanted: Mapping[str, Any]) -> Any:
+    """One part of a checkpoint, `state` or `model`; raises whatever when it is not as it was saved."""
+    ((name, like),) = wanted.items()
+    loaded = ocp.load_checkpointables(folder, {name: like})[name]
+    if checksum(loaded) != _metadata(folder)["checksums"][name]:
+        raise ValueError(f"{name} is not what was saved: another checksum")
+    return loaded
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself."""
+    return dict(ocp.load_checkpointables(folder, {"metadata": None})["metadata"])
+
+
+def _check_metrics(folder: Path) -> None:
+    """Raise where orbax would, for all checkpoints, as it opens them."""
+    path = folder / "metrics" / "metrics"
+    if path.is_file():
+        json.loads(path.read_text(encoding="utf-8"))
+
+
+def _put_aside(damaged: Mapping[Path, str]) -> None:
+    """Move checkpoints out of the way, and say so."""
+    for folder, reason in damaged.items():
+        aside = folder.parent.parent / "damaged" / folder.name
+        while aside.exists():
+            aside = aside.with_name(aside.name + "_again")
+        aside.parent.mkdir(exist_ok=True)
+        folder.rename(aside)
+        print(f"warning: checkpoint {folder} is damaged ({reason}); it is now {aside}", file=sys.stderr)
+
+
+def _first_line(error: Exception) -> str:
+    """An error in a few words."""
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160] if str(error).strip() else ''}"
+
+
+def _all_agree(sound: bool) -> bool:
+    """Whether a checkpoint can be read on all processes."""
+    if jax.process_count() == 1:
+        return sound
+    return bool(np.all(multihost_utils.process_allgather(np.array(sound))))
+
+
+def checksum(tree: Any) -> int:
+    """CRC-32 of all arrays of a tree, in its order: orbax does not notice a flipped bit in its files.
+
+    Args:
+        tree: Arrays on devices, each whole on every process.
+
+    Returns:
+        From 0 to 2^32 - 1.
+    """
+    total = 0
+    for leaf in jax.tree.leaves(tree):
+        array = np.ascontiguousarray(leaf.addressable_data(0))
+        total = zlib.crc32(array.reshape(-1).view(np.uint8).data, total)
+    return total
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:
@@ -128,17 +224,39 @@ def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     directory = directory if directory.name == "checkpoints" else directory / "checkpoints"
     if not directory.is_dir():
         raise ConfigError(f"{workdir}: no checkpoints/ in it; name the workdir of a run of scripts/train.py")
-    with ocp.training.Checkpointer(directory) as checkpointer:
-        scored = [c for c in checkpointer.checkpoints if c.metrics]
-        if not scored:
-            raise ConfigError(f"{workdir}: no validated checkpoint yet; let the run finish its first epoch")
-        step = int(min(scored, key=lambda c: c.metrics[_METRIC]).step)
-        metadata = checkpointer.load_checkpointables(step, {"metadata": None})["metadata"]
-        config = from_dict(metadata["config"])
-        points = config.data.markup.num_points
-        model = make_model(config.model, points)
-        shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((points, 2), np.float32))
-        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)
-        variables = checkpointer.load_checkpointables(step, {"model": like})["model"]
-    return variables, metadata | {"step": step}
+    scored: dict[Path, dict[str, Any]] = {}
+    for folder in _folders(directory):
+        try:
+            metadata = _metadata(folder)
+        except Exception as error:
+            _warn(folder, error)
+            continue
+        if "validation" in metadata:
+            scored[folder] = metadata
+    for folder in sorted(scored, key=lambda path: scored[path]["validation"][_METRIC]):
+        try:
+            variables = _load(folder, {"model": _model_like(scored[folder])})
+        except Exception as error:
+            _warn(folder, error)
+            continue
+        return variables, scored[folder] | {"step": int(folder.name)}
+    raise ConfigError(
+        f"{workdir}: no validated checkpoint in it is sound"
+        if scored
+        else f"{workdir}: no validated checkpoint yet; let the run finish its first epoch"
+    )
+
+
+def _warn(folder: Path, error: Exception) -> None:
+    """Name a checkpoint that is passed over."""
+    print(f"warning: checkpoint {folder} is damaged ({_first_line(error)}); another one is used", file=sys.stderr)
+
+
+def _model_like(metadata: Mapping[str, Any]) -> Any:
+    """Shapes of a run's variables, on the first local device."""
+    config = from_dict(metadata["config"])
+    points = config.data.markup.num_points
+    model = make_model(config.model, points)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((points, 2), np.float32))
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), shapes)

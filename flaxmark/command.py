@@ -216,6 +216,8 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "xla"))
     warnings.filterwarnings("ignore", category=UserWarning, module="orbax")
     logging.getLogger("absl").setLevel(logging.ERROR)
+    # Orbax leaves behind the errors of its tasks when a file is damaged; what is wrong is said by ours.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         main(arguments)
     except KeyboardInterrupt as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from flaxmark.checkpoint import RunCheckpoints
+from flaxmark.checkpoint import RunCheckpoints, restore_newest
 from flaxmark.config import Config
 from flaxmark.config_rules import check_config
 from flaxmark.data.prepare import prepare
@@ -59,11 +59,9 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
         prepared = prepare(config.data)
         run = make_run(config, workdir, prepared)
         write_train_faces(run)
+        restored = restore_newest(workdir, run.state)
+        run.state = start_from_weights(config, run.state) if restored is None else restored
         with RunCheckpoints(workdir) as checkpoints, stop_requests() as stop_requested:
-            if checkpoints.latest_step is not None:
-                run.state = checkpoints.restore(run.state)
-            else:
-                run.state = start_from_weights(config, run.state)
             print_header(run, prepared)
             run_epochs(run, checkpoints, stop_requested)
         return write_report(workdir, prepared)

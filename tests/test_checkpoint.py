@@ -1,4 +1,7 @@
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -6,10 +9,13 @@ import numpy as np
 import optax
 import pytest
 
-from flaxmark.checkpoint import RunCheckpoints, load_best
+from flaxmark.checkpoint import RunCheckpoints, load_best, restore_newest
 from flaxmark.config import Config, ConfigError, ModelConfig, to_dict
 from flaxmark.models import make_model
 from flaxmark.train_state import TrainState, init_train_state
+
+# Orbax leaves the errors of its tasks behind when a file cannot be read.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 METADATA = {"config": to_dict(Config(model=ModelConfig(depth=18)))}
 
@@ -41,7 +47,7 @@ def test_latest_and_best_are_kept_and_the_best_is_the_average(tmp_path: Path, st
     with RunCheckpoints(tmp_path) as checkpoints:
         assert checkpoints.latest_step == 5
         assert checkpoints.describe_latest().endswith("/5")
-        restored = checkpoints.restore(at(state, 0))
+    restored = restore_newest(tmp_path, at(state, 0))
     jax.tree.map(np.testing.assert_array_equal, restored, at(state, 5))
 
 
@@ -59,3 +65,93 @@ def test_a_folder_without_checkpoints_is_named(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(ConfigError, match="no validated checkpoint"):
         load_best(tmp_path)
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def cut_in_half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+DAMAGE: list[tuple[str, Callable[[Path], None]]] = [
+    ("state/ocdbt.process_0/d/*", flip_a_byte),
+    ("state/ocdbt.process_0/d/*", cut_in_half),
+    ("state/_METADATA", cut_in_half),
+    ("state/manifest.ocdbt", flip_a_byte),
+    ("state", remove),
+    ("metadata", remove),
+    ("*", remove),
+]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, state: TrainState) -> Path:
+    """A run with two checkpoints, of which the second is the best."""
+    folder = tmp_path_factory.mktemp("two")
+    with RunCheckpoints(folder) as checkpoints:
+        # Weights as they are: orbax stores nothing of arrays whose numbers are all the same.
+        checkpoints.save(state.replace(step=jnp.int32(1)), METADATA, {"loss": 0.3})  # type: ignore[attr-defined]
+        checkpoints.save(state.replace(step=jnp.int32(2)), METADATA)  # type: ignore[attr-defined]
+    return folder
+
+
+@pytest.mark.parametrize(("pattern", "damage"), DAMAGE)
+def test_the_newest_sound_checkpoint_is_used_and_the_damaged_one_kept(
+    two: Path, tmp_path: Path, state: TrainState, pattern: str, damage: Callable[[Path], None], capsys: Any
+) -> None:
+    shutil.copytree(two, tmp_path, dirs_exist_ok=True)
+    for path in sorted((tmp_path / "checkpoints" / "2").glob(pattern)):
+        damage(path)
+    restored = restore_newest(tmp_path, state)
+    assert restored is not None
+    assert int(restored.step) == 1
+    assert (tmp_path / "damaged" / "2").is_dir()
+    assert "checkpoints/2 is damaged" in capsys.readouterr().err
+    with RunCheckpoints(tmp_path) as checkpoints:  # and training goes on
+        checkpoints.save(at(state, 2), METADATA, {"loss": 0.2})
+    again = restore_newest(tmp_path, state)
+    assert again is not None
+    assert int(again.step) == 2
+
+
+def test_the_best_sound_checkpoint_is_used(two: Path, tmp_path: Path, state: TrainState, capsys: Any) -> None:
+    shutil.copytree(two, tmp_path, dirs_exist_ok=True)
+    with RunCheckpoints(tmp_path) as checkpoints:
+        checkpoints.save(at(state, 3), METADATA, {"loss": 0.5})
+    for path in (tmp_path / "checkpoints" / "1").glob("model/ocdbt.process_0/d/*"):
+        flip_a_byte(path)
+    assert load_best(tmp_path)[1]["step"] == 3
+    assert "checkpoints/1 is damaged" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "checkpoints" / "3" / "model")
+    with pytest.raises(ConfigError, match="no validated checkpoint in it is sound"):
+        load_best(tmp_path)
+
+
+def test_metrics_that_cannot_be_read_are_damage(tmp_path: Path, state: TrainState) -> None:
+    with RunCheckpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(at(state, step), METADATA, {"loss": 0.3 * step})
+    cut_in_half(tmp_path / "checkpoints" / "1" / "metrics" / "metrics")  # orbax reads it as it opens the folder
+    restored = restore_newest(tmp_path, state)
+    assert restored is not None
+    assert int(restored.step) == 2
+    with RunCheckpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step == 2
+
+
+def test_no_sound_checkpoint_stops_and_keeps_all(two: Path, tmp_path: Path, state: TrainState) -> None:
+    shutil.copytree(two, tmp_path, dirs_exist_ok=True)
+    for path in (tmp_path / "checkpoints").glob("*/state/_METADATA"):
+        cut_in_half(path)
+    with pytest.raises(ConfigError, match=r"no checkpoint in it is sound \(2: .*start anew"):
+        restore_newest(tmp_path, state)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1", "2"]
+    assert restore_newest(tmp_path / "empty", state) is None
