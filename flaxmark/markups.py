@@ -182,7 +182,7 @@ def check_flip_order(markup: Markup, mean_face: np.ndarray) -> None:
     distances = np.abs(mirrored[:, None] - face[None, :])
     own, nearest = distances[np.arange(len(face)), order], distances.argmin(axis=1)
     # Faces that mostly look one way shift all points a little; a wrong name takes one to another's place.
-    wrong = np.flatnonzero((own > 0.2 * extent) | ((own > 0.08 * extent) & (own > 3 * distances.min(axis=1))))
+    wrong = np.flatnonzero((nearest != order) & (own > 0.08 * extent) & (own > 3 * distances.min(axis=1)))
     if wrong.size:
         point = int(wrong[np.argmax(own[wrong])])
         raise ValueError(

@@ -65,6 +65,14 @@ def test_a_wrong_pair_is_named_however_the_head_leans(angle: float) -> None:
         check_flip_order(dataclasses.replace(IBUG_68, flip_order=tuple(order)), leaning)
 
 
+def test_faces_that_look_one_way_are_no_mistake() -> None:
+    """A few faces may: the nose of their mean is off the middle, and still its own mirror image."""
+    points = np.array([[-1.0, -1], [1, -1], [0.4, 0], [-0.7, 1], [0.7, 1]])
+    check_flip_order(FIVE_POINTS, points)
+    with pytest.raises(ValueError, match=r"flip_order\[(3|4)\] is (3|4), but point"):
+        check_flip_order(dataclasses.replace(FIVE_POINTS, flip_order=(1, 0, 2, 3, 4)), points)
+
+
 def test_not_mirroring_at_all_is_a_mistake_and_no_flip_order_is_none() -> None:
     with pytest.raises(ValueError, match="flip_order"):
         check_flip_order(dataclasses.replace(IBUG_68, flip_order=tuple(range(68))), mean_face())
