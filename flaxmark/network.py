@@ -19,6 +19,9 @@ from flaxmark.models import Variables, make_model
 from flaxmark.packed import SUFFIX, load_packed
 from flaxmark.sharding import compile_step, make_mesh
 
+# Trained on drawn faces alone, for any use: docs/model_card.md.
+SHIPPED = Path(__file__).parent / "weights" / "resnet18_drawn.safetensors"
+
 # One compiled program each; a batch is padded up to the next of these.
 BATCH_SIZES = (1, 8, 32)
 
@@ -71,18 +74,19 @@ class Network:
         variables: With BatchNorm folded into the convolutions.
     """
 
-    def __init__(self, checkpoint: str | Path, flip: bool = False) -> None:
+    def __init__(self, checkpoint: str | Path | None = None, flip: bool = False) -> None:
         """Load it.
 
         Args:
-            checkpoint: The run's workdir, or a file written by scripts/pack.py.
+            checkpoint: A run's workdir, or a file of scripts/pack.py; None: the model that comes with flaxmark.
             flip: Look at each face and its mirror image.
 
         Raises:
             ConfigError: No checkpoint there.
         """
-        if Path(checkpoint).suffix == SUFFIX:
-            self.variables, self.metadata = load_packed(Path(checkpoint))
+        checkpoint = Path(checkpoint or SHIPPED)
+        if checkpoint.suffix == SUFFIX:
+            self.variables, self.metadata = load_packed(checkpoint)
         else:
             variables, self.metadata = load_best(checkpoint)
             self.variables = fold_batch_norm(variables)

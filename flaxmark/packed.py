@@ -36,6 +36,7 @@ def pack(variables: Variables, metadata: dict[str, Any], path: Path) -> None:
             tensors[name], tensors[name + SCALE] = quantize(values)
     temporary = path.with_name(f".{path.name}.tmp")
     safetensors.numpy.save_file(tensors, temporary, metadata={METADATA: json.dumps(metadata)})
+    temporary.chmod(0o644)  # safetensors writes for its owner alone
     temporary.replace(path)
 
 

@@ -1,5 +1,6 @@
 """Systems that are compared: a picture and a face's box in, 68 points in pixels out."""
 
+import functools
 import importlib.util
 import json
 import warnings
@@ -37,7 +38,8 @@ def make_system(text: str) -> System:
     """Load a system.
 
     Args:
-        text: `flaxmark:WORKDIR`, `dlib`, `mesh` or `json:FILE`.
+        text: `flaxmark` (the model that comes with it) or `flaxmark:WORKDIR`, either also as `flaxmark+flip`;
+            `dlib`, `mesh` or `json:FILE`.
 
     Returns:
         It.
@@ -48,22 +50,27 @@ def make_system(text: str) -> System:
     kind, _, argument = text.partition(":")
     makers: dict[str, Callable[[str], System]] = {
         "flaxmark": make_flaxmark,
+        "flaxmark+flip": functools.partial(make_flaxmark, flip=True),
         "dlib": make_dlib,
         "mesh": make_mesh_model,
         "json": make_from_json,
     }
     if kind not in makers:
-        raise ConfigError(f"--systems {text}: choose from flaxmark:WORKDIR, dlib, mesh, json:FILE")
-    if kind in ("flaxmark", "json") and not argument:
-        raise ConfigError(f"--systems {text}: name its {'workdir' if kind == 'flaxmark' else 'file'} after a colon")
+        raise ConfigError(
+            f"--systems {text}: choose from flaxmark, flaxmark:WORKDIR, dlib, mesh, json:FILE, or "
+            "flaxmark+flip, which looks at the mirror image, too"
+        )
+    if kind == "json" and not argument:
+        raise ConfigError(f"--systems {text}: name its file after a colon")
     return makers[kind](argument)
 
 
-def make_flaxmark(workdir: str) -> System:
-    """A run of this project.
+def make_flaxmark(workdir: str, flip: bool = False) -> System:
+    """A model of this project.
 
     Args:
-        workdir: Of the run, or a packed file.
+        workdir: Of a run, or a packed file; empty: the model that comes with it.
+        flip: Look at each face and its mirror image.
 
     Returns:
         The system.
@@ -73,7 +80,7 @@ def make_flaxmark(workdir: str) -> System:
     """
     from flaxmark.inference import Predictor
 
-    predictor = Predictor(workdir)
+    predictor = Predictor(workdir or None, flip=flip)
     if predictor.markup.num_points != 68:
         raise ConfigError(f"--systems flaxmark:{workdir}: has {predictor.markup.num_points} points; 68 are compared")
     return lambda picture, box, _: predictor.predict(picture, box)[0].landmarks

