@@ -2,8 +2,8 @@
 
 python scripts/train.py --config configs/quickstart.py
 
-NME 5.9 % on the drawn test faces (mean face 19.1 %) and 8.4 % on 176 real ones (mean face 18.3 %), in 3.7 minutes
-with drawing and reports: `make demo`, 2 cores (AMD EPYC), JAX 0.10.2, 2026-11-25.
+NME 6.9 % on the drawn test faces (mean face 18.4 %) and 8.1 % on 176 real ones (mean face 18.2 %), in 4.6 minutes
+with drawing and reports: `make demo`, 2 cores (AMD EPYC), JAX 0.10.2, 2026-11-26.
 """
 
 import dataclasses
