@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-slow install clean
+.PHONY: demo test test-slow torture install clean
 
 install: $(VENV)/installed
 
@@ -23,6 +23,9 @@ test: install
 
 test-slow: install
 	$(BIN)/pytest -m slow
+
+torture: install
+	$(BIN)/pytest -m torture -n 0 --verbose --durations 0
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
