@@ -1,7 +1,9 @@
 """The latest and the best checkpoint of a run, and what to do about damaged ones."""
 
+import errno
 import json
 import math
+import os
 import sys
 import zlib
 from collections.abc import Mapping
@@ -49,6 +51,7 @@ class RunCheckpoints:
             workdir: The run's folder; its `checkpoints/` is made when the first one is saved.
         """
         self.directory = Path(workdir).absolute() / "checkpoints"
+        self._bytes = 0
         self._checkpointer = ocp.training.Checkpointer(
             self.directory, preservation_policy=_policy(), cleanup_tmp_directories=True
         )
@@ -61,6 +64,10 @@ class RunCheckpoints:
         """Wait for the save in flight and let go of the folder."""
         self._checkpointer.close()
 
+    def wait(self) -> None:
+        """Wait for the save in flight; what was wrong with it is raised here at the latest."""
+        self._checkpointer.wait()
+
     @property
     def latest_step(self) -> int | None:
         """Step of the newest checkpoint, or None."""
@@ -69,7 +76,14 @@ class RunCheckpoints:
 
     def describe_latest(self) -> str:
         """Where the newest checkpoint is, for messages."""
-        return "none" if self.latest_step is None else str(self.directory / str(self.latest_step))
+        folders = _folders(self.directory)  # orbax forgets them when a save has failed
+        return str(folders[-1]) if folders else "none"
+
+    @property
+    def kept(self) -> str:
+        """What is safe and how much room the next one takes, for messages."""
+        needed = f" (a checkpoint takes {self._bytes / 1e6:,.0f} MB)" if self._bytes else ""
+        return f"{needed}; last good checkpoint: {self.describe_latest()}; the same command resumes"
 
     def save(self, state: TrainState, metadata: Mapping[str, Any], metrics: Mapping[str, float] | None = None) -> None:
         """Save in the background.
@@ -87,6 +101,9 @@ class RunCheckpoints:
         step = int(state.step)
         if step == self.latest_step and metrics is None:
             return
+        if not self.directory.parent.is_dir():  # orbax would make it again, without what else belongs to a run
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.directory.parent))
+        self._bytes = sum(leaf.nbytes for leaf in jax.tree.leaves((state, state.eval_variables)))
         said = {**metadata, "checksums": {"state": checksum(state), "model": checksum(state.eval_variables)}}
         if metrics is not None:
             said["validation"] = dict(metrics)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import absl.logging
 import tyro
 
 from flaxmark.config import Config, ConfigError, Depth, cache_dir, load_config
@@ -215,8 +216,9 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     # A second start loads its compiled steps; JAX's own variable names another folder.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "xla"))
     warnings.filterwarnings("ignore", category=UserWarning, module="orbax")
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    # Orbax leaves behind the errors of its tasks when a file is damaged; what is wrong is said by ours.
+    # Orbax prints a traceback from each of its threads, and leaves errors of tasks behind, when a disk is full or a
+    # file damaged; what is wrong is said by ours.
+    absl.logging.set_verbosity(absl.logging.ERROR if "--debug" in arguments else absl.logging.FATAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         main(arguments)

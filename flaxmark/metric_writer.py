@@ -7,7 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
+
+FLUSH_SECONDS = 30
 
 
 class MetricWriter:
@@ -27,7 +31,13 @@ class MetricWriter:
             replace_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
             self._started -= kept[-1].get("seconds", 0.0) if kept else 0.0
         self._file = self._path.open("a", encoding="utf-8")
-        self._tensorboard = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step + 1)
+        # Written here and now: tensorboardX's own thread would die of a full disk, and its queue wait for ever.
+        folder = workdir / "tensorboard"
+        folder.mkdir(exist_ok=True)
+        self._tensorboard = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+        restart = SessionLog(status=SessionLog.START)  # TensorBoard hides what came after the checkpoint
+        self._tensorboard.write_event(Event(step=resume_step + 1, wall_time=time.time(), session_log=restart))
+        self._flushed = time.perf_counter()
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Write one line and its scalars.
@@ -41,7 +51,11 @@ class MetricWriter:
         self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
-            self._tensorboard.add_scalar(f"{kind}/{name}", value, step)
+            summary = scalar(f"{kind}/{name}", value)
+            self._tensorboard.write_event(Event(step=step, wall_time=time.time(), summary=summary))
+        if time.perf_counter() - self._flushed > FLUSH_SECONDS:
+            self._tensorboard.flush()
+            self._flushed = time.perf_counter()
 
     def close(self) -> None:
         """Close both."""

@@ -21,6 +21,7 @@ from flaxmark.progress import Progress
 from flaxmark.run import Run, make_run, print_header, start_from_weights, write_train_faces
 from flaxmark.run_report import write_report
 from flaxmark.sharding import shard_batch
+from flaxmark.storage import storage_errors
 from flaxmark.workdir import BAD_FACES, claim_workdir, lock_workdir, stored_result
 
 # A loss has exploded when it has grown by so many times what it was at first: that of the mean face.
@@ -61,10 +62,12 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
         write_train_faces(run)
         restored = restore_newest(workdir, run.state)
         run.state = start_from_weights(config, run.state) if restored is None else restored
-        with RunCheckpoints(workdir) as checkpoints, stop_requests() as stop_requested:
-            print_header(run, prepared)
-            run_epochs(run, checkpoints, stop_requested)
-        return write_report(workdir, prepared)
+        checkpoints = RunCheckpoints(workdir)
+        with storage_errors(workdir, lambda: checkpoints.kept):
+            with checkpoints, stop_requests() as stop_requested:
+                print_header(run, prepared)
+                run_epochs(run, checkpoints, stop_requested)
+            return write_report(workdir, prepared)
 
 
 def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequests) -> None:

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 # JAX owns the accelerators; TensorFlow would take all memory of each one it sees.
 for _kind in ("GPU", "TPU"):
     tf.config.set_visible_devices([], _kind)
-absl.logging.set_verbosity(absl.logging.ERROR)
+absl.logging.set_verbosity(min(absl.logging.get_verbosity(), absl.logging.ERROR))
 tfds.disable_progress_bar()
 
 __all__ = ["tf", "tfds"]

@@ -1,0 +1,163 @@
+"""Disks that are full, folders that are read-only or gone: one line, and what was saved is still there."""
+
+import errno
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from test_kills import Environment, environment, finish, start, steps, wait  # noqa: F401 (a fixture)
+
+from flaxmark.checkpoint import RunCheckpoints, load_best, restore_newest
+from flaxmark.config import Config, ConfigError, ModelConfig, to_dict
+from flaxmark.metric_writer import MetricWriter, read_metrics
+from flaxmark.models import make_model
+from flaxmark.storage import storage_errors
+from flaxmark.train_state import TrainState, init_train_state
+
+# Orbax leaves the errors of its tasks behind when a file cannot be written.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
+METADATA = {"config": to_dict(Config(model=ModelConfig(depth=18)))}
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """The system lets this process write no larger file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture(scope="module")
+def state() -> TrainState:
+    model, face = make_model(ModelConfig(depth=18)), np.full((68, 2), 0.5, np.float32)
+    return jax.jit(lambda key: init_train_state(key, model, optax.sgd(0.1), face, False))(jax.random.key(0))
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, state: TrainState) -> None:
+    checkpoints = RunCheckpoints(tmp_path)
+    with pytest.raises(ConfigError) as caught, storage_errors(tmp_path, lambda: checkpoints.kept), checkpoints:
+        checkpoints.save(state.replace(step=jnp.int32(1)), METADATA, {"loss": 0.5})  # type: ignore[attr-defined]
+        checkpoints.wait()
+        with largest_file(100_000):
+            checkpoints.save(state.replace(step=jnp.int32(2)), METADATA, {"loss": 0.4})  # type: ignore[attr-defined]
+            checkpoints.wait()
+    assert re.fullmatch(
+        rf"{tmp_path}: file too large; raise the limit of a file's size \(ulimit -f\) \(a checkpoint takes 90 MB\); "
+        rf"last good checkpoint: {tmp_path}/checkpoints/1; the same command resumes",
+        str(caught.value),
+    )
+    restored = restore_newest(tmp_path, state)
+    assert restored is not None
+    assert int(restored.step) == 1
+    assert load_best(tmp_path)[1]["step"] == 1
+    with RunCheckpoints(tmp_path) as again:  # and the run goes on
+        again.save(state.replace(step=jnp.int32(2)), METADATA, {"loss": 0.4})  # type: ignore[attr-defined]
+    assert load_best(tmp_path)[1]["step"] == 2
+
+
+def test_metrics_that_cannot_be_written(tmp_path: Path) -> None:
+    writer = MetricWriter(tmp_path, 0)
+    with pytest.raises(ConfigError, match="file too large"), storage_errors(tmp_path), largest_file(2_000):
+        try:
+            for step in range(1, 100):
+                writer.write("train", step, {"epoch": 1, "loss": 0.5})
+        finally:
+            writer.close()
+    known = [line["step"] for line in read_metrics(tmp_path)]
+    assert known == list(range(1, len(known) + 1))
+    assert len(known) > 10
+
+
+def test_a_workdir_that_has_gone_is_not_made_again(tmp_path: Path, state: TrainState) -> None:
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    checkpoints = RunCheckpoints(workdir)
+    with pytest.raises(ConfigError, match="bring it back"), storage_errors(workdir), checkpoints:
+        checkpoints.save(state, METADATA)
+        checkpoints.wait()
+        shutil.rmtree(workdir)
+        checkpoints.save(state.replace(step=jnp.int32(2)), METADATA)  # type: ignore[attr-defined]
+    assert not workdir.exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO])
+def test_whatever_the_system_says_is_one_line(tmp_path: Path, number: int) -> None:
+    for error in (
+        OSError(number, os.strerror(number), str(tmp_path / "x")),
+        ValueError(f"Failed writing: \"{tmp_path}/x\": {os.strerror(number)} [os_error_code='{number}']\nmore"),
+    ):
+        with pytest.raises(ConfigError) as caught, storage_errors(tmp_path, lambda: "; step 3 is safe"):
+            raise error
+        assert str(caught.value).startswith(f"{tmp_path}: {os.strerror(number).lower()}; ")
+        assert str(caught.value).endswith("; step 3 is safe")
+        assert "\n" not in str(caught.value)
+
+
+def test_errors_of_something_else_stay_what_they_are(tmp_path: Path) -> None:
+    for error in (FileNotFoundError(errno.ENOENT, "none", "/elsewhere/x"), ValueError("RESOURCE_EXHAUSTED: 3 GB")):
+        with pytest.raises(type(error)) as caught, storage_errors(tmp_path):
+            raise error
+        assert caught.value is error
+
+
+@pytest.mark.torture
+def test_a_run_on_a_full_disk_goes_on_when_there_is_room(environment: Environment, tmp_path: Path) -> None:  # noqa: F811
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def mount(*options: str) -> int:
+        line = ["mount", *options, "-t", "tmpfs", "tmpfs", str(disk)]
+        return subprocess.run(line, capture_output=True, check=False).returncode
+
+    if mount("-o", "size=400m"):  # one checkpoint has room, a second one beside it does not
+        pytest.skip("only root may mount a small disk")
+    try:
+        workdir = disk / "run"
+        process = start(environment, workdir)
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 2, said
+        assert re.search(r"error: .*: no space left on device; free some space \(a checkpoint takes \d+ MB\)", said)
+        assert "Traceback" not in said
+        assert re.search(r"last good checkpoint: \S+/checkpoints/\d; the same command resumes\n$", said)
+        assert mount("-o", "remount,ro") == 0
+        process = start(environment, workdir)
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 2
+        assert "read-only file system" in said.lower()
+        assert said.count("\n") == 1
+        assert mount("-o", "remount,rw,size=2g") == 0
+        finish(start(environment, workdir))
+        assert steps(workdir) == 12
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.torture
+def test_a_run_whose_folder_is_removed_ends(environment: Environment, tmp_path: Path) -> None:  # noqa: F811
+    workdir = tmp_path / "run"
+    process = start(environment, workdir)
+    assert wait(process, lambda: steps(workdir) >= 4)
+    process.send_signal(signal.SIGSTOP)
+    shutil.rmtree(workdir)
+    process.send_signal(signal.SIGCONT)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 2, said
+    assert "bring it back, or start anew in another folder" in said
+    assert "Traceback" not in said
