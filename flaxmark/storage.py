@@ -57,7 +57,8 @@ def error_number(error: BaseException | None) -> int | None:
     """What the system said.
 
     Args:
-        error: From Python, or from orbax and tensorstore, which only quote the number; its causes are searched, too.
+        error: From Python, or from tensorstore or TensorFlow, which only quote the number or the text; its causes are
+            searched, too.
 
     Returns:
         An `errno`, or None.
@@ -67,6 +68,9 @@ def error_number(error: BaseException | None) -> int | None:
             return error.errno
         if found := re.search(r"os_error_code='(\d+)'", str(error)):
             return int(found[1])
+        for number in (*_FULL, *_REMEDIES):
+            if os.strerror(number) in str(error):
+                return number
         error = error.__cause__ or error.__context__
     return None
 

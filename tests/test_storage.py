@@ -19,7 +19,8 @@ import pytest
 from test_kills import Environment, environment, finish, start, steps, wait  # noqa: F401 (a fixture)
 
 from flaxmark.checkpoint import RunCheckpoints, load_best, restore_newest
-from flaxmark.config import Config, ConfigError, ModelConfig, to_dict
+from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, to_dict
+from flaxmark.data.prepare import prepare
 from flaxmark.metric_writer import MetricWriter, read_metrics
 from flaxmark.models import make_model
 from flaxmark.storage import storage_errors
@@ -115,6 +116,14 @@ def test_errors_of_something_else_stay_what_they_are(tmp_path: Path) -> None:
         with pytest.raises(type(error)) as caught, storage_errors(tmp_path):
             raise error
         assert caught.value is error
+
+
+def test_faces_that_cannot_be_prepared(tmp_path: Path) -> None:
+    config = DataConfig("drawn_faces", drawn_train=8, drawn_validation=2, prepared_dir=str(tmp_path / "place"))
+    complaint = r"place: file too large; .*, or name another folder with --data.prepared"
+    with pytest.raises(ConfigError, match=complaint), largest_file(5_000):
+        prepare(config)
+    assert prepare(config).counts == {"train": 8, "validation": 2, "test": 2}  # and nothing is left of it
 
 
 @pytest.mark.torture

@@ -21,6 +21,7 @@ from flaxmark.data.own_faces import OwnFaces
 from flaxmark.data.sources import DrawnSource, FolderSource, find_data_dir
 from flaxmark.data.stored_face import StoredFace
 from flaxmark.data.tensorflow_setup import tfds
+from flaxmark.storage import storage_errors
 
 __all__ = ["Examples", "Prepared", "find_data_dir", "load_split", "prepare"]
 
@@ -102,15 +103,18 @@ def prepare(config: DataConfig, *, for_training: bool = True) -> Prepared:
         _refuse_problems(source.problems, "")
     parent = Path(config.prepared_dir).expanduser() if config.prepared_dir else cache_dir() / "data"
     target = parent / f"{config.name}-{source.fingerprint[:16]}"
-    try:
-        if not (target / SUMMARY).is_file():
+    if not (target / SUMMARY).is_file():
+        try:
             parent.mkdir(parents=True, exist_ok=True)
-            # One process at a time prepares a set; the system frees the lock of one that dies.
-            with filelock.FileLock(parent / f".{target.name}.lock"):
-                if not (target / SUMMARY).is_file():
-                    _write(config, source, target)
-    except OSError as error:
-        raise ConfigError(f"--data.prepared-dir {parent}: {error}; is there room, may it be written?") from error
+        except OSError as error:
+            raise ConfigError(f"--data.prepared-dir {parent}: {error.strerror}; name a folder to write in") from error
+        # One process at a time prepares a set; the system frees the lock of one that dies.
+        with (
+            storage_errors(parent, lambda: ", or name another folder with --data.prepared-dir"),
+            filelock.FileLock(parent / f".{target.name}.lock"),
+        ):
+            if not (target / SUMMARY).is_file():
+                _write(config, source, target)
     prepared = _read(target)
     if config.strict:
         _refuse_problems(prepared.problems, f"; all are in {prepared.report}")
