@@ -63,7 +63,10 @@ def load_evaluator(workdir: Path, config: Config | None = None) -> tuple[Evaluat
     loss = make_loss(LossConfig(**metadata["config"]["loss"]))
     mesh, model = make_mesh(), make_model(config.model, config.data.markup.num_points)
     eval_step = compile_step(make_eval_step(model, loss), mesh, config.train.compile, donate=False)
-    variables = jax.device_put(variables, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+    # From host memory: an array of one process's device cannot be put on those of others.
+    variables = jax.device_put(
+        jax.device_get(variables), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    )
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     return lambda examples: predict_split(eval_step, variables, examples, config, mesh), parameters, metadata
 

@@ -1,5 +1,6 @@
 """Devices: the mesh, compiling a step for it, and putting batches on it."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -7,12 +8,37 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from flaxmark.config import ConfigError
+
 AXIS = "data"
 
 
+# A process that is gone is missed after so long, and the others end.
+HEARTBEAT_SECONDS = 30
+
+
 def initialize_distributed() -> None:
-    """Join the other processes of a pod or cluster; call it before anything touches a device."""
-    jax.distributed.initialize()
+    """Join the other processes of a pod or cluster; call it before anything touches a device.
+
+    TPU pods, SLURM and Open MPI are recognised, Kubernetes with its package `kubernetes`; anything else sets
+    `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`.
+
+    Raises:
+        ConfigError: There is no cluster, or the others do not come.
+    """
+    count, index = (os.environ.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
+    try:
+        jax.distributed.initialize(
+            num_processes=None if count is None else int(count),
+            process_id=None if index is None else int(index),
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+        )
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ConfigError(
+            f"--distributed: {reason}; start it under SLURM, Open MPI or on a TPU pod, or set JAX_COORDINATOR_ADDRESS, "
+            "JAX_NUM_PROCESSES and JAX_PROCESS_ID (docs/cloud.md)"
+        ) from error
 
 
 def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:

@@ -103,19 +103,19 @@ def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: StopReques
                     record(run, writer, step - 1, previous, progress, checkpoints)
                 previous = metrics
                 progress.step(f"epoch {epoch + 1}/{config.epochs}  loss {run.epoch_loss:.5f}{note}")
-                last = step % per_epoch == 0
-                if last or stop_requested() or (config.save_every and step % config.save_every == 0):
+                last, stop = step % per_epoch == 0, stop_requested(step)
+                if last or stop or (config.save_every and step % config.save_every == 0):
                     record(run, writer, step, previous, progress, checkpoints)
                     previous = None
                     if not last:
                         checkpoints.save(run.state, run.metadata)
-                if stop_requested() and not last:
+                if stop and not last:
                     raise stop_requested.interruption(f"stopped after step {step}; the same command resumes")
             progress.pause()
             figures = validate(run, epoch, writer, checkpoints)
             note = f"  validation {figures['loss']:.5f}  NME {figures['nme']:.2f} %"
             progress.line(f"epoch {epoch + 1}/{config.epochs}  loss {figures['train_loss']:.5f}{note}")
-            if stop_requested() and epoch + 1 < config.epochs:
+            if stop_requested(step) and epoch + 1 < config.epochs:
                 raise stop_requested.interruption(f"stopped after epoch {epoch + 1}; the same command resumes")
     finally:
         profiler.close()

@@ -1,8 +1,10 @@
-"""One process of several, run by test_processes.py: a few updates and an evaluation on its rows of each batch."""
+"""One process of several, run by test_processes.py: updates and an evaluation on its rows of each batch."""
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,47 +13,58 @@ import optax
 from test_pipeline import CONFIG, EXAMPLES
 from test_steps import linear_model
 
-from flaxmark.config import Config, LossConfig, TrainConfig
+import flaxmark.programs
+from flaxmark.config import Config, TrainConfig
 from flaxmark.data.pipeline import train_batches
 from flaxmark.evaluation import predict_split
-from flaxmark.losses import make_loss
-from flaxmark.sharding import compile_step, make_mesh, shard_batch
-from flaxmark.steps import make_eval_step, make_train_step
-from flaxmark.train_state import init_train_state
+from flaxmark.programs import build_programs
+from flaxmark.recipes import strong
+from flaxmark.sharding import make_mesh, shard_batch
+from flaxmark.train_state import TrainState
+
+FACES = 16  # a batch
 
 
-def run(folder: Path) -> None:
-    """Two epochs and an evaluation; writes what came out."""
-    mesh, model, loss = make_mesh(), linear_model(), make_loss(LossConfig("mse"))
-    optimizer = optax.sgd(0.1)
-    step = make_train_step(model, loss, optimizer, lambda _: 0.1, steps_per_epoch=2, ema_decay=0.9)
-    train_step = compile_step(step, mesh, "jit", donate=True)
+def make_config(mode: str, dtype: str) -> Config:
+    """The strong recipe at 32 px; 22 faces in batches of 16, so that the last one of an evaluation is padded."""
+    config = strong(18, "smooth_l1")
+    model = dataclasses.replace(config.model, dtype=dtype)  # type: ignore[arg-type]
+    train = TrainConfig(epochs=60, batch_size=FACES, eval_batch_size=FACES, compile=mode, ema_decay=0.9)  # type: ignore[arg-type]
+    return Config(dataclasses.replace(CONFIG, image_size=32), model, config.loss, config.optimizer, train)
+
+
+def arrays(name: str, tree: Any) -> dict[str, np.ndarray]:
+    """Its leaves, each under a name of its own."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {name + jax.tree_util.keystr(path): np.asarray(leaf.addressable_data(0)) for path, leaf in leaves}
+
+
+def run(folder: Path, mode: str, dtype: str, steps: int) -> None:
+    """Some steps, one an epoch, and an evaluation; writes what came out."""
+    config, mesh = make_config(mode, dtype), make_mesh()
+    programs = build_programs(config, 1, mesh)
     replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    face = np.full((68, 2), 0.5, np.float32)
-    init = jax.jit(lambda key: init_train_state(key, model, optimizer, face, True), out_shardings=replicated)
-    state, losses = init(jax.random.key(0)), []
-    for epoch in range(2):
-        for batch in train_batches(
-            EXAMPLES,
-            CONFIG,
-            batch_size=8,
-            seed=0,
-            epoch=epoch,
-            process=jax.process_index(),
-            num_processes=jax.process_count(),
-        ):
-            state, metrics = train_step(state, shard_batch(batch, mesh, "jit"))
-            losses.append(float(metrics["loss"]))
-    evaluate = compile_step(make_eval_step(model, loss), mesh, "jit", donate=False)
-    config = Config(data=CONFIG, train=TrainConfig(eval_batch_size=8))
-    outputs = predict_split(evaluate, state.eval_variables, EXAMPLES, config, mesh)
-    bias = np.asarray(jnp.asarray(state.params["bias"]))
+
+    def init(key: jax.Array) -> TrainState:
+        state = programs.init(key, jnp.full((68, 2), 0.5, jnp.float32))
+        return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, state)
+
+    state, losses, first = jax.jit(init, out_shardings=replicated)(jax.random.key(0)), [], {}
+    place = {"process": jax.process_index(), "num_processes": jax.process_count()}
+    for epoch in range(steps):
+        (batch,) = train_batches(EXAMPLES, config.data, batch_size=FACES, seed=0, epoch=epoch, **place)
+        state, metrics = programs.train(state, shard_batch(batch, mesh, config.train.compile))
+        losses.append(float(metrics["loss"]))
+        if not epoch:  # Adam's first moment is a tenth of the gradient
+            first = arrays("first", (state.batch_stats, optax.tree.get(state.opt_state, "mu")))
+    outputs = predict_split(programs.evaluate, state.eval_variables, EXAMPLES, config, mesh)
     np.savez(
         folder / f"{jax.process_index()}_of_{jax.process_count()}.npz",
         losses=losses,
-        bias=bias,
         landmarks=outputs.landmarks,
         eval_losses=outputs.losses,
+        **first,
+        **arrays("last", state),
     )
 
 
@@ -59,12 +72,16 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     for name in ("process", "processes", "devices", "port"):
         parser.add_argument(name, type=int)
-    parser.add_argument("folder", type=Path)
+    for name in ("folder", "network", "mode", "dtype"):
+        parser.add_argument(name)
+    parser.add_argument("steps", type=int)
     arguments = parser.parse_args(sys.argv[1:])
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", arguments.devices)
+    jax.config.update("jax_enable_x64", arguments.dtype == "float64")
     if arguments.processes > 1:
-        jax.config.update("jax_cpu_collectives_implementation", "gloo")
         address = f"localhost:{arguments.port}"
         jax.distributed.initialize(address, num_processes=arguments.processes, process_id=arguments.process)
-    run(arguments.folder)
+    if arguments.network == "linear":  # compiles in a moment
+        flaxmark.programs.make_model = lambda *_, **__: linear_model()  # type: ignore[assignment]
+    run(Path(arguments.folder), arguments.mode, arguments.dtype, arguments.steps)

@@ -1,32 +1,90 @@
-"""Two processes give what one gives."""
+"""One device, eight, and several processes make the same updates and count the same faces."""
 
+import functools
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 PROGRAM = Path(__file__).parent / "one_of_many.py"
+PLACES = {"1 device": (1, 1), "8 devices": (1, 8), "2 processes of 4": (2, 4), "4 processes of 2": (4, 2)}
 
 
-def start(process: int, processes: int, devices: int, port: int, folder: Path) -> subprocess.Popen:
-    line = [sys.executable, str(PROGRAM), *map(str, (process, processes, devices, port)), str(folder)]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return int(free.getsockname()[1])
+
+
+def run(folder: Path, processes: int, devices: int, *what: str | int) -> list[dict[str, np.ndarray]]:
+    """What came out of each process; `what` is network, mode, dtype and steps."""
+    folder.mkdir()
+    fixed = [devices, free_port(), folder, *what]
+    started = [
+        subprocess.Popen(
+            [sys.executable, str(PROGRAM), *map(str, [process, processes, *fixed])],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for process in range(processes)
+    ]
+    for process in started:
+        output, _ = process.communicate(timeout=900)
+        assert process.returncode == 0, output
+    return [dict(np.load(folder / f"{index}_of_{processes}.npz")) for index in range(processes)]
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """The largest, as a share of the largest number."""
+    return float(np.abs(one - other).max() / max(float(np.abs(one).max()), 1e-12))
 
 
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    started = [start(0, 1, 4, port, tmp_path), start(0, 2, 2, port, tmp_path), start(1, 2, 2, port, tmp_path)]
-    for process in started:
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, output
-    alone = np.load(tmp_path / "0_of_1.npz")
-    assert alone["losses"].shape == (4,)
-    assert alone["landmarks"].shape == (22, 68, 2)  # 22 faces in batches of 8: the last one is padded
-    for name in ("0_of_2.npz", "1_of_2.npz"):
-        shared = np.load(tmp_path / name)
-        for key in alone.files:
-            np.testing.assert_allclose(shared[key], alone[key], rtol=1e-5, err_msg=f"{name}: {key}")
+    (alone,) = run(tmp_path / "one", 1, 2, "linear", "jit", "float64", 5)
+    assert alone["losses"].shape == (5,)
+    assert alone["landmarks"].shape == (22, 68, 2)  # 22 faces in batches of 16: the last one is padded
+    for shared in run(tmp_path / "two", 2, 1, "linear", "jit", "float64", 5):
+        assert shared.keys() == alone.keys()
+        for name in alone:
+            assert difference(alone[name], shared[name]) < 1e-8, name
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.ndarray]]:
+    folder = tmp_path_factory.mktemp("alone")
+    return {
+        dtype: run(folder / dtype, 1, 1, "resnet", "jit", dtype, steps)[0]
+        for dtype, steps in (("float64", 20), ("float32", 50))
+    }
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_equals_one_device(
+    alone: dict[str, dict[str, np.ndarray]],
+    tmp_path: Path,
+    place: str,
+    mode: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say = functools.partial(print, f"\n{place}, {mode}:")
+    for shared in run(tmp_path / "exact", *PLACES[place], "resnet", mode, "float64", 20):
+        differences = {name: difference(alone["float64"][name], shared[name]) for name in alone["float64"]}
+        worst = max(differences, key=lambda name: differences[name])
+        with capsys.disabled():
+            say(f"20 steps in float64 {differences[worst]:.1e}", end="")
+        assert differences[worst] < 1e-8, worst
+    expected = alone["float32"]
+    for shared in run(tmp_path / "short", *PLACES[place], "resnet", mode, "float32", 50):
+        first = max(difference(expected[name], shared[name]) for name in expected if name.startswith("first"))
+        last = abs(np.mean(shared["losses"][-5:]) / np.mean(expected["losses"][-5:]) - 1)
+        with capsys.disabled():
+            say(f"float32: first step {first:.1e}, loss after 50 {100 * last:.1f} %", end="")
+        assert shared["landmarks"].shape == expected["landmarks"].shape
+        assert first < 1e-5
+        assert last < 0.05

@@ -26,16 +26,16 @@ from flaxmark.workdir import claim_workdir, lock_workdir, stored_result
 
 def test_ctrl_c_asks_once_and_ends_the_second_time() -> None:
     with pytest.raises(KeyboardInterrupt), stop_requests() as asked:
-        assert not asked()
+        assert not asked(1)
         os.kill(os.getpid(), signal.SIGINT)
-        assert asked()
+        assert asked(1)
         os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_sigterm_asks_once_and_has_an_exit_status_of_its_own() -> None:
     with stop_requests() as asked:
         os.kill(os.getpid(), signal.SIGTERM)
-        assert asked()
+        assert asked(1)
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # the second one ends at once
         assert asked.interruption("saved").exit_status == 75
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
