@@ -1,4 +1,4 @@
-"""scripts/train.py --distributed as clusters start it: a process is preempted or dies, and the run goes on elsewhere."""
+"""scripts/train.py --distributed as clusters start it: one process is preempted or dies, the run goes on elsewhere."""
 
 import json
 import signal
@@ -103,7 +103,7 @@ def test_one_is_killed_and_the_other_ends(environment: Environment, tmp_path: Pa
     assert processes[1 - victim].returncode not in (0, None)
     assert "another task died" in said or "error: " in said
     processes[victim].communicate()
-    for process in start_all(environment, workdir, "slurm", 3 if victim else 1):
+    for process in start_all(environment, workdir, "slurm", 4 if victim else 1):
         finish(process)
     assert steps(workdir) == 12
     assert (workdir / "result.json").exists()

@@ -56,10 +56,8 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.ndarray]]:
     folder = tmp_path_factory.mktemp("alone")
-    return {
-        dtype: run(folder / dtype, 1, 1, "resnet", "jit", dtype, steps)[0]
-        for dtype, steps in (("float64", 20), ("float32", 50))
-    }
+    steps = {"float64": 20, "float32": 50}
+    return {dtype: run(folder / dtype, 1, 1, "resnet", "jit", dtype, count)[0] for dtype, count in steps.items()}
 
 
 @pytest.mark.torture
