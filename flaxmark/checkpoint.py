@@ -12,11 +12,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from flaxmark.config import ConfigError, from_dict
 from flaxmark.models import make_model
+from flaxmark.remote import CHECKPOINTS, checkpoints_of, push
 from flaxmark.train_state import TrainState
 
 _METRIC = "loss"
@@ -50,7 +52,8 @@ class RunCheckpoints:
         Args:
             workdir: The run's folder; its `checkpoints/` is made when the first one is saved.
         """
-        self.directory = Path(workdir).absolute() / "checkpoints"
+        self._workdir = Path(workdir)
+        self.directory = checkpoints_of(workdir)
         self._bytes = 0
         self._checkpointer = ocp.training.Checkpointer(
             self.directory, preservation_policy=_policy(), cleanup_tmp_directories=True
@@ -101,8 +104,10 @@ class RunCheckpoints:
         step = int(state.step)
         if step == self.latest_step and metrics is None:
             return
-        if not self.directory.parent.is_dir():  # orbax would make it again, without what else belongs to a run
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.directory.parent))
+        if not self._workdir.is_dir():  # orbax would make it again, without what else belongs to a run
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._workdir))
+        if jax.process_index() == 0:
+            push(self._workdir)
         self._bytes = sum(leaf.nbytes for leaf in jax.tree.leaves((state, state.eval_variables)))
         said = {**metadata, "checksums": {"state": checksum(state), "model": checksum(state.eval_variables)}}
         if metrics is not None:
@@ -129,9 +134,9 @@ def restore_newest(workdir: str | Path, like: TrainState) -> TrainState | None:
     Raises:
         ConfigError: There are checkpoints, and all are damaged.
     """
-    folders = _folders(Path(workdir).absolute() / "checkpoints")
+    folders = _folders(checkpoints_of(workdir))
     wanted, state = {"state": jax.tree.map(_abstract, like)}, None
-    damaged: dict[Path, str] = {}
+    damaged: dict[epath.Path, str] = {}
     for folder in reversed(folders):
         try:
             _check_metrics(folder)  # orbax reads those of all checkpoints
@@ -153,13 +158,13 @@ def restore_newest(workdir: str | Path, like: TrainState) -> TrainState | None:
     return None if state is None else jax.jit(lambda tree: jax.tree.map(lambda x: x.copy(), tree))(state)
 
 
-def _folders(directory: Path) -> list[Path]:
+def _folders(directory: epath.Path) -> list[epath.Path]:
     """The checkpoints in a folder, oldest first."""
     found = [path for path in directory.glob("*") if path.name.isdigit()]
     return sorted(found, key=lambda path: int(path.name))
 
 
-def _load(folder: Path, wanted: Mapping[str, Any]) -> Any:
+def _load(folder: epath.Path, wanted: Mapping[str, Any]) -> Any:
     """One part of a checkpoint, `state` or `model`; raises whatever when it is not as it was saved."""
     ((name, like),) = wanted.items()
     loaded = ocp.load_checkpointables(folder, {name: like})[name]
@@ -168,19 +173,19 @@ def _load(folder: Path, wanted: Mapping[str, Any]) -> Any:
     return loaded
 
 
-def _metadata(folder: Path) -> dict[str, Any]:
+def _metadata(folder: epath.Path) -> dict[str, Any]:
     """What a checkpoint says of itself."""
     return dict(ocp.load_checkpointables(folder, {"metadata": None})["metadata"])
 
 
-def _check_metrics(folder: Path) -> None:
+def _check_metrics(folder: epath.Path) -> None:
     """Raise where orbax would, for all checkpoints, as it opens them."""
     path = folder / "metrics" / "metrics"
     if path.is_file():
         json.loads(path.read_text(encoding="utf-8"))
 
 
-def _put_aside(damaged: Mapping[Path, str]) -> None:
+def _put_aside(damaged: Mapping[epath.Path, str]) -> None:
     """Move checkpoints out of the way, and say so."""
     for folder, reason in damaged.items():
         aside = folder.parent.parent / "damaged" / folder.name
@@ -237,11 +242,10 @@ def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         ConfigError: No checkpoint there.
     """
-    directory = Path(workdir).absolute()
-    directory = directory if directory.name == "checkpoints" else directory / "checkpoints"
+    directory = checkpoints_of(Path(workdir).parent if Path(workdir).name == CHECKPOINTS else workdir)
     if not directory.is_dir():
         raise ConfigError(f"{workdir}: no checkpoints/ in it; name the workdir of a run of scripts/train.py")
-    scored: dict[Path, dict[str, Any]] = {}
+    scored: dict[epath.Path, dict[str, Any]] = {}
     for folder in _folders(directory):
         try:
             metadata = _metadata(folder)
@@ -264,7 +268,7 @@ def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
-def _warn(folder: Path, error: Exception) -> None:
+def _warn(folder: epath.Path, error: Exception) -> None:
     """Name a checkpoint that is passed over."""
     print(f"warning: checkpoint {folder} is damaged ({_first_line(error)}); another one is used", file=sys.stderr)
 

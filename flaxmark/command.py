@@ -54,7 +54,7 @@ class ConfigArguments:
     config: str | None = None
     """Python file with get_config(); every other flag below changes one of its values."""
     workdir: str | None = None
-    """Folder for all that is written; runs/<config name> by default."""
+    """Folder for all that is written, or gs://BUCKET/FOLDER; runs/<config name> by default."""
     debug: bool = False
     """Show a traceback when something fails."""
 
@@ -140,15 +140,15 @@ def _unframe(text: str) -> str:
     return f"{complaint.rstrip('.')}; " + (f"did you mean {guesses[0]}?" if guesses else "--help shows all flags")
 
 
-def default_workdir(arguments: ConfigArguments) -> Path:
+def default_workdir(arguments: ConfigArguments) -> str:
     """`--workdir`, or runs/ and the config's name with its folder below configs/."""
     if not arguments.config:
         raise ConfigError("--config FILE is missing: for example --config configs/resnet50_smooth_l1.py")
     if arguments.workdir:
-        return Path(arguments.workdir)
+        return arguments.workdir
     parts = Path(arguments.config).with_suffix("").parts
     below = parts[parts.index("configs") + 1 :] if "configs" in parts else parts[-1:]
-    return Path("runs", "_".join(below))
+    return str(Path("runs", "_".join(below)))
 
 
 def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path | None:

@@ -53,7 +53,7 @@ class MetricWriter:
         for name, value in values.items():
             summary = scalar(f"{kind}/{name}", value)
             self._tensorboard.write_event(Event(step=step, wall_time=time.time(), summary=summary))
-        if time.perf_counter() - self._flushed > FLUSH_SECONDS:
+        if kind == "validation" or time.perf_counter() - self._flushed > FLUSH_SECONDS:
             self._tensorboard.flush()
             self._flushed = time.perf_counter()
 

@@ -18,6 +18,7 @@ from flaxmark.metric_writer import MetricWriter, replace_text
 from flaxmark.metrics import sigma_scale, summarize
 from flaxmark.profiling import StepProfiler
 from flaxmark.progress import Progress
+from flaxmark.remote import local_workdir, push
 from flaxmark.run import Run, make_run, print_header, start_from_weights, write_train_faces
 from flaxmark.run_report import write_report
 from flaxmark.sharding import shard_batch
@@ -37,8 +38,8 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
 
     Args:
         config: The run.
-        workdir: Gets config.json, train_faces.txt, metrics.jsonl, tensorboard/, checkpoints/, and at the end
-            result.json, predictions.npz, table.md, curves.png and test.png.
+        workdir: A folder, or a URL (see `remote.local_workdir`). Gets config.json, train_faces.txt, metrics.jsonl,
+            tensorboard/, checkpoints/, and at the end result.json, predictions.npz, table.md, curves.png and test.png.
 
     Returns:
         The content of result.json: `rows` of figures per split and what led to them.
@@ -48,10 +49,11 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
         TrainingError: The loss is not finite or has exploded.
         Interrupted: Ctrl-C, or SIGTERM (Preempted); saved.
     """
-    workdir = Path(workdir)
     check_config(config, jax.device_count())
+    workdir = local_workdir(workdir)
     result = stored_result(workdir, config)
     if result is not None:
+        push(workdir)  # it may have ended before the last copy
         print(f"{workdir}: finished; its result:\n{format_table(result['rows'])}")
         return result
     first = jax.process_index() == 0
@@ -67,7 +69,10 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
             with checkpoints, stop_requests() as stop_requested:
                 print_header(run, prepared)
                 run_epochs(run, checkpoints, stop_requested)
-            return write_report(workdir, prepared)
+            result = write_report(workdir, prepared)
+            if first:
+                push(workdir)
+            return result
 
 
 def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequests) -> None:

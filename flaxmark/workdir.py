@@ -10,6 +10,7 @@ import filelock
 
 from flaxmark.config import Config, ConfigError, to_dict
 from flaxmark.metric_writer import replace_text
+from flaxmark.remote import checkpoints_of
 
 CONFIG, RESULT, PREDICTIONS = "config.json", "result.json", "predictions.npz"
 TRAIN_FACES, BAD_FACES, LOCK = "train_faces.txt", "not_finite.txt", ".lock"
@@ -55,7 +56,7 @@ def claim_workdir(workdir: Path, config: Config, *, write: bool = True) -> None:
     """
     path = workdir / CONFIG
     # A start that failed before its first checkpoint holds nothing that another config could spoil.
-    if path.exists() and (workdir / "checkpoints").exists():
+    if path.exists() and checkpoints_of(workdir).exists():
         _refuse_another_config(workdir, _read(path, "put the run's own config back"), config)
         return
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from flaxmark.command import new_file, parse_flags, run_command
 from flaxmark.config import Config, ConfigError, DataConfig, from_dict
 from flaxmark.config_rules import check_data
+from flaxmark.remote import checkpoints_of
 
 # What the network is fed belongs to the run; evaluation chooses only the faces.
 FIXED = ("image_size", "pixel_mean", "pixel_std", "augment", "markup")
@@ -42,7 +43,7 @@ def run_config(arguments: list[str]) -> Config:
             return Config()
         where = f"--workdir {names[-1]}: no config.json in it" if names else "--workdir is missing"
         raise ConfigError(f"{where}; name the folder of a run of scripts/train.py")
-    if not (path.parent / "checkpoints").is_dir():
+    if not checkpoints_of(path.parent).is_dir():
         raise ConfigError(f"--workdir {names[-1]}: not trained yet; scripts/train.py makes its checkpoints")
     try:
         return from_dict(json.loads(path.read_text(encoding="utf-8")))

@@ -4,6 +4,7 @@ Finished cells are skipped and interrupted ones resumed; scripts/report.py shows
 """
 
 import dataclasses
+from pathlib import Path
 
 from flaxmark.command import ConfigArguments, config_from_arguments, default_workdir, run_command
 from flaxmark.config import DEPTHS, ConfigError, Depth
@@ -42,7 +43,9 @@ def refuse_fields_of_cells(arguments: list[str]) -> None:
 def main(arguments: list[str]) -> None:
     """Train the cells one after another."""
     parsed = config_from_arguments(Arguments, __doc__ or "", arguments)
-    folder = default_workdir(parsed)
+    if "://" in (parsed.workdir or ""):
+        raise ConfigError(f"--workdir {parsed.workdir}: a sweep's must be a folder of this machine")
+    folder = Path(default_workdir(parsed))
     refuse_fields_of_cells(arguments)
     cells = make_cells(parsed.depths, parsed.losses, parsed.seeds, parsed.shard_index, parsed.num_shards)
     bases = {depth: config_from_arguments(Arguments, "", arguments, depth).run for depth in parsed.depths}

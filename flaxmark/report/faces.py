@@ -9,6 +9,7 @@ from flaxmark.config import ConfigError, from_dict
 from flaxmark.data.prepare import Examples, load_split, prepare
 from flaxmark.metrics import nme
 from flaxmark.plotting import plot_faces
+from flaxmark.remote import checkpoints_of
 from flaxmark.report.records import Record
 from flaxmark.result import crop_of
 from flaxmark.run_report import SHEET_FACES, load_evaluator, nme_captions
@@ -93,7 +94,7 @@ def jitter_errors(record: Record, examples: Examples) -> dict[str, list[float]]:
     Raises:
         ConfigError: The checkpoint is not here.
     """
-    if not (record.folder / "checkpoints").is_dir():
+    if not checkpoints_of(record.folder).is_dir():
         raise ConfigError(f"{record.name} has no checkpoint here")
     evaluate, _, metadata = load_evaluator(record.folder)
     scale = from_dict(metadata["config"]).data.crop.scale

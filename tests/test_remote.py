@@ -1,0 +1,85 @@
+"""A workdir in remote storage; here a folder stands for it."""
+
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from flaxmark.checkpoint import RunCheckpoints, load_best, restore_newest
+from flaxmark.config import Config, ConfigError, ModelConfig, to_dict
+from flaxmark.models import make_model
+from flaxmark.remote import checkpoints_of, local_workdir, push
+from flaxmark.train_state import TrainState, init_train_state
+
+METADATA = {"config": to_dict(Config(model=ModelConfig(depth=18)))}
+
+
+@pytest.fixture
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    return f"file://{tmp_path}/bucket/faces/run"
+
+
+def make_state() -> TrainState:
+    model, face = make_model(ModelConfig(depth=18)), np.full((68, 2), 0.5, np.float32)
+    return jax.jit(lambda key: init_train_state(key, model, optax.sgd(0.1), face, False))(jax.random.key(0))
+
+
+def test_checkpoints_are_remote_and_the_rest_is_copied_at_each_save(url: str, tmp_path: Path) -> None:
+    bucket, state = tmp_path / "bucket" / "faces" / "run", make_state()
+    workdir = local_workdir(url)
+    assert workdir.parent == Path("runs")
+    assert workdir.name.endswith("_bucket_faces_run")
+    (workdir / "metrics.jsonl").write_text("1\n")
+    (workdir / ".lock").write_text("")
+    (workdir / "tensorboard").mkdir()
+    (workdir / "tensorboard" / "events").write_bytes(b"x")
+    with RunCheckpoints(workdir) as checkpoints:
+        checkpoints.save(state, METADATA, {"loss": 0.5})
+        (workdir / "metrics.jsonl").write_text("1\n2\n")
+        checkpoints.save(state.replace(step=jnp.int32(1)), METADATA, {"loss": 0.4})  # type: ignore[attr-defined]
+    found = {str(path.relative_to(bucket)) for path in bucket.rglob("*") if "checkpoints" not in path.parts}
+    assert found == {"metrics.jsonl", "tensorboard", "tensorboard/events"}
+    assert (bucket / "metrics.jsonl").read_text() == "1\n2\n"
+    assert not (workdir / "checkpoints").exists()
+    assert str(checkpoints_of(workdir)) == str(bucket / "checkpoints")
+    assert load_best(workdir)[1]["step"] == 1
+    # Another machine goes on with it.
+    shutil.rmtree(workdir)
+    workdir = local_workdir(url)
+    assert (workdir / "metrics.jsonl").read_text() == "1\n2\n"
+    assert (workdir / "tensorboard" / "events").read_bytes() == b"x"
+    restored = restore_newest(workdir, state)
+    assert restored is not None
+    assert int(restored.step) == 1
+
+
+def test_damaged_remote_checkpoints_are_put_aside(url: str, tmp_path: Path) -> None:
+    bucket, workdir, state = tmp_path / "bucket" / "faces" / "run", local_workdir(url), make_state()
+    with RunCheckpoints(workdir) as checkpoints:
+        checkpoints.save(state, METADATA, {"loss": 0.4})
+        checkpoints.save(state.replace(step=jnp.int32(1)), METADATA, {"loss": 0.5})  # type: ignore[attr-defined]
+    shutil.rmtree(bucket / "checkpoints" / "1" / "state")
+    restored = restore_newest(workdir, state)
+    assert restored is not None
+    assert int(restored.step) == 0
+    assert (bucket / "damaged" / "1").is_dir()
+
+
+def test_a_folder_is_its_own_place(tmp_path: Path) -> None:
+    assert local_workdir(tmp_path) == tmp_path
+    push(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["http://host/run", "gs://", "file:///proc/1/nowhere"])
+def test_what_is_no_storage_is_one_line(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        local_workdir(url)
+    assert str(caught.value).startswith(f"--workdir {url}: ")
+    assert "\n" not in str(caught.value)
