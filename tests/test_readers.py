@@ -8,7 +8,6 @@ from fixture_300w import Tree, dlib_box, expected_counts, format_pts, image_elem
 
 from flaxmark.config import ConfigError, DataConfig
 from flaxmark.data import faces
-from flaxmark.data.csv_reader import read_csv_folder
 from flaxmark.data.dlib_reader import read_dlib
 from flaxmark.data.duplicates import remove_duplicates
 from flaxmark.data.faces import Listing, inside, photograph_300w
@@ -159,59 +158,6 @@ def test_hostile_xml(tmp_path: Path, text: str | None, message: str) -> None:
         read_dlib(tmp_path)
 
 
-def test_csv_defaults(csv_tree: Tree) -> None:
-    listing = read_csv_folder(csv_tree.folder, 68, None, None, None)
-    assert not listing.problems
-    assert Counter(e.split for e in listing.entries) == {"train": 30, "test": 6}
-    assert listing.found == {"test_frames_keypoints.csv": (6, 6), "training_frames_keypoints.csv": (30, 30)}
-    for entry in listing.entries:
-        np.testing.assert_array_equal(entry.landmarks_px, csv_tree.faces[entry.file])
-    assert len({e.photograph for e in listing.entries if e.split == "train"}) == 15
-
-
-def test_csv_lines(tmp_path: Path) -> None:
-    for name in ("a_1.jpg", "b.png"):
-        (tmp_path / name).write_bytes(b"")
-    row = ",".join(str(v) for v in POINTS.ravel())
-    lines = [
-        f"a_1.jpg,{row}",  # no header
-        "",
-        f"none.jpg,{row}",
-        f"../b.png,{row}",
-        f"b.png,{row},7",
-        f"b.png,{row},7,8",
-        f"b.png,{row.replace('.', 'x', 1)}",
-        f"b.png,{row.replace(str(POINTS[3, 0]), 'nan', 1)}",
-    ]
-    (tmp_path / "faces.csv").write_text("\n".join(lines))
-    listing = read_csv_folder(tmp_path, 68, None, None, None)
-    assert [(e.file, e.split, e.photograph) for e in listing.entries] == [("a_1.jpg", "train", "a")]
-    np.testing.assert_array_equal(listing.entries[0].landmarks_px, POINTS)
-    wrong = [
-        faces.MISSING,
-        faces.LEAVES_FOLDER,
-        faces.MALFORMED,
-        faces.POINT_COUNT,
-        faces.MALFORMED,
-        faces.NOT_FINITE,
-    ]
-    assert [p.reason for p in listing.problems] == wrong
-    assert "faces.csv:3" in listing.problems[0].detail
-
-
-def test_csv_files_that_are_named(csv_tree: Tree) -> None:
-    name = "test_frames_keypoints.csv"
-    listing = read_csv_folder(csv_tree.folder, 68, "training_frames_keypoints.csv", str(csv_tree.folder / name), None)
-    assert Counter((e.split, e.subset) for e in listing.entries) == {
-        ("train", "training"): 30,
-        ("validation", "test"): 6,
-    }
-    with pytest.raises(ConfigError, match=r"--data.test-list no.csv: no such file"):
-        read_csv_folder(csv_tree.folder, 68, None, None, "no.csv")
-    with pytest.raises(ConfigError, match="has no CSV file"):
-        read_csv_folder(csv_tree.folder / "test", 68, None, None, None)
-
-
 def write_lists(folder: Path, train: list[str], validation: list[str]) -> dict[str, str]:
     (folder / "train.txt").write_text("# chosen\n\n" + "\n".join(train))
     (folder / "val.txt").write_text("\r\n".join(validation))
@@ -287,9 +233,3 @@ def test_real_originals() -> None:
     listing = read_official(Path(os.environ["FLAXMARK_DATA"]) / "originals")
     assert len(listing.entries) == 15
     assert not listing.problems
-
-
-@real
-def test_real_csv() -> None:
-    listing = read_csv_folder(Path(os.environ["FLAXMARK_DATA"]) / "ytf", 68, None, None, None)
-    assert Counter(e.split for e in listing.entries) == {"train": 2655, "test": 591}

@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import TextIO
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from flaxmark.data.pictures import SUFFIXES
 
 TRAIN_NAME = "training_frames_keypoints.csv"
 TEST_NAME = "test_frames_keypoints.csv"
+MAX_LINE = 1_000_000
 
 
 def read_csv_folder(
@@ -75,16 +77,33 @@ def _read_csv(path: Path, root: Path, split: str, num_points: int) -> Iterator[F
     folders = _picture_folders(path, root)
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
-            rows = csv.reader(stream)
+            rows = csv.reader(_lines(stream, path))
             for row in rows:
-                name = row[0].strip() if row else ""
-                is_header = rows.line_num == 1 and PurePosixPath(name).suffix.lower() not in SUFFIXES
-                if row and not is_header:
+                if row and not (rows.line_num == 1 and _is_header(row, path)):
                     where = f"{path.name}:{rows.line_num}"
-                    file = find_picture(root, name, folders, where)
+                    file = find_picture(root, row[0].strip(), folders, where)
                     yield _read_row(row[1:], where, file, split, num_points) if isinstance(file, str) else file
     except csv.Error as error:
         raise ConfigError(f"{path}: not a CSV file: {error}") from error
+
+
+def _lines(stream: TextIO, path: Path) -> Iterator[str]:
+    """Lines of text, none of them larger than any face can be."""
+    number = 0
+    while line := stream.readline(MAX_LINE):
+        number += 1
+        if len(line) == MAX_LINE:
+            raise ConfigError(f"{path}:{number}: a line of more than {MAX_LINE:,} characters is no face")
+        if "\0" in line:
+            raise ConfigError(f"{path}:{number}: not text; save the file as UTF-8")
+        yield line
+
+
+def _is_header(row: list[str], path: Path) -> bool:
+    """Whether the first line names the columns instead of a picture."""
+    if len(row) == 1:
+        raise ConfigError(f"{path}:1: has no comma; one line is: picture, x0, y0, x1, y1 ..")
+    return PurePosixPath(row[0].strip()).suffix.lower() not in SUFFIXES
 
 
 def _picture_folders(path: Path, root: Path) -> list[str]:

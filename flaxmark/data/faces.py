@@ -1,6 +1,7 @@
 """What a data set's files say about its faces, before any picture is decoded."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -139,12 +140,13 @@ def inside(root: Path, name: str) -> str | None:
 
     Args:
         root: The folder.
-        name: Untrusted path relative to it; backslashes count as slashes.
+        name: Untrusted path relative to it; backslashes count as slashes, unless there is a file of that very name.
 
     Returns:
         The plain relative path with forward slashes, or None where it leaves the folder or is no path.
     """
-    path = PurePosixPath(name.replace("\\", "/"))
+    literal = "\\" not in name or os.path.lexists(root / name)
+    path = PurePosixPath(name if literal else name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
         return None
     try:
@@ -169,7 +171,8 @@ def find_picture(root: Path, name: str, folders: Iterable[str], where: str) -> s
     """
     if inside(root, name) is None:
         return Problem(name, LEAVES_FOLDER, f"{where}: names must stay below {root}")
-    file = next((f"{folder}/{name}" for folder in folders if (root / folder / name).is_file()), None)
+    candidates = (f"{folder}/{spelt}" for folder in folders for spelt in dict.fromkeys((name, name.replace("\\", "/"))))
+    file = next((file for file in candidates if os.path.isfile(root / file)), None)  # False for names that cannot be
     if file is None:
         return Problem(name, MISSING, f"{where}: no such picture in {', '.join(folders)}")
     return inside(root, file) or Problem(name, LEAVES_FOLDER, f"{where}: it points out of the data set's folder")
