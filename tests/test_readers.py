@@ -148,6 +148,9 @@ def test_bad_dlib_entries(tmp_path: Path) -> None:
         (None, "has neither"),
         ("<dataset>", "not XML"),
         ('<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>', "refused"),
+        ('<?xml version="1.0" encoding="utf-7"?><dataset/>', "can be read"),
+        ("<a>" * 200_000, "not XML"),
+        ("<dataset>\0</dataset>", "not XML"),
         ('<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>&c;</a>', "refused"),
     ],
 )
@@ -156,6 +159,17 @@ def test_hostile_xml(tmp_path: Path, text: str | None, message: str) -> None:
         (tmp_path / "labels_ibug_300W_test.xml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_dlib(tmp_path)
+
+
+def test_xml_that_is_large_and_says_nothing(tmp_path: Path) -> None:
+    deep = "<a>" * 100_000 + "</a>" * 100_000
+    names = ["x" * 3_000_000, "afw/" + "x" * 300 + ".jpg", "afw/" + "y/" * 2500 + "a.jpg"]
+    images = "".join(image_element(name, POINTS) for name in names)
+    (tmp_path / "labels_ibug_300W_train.xml").write_text(f"<dataset>{deep}{images}</dataset>")
+    listing = read_dlib(tmp_path)
+    assert not listing.entries
+    assert len(listing.problems) == 3
+    assert all(len(problem.file) <= 300 and len(problem.detail) <= 1000 for problem in listing.problems)
 
 
 def write_lists(folder: Path, train: list[str], validation: list[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """dlib's packaging of 300-W: the official folders, all annotations in two XML files."""
 
+import os
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ParseError
 
@@ -77,6 +78,8 @@ def _parse(path: Path) -> Element:
         raise ConfigError(f"{path}: not XML: {error}") from error
     except defusedxml.DefusedXmlException as error:
         raise ConfigError(f"{path}: refused, it defines entities: {type(error).__name__}") from error
+    except ValueError as error:  # an encoding that the parser does not know
+        raise ConfigError(f"{path}: not XML that can be read: {error}") from error
 
 
 def _read_image(root: Path, xml: Path, name: str, image: Element) -> list[FaceEntry | Problem]:
@@ -87,7 +90,7 @@ def _read_image(root: Path, xml: Path, name: str, image: Element) -> list[FaceEn
     subset = SUBSETS_300W.get(PurePosixPath(file).parent.as_posix())
     if subset is None:
         return [Problem(file, UNKNOWN_SUBSET, f"named in {xml.name}")]
-    if not (root / file).is_file():
+    if not os.path.isfile(root / file):  # False for names that cannot be
         return [Problem(file, MISSING, f"named in {xml.name}")]
     faces: list[FaceEntry | Problem] = []
     for element in image.iter("box"):

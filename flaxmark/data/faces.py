@@ -10,6 +10,8 @@ import numpy as np
 
 from flaxmark.config import ConfigError
 
+MAX_NAME, MAX_DETAIL = 300, 1000
+
 UNREADABLE = "unreadable picture"
 TOO_LARGE = "picture too large"
 OUTSIDE_PICTURE = "face outside the picture"
@@ -79,6 +81,11 @@ class Problem:
     reason: str
     detail: str
     known: bool = False
+
+    def __post_init__(self) -> None:
+        """Keep messages readable, whatever a file holds."""
+        object.__setattr__(self, "file", self.file[:MAX_NAME])
+        object.__setattr__(self, "detail", self.detail[:MAX_DETAIL])
 
 
 @dataclasses.dataclass(frozen=True)

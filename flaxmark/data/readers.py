@@ -1,6 +1,7 @@
 """From a data set's folder to the listing of its faces: one function for each way faces come on disk."""
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -169,7 +170,7 @@ def _read_unlisted(root: Path, item: ListedName, num_points: int) -> list[FaceEn
     file = inside(root, item.file)
     if file is None:
         return Problem(item.file, LEAVES_FOLDER, f"{item.where}: names must stay below {root}")
-    if not (root / file).is_file():
+    if not os.path.isfile(root / file):  # False for names that cannot be
         return Problem(item.file, MISSING, f"{item.where}: no such file below {root}")
     subset = PurePosixPath(file).parent.as_posix()
     face = read_face(root, file, subset, "train", photograph_300w(file), num_points)
