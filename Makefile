@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-slow torture install clean
+.PHONY: demo test test-slow torture install lock audit-packages clean
 
 install: $(VENV)/installed
 
@@ -26,6 +26,16 @@ test-slow: install
 
 torture: install
 	$(BIN)/pytest -m torture -n 0 --verbose --durations 0
+
+# The set that was tested, with hashes, and its bill of materials; first: pip install uv cyclonedx-bom pip-audit
+lock:
+	uv pip compile pyproject.toml --extra dev --generate-hashes --no-annotate --python-version 3.11 \
+		--python-platform linux --custom-compile-command 'make lock' --output-file requirements.lock
+	sed -n 's/^\([^ #]*==[^ ]*\).*/\1/p' requirements.lock | cyclonedx-py requirements - \
+		--pyproject pyproject.toml --output-reproducible --output-file docs/sbom.cdx.json
+
+audit-packages:
+	pip-audit --requirement requirements.lock --require-hashes --disable-pip
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
