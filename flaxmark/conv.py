@@ -164,7 +164,15 @@ max_pool_cpu.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def channel_sums_cpu(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """In two stages and both at once: XLA does not split a sum over all rows among cores, and reads it twice."""
+    """In two stages and both at once: XLA does not split a sum over all rows among cores, and reads it twice.
+
+    Args:
+        x: float32 `[groups, batch, height, width, channels]`.
+        y: Of the same shape.
+
+    Returns:
+        The sums of x and of x * y, each `[groups, channels]`.
+    """
     groups, _, height, width, channels = x.shape
     # More than 32 at a time XLA would sum by windows, after writing the products down.
     run = next(size for size in range(32, 0, -1) if height * width % size == 0)

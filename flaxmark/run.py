@@ -56,7 +56,15 @@ class Run:
         return [self.examples.files[row] for row in rows]
 
     def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
-        """This process's share of an epoch's batches, from `first_step` on."""
+        """This process's share of an epoch's batches.
+
+        Args:
+            epoch: From 0.
+            first_step: Of the epoch, from 0; those before it are left out.
+
+        Returns:
+            They come one by one.
+        """
         return train_batches(
             self.examples,
             self.config.data,

@@ -183,7 +183,17 @@ def make_from_json(name: str) -> System:
 
 
 def read_predictions(path: Path) -> dict[str, list[np.ndarray]]:
-    """File -> its faces `[68, 2]`, as `make_from_json` describes them."""
+    """Read predictions in JSON.
+
+    Args:
+        path: As `make_from_json` describes it.
+
+    Returns:
+        File -> its faces, float64 `[68, 2]`, pixels.
+
+    Raises:
+        ConfigError: It cannot be read, or a face has not 68 points.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"above {MAX_BYTES // 10**6} MB")

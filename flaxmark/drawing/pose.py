@@ -41,7 +41,12 @@ class View:
     """
 
     def __init__(self, head: Head, size: int) -> None:
-        """Places the camera so that the landmarks fill their share of a picture of `size` pixels."""
+        """Place the camera so that the landmarks fill their share of the picture.
+
+        Args:
+            head: With its pose.
+            size: Side of the picture, pixels.
+        """
         p = head.p
         self.matrix = rotation(p.yaw, p.pitch, p.roll)
         self.distance = p.distance

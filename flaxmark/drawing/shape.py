@@ -41,7 +41,11 @@ class Head:
     """
 
     def __init__(self, p: FaceParameters) -> None:
-        """Builds the outline and the profiles of a face."""
+        """Build the outline and the profiles of a face.
+
+        Args:
+            p: All that is random about it.
+        """
         self.p = p
         self.points = q = frontal_points(p)
         jaw = np.stack([(q[16:7:-1, 0] - q[:9, 0]) / 2, (q[16:7:-1, 1] + q[:9, 1]) / 2], 1)

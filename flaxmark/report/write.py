@@ -41,9 +41,9 @@ def write_table_report(folder: Path, language: Language, baselines: Sequence[dic
     images = new_folder("the report's pictures", folder / "img")
     finished = [record for record in records if record.result]
     cells = copy_sheets(finished, images)
-    sections = head_sections(records, set(cells.values()), baselines, texts)
+    sections = _head_sections(records, set(cells.values()), baselines, texts)
     if finished:
-        sections += figure_sections(records, images, texts, say)
+        sections += _figure_sections(records, images, texts, say)
     for number, section in enumerate((section for section in sections if section.level == 2), start=1):
         section.title = f"{number} {section.title}"
     stem = "report" if language == "en" else f"report_{language}"
@@ -93,7 +93,7 @@ def points_of(records: Sequence[Record]) -> str:
     return ", ".join(sorted({str(record.markup.num_points) for record in records if record.result})) or "68"
 
 
-def head_sections(
+def _head_sections(
     records: Sequence[Record], pictures: set[str], baselines: Sequence[dict[str, Any]], texts: Texts
 ) -> list[Section]:
     """The tables of the test report, the metrics and the seeds."""
@@ -128,7 +128,7 @@ def head_sections(
     return sections
 
 
-def figure_sections(records: Sequence[Record], images: Path, texts: Texts, say: Say) -> list[Section]:
+def _figure_sections(records: Sequence[Record], images: Path, texts: Texts, say: Say) -> list[Section]:
     """Plots, faces, costs and provenance of the finished cells."""
     split, finished = main_split(records), [record for record in records if record.result]
     # Of several seeds the lowest.
@@ -153,16 +153,16 @@ def figure_sections(records: Sequence[Record], images: Path, texts: Texts, say: 
     cost = Picture("cost.png", texts.cost)
     return [
         Section(texts.errors, 2, errors),
-        *sigma_sections(finished, split, images, texts),
+        *_sigma_sections(finished, split, images, texts),
         Section(texts.curves, 2, [Picture("curves.png", texts.curves)]),
-        *face_sections(best[0], split, images, texts, say),
+        *_face_sections(best[0], split, images, texts, say),
         Section(texts.cost, 2, [texts.cost_note, document.cost_table(finished, texts), cost]),
         *provenance_sections(finished, Config(), texts),
         audit_section(best[0], texts, say),
     ]
 
 
-def sigma_sections(finished: Sequence[Record], split: str, images: Path, texts: Texts) -> list[Section]:
+def _sigma_sections(finished: Sequence[Record], split: str, images: Path, texts: Texts) -> list[Section]:
     """Whether the sigma of the best cell that has one is calibrated."""
     with_sigma = [r for r in finished if r.result and "coverage" in r.result["splits"][split]]
     if not with_sigma:
@@ -178,7 +178,7 @@ def sigma_sections(finished: Sequence[Record], split: str, images: Path, texts: 
     return [Section(title, 3, [note, Picture("coverage.png", title)])]
 
 
-def face_sections(best: Record, split: str, images: Path, texts: Texts, say: Say) -> list[Section]:
+def _face_sections(best: Record, split: str, images: Path, texts: Texts, say: Say) -> list[Section]:
     """The best cell's faces, and its error against the box; a reason where they are not here."""
     faces = Section(texts.faces.format(cell=best.label))
     jitter = Section(texts.jitter)
