@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-slow torture install lock audit-packages clean
+.PHONY: demo test test-slow torture coverage install lock audit-packages clean
 
 install: $(VENV)/installed
 
@@ -26,6 +26,14 @@ test-slow: install
 
 torture: install
 	$(BIN)/pytest -m torture -n 0 --verbose --durations 0
+
+# Where a line that was never run can lose or spoil something: readers of files, checkpoints, geometry, metrics.
+coverage: install
+	$(BIN)/pytest --cov=flaxmark --cov-report=
+	$(BIN)/coverage report --show-missing --fail-under 95 --include "\
+	flaxmark/data/*reader*.py,flaxmark/data/pts*.py,flaxmark/data/lists.py,flaxmark/data/faces.py,flaxmark/data/pictures.py,\
+	flaxmark/checkpoint.py,flaxmark/storage.py,flaxmark/remote.py,flaxmark/packed.py,flaxmark/pretrained.py,\
+	flaxmark/geometry.py,flaxmark/metrics.py,flaxmark/landmarks.py,flaxmark/markups.py,flaxmark/losses.py"
 
 # The set that was tested, with hashes, and its bill of materials; first: pip install uv cyclonedx-bom pip-audit
 lock:
