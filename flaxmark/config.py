@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import typeguard
 
 from flaxmark.geometry import CropDefinition
 from flaxmark.landmarks import IBUG_68, Markup
@@ -251,8 +252,10 @@ def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
         An instance of `kind`.
 
     Raises:
-        ConfigError: A field that this version does not know.
+        ConfigError: A field that this version does not know, or a value of another type.
     """
+    if not isinstance(values, dict):
+        raise ConfigError(f"a config's {kind.__name__} must be an object with its fields, not {values!r:.40}")
     fields = {f.name: f for f in dataclasses.fields(kind)}
     unknown = sorted(set(values) - set(fields))
     if unknown:
@@ -265,6 +268,11 @@ def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
         elif dataclasses.is_dataclass(field_type) and isinstance(field_type, type):
             value = from_dict(value, field_type)
         built[name] = tuple(value) if isinstance(value, list) else value
+        try:
+            typeguard.check_type(built[name], field_type)
+        except typeguard.TypeCheckError as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"config field {name!r} of {kind.__name__} is {value!r:.40}: {reason}") from error
     return kind(**built)
 
 

@@ -126,9 +126,9 @@ def test_any_field_is_a_typed_flag() -> None:
     assert parsed.run.model.depth == 18
     assert not parsed.run.data.augment.flip
     assert parsed.run.loss.name == "mae"
-    assert default_workdir(parsed) == Path("runs/resnet34_mae")
+    assert default_workdir(parsed) == "runs/resnet34_mae"
     report = config_from_arguments(RunArguments, "", ["--config", str(CONFIGS / "report" / "resnet34_mae.py")])
-    assert default_workdir(report) == Path("runs/report_resnet34_mae")
+    assert default_workdir(report) == "runs/report_resnet34_mae"
 
 
 @pytest.mark.parametrize(
