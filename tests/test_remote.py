@@ -1,5 +1,6 @@
 """A workdir in remote storage; here a folder stands for it."""
 
+import functools
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"file://{tmp_path}/bucket/faces/run"
 
 
+@functools.cache
 def make_state() -> TrainState:
     model, face = make_model(ModelConfig(depth=18)), np.full((68, 2), 0.5, np.float32)
     return jax.jit(lambda key: init_train_state(key, model, optax.sgd(0.1), face, False))(jax.random.key(0))
