@@ -67,10 +67,6 @@ class RunCheckpoints:
         """Wait for the save in flight and let go of the folder."""
         self._checkpointer.close()
 
-    def wait(self) -> None:
-        """Wait for the save in flight; what was wrong with it is raised here at the latest."""
-        self._checkpointer.wait()
-
     @property
     def latest_step(self) -> int | None:
         """Step of the newest checkpoint, or None."""

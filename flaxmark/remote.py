@@ -82,7 +82,9 @@ def push(workdir: Path) -> None:
     for path in sorted(workdir.rglob("*")):
         name = path.relative_to(workdir)
         if path.is_file() and not any(part.startswith(".") for part in name.parts):
-            _copy(epath.Path(path), remote / name.as_posix())
+            source, target = epath.Path(path), remote / name.as_posix()
+            if not _is_there(source, target):
+                _copy(source, target)
 
 
 def fetch(workdir: Path) -> None:
@@ -103,10 +105,16 @@ def fetch(workdir: Path) -> None:
                 _copy(path, epath.Path(workdir) / os.path.relpath(str(path), str(remote)))
 
 
+def _is_there(source: epath.Path, target: epath.Path) -> bool:
+    """Whether a copy has been made since the file was written: nothing is read back from afar at each save."""
+    if not target.exists():
+        return False
+    copy, original = target.stat(), source.stat()
+    return copy.length == original.length and copy.mtime > original.mtime
+
+
 def _copy(source: epath.Path, target: epath.Path) -> None:
-    """Copy a file so that it is there whole or not at all, unless it is there already."""
-    if target.exists() and target.stat().length == source.stat().length and target.read_bytes() == source.read_bytes():
-        return
+    """Copy a file so that it is there whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
     temporary.write_bytes(source.read_bytes())

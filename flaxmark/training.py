@@ -51,12 +51,13 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
     """
     check_config(config, jax.device_count())
     workdir = local_workdir(workdir)
+    first = jax.process_index() == 0
     result = stored_result(workdir, config)
     if result is not None:
-        push(workdir)  # it may have ended before the last copy
+        if first:
+            push(workdir)  # it may have ended before the last copy
         print(f"{workdir}: finished; its result:\n{format_table(result['rows'])}")
         return result
-    first = jax.process_index() == 0
     with lock_workdir(workdir) if first else nullcontext():
         claim_workdir(workdir, config, write=first)
         prepared = prepare(config.data)
