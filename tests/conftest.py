@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,15 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of the scripts that a test starts: a cache that all share, no accelerator, none of the user's faces."""
+    base = tmp_path_factory.getbasetemp()  # of one worker of several
+    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache_of_scripts"
+    kept = {name: value for name, value in os.environ.items() if name not in ("FLAXMARK_DATA", "XLA_FLAGS")}
+    return kept | {"XDG_CACHE_HOME": str(cache), "JAX_PLATFORMS": "cpu"}
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """At least 200 picture files that a stranger might send."""
 
-import io
 import random
 import struct
 import zlib
@@ -8,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageCms
+from test_pictures import encoded
 
 from flaxmark.drawing import draw_face
 
@@ -18,12 +18,6 @@ FORMATS = (
 )  # fmt: skip
 MODES = {"MSP": "1", "XBM": "1", "SPIDER": "F", "BLP": "P"}
 READ = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-
-
-def encoded(image: Image.Image, form: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, form, **options)
-    return stream.getvalue()
 
 
 def png(width: int, height: int, data: bytes, depth: int = 8, kind: int = 2) -> bytes:

@@ -6,33 +6,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+from small_state import METADATA, at_step, make_state
 
 from flaxmark.checkpoint import RunCheckpoints, load_best, restore_newest
-from flaxmark.config import Config, ConfigError, ModelConfig, to_dict
-from flaxmark.models import make_model
-from flaxmark.train_state import TrainState, init_train_state
+from flaxmark.config import ConfigError
+from flaxmark.train_state import TrainState
 
 # Orbax leaves the errors of its tasks behind when a file cannot be read.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-METADATA = {"config": to_dict(Config(model=ModelConfig(depth=18)))}
-
 
 @pytest.fixture(scope="module")
 def state() -> TrainState:
-    model = make_model(ModelConfig(depth=18))
-    face = np.full((68, 2), 0.5, np.float32)
-    return jax.jit(lambda key: init_train_state(key, model, optax.sgd(0.1, momentum=0.9), face, True))(
-        jax.random.key(0)
-    )
+    return make_state(momentum=0.9, with_ema=True)
 
 
 def at(state: TrainState, step: int) -> TrainState:
     """The state with its step in every averaged weight too, to recognise it by."""
     ema = jax.tree.map(lambda x: jnp.full_like(x, step), state.ema)
-    return state.replace(step=jnp.int32(step), ema=ema)  # type: ignore[attr-defined]
+    return at_step(state, step).replace(ema=ema)  # type: ignore[attr-defined]
 
 
 def test_latest_and_best_are_kept_and_the_best_is_the_average(tmp_path: Path, state: TrainState) -> None:

@@ -1,13 +1,12 @@
 """scripts/train.py --distributed as clusters start it: one process is preempted or dies, the run goes on elsewhere."""
 
-import json
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from test_kills import LINE, ROOT, Environment, environment, finish, start, steps, wait  # noqa: F401 (a fixture)
+from test_kills import LINE, ROOT, Environment, finish, metric_lines, start, steps, wait
 from test_processes import free_port
 
 pytestmark = pytest.mark.torture
@@ -46,7 +45,7 @@ def by_hand(process: int, processes: int, port: int) -> Environment:
 CLUSTERS = {"slurm": slurm, "open_mpi": open_mpi, "by_hand": by_hand}
 
 
-def start_all(environment: Environment, workdir: Path, cluster: str, processes: int) -> list[subprocess.Popen[str]]:  # noqa: F811
+def start_all(environment: Environment, workdir: Path, cluster: str, processes: int) -> list[subprocess.Popen[str]]:
     port, line = free_port(), [*LINE, "--distributed", "--workdir", str(workdir)]
     return [
         subprocess.Popen(
@@ -62,12 +61,11 @@ def start_all(environment: Environment, workdir: Path, cluster: str, processes: 
 
 
 def losses(workdir: Path) -> list[float]:
-    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
-    return [line["loss"] for line in lines if line["kind"] == "train"]
+    return [line["loss"] for line in metric_lines(workdir) if line["kind"] == "train"]
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
-def test_every_cluster_is_found(environment: Environment, tmp_path: Path, cluster: str) -> None:  # noqa: F811
+def test_every_cluster_is_found(environment: Environment, tmp_path: Path, cluster: str) -> None:
     for process in start_all(environment, tmp_path / "two", cluster, 2):
         finish(process)
     finish(start(environment, tmp_path / "one"))
@@ -77,7 +75,7 @@ def test_every_cluster_is_found(environment: Environment, tmp_path: Path, cluste
     assert names[0] == names[1]
 
 
-def test_one_is_told_to_stop_and_both_save(environment: Environment, tmp_path: Path) -> None:  # noqa: F811
+def test_one_is_told_to_stop_and_both_save(environment: Environment, tmp_path: Path) -> None:
     workdir = tmp_path / "run"
     processes = start_all(environment, workdir, "slurm", 2)
     assert wait(processes[0], lambda: steps(workdir) >= 2)
@@ -92,7 +90,7 @@ def test_one_is_told_to_stop_and_both_save(environment: Environment, tmp_path: P
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_one_is_killed_and_the_other_ends(environment: Environment, tmp_path: Path, victim: int) -> None:  # noqa: F811
+def test_one_is_killed_and_the_other_ends(environment: Environment, tmp_path: Path, victim: int) -> None:
     workdir = tmp_path / "run"
     processes = start_all(environment, workdir, "slurm", 2)
     assert wait(processes[0], lambda: steps(workdir) >= 4)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from quick import quick_jit
 
 from flaxmark.command import RunArguments, config_from_arguments, default_workdir
 from flaxmark.config import (
@@ -62,9 +63,8 @@ def compiled_step(depth: int) -> tuple[Callable[..., Any], TrainState]:
         return make_train_step(model, loss, optimizer, schedule, steps_per_epoch=9, ema_decay=decay)(state, batch)
 
     mean_face = np.full((68, 2), 0.5, np.float32)
-    init = jax.jit(lambda key: init_train_state(key, model, optimizer, mean_face, True))
-    # Six steps of each of five networks: what counts is a short compilation, not a fast program.
-    return jax.jit(step, compiler_options={"xla_backend_optimization_level": 0}), init(jax.random.key(0))
+    init = quick_jit(lambda key: init_train_state(key, model, optimizer, mean_face, True))
+    return quick_jit(step), init(jax.random.key(0))
 
 
 @pytest.mark.parametrize("name", TRAINED)

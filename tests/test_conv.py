@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick import quick_jit
 
 from flaxmark import conv
 from flaxmark.config import ModelConfig
@@ -29,9 +30,12 @@ def assert_same(
     ours: Callable[..., Any], xla: Callable[..., Any], *inputs: jax.Array, tolerance: float = 1e-12
 ) -> None:
     """Outputs agree, and so do the gradients of a random weighting of them."""
-    results = [jax.vjp(function, *inputs) for function in (ours, xla)]
-    weights = jax.tree.map(lambda y: normal(9, *y.shape), results[0][0])
-    pairs = [(y, pull(weights)) for y, pull in results]
+
+    def output_and_gradients(function: Callable[..., Any]) -> Any:
+        output, pull = jax.vjp(function, *inputs)
+        return output, pull(jax.tree.map(lambda y: normal(9, *y.shape), output))
+
+    pairs = [quick_jit(output_and_gradients, static_argnums=0)(function) for function in (ours, xla)]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), *pairs)
 
 
@@ -87,7 +91,7 @@ def test_whole_networks(depth: int) -> None:
     models = [make_model(config, operations=conv.make_operations(platform)) for platform in ("cpu", "gpu")]
     mean_face = np.full((68, 2), 0.5, np.float32)
     with jax.numpy_dtype_promotion("standard"):
-        variables = models[0].init(jax.random.key(0), mean_face)
+        variables = quick_jit(models[0].init)(jax.random.key(0), mean_face)
     variables = jax.tree.map(lambda v: v.astype(jnp.float64), variables)
     images = normal(0, 4, 64, 64, 3)
 

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 from PIL import Image
+from quick import quick_jit
 
 import flaxmark
 from flaxmark.checkpoint import RunCheckpoints
@@ -31,7 +32,7 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with random weights, whose predictions depend on the picture."""
     path = tmp_path_factory.mktemp("random")
     model = make_model(CONFIG.model)
-    state = jax.jit(lambda key: init_train_state(key, model, optax.sgd(0.1), MEAN_FACE, False))(jax.random.key(0))
+    state = quick_jit(lambda key: init_train_state(key, model, optax.sgd(0.1), MEAN_FACE, False))(jax.random.key(0))
     metadata = {"config": to_dict(CONFIG), "terms": "free", "mean_face": MEAN_FACE.tolist()}
     with RunCheckpoints(path) as checkpoints:
         checkpoints.save(state.replace(step=jnp.int32(1)), metadata, {"loss": 1.0})  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """The loop around the step: what it reads and when, and what it costs."""
 
+import json
 import signal
 import statistics
 import time
@@ -145,14 +146,22 @@ def test_saving_every_few_steps(tmp_path: Path) -> None:
     assert checkpoints.saved == [5, 10]  # the last one of the epoch is saved by its validation
 
 
-def test_the_loop_costs_under_a_third_of_a_millisecond_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_costs_the_loop_less_than_a_thousand_numbers_as_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.23 ms where the numbers take 0.51 ms; a limit in milliseconds would be one of the machine too."""
     monkeypatch.setattr(f"{__name__}.STEPS", 500)
-    seconds = []  # of this thread's own work, so that other tests on the same cores do not count
+    numbers = [i / 7 for i in range(1000)]
+    seconds, yardstick = [], []  # of this thread's own work, so that other tests on the same cores do not count
     for attempt in range(5):
+        start = time.thread_time()
+        for _ in range(100):
+            json.dumps(numbers)
+        yardstick.append((time.thread_time() - start) / 100)
         run = make_run(tmp_path / str(attempt), TrainConfig(epochs=1, batch_size=2), metrics_of)
         run.workdir.mkdir()
         start = time.thread_time()
         run_epochs(run, Checkpoints(), StopRequests())  # type: ignore[arg-type]
         seconds.append((time.thread_time() - start) / 500)
-    print(f"{1e3 * statistics.median(seconds):.3f} ms a step")
-    assert statistics.median(seconds) < 3e-4
+    print(f"{1e3 * statistics.median(seconds):.3f} ms a step, {1e3 * statistics.median(yardstick):.3f} ms the numbers")
+    assert statistics.median(seconds) < statistics.median(yardstick)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fixture_300w import draw, encode, format_pts
 from PIL import Image
-from test_kills import LINE, ROOT, Environment, environment, steps  # noqa: F401 (a fixture)
+from test_kills import LINE, ROOT, Environment, steps
 
 pytestmark = [
     pytest.mark.torture,
@@ -29,8 +29,8 @@ def peak() -> int:
     return int(lines["VmHWM"].split()[0]) * 1024
 
 
-def test_training_holds_no_more_after_500_steps(environment: Environment, tmp_path: Path) -> None:  # noqa: F811
-    changed = {"--data.drawn-train": "1600", "--train.epochs": "5", "--train.save-every": "50"}
+def test_training_holds_no_more_after_500_steps(environment: Environment, tmp_path: Path) -> None:
+    changed = {"--data.drawn-train": "800", "--train.epochs": "5", "--train.save-every": "50"}
     line = [*LINE, "--workdir", str(tmp_path / "run")]
     for flag, value in changed.items():
         line[line.index(flag) + 1] = value
@@ -45,7 +45,7 @@ def test_training_holds_no_more_after_500_steps(environment: Environment, tmp_pa
     assert max(peaks[3], peaks[4]) < 1.02 * max(peaks[1], peaks[2])
 
 
-def test_pictures_of_12_megapixels_are_prepared_in_2_gb(environment: Environment, tmp_path: Path) -> None:  # noqa: F811
+def test_pictures_of_12_megapixels_are_prepared_in_2_gb(environment: Environment, tmp_path: Path) -> None:
     for seed in range(40):
         picture, points = draw(seed, 300)
         large = Image.fromarray(picture).resize((4000, 3000))

@@ -1,15 +1,28 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick import quick_jit
 
 from flaxmark.batch_norm import fold_batch_norm
 from flaxmark.config import DEPTHS, ModelConfig
-from flaxmark.models import Model, make_model
+from flaxmark.models import Model, Prediction, make_model
 
 # Parameters of torchvision's classifiers with their 1000-way head (torchvision.models documentation).
 TORCHVISION = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032, 101: 44_549_160, 152: 60_192_808}
 MEAN_FACE = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2)).astype(np.float32)
+
+
+@functools.cache
+def start(config: ModelConfig = ModelConfig(depth=18)) -> dict:  # noqa: B008 (frozen)
+    return quick_jit(make_model(config).init)(jax.random.key(0), MEAN_FACE)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def applied(model: Model, variables: dict, images: jax.Array, train: bool) -> tuple[Prediction, dict]:
+    return model.apply(variables, images, train)
 
 
 def shapes_of(model: Model) -> dict:
@@ -25,9 +38,10 @@ def test_parameter_counts_are_the_published_ones(depth: int) -> None:
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
-@pytest.mark.parametrize("size", [64, 97, 224])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("depth", "size", "dtype"),
+    [(18, 64, "float32"), (50, 224, "float32"), *((depth, 97, "bfloat16") for depth in DEPTHS)],
+)
 def test_landmarks_for_any_input_size(depth: int, size: int, dtype: str) -> None:
     model = make_model(ModelConfig(depth=depth, dtype=dtype))
     images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
@@ -39,21 +53,20 @@ def test_landmarks_for_any_input_size(depth: int, size: int, dtype: str) -> None
 
 @pytest.mark.parametrize("depth", [18, 50])
 def test_the_first_prediction_is_the_mean_face(depth: int) -> None:
-    model = make_model(ModelConfig(depth=depth, zero_init_residual=True))
-    variables = model.init(jax.random.key(1), MEAN_FACE)
+    config = ModelConfig(depth=depth, zero_init_residual=True)  # type: ignore[arg-type]
+    model, variables = make_model(config), start(config)
     images = jax.random.normal(jax.random.key(2), (4, 64, 64, 3))
-    prediction, _ = model.apply(variables, images, True)
+    prediction, _ = applied(model, variables, images, True)
     assert float(jnp.abs(prediction.landmarks - MEAN_FACE[None]).mean()) < 0.1
     assert variables["params"]["head"]["bias"].tolist() == MEAN_FACE.ravel().tolist()
 
 
 def test_training_moves_statistics_and_evaluation_does_not() -> None:
-    model = make_model(ModelConfig(depth=18))
-    variables = model.init(jax.random.key(0), MEAN_FACE)
+    model, variables = make_model(ModelConfig(depth=18)), start()
     images = 3 + jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
-    _, unchanged = model.apply(variables, images, False)
+    _, unchanged = applied(model, variables, images, False)
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), unchanged, variables["batch_stats"]))
-    _, moved = model.apply(variables, images, True)
+    _, moved = applied(model, variables, images, True)
     different = jax.tree.map(lambda a, b: bool((a != b).any()), moved, variables["batch_stats"])
     assert jax.tree.all(different)
 
@@ -62,7 +75,7 @@ def test_training_moves_statistics_and_evaluation_does_not() -> None:
 def test_a_folded_network_is_the_same_function(depth: int) -> None:
     config = ModelConfig(depth=depth, head_init_scale=1)  # type: ignore[arg-type]
     model, folded = make_model(config), make_model(config, folded=True)
-    variables = model.init(jax.random.key(0), MEAN_FACE)
+    variables = jax.device_get(start(config))
     # Statistics and scales as after training: none is at its start.
     random = np.random.default_rng(0)
     variables = jax.tree_util.tree_map_with_path(
@@ -76,32 +89,31 @@ def test_a_folded_network_is_the_same_function(depth: int) -> None:
         variables,
     )
     images = jax.random.normal(jax.random.key(1), (2, 64, 64, 3))
-    expected, _ = model.apply(variables, images, False)
-    found, _ = folded.apply(fold_batch_norm(variables), images, False)
+    expected, _ = applied(model, variables, images, False)
+    found, _ = applied(folded, quick_jit(fold_batch_norm)(variables), images, False)
     assert float(jnp.abs(expected.landmarks - variables["params"]["head"]["bias"].reshape(1, 68, 2)).max()) > 0.1
-    np.testing.assert_allclose(found.landmarks, expected.landmarks, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.landmarks, expected.landmarks, rtol=1e-4, atol=1e-3)  # of tens
 
 
 def test_running_statistics_by_hand() -> None:
     # momentum 0.9: running mean = 0.9 * 0 + 0.1 * batch mean of the stem's convolution.
-    model = make_model(ModelConfig(depth=18))
-    variables = model.init(jax.random.key(0), MEAN_FACE)
+    model, variables = make_model(ModelConfig(depth=18)), start()
     images = jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
     kernel = variables["params"]["stem_conv"]["kernel"]
     convolved = jax.lax.conv_general_dilated(
         images, kernel, (2, 2), [(3, 3), (3, 3)], dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    _, moved = model.apply(variables, images, True)
+    _, moved = applied(model, variables, images, True)
     np.testing.assert_allclose(moved["stem_norm"]["mean"], 0.1 * convolved.mean((0, 1, 2)), atol=1e-5)
     np.testing.assert_allclose(moved["stem_norm"]["var"], 0.9 + 0.1 * convolved.var((0, 1, 2)), rtol=1e-4)
 
 
 def test_groups_of_batch_norm_are_batches_of_their_own() -> None:
     whole, ghost = (make_model(ModelConfig(depth=18, batch_norm_group=group)) for group in (None, 2))
-    variables = whole.init(jax.random.key(0), MEAN_FACE)
+    variables = start()
     images = jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
-    together, statistics = ghost.apply(variables, images, True)
-    apart = [whole.apply(variables, images[rows], True) for rows in (slice(0, 2), slice(2, 4))]
+    together, statistics = applied(ghost, variables, images, True)
+    apart = [applied(whole, variables, images[rows], True) for rows in (slice(0, 2), slice(2, 4))]
     np.testing.assert_allclose(
         together.landmarks, np.concatenate([prediction.landmarks for prediction, _ in apart]), rtol=1e-4, atol=1e-5
     )
@@ -114,13 +126,13 @@ def test_remat_changes_no_number() -> None:
     gradients = []
     for remat in (False, True):
         model = make_model(ModelConfig(depth=18, remat=remat))
-        variables = model.init(jax.random.key(0), MEAN_FACE)
+        variables = start()
 
         def loss(params: dict, model: Model = model, statistics: dict = variables["batch_stats"]) -> jax.Array:
             variables = {"params": params, "batch_stats": statistics}
             return jnp.square(model.apply(variables, images, True)[0].landmarks).mean()
 
-        gradients.append(jax.grad(loss)(variables["params"]))
+        gradients.append(quick_jit(jax.grad(loss))(variables["params"]))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), *gradients)
 
 
@@ -128,6 +140,6 @@ def test_remat_changes_no_number() -> None:
     ("name", "deviation"), [("he_normal", (2 / (9 * 64)) ** 0.5), ("uniform", (1 / (3 * 9 * 64)) ** 0.5)]
 )
 def test_start_of_convolutions(name: str, deviation: float) -> None:
-    variables = make_model(ModelConfig(depth=18, kernel_init=name)).init(jax.random.key(0), MEAN_FACE)  # type: ignore[arg-type]
+    variables = start(ModelConfig(depth=18, kernel_init=name))  # type: ignore[arg-type]
     kernel = variables["params"]["stage1_block1"]["conv1"]["kernel"]
     assert float(kernel.std()) == pytest.approx(deviation, rel=0.02)

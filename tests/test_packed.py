@@ -7,6 +7,7 @@ import pytest
 import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
+from quick import quick_jit
 
 from flaxmark.batch_norm import fold_batch_norm
 from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, to_dict
@@ -22,7 +23,7 @@ METADATA = json.loads(json.dumps({"config": to_dict(CONFIG), "terms": "free"}))
 @pytest.fixture(scope="module")
 def folded() -> dict:
     model = make_model(CONFIG.model, 5)
-    variables = jax.jit(model.init)(jax.random.key(0), np.full((5, 2), 0.5, np.float32))
+    variables = quick_jit(model.init)(jax.random.key(0), np.full((5, 2), 0.5, np.float32))
     return dict(fold_batch_norm(variables))
 
 

@@ -1,34 +1,20 @@
 """A workdir in remote storage; here a folder stands for it."""
 
-import functools
 import shutil
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 import pytest
+from small_state import METADATA, at_step, make_state
 
 from flaxmark.checkpoint import RunCheckpoints, load_best, restore_newest
-from flaxmark.config import Config, ConfigError, ModelConfig, to_dict
-from flaxmark.models import make_model
+from flaxmark.config import ConfigError
 from flaxmark.remote import checkpoints_of, local_workdir, push
-from flaxmark.train_state import TrainState, init_train_state
-
-METADATA = {"config": to_dict(Config(model=ModelConfig(depth=18)))}
 
 
 @pytest.fixture
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
     return f"file://{tmp_path}/bucket/faces/run"
-
-
-@functools.cache
-def make_state() -> TrainState:
-    model, face = make_model(ModelConfig(depth=18)), np.full((68, 2), 0.5, np.float32)
-    return jax.jit(lambda key: init_train_state(key, model, optax.sgd(0.1), face, False))(jax.random.key(0))
 
 
 def test_checkpoints_are_remote_and_the_rest_is_copied_at_each_save(url: str, tmp_path: Path) -> None:
@@ -43,7 +29,7 @@ def test_checkpoints_are_remote_and_the_rest_is_copied_at_each_save(url: str, tm
     with RunCheckpoints(workdir) as checkpoints:
         checkpoints.save(state, METADATA, {"loss": 0.5})
         (workdir / "metrics.jsonl").write_text("1\n2\n")
-        checkpoints.save(state.replace(step=jnp.int32(1)), METADATA, {"loss": 0.4})  # type: ignore[attr-defined]
+        checkpoints.save(at_step(state, 1), METADATA, {"loss": 0.4})
     found = {str(path.relative_to(bucket)) for path in bucket.rglob("*") if "checkpoints" not in path.parts}
     assert found == {"metrics.jsonl", "tensorboard", "tensorboard/events"}
     assert (bucket / "metrics.jsonl").read_text() == "1\n2\n"
@@ -64,7 +50,7 @@ def test_damaged_remote_checkpoints_are_put_aside(url: str, tmp_path: Path) -> N
     bucket, workdir, state = tmp_path / "bucket" / "faces" / "run", local_workdir(url), make_state()
     with RunCheckpoints(workdir) as checkpoints:
         checkpoints.save(state, METADATA, {"loss": 0.4})
-        checkpoints.save(state.replace(step=jnp.int32(1)), METADATA, {"loss": 0.5})  # type: ignore[attr-defined]
+        checkpoints.save(at_step(state, 1), METADATA, {"loss": 0.5})
     shutil.rmtree(bucket / "checkpoints" / "1" / "state")
     restored = restore_newest(workdir, state)
     assert restored is not None

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from quick import quick_jit
 
 from flaxmark.config import LossConfig, ModelConfig
 from flaxmark.losses import make_loss
@@ -25,6 +26,13 @@ MEAN_FACE = np.full((68, 2), 0.5, np.float32)
 
 
 @functools.cache
+def first_state() -> TrainState:
+    model = make_model(ModelConfig(depth=18))
+    init = quick_jit(lambda key: init_train_state(key, model, OPTIMIZER, MEAN_FACE, True))
+    return jax.device_get(init(jax.random.key(0)))
+
+
+@functools.cache
 def updated(devices: int, mode: str, group: int | None = None) -> tuple[TrainState, float]:
     mesh = make_mesh(jax.devices()[:devices])
     axis_name = AXIS if mode == "pmap" else None
@@ -33,9 +41,7 @@ def updated(devices: int, mode: str, group: int | None = None) -> tuple[TrainSta
         model, make_loss(LossConfig()), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, ema_decay=0.9, axis_name=axis_name
     )
     compiled = compile_step(step, mesh, mode, donate=True)  # type: ignore[arg-type]
-    replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    init = jax.jit(lambda key: init_train_state(key, model, OPTIMIZER, MEAN_FACE, True), out_shardings=replicated)
-    state = init(jax.random.key(0))
+    state = jax.device_put(first_state(), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
     for _ in range(2):
         state, metrics = compiled(state, shard_batch(BATCH, mesh, mode))  # type: ignore[arg-type]
     return jax.device_get(state), float(metrics["loss"])
@@ -130,11 +136,10 @@ def test_split_batch_deals_rows_out() -> None:
 
 
 def test_evaluation_is_the_same_on_one_and_eight_devices() -> None:
-    outputs = []
+    outputs, variables = [], {"params": first_state().params, "batch_stats": first_state().batch_stats}
     for devices, mode in ((1, "jit"), (8, "jit"), (8, "pmap")):
         mesh = make_mesh(jax.devices()[:devices])
         model = make_model(ModelConfig(depth=18))
-        variables = model.init(jax.random.key(0), MEAN_FACE)
         step = compile_step(make_eval_step(model, make_loss(LossConfig())), mesh, mode, donate=False)  # type: ignore[arg-type]
         outputs.append(jax.device_get(step(variables, shard_batch(BATCH, mesh, mode))))  # type: ignore[arg-type]
     for other in outputs[1:]:

@@ -11,27 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 import pytest
-from test_kills import Environment, environment, finish, start, steps, wait  # noqa: F401 (a fixture)
+from small_state import METADATA, at_step, make_state
+from test_kills import Environment, finish, start, steps, wait
 
 from flaxmark.checkpoint import RunCheckpoints, load_best, restore_newest
-from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, to_dict
+from flaxmark.config import ConfigError, DataConfig
 from flaxmark.data.prepare import prepare
 from flaxmark.metric_writer import MetricWriter, read_metrics
-from flaxmark.models import make_model
 from flaxmark.storage import storage_errors
-from flaxmark.train_state import TrainState, init_train_state
+from flaxmark.train_state import TrainState
 
 # Orbax leaves the errors of its tasks behind when a file cannot be written.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
-METADATA = {"config": to_dict(Config(model=ModelConfig(depth=18)))}
 
 
 @contextmanager
@@ -47,18 +42,20 @@ def largest_file(size: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def state() -> TrainState:
-    model, face = make_model(ModelConfig(depth=18)), np.full((68, 2), 0.5, np.float32)
-    return jax.jit(lambda key: init_train_state(key, model, optax.sgd(0.1), face, False))(jax.random.key(0))
+    return make_state()
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, state: TrainState) -> None:
+    with RunCheckpoints(tmp_path) as checkpoints:
+        checkpoints.save(at_step(state, 1), METADATA, {"loss": 0.5})
     checkpoints = RunCheckpoints(tmp_path)
-    with pytest.raises(ConfigError) as caught, storage_errors(tmp_path, lambda: checkpoints.kept), checkpoints:
-        checkpoints.save(state.replace(step=jnp.int32(1)), METADATA, {"loss": 0.5})  # type: ignore[attr-defined]
-        checkpoints.wait()
-        with largest_file(100_000):
-            checkpoints.save(state.replace(step=jnp.int32(2)), METADATA, {"loss": 0.4})  # type: ignore[attr-defined]
-            checkpoints.wait()
+    with (
+        pytest.raises(ConfigError) as caught,
+        storage_errors(tmp_path, lambda: checkpoints.kept),
+        largest_file(100_000),
+        checkpoints,
+    ):
+        checkpoints.save(at_step(state, 2), METADATA, {"loss": 0.4})
     assert re.fullmatch(
         rf"{tmp_path}: file too large; raise the limit of a file's size \(ulimit -f\) \(a checkpoint takes 90 MB\); "
         rf"last good checkpoint: {tmp_path}/checkpoints/1; the same command resumes",
@@ -69,7 +66,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Pat
     assert int(restored.step) == 1
     assert load_best(tmp_path)[1]["step"] == 1
     with RunCheckpoints(tmp_path) as again:  # and the run goes on
-        again.save(state.replace(step=jnp.int32(2)), METADATA, {"loss": 0.4})  # type: ignore[attr-defined]
+        again.save(at_step(state, 2), METADATA, {"loss": 0.4})
     assert load_best(tmp_path)[1]["step"] == 2
 
 
@@ -89,12 +86,12 @@ def test_metrics_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_workdir_that_has_gone_is_not_made_again(tmp_path: Path, state: TrainState) -> None:
     workdir = tmp_path / "run"
     workdir.mkdir()
+    with RunCheckpoints(workdir) as checkpoints:
+        checkpoints.save(state, METADATA)
     checkpoints = RunCheckpoints(workdir)
     with pytest.raises(ConfigError, match="bring it back"), storage_errors(workdir), checkpoints:
-        checkpoints.save(state, METADATA)
-        checkpoints.wait()
         shutil.rmtree(workdir)
-        checkpoints.save(state.replace(step=jnp.int32(2)), METADATA)  # type: ignore[attr-defined]
+        checkpoints.save(at_step(state, 2), METADATA)
     assert not workdir.exists()
 
 
@@ -127,7 +124,7 @@ def test_faces_that_cannot_be_prepared(tmp_path: Path) -> None:
 
 
 @pytest.mark.torture
-def test_a_run_on_a_full_disk_goes_on_when_there_is_room(environment: Environment, tmp_path: Path) -> None:  # noqa: F811
+def test_a_run_on_a_full_disk_goes_on_when_there_is_room(environment: Environment, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
 
@@ -159,7 +156,7 @@ def test_a_run_on_a_full_disk_goes_on_when_there_is_room(environment: Environmen
 
 
 @pytest.mark.torture
-def test_a_run_whose_folder_is_removed_ends(environment: Environment, tmp_path: Path) -> None:  # noqa: F811
+def test_a_run_whose_folder_is_removed_ends(environment: Environment, tmp_path: Path) -> None:
     workdir = tmp_path / "run"
     process = start(environment, workdir)
     assert wait(process, lambda: steps(workdir) >= 4)
