@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from flaxmark.config import ConfigError, ModelConfig
 from flaxmark.models import make_model
-from flaxmark.pretrained import read_tensors, start_from, torch_names
+from flaxmark.pretrained import LEGACY_MAGIC, read_tensors, start_from, torch_names
 
 # Outputs of tests/torch_resnet.py (PyTorch 2.13) for `weights_of(depth)` and `images()`, written by
 # `python tests/write_golden_resnet.py`.
@@ -154,6 +154,23 @@ class Pickler(pickle.Pickler):
         return ("storage", "<f4", "0", "cpu", item.count) if isinstance(item, Storage) else None
 
 
+def pickled(content: object) -> bytes:
+    """As torch.save pickles it: with a name of torch's where ours stands for it."""
+    stream = io.BytesIO()
+    Pickler(stream, protocol=2).dump(content)
+    ours, torchs = (f"c{module}\n_rebuild_tensor_v2\n".encode() for module in (__name__, "torch._utils"))
+    assert ours in stream.getvalue()
+    return stream.getvalue().replace(ours, torchs)
+
+
+def torch_file(folder: Path, content: object, numbers: int, compression: int = zipfile.ZIP_STORED) -> Path:
+    """As torch.save writes it: what is pickled, and one storage."""
+    with zipfile.ZipFile(folder / "x.pth", "w", compression) as archive:
+        archive.writestr("archive/data.pkl", pickled(content))
+        archive.writestr("archive/data/0", np.arange(numbers, dtype=np.float32).tobytes())
+    return folder / "x.pth"
+
+
 @pytest.mark.parametrize(
     ("size", "stride", "offset", "fails"),
     [
@@ -169,20 +186,65 @@ class Pickler(pickle.Pickler):
 def test_tensors_stay_in_their_storage(
     tmp_path: Path, size: tuple, stride: tuple, offset: int, fails: bool, compression: int
 ) -> None:
-    stream = io.BytesIO()
-    Pickler(stream, protocol=2).dump({"x": Torch(Storage(6), offset, size, stride)})
-    ours, torchs = (f"c{module}\n_rebuild_tensor_v2\n".encode() for module in (__name__, "torch._utils"))
-    content = stream.getvalue().replace(ours, torchs)
-    assert torchs in content
-    with zipfile.ZipFile(tmp_path / "x.pth", "w", compression) as archive:
-        archive.writestr("archive/data.pkl", content)
-        archive.writestr("archive/data/0", np.arange(6, dtype=np.float32).tobytes())
+    path = torch_file(tmp_path, {"x": Torch(Storage(6), offset, size, stride)}, 6, compression)
     if fails or compression != zipfile.ZIP_STORED:
         with pytest.raises(ConfigError, match=r"beyond its storage|not one of torch\.save"):
-            read_tensors(tmp_path / "x.pth")
+            read_tensors(path)
         return
     expected = np.lib.stride_tricks.as_strided(np.arange(6, dtype=np.float32), size, [4 * step for step in stride])
-    np.testing.assert_array_equal(read_tensors(tmp_path / "x.pth")["x"], expected)
+    np.testing.assert_array_equal(read_tensors(path)["x"], expected)
+
+
+def legacy(size: int = 6, stored: int = 6, magic: int = LEGACY_MAGIC) -> bytes:
+    """A tensor of six numbers as torch.save wrote it before 2020; `size` is what its list says of the storage."""
+    plain = [pickle.dumps(content, protocol=2) for content in (magic, 1001, {"little_endian": True}, ["0"])]
+    tensors = pickled({"x": Torch(Storage(size), 0, (6,), (1,))})
+    numbers = stored.to_bytes(8, "little") + np.arange(6, dtype=np.float32).tobytes()
+    return b"".join([*plain[:3], tensors, plain[3], numbers])
+
+
+def test_files_of_old_versions_of_torch(tmp_path: Path) -> None:
+    (tmp_path / "old.pth").write_bytes(legacy())
+    assert read_tensors(tmp_path / "old.pth")["x"].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (legacy(size=10**9), "a storage is larger than the file"),
+        (legacy(stored=7), "another length than its tensors"),
+        (legacy(magic=1), r"not a file of torch\.save"),
+        (legacy()[:-1], "buffer|broadcast"),
+    ],
+)
+def test_old_files_that_are_damaged(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "old.pth").write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        read_tensors(tmp_path / "old.pth")
+
+
+def test_files_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_zip(tmp_path / "x.pth", {"x": "y" * 1000})
+    monkeypatch.setattr("flaxmark.pretrained.MAX_PICKLE", 999)
+    with pytest.raises(ConfigError, match="its list of tensors is above"):
+        read_tensors(path)
+    monkeypatch.setattr("flaxmark.pretrained.MAX_BYTES", 999)
+    with pytest.raises(ConfigError, match="no ResNet is larger"):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize("tensors", [9, 10])
+def test_one_storage_makes_no_more_tensors_than_memory_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tensors: int
+) -> None:
+    storage = Storage(1000)
+    path = torch_file(tmp_path, {str(i): Torch(storage, 0, (1000,), (1,)) for i in range(tensors)}, 1000)
+    monkeypatch.setattr("flaxmark.pretrained.MAX_BYTES", 4 * 9999)
+    if tensors < 10:
+        assert len(read_tensors(path)) == tensors
+    else:
+        with pytest.raises(ConfigError, match="its tensors take more than"):
+            read_tensors(path)
 
 
 def test_other_dictionaries_are_refused(tmp_path: Path) -> None:
