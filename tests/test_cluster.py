@@ -34,8 +34,9 @@ def open_mpi(process: int, processes: int, port: int) -> Environment:
 
 
 def by_hand(process: int, processes: int, port: int) -> Environment:
-    """As a Kubernetes indexed Job sets it."""
+    """As an indexed Job of Kubernetes sets it."""
     return {
+        "KUBERNETES_SERVICE_HOST": "10.0.0.1",  # in every pod; JAX asks for the package `kubernetes`, needlessly here
         "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
         "JAX_NUM_PROCESSES": str(processes),
         "JAX_PROCESS_ID": str(process),
