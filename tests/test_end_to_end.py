@@ -25,7 +25,7 @@ TRAIN = [*TINY, "--train.save-every", "5"]
 
 
 def command(environment: dict[str, str], script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-X", "dev", "-W", "error", f"scripts/{script}.py", *map(str, arguments)]
+    line = [sys.executable, f"scripts/{script}.py", *map(str, arguments)]
     return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
 
 
