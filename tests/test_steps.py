@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from quick import quick_jit
+from small_state import make_state
 
 from flaxmark.config import LossConfig, ModelConfig
 from flaxmark.losses import make_loss
@@ -26,13 +26,6 @@ MEAN_FACE = np.full((68, 2), 0.5, np.float32)
 
 
 @functools.cache
-def first_state() -> TrainState:
-    model = make_model(ModelConfig(depth=18))
-    init = quick_jit(lambda key: init_train_state(key, model, OPTIMIZER, MEAN_FACE, True))
-    return jax.device_get(init(jax.random.key(0)))
-
-
-@functools.cache
 def updated(devices: int, mode: str, group: int | None = None) -> tuple[TrainState, float]:
     mesh = make_mesh(jax.devices()[:devices])
     axis_name = AXIS if mode == "pmap" else None
@@ -41,7 +34,8 @@ def updated(devices: int, mode: str, group: int | None = None) -> tuple[TrainSta
         model, make_loss(LossConfig()), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, ema_decay=0.9, axis_name=axis_name
     )
     compiled = compile_step(step, mesh, mode, donate=True)  # type: ignore[arg-type]
-    state = jax.device_put(first_state(), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+    start = jax.device_get(make_state(with_ema=True))  # a copy, to be donated
+    state = jax.device_put(start, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
     for _ in range(2):
         state, metrics = compiled(state, shard_batch(BATCH, mesh, mode))  # type: ignore[arg-type]
     return jax.device_get(state), float(metrics["loss"])
@@ -136,7 +130,8 @@ def test_split_batch_deals_rows_out() -> None:
 
 
 def test_evaluation_is_the_same_on_one_and_eight_devices() -> None:
-    outputs, variables = [], {"params": first_state().params, "batch_stats": first_state().batch_stats}
+    start = make_state(with_ema=True)
+    outputs, variables = [], jax.device_get({"params": start.params, "batch_stats": start.batch_stats})
     for devices, mode in ((1, "jit"), (8, "jit"), (8, "pmap")):
         mesh = make_mesh(jax.devices()[:devices])
         model = make_model(ModelConfig(depth=18))
