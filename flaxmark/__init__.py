@@ -1,18 +1,28 @@
 """Train, evaluate and run 68-point face alignment in JAX/Flax."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = ["Face", "Predictor", "__version__", "predict", "predict_many"]
 
 if TYPE_CHECKING:
-    from flaxmark.inference import Face, Predictor, predict, predict_many
+    from flaxmark.api import predict, predict_many
+    from flaxmark.inference import Face, Predictor
+
+_HOMES = {
+    "Face": "flaxmark.inference", "Predictor": "flaxmark.inference",
+    "predict": "flaxmark.api", "predict_many": "flaxmark.api",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """Load what is asked for at its first use: `import flaxmark` costs nothing and starts no device."""
-    if name in __all__:
-        from flaxmark import inference
-
-        return getattr(inference, name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'flaxmark' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """For completion in shells and editors, which only know what is loaded."""
+    return sorted({*globals(), *__all__})

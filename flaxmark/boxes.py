@@ -11,6 +11,10 @@ from flaxmark.geometry import image_crop, square_crop
 Boxes = np.ndarray | Sequence[Any] | Literal["image"]
 """`[4]` or `[n, 4]`: left, top, right, bottom in pixels; `"image"`: the picture is the crop itself."""
 
+# What is smaller or larger is a mistake.
+MIN_SIDE = 4  # pixels
+MAX_SIDE = 4  # longer sides of the picture
+
 
 def crops_of_boxes(boxes: Boxes, width: int, height: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Check boxes and make crops of them.
@@ -25,7 +29,7 @@ def crops_of_boxes(boxes: Boxes, width: int, height: int, scale: float) -> tuple
         Crops float64 `[n, 3]` (left, top, side) and boxes float64 `[n, 4]`, pixels.
 
     Raises:
-        ConfigError: They are no boxes, or lie outside the picture.
+        ConfigError: They are no boxes, or not around a face of this picture.
     """
     if isinstance(boxes, str):
         if boxes != "image":
@@ -37,13 +41,41 @@ def crops_of_boxes(boxes: Boxes, width: int, height: int, scale: float) -> tuple
         array = array.reshape(0, 4)
     if array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all():
         raise ConfigError("boxes must be finite numbers left, top, right, bottom: shape [4] or [n, 4]")
-    for left, top, right, bottom in array:
-        if right <= left or bottom <= top or right < 0 or bottom < 0 or left >= width or top >= height:
-            raise ConfigError(
-                f"box {left:g}, {top:g}, {right:g}, {bottom:g} is empty or outside the {width} x {height} picture; "
-                "the order is left, top, right, bottom"
-            )
+    for box, usable in zip(array, in_picture(array, width, height), strict=True):
+        if not usable:
+            numbers = ", ".join(f"{edge:g}" for edge in box)
+            raise ConfigError(f"box {numbers} {_what_is_wrong(box, width, height)}")
     return square_crop(array, scale), array
+
+
+def in_picture(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Which boxes can be those of faces in a picture.
+
+    Args:
+        boxes: float64 `[n, 4]`: left, top, right, bottom, pixels.
+        width: Of the picture, pixels.
+        height: Of the picture, pixels.
+
+    Returns:
+        bool `[n]`: its middle lies in the picture, and it is neither tiny nor much larger than the picture.
+    """
+    sizes, middles = boxes[:, 2:] - boxes[:, :2], (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside = ((middles >= 0) & (middles <= (width - 1, height - 1))).all(axis=1)
+    longest = sizes.max(axis=1, initial=0)
+    fits = (sizes > 0).all(axis=1) & (longest >= MIN_SIDE) & (longest <= MAX_SIDE * max(width, height))
+    return np.asarray(inside & fits)
+
+
+def _what_is_wrong(box: np.ndarray, width: int, height: int) -> str:
+    """With a box that is not `in_picture`."""
+    left, top, right, bottom = box
+    if min(box) >= 0 and max(box) <= 1:
+        return "is in fractions; give pixels: left, top, right, bottom"
+    if right <= left or bottom <= top:
+        return "is empty; the order is left, top, right, bottom"
+    if max(right - left, bottom - top) < MIN_SIDE:
+        return f"is tiny: less than {MIN_SIDE} pixels"
+    return f"is not around a face of the {width} x {height} picture: the order is left, top, right, bottom, in pixels"
 
 
 def as_numbers(values: Any) -> np.ndarray:

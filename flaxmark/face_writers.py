@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -12,6 +13,7 @@ import numpy as np
 
 from flaxmark.config import ConfigError
 from flaxmark.inference import Face
+from flaxmark.inputs import Input
 from flaxmark.landmarks import Markup
 from flaxmark.metric_writer import replace_text
 
@@ -21,11 +23,11 @@ DIGITS = 3  # a thousandth of a pixel
 class FaceWriter(Protocol):
     """Takes the faces of one picture after another."""
 
-    def write(self, name: str, size: tuple[int, int], faces: Sequence[Face], where: Mapping[str, Any]) -> None:
+    def write(self, item: Input, size: tuple[int, int], faces: Sequence[Face], where: Mapping[str, Any]) -> None:
         """Add a picture.
 
         Args:
-            name: Of the picture.
+            item: The picture.
             size: Width and height, pixels.
             faces: Those in it.
             where: More to say of it: `frame` and `seconds` of a video, `ids` of its faces.
@@ -35,7 +37,9 @@ class FaceWriter(Protocol):
         """Make what was written complete."""
 
 
-def make_writer(form: str, out: Path | None, markup: Markup, terms: str, overwrite: bool) -> FaceWriter:
+def make_writer(
+    form: str, out: Path | None, markup: Markup, terms: str, overwrite: bool, resume: bool = False
+) -> FaceWriter:
     """Choose a form.
 
     Args:
@@ -44,6 +48,7 @@ def make_writer(form: str, out: Path | None, markup: Markup, terms: str, overwri
         markup: Of the points.
         terms: Under which the model's training faces may be used.
         overwrite: Files may exist.
+        resume: `jsonl` and `csv`: what is in the file stays.
 
     Returns:
         Ready to write.
@@ -59,7 +64,31 @@ def make_writer(form: str, out: Path | None, markup: Markup, terms: str, overwri
         if out is None:
             raise ConfigError("--format coco: name a file with --out")
         return CocoWriter(out, markup, terms)
-    return LineWriter(out, markup, terms, form == "csv")
+    return LineWriter(out, markup, terms, form == "csv", resume)
+
+
+def pictures_in(out: Path, form: str) -> set[str]:
+    """Pictures that an earlier start has written of.
+
+    Args:
+        out: Its file; may not be there.
+        form: `jsonl` or `csv`.
+
+    Returns:
+        Their paths, as they were named then.
+
+    Raises:
+        ConfigError: The file is no such file.
+    """
+    if not out.exists():
+        return set()
+    try:
+        with out.open(encoding="utf-8", newline="") as stream:
+            if form == "csv":
+                return {row["file"] for row in csv.DictReader(stream)}
+            return {json.loads(line)["picture"] for line in stream}
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise ConfigError(f"{out}: not a file of --format {form} to go on with") from error
 
 
 def _numbers(values: np.ndarray) -> list[Any]:
@@ -87,7 +116,7 @@ def face_to_json(face: Face) -> dict[str, Any]:
 class LineWriter:
     """A line of JSON for each picture, or one of CSV for each face."""
 
-    def __init__(self, out: Path | None, markup: Markup, terms: str, as_csv: bool) -> None:
+    def __init__(self, out: Path | None, markup: Markup, terms: str, as_csv: bool, resume: bool = False) -> None:
         """Remember the file, which is there when all is done, and only if there is something in it.
 
         Args:
@@ -95,16 +124,25 @@ class LineWriter:
             markup: Of the points.
             terms: Repeated in every line of JSON.
             as_csv: Lines of CSV instead.
+            resume: After those that are in the file.
         """
         self._out, self._terms, self._csv = out, terms, as_csv
+        self._before = out if resume and out is not None and out.exists() else None
         self._file: TextIO | None = None
         points = [f"{axis}{i}" for i in range(markup.num_points) for axis in "xy"]
-        self._head = ["file", "frame", "face", "left", "top", "right", "bottom", "score", *points] if as_csv else None
+        self._head = (
+            ["file", "frame", "face", "left", "top", "right", "bottom", "score", *points]
+            if as_csv and not self._before
+            else None
+        )
 
-    def write(self, name: str, size: tuple[int, int], faces: Sequence[Face], where: Mapping[str, Any]) -> None:
+    def write(self, item: Input, size: tuple[int, int], faces: Sequence[Face], where: Mapping[str, Any]) -> None:
         """As `FaceWriter.write`."""
-        ids = where.get("ids", range(len(faces)))
+        ids = where.get("ids", range(1, len(faces) + 1))
+        name = item.path.as_posix()
         if self._csv:
+            # A name that is no text, which Linux allows, cannot be written as it is.
+            name = name.encode("utf-8", "backslashreplace").decode("utf-8")
             for number, face in zip(ids, faces, strict=True):
                 score = "" if face.score is None else round(face.score, 4)
                 cells = [name, where.get("frame", ""), number, *_numbers(face.box), score]
@@ -125,7 +163,9 @@ class LineWriter:
 
     def _print(self, line: str) -> None:
         if self._out is not None and self._file is None:
-            self._file = _temporary(self._out).open("w", encoding="utf-8")
+            if self._before is not None:
+                shutil.copyfile(self._before, _temporary(self._out))
+            self._file = _temporary(self._out).open("a" if self._before else "w", encoding="utf-8")
         head, self._head = self._head, None
         if head:
             print(_csv_line(head), file=self._file)
@@ -143,7 +183,7 @@ def _csv_line(cells: Sequence[Any]) -> str:
 
 
 class PtsWriter:
-    """A .pts file for each face: of several in one picture `photo_1.pts`, `photo_2.pts`; coordinates start at 1."""
+    """A .pts file for each face: of several in a picture `photo_face1.pts`, `photo_face2.pts`; coordinates from 1."""
 
     def __init__(self, folder: Path, overwrite: bool) -> None:
         """Remember the folder.
@@ -154,13 +194,13 @@ class PtsWriter:
         """
         self._folder, self._overwrite = folder, overwrite
 
-    def write(self, name: str, size: tuple[int, int], faces: Sequence[Face], where: Mapping[str, Any]) -> None:
+    def write(self, item: Input, size: tuple[int, int], faces: Sequence[Face], where: Mapping[str, Any]) -> None:
         """As `FaceWriter.write`.
 
         Raises:
             ConfigError: A file exists.
         """
-        for path, face in zip(pts_paths(self._folder, name, len(faces)), faces, strict=True):
+        for path, face in zip(pts_paths(self._folder, item.name, len(faces)), faces, strict=True):
             if path.exists() and not self._overwrite:
                 raise ConfigError(f"{path}: exists; give another --out or --overwrite")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,10 +220,10 @@ def pts_paths(folder: Path, name: str, faces: int) -> list[Path]:
         faces: In the picture.
 
     Returns:
-        `photo.pts` of one face, `photo_1.pts`, `photo_2.pts` .. of several.
+        `photo.pts` of one face, `photo_face1.pts`, `photo_face2.pts` .. of several.
     """
     stem = Path(name).with_suffix("")
-    return [folder / (f"{stem}.pts" if faces == 1 else f"{stem}_{number}.pts") for number in range(1, faces + 1)]
+    return [folder / (f"{stem}.pts" if faces == 1 else f"{stem}_face{number}.pts") for number in range(1, faces + 1)]
 
 
 class CocoWriter:
@@ -208,10 +248,10 @@ class CocoWriter:
             "annotations": [],
         }
 
-    def write(self, name: str, size: tuple[int, int], faces: Sequence[Face], where: Mapping[str, Any]) -> None:
+    def write(self, item: Input, size: tuple[int, int], faces: Sequence[Face], where: Mapping[str, Any]) -> None:
         """As `FaceWriter.write`."""
         images, annotations = self._content["images"], self._content["annotations"]
-        images.append({"id": len(images) + 1, "file_name": name, "width": size[0], "height": size[1]})
+        images.append({"id": len(images) + 1, "file_name": item.name, "width": size[0], "height": size[1]})
         for face in faces:
             left, top, right, bottom = face.box
             wide, high = right - left + 1, bottom - top + 1

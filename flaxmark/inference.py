@@ -1,17 +1,17 @@
 """From pictures to faces with landmarks in pixels."""
 
 import dataclasses
-import functools
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from flaxmark.boxes import Boxes, crops_of_boxes
+from flaxmark.boxes import Boxes, crops_of_boxes, in_picture
 from flaxmark.config import ConfigError
-from flaxmark.data.pictures import PictureSource, read_picture
+from flaxmark.data.pictures import PictureError, PictureSource, read_picture
 from flaxmark.detection import (
+    MIN_DETECTOR_SCORE,
     MIN_SCORE,
     BoxCorrection,
     Detector,
@@ -25,6 +25,7 @@ from flaxmark.landmarks import Markup
 from flaxmark.network import BATCH_SIZES, Network
 
 ManyBoxes = Iterable[Boxes | None] | Literal["image"] | None
+OnBroken = Callable[[PictureError], object]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,8 +36,8 @@ class Face:
         landmarks: float64 `[num_points, 2]`: x, y in pixels of the picture as it is displayed (EXIF rotation applied);
             pixel centres are integers.
         box: float64 `[4]`: the box used, which is tight around the landmarks: left, top, right, bottom, pixels.
-        score: How likely it is that this is a face, in [0, 1]: the network's word, where it has sigma, else the
-            detector's; None where neither tells.
+        score: How likely it is that this is a face, in [0, 1]: what the network says, if it has sigma; what the
+            detector says, if it has not; None where neither tells.
         sigma: float64 `[num_points]`: expected error (standard deviation) of each coordinate of a point in pixels,
             scaled to the errors on the validation faces; None where the model has none.
     """
@@ -55,10 +56,16 @@ class _Picture:
     crops: np.ndarray  # [n, 3]
     boxes: np.ndarray  # [n, 4]
     scores: list[float | None]
+    detected: bool  # and may be left out for their scores
 
 
 class Predictor:
-    """A model kept for many calls."""
+    """A model kept for many calls.
+
+    Attributes:
+        max_megapixels: Larger pictures are refused.
+        left_out: Detected faces so far that were left out because of `min_score`.
+    """
 
     def __init__(
         self,
@@ -66,8 +73,10 @@ class Predictor:
         *,
         detector: str | Detector = "auto",
         correction: BoxCorrection | None = None,
+        min_detector_score: float = MIN_DETECTOR_SCORE,
         min_score: float = MIN_SCORE,
         flip: bool = False,
+        max_megapixels: float | None = None,
     ) -> None:
         """Load a model.
 
@@ -77,14 +86,22 @@ class Predictor:
                 uint8 `[height, width, 3]` to boxes `[n, 4]`, or `[n, 5]` with scores. Looked for at its first use.
             correction: From the detector's boxes to those around landmarks; None takes the one that is stored for its
                 name, and none for a function.
-            min_score: Faces of which the detector is less sure are left out, in [0, 1].
+            min_detector_score: Boxes of which the detector is less sure are not looked at, in [0, 1].
+            min_score: Of the faces that were detected, those with a lower `Face.score` are left out, in [0, 1].
             flip: Look at each face and its mirror image: twice the work for a little less error.
+            max_megapixels: Larger pictures are refused; None takes the checkpoint's limit, 64 by default.
 
         Raises:
-            ConfigError: No checkpoint there.
+            ConfigError: No checkpoint there, or a score outside [0, 1].
         """
+        for name, least in (("min_detector_score", min_detector_score), ("min_score", min_score)):
+            if not 0 <= least <= 1:
+                raise ConfigError(f"{name} {least}: must lie in [0, 1]")
         self.network = Network(checkpoint, flip)
-        self._detector, self._correction, self._min_score = detector, correction, min_score
+        self._detector, self._correction = detector, correction
+        self._min_detector_score, self._min_score = min_detector_score, min_score
+        self.max_megapixels = self.network.data.max_megapixels if max_megapixels is None else max_megapixels
+        self.left_out = 0
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -105,10 +122,11 @@ class Predictor:
         """Landmarks of the faces of one picture.
 
         Args:
-            image: Path, PIL image, encoded bytes or uint8 `[height, width, 3]` RGB (also grey or RGBA).
-            boxes: `[4]` or `[n, 4]`: left, top, right, bottom in pixels, tight around the landmarks as in
-                300-W (brows to chin, ear to ear); `"image"` when the picture is the crop itself. None: the detector
-                finds them.
+            image: Path, PIL image or encoded bytes, turned as their EXIF orientation says; or uint8
+                `[height, width, 3]` (also grey or RGBA) in the order R, G, B, which is not OpenCV's.
+            boxes: `[4]` or `[n, 4]`: left, top, right, bottom in pixels of the turned picture, tight around the
+                landmarks as in 300-W (brows to chin, ear to ear); `"image"` when the picture is the crop itself: a
+                face with a quarter of its size around it. None: the detector finds them.
 
         Returns:
             A face for each box in their order, or those that were found, the largest first; empty where there is none.
@@ -118,23 +136,26 @@ class Predictor:
         """
         return next(self.predict_many([image], [boxes]))
 
-    def predict_many(self, images: Iterable[PictureSource], boxes: ManyBoxes = None) -> Iterator[list[Face]]:
+    def predict_many(
+        self, images: Iterable[PictureSource], boxes: ManyBoxes = None, on_broken: OnBroken | None = None
+    ) -> Iterator[list[Face]]:
         """Landmarks of many pictures, batched over them in constant memory.
 
         Args:
             images: As in `predict`; may be a generator.
             boxes: For each picture as in `predict`, `"image"` for all, or None: the detector finds them in all.
+            on_broken: Called with what is wrong with a picture that cannot be read, which then has no faces.
 
         Yields:
             The faces of each picture, in order.
 
         Raises:
             ConfigError: As in `predict`, after the faces of the pictures before; also when the numbers of boxes
-                and pictures differ.
+                and pictures differ. An unreadable picture raises only without `on_broken`.
         """
         pending: list[_Picture] = []  # not yet given out
         try:
-            for picture in self._pictures(images, boxes):
+            for picture in self._pictures(images, boxes, on_broken):
                 pending.append(picture)
                 # Pictures without faces, too, are given out in time.
                 if max(len(pending), sum(len(waiting.inputs) for waiting in pending)) >= BATCH_SIZES[-1]:
@@ -158,16 +179,19 @@ class Predictor:
             ConfigError: No detector installed, or it gives no boxes.
         """
         if isinstance(self._detector, str):
-            name, self._detector = make_detector(self._detector)
+            name, found_detector = make_detector(self._detector)
+            # In this order, for another thread that looks at the same time.
             self._correction = self._correction or correction_of(name, self.markup.name)
+            self._detector = found_detector
         found, scores = find_faces(picture, self._detector)
         boxes = correct_boxes(found, self._correction) if self._correction else found
         height, width = picture.shape[:2]
-        inside = (boxes[:, 2:] > 0).all(axis=1) & (boxes[:, :2] < (width - 1, height - 1)).all(axis=1)
-        kept = inside & ~(scores < self._min_score)  # who gives no scores has NaN
+        kept = in_picture(boxes, width, height) & ~(scores < self._min_detector_score)  # who gives no scores has NaN
         return boxes[kept], [None if np.isnan(score) else float(score) for score in scores[kept]]
 
-    def _pictures(self, images: Iterable[PictureSource], boxes: ManyBoxes) -> Iterator[_Picture]:
+    def _pictures(
+        self, images: Iterable[PictureSource], boxes: ManyBoxes, on_broken: OnBroken | None
+    ) -> Iterator[_Picture]:
         """Read pictures, find or check boxes, and warp crops."""
         if isinstance(images, str | Path | bytes) or getattr(images, "ndim", 4) < 4:
             raise ConfigError("predict_many takes a list or generator of pictures; predict takes one")
@@ -177,7 +201,14 @@ class Predictor:
             wanted: Any = boxes
             if own_boxes is not None and (wanted := next(own_boxes, _NO_MORE)) is _NO_MORE:
                 raise ConfigError(f"boxes end before picture {index}; give boxes for each picture")
-            yield self._look_at(read_picture(image, self.network.data.max_megapixels), wanted)
+            try:
+                picture = read_picture(image, self.max_megapixels)
+            except PictureError as error:
+                if on_broken is None:
+                    raise
+                on_broken(error)
+                picture, wanted = np.zeros((1, 1, 3), np.uint8), []
+            yield self._look_at(picture, wanted)
         if isinstance(boxes, Sized) and own_boxes is not None and len(boxes) > index + 1:
             raise ConfigError(f"boxes of {len(boxes)} pictures for {index + 1} pictures; give boxes for each picture")
 
@@ -194,7 +225,7 @@ class Predictor:
         inputs = np.empty((len(crops), size, size, 3), np.float32)
         for row, crop in enumerate(crops):
             inputs[row] = warp_crop(cut_region(picture, crop, self.crop, margin=False), size)
-        return _Picture(inputs, crops, found, scores)
+        return _Picture(inputs, crops, found, scores, boxes is None)
 
     def _faces(self, pictures: list[_Picture]) -> Iterator[list[Face]]:
         """Run the network on what waits and deal the landmarks out to their pictures."""
@@ -213,71 +244,14 @@ class Predictor:
             if "sigma" in outputs:
                 sigmas = outputs["sigma"][rows].astype(np.float64) * picture.crops[:, 2:]
             scores = outputs["score"][rows].tolist() if "score" in outputs else picture.scores
-            yield [Face(*face) for face in zip(points, picture.boxes, scores, sigmas, strict=True)]
+            faces = [Face(*face) for face in zip(points, picture.boxes, scores, sigmas, strict=True)]
+            kept = [face for face in faces if not picture.detected or self._is_face(face)]
+            self.left_out += len(faces) - len(kept)
+            yield kept
+
+    def _is_face(self, face: Face) -> bool:
+        """Whether its score, if it has one, is high enough."""
+        return face.score is None or face.score >= self._min_score
 
 
 _NO_MORE = object()
-
-
-@functools.lru_cache(maxsize=2)
-def _kept_predictor(checkpoint: str | None, detector: str | Detector, flip: bool) -> Predictor:
-    """The predictors used last, so that `predict` does not compile at every call."""
-    return Predictor(checkpoint, detector=detector, flip=flip)
-
-
-def _place(checkpoint: str | Path | None) -> str | None:
-    """The same for all spellings of a path."""
-    return None if checkpoint is None else str(Path(checkpoint).absolute())
-
-
-def predict(
-    image: PictureSource,
-    boxes: Boxes | None = None,
-    *,
-    checkpoint: str | Path | None = None,
-    detector: str | Detector = "auto",
-    flip: bool = False,
-) -> list[Face]:
-    """Landmarks of the faces of one picture.
-
-    Args:
-        image: Path, PIL image, encoded bytes or uint8 `[height, width, 3]` RGB (also grey or RGBA).
-        boxes: `[4]` or `[n, 4]`: left, top, right, bottom in pixels, tight around the landmarks as in 300-W;
-            `"image"` when the picture is the crop itself. None: the detector finds them.
-        checkpoint: As for `Predictor`.
-        detector: As for `Predictor`.
-        flip: As for `Predictor`.
-
-    Returns:
-        A face for each box in their order, or those that were found, the largest first; empty where there is none.
-
-    Raises:
-        ConfigError: Unreadable picture, no boxes, no detector installed, no checkpoint.
-    """
-    return _kept_predictor(_place(checkpoint), detector, flip).predict(image, boxes)
-
-
-def predict_many(
-    images: Iterable[PictureSource],
-    boxes: ManyBoxes = None,
-    *,
-    checkpoint: str | Path | None = None,
-    detector: str | Detector = "auto",
-    flip: bool = False,
-) -> Iterator[list[Face]]:
-    """Landmarks of many pictures, batched over them in constant memory.
-
-    Args:
-        images: As in `predict`; may be a generator.
-        boxes: For each picture as in `predict`, `"image"` for all, or None: the detector finds them in all.
-        checkpoint: As for `Predictor`.
-        detector: As for `Predictor`.
-        flip: As for `Predictor`.
-
-    Returns:
-        An iterator of the faces of each picture, in order.
-
-    Raises:
-        ConfigError: As in `predict`.
-    """
-    return _kept_predictor(_place(checkpoint), detector, flip).predict_many(images, boxes)

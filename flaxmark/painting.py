@@ -1,28 +1,21 @@
-"""Faces painted onto frames, fast enough for video."""
+"""Faces painted onto pictures and frames, fast enough for video."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 POINT, BOX, EDGE = "#56B4E9", "#F0E442", "#000000"  # Okabe and Ito's colours, which colour-blind readers can tell apart
-
-
-def point_radius(width: float) -> float:
-    """Of a drawn point: visible on a small face, and no feature of a large one is hidden by it.
-
-    Args:
-        width: Of the face's box, pixels.
-
-    Returns:
-        Pixels.
-    """
-    return float(np.clip(width * 0.012, 1.0, 6.0))
+LABEL = 14  # height of letters in a picture of 800 pixels or less
 
 
 def paint_faces(picture: np.ndarray, faces: Sequence[Any], labels: Sequence[str] = ()) -> np.ndarray:
     """A copy of a picture with boxes, points and, where they are known, the circles of their sigma.
+
+    Lines and letters grow with the picture, points with the face: what is looked at as a whole shows its boxes, and
+    what is looked at closely hides no feature.
 
     Args:
         picture: uint8 `[height, width, 3]`.
@@ -34,16 +27,33 @@ def paint_faces(picture: np.ndarray, faces: Sequence[Any], labels: Sequence[str]
     """
     image = Image.fromarray(picture)
     pen = ImageDraw.Draw(image)
+    zoom = max(1.0, max(picture.shape[:2]) / 800)
+    line, font = round(1.5 * zoom), ImageFont.load_default(LABEL * zoom)
     for index, face in enumerate(faces):
         left, top, right, bottom = (float(edge) for edge in face.box)
-        radius = point_radius(right - left)
-        edge = EDGE if radius >= 2 else None  # it would hide a smaller one
-        pen.rectangle((left, top, right, bottom), outline=BOX, width=max(1, round(radius / 2)))
+        radius = max(1.0, 0.012 * (right - left))
+        edge = EDGE if radius >= 4 else None  # it would darken a smaller one
+        pen.rectangle((left, top, right, bottom), outline=BOX, width=line)
         if face.sigma is not None:
             for (x, y), sigma in zip(face.landmarks, face.sigma, strict=True):
-                pen.ellipse((x - sigma, y - sigma, x + sigma, y + sigma), outline=POINT)
+                circle = (x - sigma, y - sigma, x + sigma, y + sigma)
+                pen.ellipse(circle, outline=POINT, width=max(1, round(radius / 4)))
         for x, y in face.landmarks:
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=POINT, outline=edge)
         if labels:
-            pen.text((left + 2, top - 2), labels[index], fill=BOX, stroke_width=1, stroke_fill=EDGE, anchor="lb")
+            # Inside the picture, also of a face at its upper border.
+            place = (max(left, 0) + line, max(top - line, LABEL * 1.5 * zoom))
+            pen.text(place, labels[index], fill=BOX, font=font, stroke_width=line, stroke_fill=EDGE, anchor="lb")
     return np.asarray(image)
+
+
+def save_picture(picture: np.ndarray, path: Path) -> None:
+    """Write a picture so that the file is there whole or not at all.
+
+    Args:
+        picture: uint8 `[height, width, 3]`.
+        path: Its ending chooses the format; replaced if it exists.
+    """
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    Image.fromarray(picture).save(temporary, quality=95)
+    temporary.replace(path)

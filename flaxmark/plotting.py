@@ -16,14 +16,12 @@ from matplotlib.ticker import LogLocator
 
 from flaxmark.landmarks import Markup
 from flaxmark.metrics import ced
-from flaxmark.painting import BOX, POINT, point_radius
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 TRUTH, PREDICTION = "#009E73", "#D55E00"
 TRAIN, VALIDATION, REFERENCE = "#0072B2", "#D55E00", "#666666"
 SYSTEMS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 NME, LARGEST_ERROR = "NME, inter-ocular [%]", 20
-LARGEST_SIDE = 4096
 
 
 def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: float, path: Path) -> None:
@@ -98,32 +96,6 @@ def plot_faces(
     figure.legend(handles, [name for _, _, name in layers], loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(title)
     figure.get_layout_engine().set(h_pad=0.08)  # type: ignore[union-attr, call-arg]
-    save_figure(figure, path)
-
-
-def draw_landmarks(picture: np.ndarray, faces: Sequence[Any], path: Path) -> None:
-    """A picture with the faces found on it, at its own size up to `LARGEST_SIDE` pixels.
-
-    Args:
-        picture: uint8 `[height, width, 3]`.
-        faces: Each with `landmarks` `[num_points, 2]` and `box` `[4]`, pixels.
-        path: Picture file to write; its ending chooses the format.
-    """
-    height, width = picture.shape[:2]
-    scale = min(1.0, LARGEST_SIDE / max(height, width)) * max(1.0, 480 / max(height, width))
-    figure = plt.figure(figsize=(width * scale / 100, height * scale / 100), dpi=100)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.axis("off")
-    axes.imshow(picture)
-    for face in faces:
-        left, top, right, bottom = face.box
-        radius = point_radius((right - left) * scale)
-        axes.scatter(
-            face.landmarks[:, 0], face.landmarks[:, 1], s=(2 * radius * 0.72) ** 2, color=POINT,
-            edgecolors="black", linewidths=0.3 * radius * 0.72,
-        )  # fmt: skip
-        axes.add_patch(plt.Rectangle((left, top), right - left, bottom - top, fill=False, ec=BOX, lw=1.2))
-    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     save_figure(figure, path)
 
 

@@ -80,4 +80,5 @@ class Progress:
     def _tail(self) -> str:
         made = max(1, self._done - self._first)
         left = self._busy / made * (self._total - self._done)
-        return f"{self.rate:.1f} images/s  {format_seconds(left)} left"
+        rate = f"{self.rate:.1f} images/s"
+        return rate if self._done == self._total else f"{rate}  {format_seconds(left)} left"

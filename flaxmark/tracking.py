@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from flaxmark.boxes import overlap
+from flaxmark.boxes import in_picture, overlap
+from flaxmark.detection import MIN_SCORE
 from flaxmark.geometry import landmark_box
 from flaxmark.inference import Face, Predictor
 from flaxmark.smoothing import OneEuroConfig, OneEuroFilter
@@ -32,7 +33,7 @@ class TrackConfig:
 
     detect_every: int = 15
     min_overlap: float = 0.3
-    min_score: float = 0.5
+    min_score: float = MIN_SCORE
     max_growth: float = 1.35
     patience: int = 15
     max_unseen: int = 30
@@ -94,7 +95,7 @@ class Tracker:
         """
         self._predictor, self._config = predictor, config or TrackConfig()
         self._tracks: list[_Track] = []
-        self._next_id, self._since_detection = 0, 0
+        self._next_id, self._since_detection = 1, 0
 
     def update(self, frame: np.ndarray, seconds: float) -> list[TrackedFace]:
         """Look at the next frame.
@@ -126,9 +127,7 @@ class Tracker:
         """Faces that are where they should be: id -> face."""
         height, width = frame.shape[:2]
         boxes = {track.id: track.next_box() for track in self._tracks if not track.missed}
-        inside = {
-            number: box for number, box in boxes.items() if (box[2:] > 0).all() and (box[:2] < (width, height)).all()
-        }
+        inside = {number: box for number, box in boxes.items() if in_picture(box[None], width, height)[0]}
         if not inside:
             return {}
         faces = dict(zip(inside, self._predictor.predict(frame, np.stack(list(inside.values()))), strict=True))

@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> None:
     from flaxmark.geometry import landmark_box
     from flaxmark.inference import Predictor
     from flaxmark.metrics import nme
-    from flaxmark.plotting import draw_landmarks
+    from flaxmark.painting import paint_faces, save_picture
     from flaxmark.training import train
 
     if arguments and arguments != ["--debug"]:
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
     Image.fromarray(picture).save(WORKDIR / "photo.png")
     box = landmark_box(landmarks).round()
     (face,) = Predictor(WORKDIR).predict(WORKDIR / "photo.png", box)
-    draw_landmarks(picture, [face], WORKDIR / "prediction.png")
+    save_picture(paint_faces(picture, [face]), WORKDIR / "prediction.png")
     print(f"a new face, predicted with NME {nme(face.landmarks, landmarks):.2f} %\n")
     print("look at:")
     for name, content in {

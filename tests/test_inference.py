@@ -1,8 +1,10 @@
 import functools
 import io
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,15 +29,23 @@ MEAN_FACE = np.random.default_rng(0).uniform(0.3, 0.7, (68, 2)).astype(np.float3
 CONFIG = Config(data=DataConfig(image_size=64), model=ModelConfig(depth=18, head_init_scale=0.5))
 
 
+@functools.cache
+def make_random() -> Callable[[jax.Array], Any]:
+    model = make_model(CONFIG.model)
+    return quick_jit(lambda key: init_train_state(key, model, optax.sgd(0.1), MEAN_FACE, False))
+
+
+def save_random(path: Path, step: int, loss: float) -> None:
+    metadata = {"config": to_dict(CONFIG), "terms": "free", "mean_face": MEAN_FACE.tolist()}
+    with RunCheckpoints(path) as checkpoints:
+        checkpoints.save(make_random()(jax.random.key(step)).replace(step=jnp.int32(step)), metadata, {"loss": loss})
+
+
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with random weights, whose predictions depend on the picture."""
     path = tmp_path_factory.mktemp("random")
-    model = make_model(CONFIG.model)
-    state = quick_jit(lambda key: init_train_state(key, model, optax.sgd(0.1), MEAN_FACE, False))(jax.random.key(0))
-    metadata = {"config": to_dict(CONFIG), "terms": "free", "mean_face": MEAN_FACE.tolist()}
-    with RunCheckpoints(path) as checkpoints:
-        checkpoints.save(state.replace(step=jnp.int32(1)), metadata, {"loss": 1.0})  # type: ignore[attr-defined]
+    save_random(path, step=1, loss=1.0)
     return path
 
 
@@ -108,6 +118,15 @@ def test_a_detector_finds_the_faces(workdir: Path, predictor: flaxmark.Predictor
     assert nobody.predict(picture) == []
     assert list(nobody.predict_many([picture] * 3)) == [[], [], []]
     assert flaxmark.predict(picture, checkpoint=workdir, detector=lambda _: [[*box]])[0].score is None
+    unsure = flaxmark.Predictor(workdir, detector=lambda _: found, min_detector_score=0.2, min_score=0.85)
+    assert [face.score for face in unsure.predict(picture)] == [0.9]
+    assert unsure.left_out == 2
+    assert len(unsure.predict(picture, [box, small])) == 2  # whoever gives boxes gets a face for each
+    for name in ("min_score", "min_detector_score"):
+        with pytest.raises(ConfigError, match=rf"{name} 2: must lie in \[0, 1\]"):
+            flaxmark.Predictor(workdir, **{name: 2})
+    with pytest.raises(ConfigError, match="boxes and detector: give one"):
+        flaxmark.predict(picture, box, checkpoint=workdir, detector=lambda _: found)
     with pytest.raises(ConfigError, match="the detector gave"):
         flaxmark.Predictor(workdir, detector=lambda _: "here").predict(picture)
 
@@ -178,7 +197,10 @@ def test_grey_and_16_bit_agree(predictor: flaxmark.Predictor) -> None:
         ([1, 2, 3], r"shape \[4\]"),
         ([[1, 2, 3, np.nan]], "finite"),
         ([30, 30, 20, 40], "left, top, right, bottom"),
-        ([500, 500, 600, 600], "outside the 150 x 150"),
+        ([500, 500, 600, 600], "not around a face of the 150 x 150"),
+        ([100, 100, 9000, 9000], "not around a face of the 150 x 150"),
+        ([0.2, 0.3, 0.7, 0.8], "in fractions; give pixels"),
+        ([30, 30, 33, 32], "tiny: less than 4 pixels"),
         ([["a", "b", "c", "d"]], "numbers"),
     ],
 )
@@ -207,6 +229,29 @@ def test_the_pictures_before_a_bad_one_are_done(predictor: flaxmark.Predictor) -
     assert [len(next(results)) for _ in pictures] == [1, 1]
     with pytest.raises(ConfigError, match="not a picture"):
         next(results)
+
+
+def test_a_bad_picture_can_be_gone_past(predictor: flaxmark.Predictor, tmp_path: Path) -> None:
+    pictures, boxes = drawn(2)
+    broken: list[str] = []
+    given = [pictures[0], tmp_path / "none.jpg", pictures[1]]
+    found = predictor.predict_many(given, [boxes[0], boxes[0], boxes[1]], lambda error: broken.append(str(error)))
+    assert [len(faces) for faces in found] == [1, 0, 1]
+    assert broken == [f"{tmp_path / 'none.jpg'}: no such file"]
+
+
+def test_a_run_that_went_on_is_loaded_again(workdir: Path, tmp_path: Path) -> None:
+    """The function keeps a model only as long as its checkpoints are the same."""
+    picture, box = drawn(1)[0][0], drawn(1)[1][0]
+    run = shutil.copytree(workdir, tmp_path / "run")
+    first = flaxmark.predict(picture, box, checkpoint=run)[0].landmarks
+    save_random(run, step=2, loss=0.5)
+    second = flaxmark.predict(picture, box, checkpoint=run)[0].landmarks
+    assert np.abs(first - second).max() > 1
+
+
+def test_the_public_names_are_listed() -> None:
+    assert {"Face", "Predictor", "predict", "predict_many"} <= set(dir(flaxmark))
 
 
 @pytest.mark.parametrize("images", ["photo.jpg", b"bytes", np.zeros((9, 9, 3), np.uint8)])

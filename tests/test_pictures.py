@@ -126,6 +126,19 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
     ):
         with pytest.raises(PictureError, match="array of"):
             read_picture(array)
+    for array, mend in (
+        (np.zeros((2, 2, 3)), r"\(255 \* array\).round\(\).astype\(np.uint8\)"),
+        (np.zeros((2, 2, 3), np.int64), r"array.astype\(np.uint8\)"),
+        (np.zeros((2, 2), bool), r"\(255 \* array\).astype\(np.uint8\)"),
+        (np.zeros((3, 20, 20), np.uint8), r"array.transpose\(1, 2, 0\)"),
+    ):
+        with pytest.raises(PictureError, match=mend):
+            read_picture(array)
+    with pytest.warns(UserWarning, match="nearly black"):
+        read_picture(np.full((2, 2), 200, np.uint16))
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(PictureError, match="convert it first"):
+        read_picture(tmp_path / "a.heic")
     with pytest.raises(PictureError, match="floating-point"):
         read_picture(Image.new("F", (2, 2)))
 

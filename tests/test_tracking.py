@@ -62,7 +62,7 @@ def test_faces_keep_their_numbers_when_they_cross() -> None:
     for frame in range(41):
         world.faces = {"a": (20 + 5 * frame, 50, 40), "b": (220 - 5 * frame, 70, 40)}
         found = places(tracker.update(FRAME, frame / 30))
-        assert found == {0: [20 + 5 * frame, 50], 1: [220 - 5 * frame, 70]}
+        assert found == {1: [20 + 5 * frame, 50], 2: [220 - 5 * frame, 70]}
 
 
 def test_detection_runs_only_when_it_is_due() -> None:
@@ -80,17 +80,17 @@ def test_detection_runs_only_when_it_is_due() -> None:
 def test_a_face_that_leaves_ends_and_a_new_one_gets_a_new_number() -> None:
     world = World({"a": (20, 50, 40)})
     tracker = track(world, TrackConfig(patience=3, smoothing=None))
-    assert list(places(tracker.update(FRAME, 0))) == [0]
+    assert list(places(tracker.update(FRAME, 0))) == [1]
     world.faces = {}
     for frame in range(1, 3):
         assert tracker.update(FRAME, frame / 30) == []
     world.faces = {"a": (22, 50, 40)}  # back in time, where it was
-    assert list(places(tracker.update(FRAME, 3 / 30))) == [0]
+    assert list(places(tracker.update(FRAME, 3 / 30))) == [1]
     world.faces = {}
     for frame in range(4, 10):
         assert tracker.update(FRAME, frame / 30) == []
     world.faces = {"a": (22, 50, 40)}
-    assert list(places(tracker.update(FRAME, 1.0))) == [1]
+    assert list(places(tracker.update(FRAME, 1.0))) == [2]
 
 
 def test_a_face_that_jumps_is_looked_for_and_is_another() -> None:
@@ -121,7 +121,7 @@ def test_a_face_of_which_the_network_is_unsure_is_lost() -> None:
     assert tracker.update(FRAME, 1 / 30) == []
     assert world.detections == 2
     world.score = 0.9
-    assert list(places(tracker.update(FRAME, 2 / 30))) == [0]
+    assert list(places(tracker.update(FRAME, 2 / 30))) == [1]
 
 
 def test_two_tracks_never_share_a_face() -> None:
@@ -131,7 +131,7 @@ def test_two_tracks_never_share_a_face() -> None:
     for frame in range(1, 30):  # b walks into a and stays there
         world.faces["b"] = (max(20.0, 100 - 4 * frame), 50, 40)
         found = tracker.update(FRAME, frame / 30)
-    assert [face.id for face in found] == [0]
+    assert [face.id for face in found] == [1]
 
 
 def test_landmarks_are_smoothed_beside_the_raw_ones() -> None:
@@ -151,7 +151,7 @@ def test_what_the_detector_does_not_see_ends() -> None:
     tracker.update(FRAME, 0)
     world.unseen = {"a"}
     seen = [list(places(tracker.update(FRAME, frame / 30))) for frame in range(1, 41)]
-    assert seen == [[0, 1]] * 19 + [[1]] * 21
+    assert seen == [[1, 2]] * 19 + [[2]] * 21
     world.unseen = set()
     assert list(places([tracker.update(FRAME, frame / 30) for frame in range(41, 52)][-1])) == [1, 2]
 
@@ -161,7 +161,7 @@ def test_a_face_that_the_detector_misses_now_and_then_stays() -> None:
     tracker = track(world, TrackConfig(detect_every=10, max_unseen=20, smoothing=None))
     for frame in range(100):
         world.unseen = {"a"} if frame // 10 % 2 else set()
-        assert list(places(tracker.update(FRAME, frame / 30))) == [0]
+        assert list(places(tracker.update(FRAME, frame / 30))) == [1]
 
 
 def test_boxes_of_a_detector_may_be_larger_than_those_of_the_landmarks() -> None:
@@ -170,7 +170,7 @@ def test_boxes_of_a_detector_may_be_larger_than_those_of_the_landmarks() -> None
     world.around = 2.5
     tracker = track(world, TrackConfig(detect_every=5, smoothing=None))
     for frame in range(40):
-        assert list(places(tracker.update(FRAME, frame / 30))) == [0]
+        assert list(places(tracker.update(FRAME, frame / 30))) == [1]
     assert world.detections == 8
 
 

@@ -49,8 +49,8 @@ def test_faces_are_painted_counted_and_listed() -> None:
     assert (told["width"], told["height"], told["terms"], len(told["faces"])) == (80, 60, "free", 2)
     assert told["faces"][0]["sigma"] == [2.0] * 5
     assert seen.picture.shape == (60, 80, 3)
-    assert (seen.picture[10, 10:41] != 0).any(axis=-1).all()  # the box's upper edge
-    assert not picture(2)[10, 10:41].any()
+    assert (seen.picture[40, 10:41] != 0).any(axis=-1).all()  # the box's lower edge
+    assert not picture(2)[40, 10:41].any()
     assert see(picture(1)).message.startswith("One face.")
     assert see(picture(0), is_crop=True).message.startswith("One face.")
 

@@ -1,5 +1,6 @@
 """Reading pictures of any common kind as 8-bit RGB, one way for preparation and for predict."""
 
+import collections
 import io
 import warnings
 from pathlib import Path
@@ -75,7 +76,7 @@ def _from_file(file: Path | io.BytesIO, name: str, max_megapixels: float, orient
             raise PictureTooLargeError(f"{name}: {error}") from error
         except Image.UnidentifiedImageError as error:
             kinds = ", ".join(FORMATS)
-            raise PictureError(f"{name}: not a picture, or none of {kinds}") from error
+            raise PictureError(f"{name}: not a picture, or none of {kinds}; convert it first") from error
         except Exception as error:  # damaged files make decoders raise almost anything
             raise PictureError(f"{name}: {_one_line(error)}") from error
 
@@ -113,16 +114,28 @@ def _from_grey16(values: np.ndarray) -> np.ndarray:
     return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=-1)
 
 
+_MENDS = collections.defaultdict(
+    lambda: "convert it with array.astype(np.uint8)",
+    f="if it is in [0, 1]: (255 * array).round().astype(np.uint8)",
+    b="(255 * array).astype(np.uint8)",
+    O="it does not hold numbers",
+)
+
+
 def _from_array(array: np.ndarray, max_megapixels: float) -> np.ndarray:
     """Take pixels that are already decoded."""
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
-        raise PictureError(f"array of shape {array.shape}: must be [height, width] or [.., .., 1, 3 or 4]")
+        first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        mend = "; channels come last: array.transpose(1, 2, 0)" if first else ""
+        raise PictureError(f"array of shape {array.shape}: must be [height, width] or [.., .., 1, 3 or 4]{mend}")
     if array.dtype not in (np.uint8, np.uint16):
-        raise PictureError(f"array of {array.dtype}: must be uint8 or uint16, RGB")
+        raise PictureError(f"array of {array.dtype}: must be uint8 or uint16, RGB; {_MENDS[array.dtype.kind]}")
     _check_size(array.shape[1], array.shape[0], "array", max_megapixels)
     if array.dtype == np.uint16:
+        if 0 < array.max() <= 255:
+            warnings.warn("a uint16 array is nearly black; if it holds 8 bits: array.astype(np.uint8)", stacklevel=2)
         array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if array.shape[-1] == 1:
         return np.repeat(array, 3, axis=-1)
@@ -136,7 +149,7 @@ def _check_size(width: int, height: int, name: str, max_megapixels: float) -> No
     if width * height > max_megapixels * 1e6:
         raise PictureTooLargeError(
             f"{name}: {width} x {height} is {width * height / 1e6:.1f} megapixels, above the limit of "
-            f"{max_megapixels:g} (data.max-megapixels)"
+            f"{max_megapixels:g}; shrink it, or raise max-megapixels"
         )
 
 
