@@ -98,7 +98,7 @@ def test_a_face_that_jumps_is_looked_for_and_is_another() -> None:
     tracker = track(world)
     tracker.update(FRAME, 0)
     world.faces = {"a": (200, 100, 40)}
-    assert places(tracker.update(FRAME, 1 / 30)) == {1: [200, 100]}
+    assert places(tracker.update(FRAME, 1 / 30)) == {2: [200, 100]}
     assert world.detections == 2
 
 
@@ -153,7 +153,7 @@ def test_what_the_detector_does_not_see_ends() -> None:
     seen = [list(places(tracker.update(FRAME, frame / 30))) for frame in range(1, 41)]
     assert seen == [[1, 2]] * 19 + [[2]] * 21
     world.unseen = set()
-    assert list(places([tracker.update(FRAME, frame / 30) for frame in range(41, 52)][-1])) == [1, 2]
+    assert list(places([tracker.update(FRAME, frame / 30) for frame in range(41, 52)][-1])) == [2, 3]
 
 
 def test_a_face_that_the_detector_misses_now_and_then_stays() -> None:
