@@ -50,7 +50,7 @@ def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: fl
         axes.legend()
         axes.set_xlim(0.5, max(epochs) + 0.5)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     save_figure(figure, path)
 
 
@@ -91,12 +91,24 @@ def plot_faces(
             for line in lines:
                 axis.plot(*pixels[list(line)].T, color=colour, linewidth=0.9, marker="o", markersize=1.5)
         axis.set(xlim=(-0.5, len(image) - 0.5), ylim=(len(image) - 0.5, -0.5))
-        axis.set_title(caption, fontsize=9)
+        axis.set_title(plain(caption), fontsize=9)
     handles = [plt.Line2D([], [], marker="o", color=colour) for _, colour, _ in layers]
     figure.legend(handles, [name for _, _, name in layers], loc="outside lower center", ncols=2, frameon=False)
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     figure.get_layout_engine().set(h_pad=0.08)  # type: ignore[union-attr, call-arg]
     save_figure(figure, path)
+
+
+def plain(text: str) -> str:
+    """Names of files and the like, for matplotlib.
+
+    Args:
+        text: Any.
+
+    Returns:
+        The text with nothing in it that is drawn as mathematics or cannot be drawn.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("$", r"\$")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -123,10 +135,10 @@ def plot_systems(errors: Mapping[str, np.ndarray], title: str, path: Path) -> No
     figure, axes = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
     styles = zip(SYSTEMS, ("-", "--", "-.", ":", (0, (6, 2)), (0, (3, 1, 1, 1))), strict=True)
     for (name, values), (colour, line) in zip(errors.items(), itertools.cycle(styles), strict=False):
-        draw_ced(axes, np.nan_to_num(values, nan=np.inf), color=colour, ls=line, label=name)
+        draw_ced(axes, np.nan_to_num(values, nan=np.inf), color=colour, ls=line, label=plain(name))
     finish_ced(axes, "")
     axes.legend(loc="lower right")
-    axes.set_title(title)
+    axes.set_title(plain(title))
     save_figure(figure, path)
 
 
@@ -177,7 +189,7 @@ def plot_audit(traits: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> No
     left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left.xaxis.set_major_formatter("{x:g}")
     left.xaxis.set_minor_formatter("")
-    left.set_yticks(places, [f"{subset} ({len(faces['size'])})" for subset, faces in traits.items()])
+    left.set_yticks(places, [plain(f"{subset} ({len(faces['size'])})") for subset, faces in traits.items()])
     left.invert_yaxis()
     right.set(xlabel="head turned to the picture's left (-) or right (+) [degrees]")
     figure.suptitle("Faces of each subset: box 25 to 75 %, whiskers 1 to 99 %")
