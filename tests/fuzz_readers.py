@@ -1,0 +1,107 @@
+"""Readers of strangers' files under coverage-guided fuzzing (atheris, which is not among the packages of `dev`).
+
+python tests/fuzz_readers.py pts -max_total_time=3600 -rss_limit_mb=4000 -timeout=20
+
+Finds are left in the working folder as crash-*, timeout-* and oom-*. Kinds: see TARGETS.
+"""
+
+import io
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import atheris  # type: ignore[import-not-found, unused-ignore]
+import numpy as np
+from PIL import Image
+
+with atheris.instrument_imports(include=["flaxmark"]):
+    from flaxmark.config import ConfigError, from_dict
+    from flaxmark.data.coco_reader import read_coco_folder
+    from flaxmark.data.csv_reader import read_csv_folder
+    from flaxmark.data.dlib_reader import XML_NAMES, read_dlib
+    from flaxmark.data.pictures import FORMATS, read_picture
+    from flaxmark.data.pts import AnnotationError, read_pts
+    from flaxmark.markups import load_markup
+    from flaxmark.packed import load_packed
+    from flaxmark.pretrained import read_tensors
+    from flaxmark.systems import read_predictions
+
+FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
+COCO = {
+    "images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
+    "annotations": [{"id": 1, "image_id": 1, "keypoints": [1, 2, 2] * 5, "bbox": [0, 0, 9, 9]}],
+    "categories": [{"id": 1, "keypoints": ["a"] * 5}],
+}
+MARKUP = {
+    "name": "six", "num_points": 6, "flip_order": [1, 0, 2, 4, 3, 5], "interocular": [0, 1],
+    "parts": {"eyes": [0, 1], "nose": [2], "mouth": [3, 4], "chin": [5]}, "outlines": [[0, 2, 1], [3, 4]],
+}  # fmt: skip
+
+
+def _encoded(kind: str) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(stream, kind)
+    return stream.getvalue()
+
+
+def _read_config(path: Path) -> None:
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return
+    from_dict(content)
+
+
+# Kind -> name of the file, its reader, and where fuzzing starts.
+TARGETS: dict[str, tuple[str, Callable[[Path], object], list[bytes]]] = {
+    "picture": ("a.jpg", read_picture, [_encoded(kind) for kind in FORMATS]),
+    "pts": ("a.pts", lambda path: read_pts(path, 5), [b"version: 1\nn_points:  5\n{\n" + b"1.5 2\n" * 5 + b"}\n"]),
+    "xml": (
+        XML_NAMES[0],
+        lambda path: read_dlib(path.parent),
+        [
+            b"<dataset><images><image file='a.jpg' width='9' height='9'><box top='1' left='1' width='5' height='5'>"
+            b"<part name='00' x='1' y='2'/></box></image></images></dataset>"
+        ],
+    ),
+    "csv": (
+        "a.csv",
+        lambda path: read_csv_folder(path.parent, 2, None, None, None),
+        [b"file,x0,y0,x1,y1\na.png,1,2,3,4\n", b'"a;b.png";1;2;3;4\n'],
+    ),
+    "coco": ("a.json", lambda path: read_coco_folder(path.parent, 5, None, None, None), [json.dumps(COCO).encode()]),
+    "markup": ("m.json", load_markup, [json.dumps(MARKUP).encode()]),
+    "config": ("c.json", _read_config, [b'{"data": {"image_size": 64}, "model": {"depth": 18}}']),
+    "predictions": ("p.json", read_predictions, [b'{"a.png": [[1, 2], [3, 4]]}']),
+    "safetensors": ("w.safetensors", load_packed, [b'\x08\0\0\0\0\0\0\0{"a":{}}']),
+    "pth": ("w.pth", read_tensors, [b"\x80\x02}q\0.", b"PK\x05\x06" + b"\0" * 18]),
+}  # fmt: skip
+
+
+def main() -> None:
+    """Fuzz the kind that is named; everything after it is libFuzzer's."""
+    kind = sys.argv.pop(1)
+    name, read, seeds = TARGETS[kind]
+    corpus = FOLDER / "corpus"
+    corpus.mkdir()
+    for number, seed in enumerate(seeds):
+        (corpus / str(number)).write_bytes(seed)
+    (FOLDER / "in").mkdir()
+    path = FOLDER / "in" / name
+
+    def one(content: bytes) -> None:
+        path.write_bytes(content)
+        try:
+            read(path)
+        except (ConfigError, AnnotationError) as error:
+            if "\n" in str(error):
+                raise AssertionError(f"more than one line: {error!r}") from error
+
+    atheris.Setup([*sys.argv, str(corpus)], one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
