@@ -32,7 +32,7 @@ coverage: install
 	$(BIN)/pytest --cov=flaxmark --cov-report=
 	$(BIN)/coverage report --show-missing --fail-under 95 --include "\
 	flaxmark/data/*reader*.py,flaxmark/data/pts*.py,flaxmark/data/lists.py,flaxmark/data/faces.py,flaxmark/data/pictures.py,\
-	flaxmark/checkpoint.py,flaxmark/storage.py,flaxmark/remote.py,flaxmark/packed.py,flaxmark/pretrained.py,\
+	flaxmark/checkpoint.py,flaxmark/storage.py,flaxmark/remote.py,flaxmark/packed.py,flaxmark/pretrained.py,flaxmark/torch_files.py,\
 	flaxmark/geometry.py,flaxmark/metrics.py,flaxmark/landmarks.py,flaxmark/markups.py,flaxmark/losses.py"
 
 # The set that was tested, with hashes, and its bill of materials; first: pip install uv cyclonedx-bom pip-audit

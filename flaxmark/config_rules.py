@@ -59,7 +59,7 @@ def check_config(config: Config, device_count: int = 1) -> None:
     Raises:
         ConfigError: Names the field, its value and what it may be.
     """
-    _check_intervals(config)
+    check_intervals(config)
     _check_rules(_data_rules(config.data) + _train_rules(config) + _batch_rules(config, device_count))
 
 
@@ -72,7 +72,7 @@ def check_data(data: DataConfig) -> None:
     Raises:
         ConfigError: As `check_config`.
     """
-    _check_intervals(Config(data=data))
+    check_intervals(Config(data=data))
     _check_rules(_data_rules(data))
 
 
@@ -82,8 +82,15 @@ def _check_rules(rules: list[Rule]) -> None:
             raise ConfigError(f"--{field} {value}: must be {choice}")
 
 
-def _check_intervals(config: Config) -> None:
-    """Every number is finite and lies where `INTERVALS` says."""
+def check_intervals(config: Config) -> None:
+    """Every number is finite and lies where `INTERVALS` says.
+
+    Args:
+        config: Also one that a checkpoint brings.
+
+    Raises:
+        ConfigError: As `check_config`.
+    """
     for name, value in _numbers(config):
         interval = INTERVALS.get(name, "(-inf, inf)")
         if not _inside(value, interval):

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 
 from flaxmark.batch_norm import fold_batch_norm
 from flaxmark.checkpoint import load_best
-from flaxmark.config import Config, DataConfig, from_dict
+from flaxmark.config import Config, ConfigError, DataConfig, from_dict
+from flaxmark.config_rules import check_intervals
 from flaxmark.conv import Operations, make_operations
 from flaxmark.face_score import doubt, face_score
 from flaxmark.landmarks import Markup, flip_landmarks
@@ -91,7 +93,22 @@ class Network:
             variables, self.metadata = load_best(checkpoint)
             self.variables = fold_batch_norm(variables)
         self.config: Config = from_dict(self.metadata["config"])
+        self._check(checkpoint)
         self._forward = _compile_forward(self.config, flip)
+
+    def _check(self, checkpoint: Path) -> None:
+        """Refuse a checkpoint that says of itself what cannot be."""
+        try:
+            check_intervals(self.config)
+        except ConfigError as error:
+            raise ConfigError(f"{checkpoint}: its config cannot be used: {error}") from error
+        if not isinstance(self.metadata.get("terms"), str):
+            raise ConfigError(f"{checkpoint}: does not say under which terms its training faces may be used")
+        numbers = [self.metadata.get("sigma_scale")] if self.config.model.sigma else []
+        if "face_score" in self.metadata:
+            numbers += [dict(self.metadata["face_score"]).get(name) for name in ("middle", "width")]
+        if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+            raise ConfigError(f"{checkpoint}: its sigma_scale or face_score is missing or no number")
 
     def in_float32(self) -> "Network":
         """The same weights, looking once at each face and computing in float32, as exported programs do."""

@@ -1,7 +1,6 @@
 """A trained network as one small file: BatchNorm folded, kernels as 8-bit integers, and all that it says of itself."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from flaxmark.config import ConfigError, from_dict
 from flaxmark.models import Variables, make_model
@@ -28,7 +28,7 @@ def pack(variables: Variables, metadata: dict[str, Any], path: Path) -> None:
         path: `.safetensors`, replaced if it exists.
     """
     tensors: dict[str, np.ndarray] = {}
-    for name, leaf in _flatten(variables["params"]):
+    for name, leaf in flatten_dict(variables["params"], sep="/").items():
         values = np.asarray(leaf, np.float32)
         if values.ndim < 2:
             tensors[name] = values
@@ -91,8 +91,8 @@ def _restore(tensors: dict[str, np.ndarray], metadata: dict[str, Any], path: Pat
     model = make_model(config.model, points, folded=True)
     mean_face = jax.ShapeDtypeStruct((points, 2), jnp.float32)
     wanted = jax.eval_shape(model.init, jax.random.key(0), mean_face)["params"]
-    tree: dict[str, Any] = {}
-    for name, like in _flatten(wanted):
+    params: dict[str, jax.Array] = {}
+    for name, like in flatten_dict(wanted, sep="/").items():
         values = tensors.get(name)
         scale = tensors.get(name + SCALE, np.ones((), np.float32))
         if values is None or values.shape != like.shape or scale.size not in (1, like.shape[-1]):
@@ -100,18 +100,5 @@ def _restore(tensors: dict[str, np.ndarray], metadata: dict[str, Any], path: Pat
         array = values.astype(np.float32) * scale
         if not np.isfinite(array).all():
             raise ConfigError(f"{path}: tensor {name} has numbers that are not finite")
-        *folders, leaf = name.split("/")
-        place = tree
-        for folder in folders:
-            place = place.setdefault(folder, {})
-        place[leaf] = jnp.asarray(array)
-    return {"params": tree, "batch_stats": {}}
-
-
-def _flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Names such as `stage1_block1/conv1/kernel`, and leaves."""
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}/")
-        else:
-            yield f"{prefix}{name}", value
+        params[name] = jnp.asarray(array)
+    return {"params": unflatten_dict(params, sep="/"), "batch_stats": {}}

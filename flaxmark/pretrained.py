@@ -1,31 +1,22 @@
 """Weights to start from: ImageNet's in torchvision's or timm's naming, or those of an own run."""
 
-import collections
-import io
-import math
-import pickle
 import re
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import jax
 import numpy as np
-import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from flaxmark.config import ConfigError
 from flaxmark.models import STAGE_SIZES, Variables
+from flaxmark.torch_files import read_tensors
 
 Tensors = Mapping[str, np.ndarray]
-Sizes = tuple[int, ...]
-ReadStorage = Callable[[str, np.dtype, int], np.ndarray]
 
 HEAD = "head"
 IGNORED = re.compile(r"fc\.|classifier\.|(.*\.)?num_batches_tracked$")
 SHOWN = 6
-MAX_BYTES, MAX_PICKLE = 2 * 1024**3, 4_000_000
-LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER
 
 
 def start_from(source: str, variables: Variables, depth: int) -> Variables:
@@ -102,135 +93,9 @@ def torch_names(depth: int) -> list[tuple[str, str, str]]:
     return names
 
 
-def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Read the tensors of a file; none of its content is ever run.
-
-    Args:
-        path: `.safetensors`, or a `.pth` or `.pt` written by torch.save.
-
-    Returns:
-        Name -> array, without a leading `module.`; of a training checkpoint what is under `state_dict` or `model`.
-
-    Raises:
-        ConfigError: Another kind of file, damaged, too large, or with something else than tensors in it.
-    """
-    if path.stat().st_size > MAX_BYTES:
-        raise ConfigError(f"{path}: {path.stat().st_size / 1e9:.1f} GB; no ResNet is larger than 2 GB")
-    try:
-        if path.suffix == ".safetensors":
-            tensors: Any = safetensors.numpy.load_file(path)
-        elif zipfile.is_zipfile(path):
-            tensors = _read_torch_zip(path)
-        else:
-            tensors = _read_torch_legacy(path)
-    except ConfigError:
-        raise
-    except Exception as error:  # damaged files make their readers raise almost anything
-        raise ConfigError(f"{path}: {type(error).__name__}: {error}; not a state_dict that can be read") from error
-    for key in ("state_dict", "model"):
-        if isinstance(tensors, dict) and isinstance(tensors.get(key), dict):
-            tensors = tensors[key]
-    if not isinstance(tensors, dict) or not all(isinstance(t, np.ndarray) for t in tensors.values()):
-        raise ConfigError(f"{path}: not a state_dict: a dictionary of tensors and nothing else")
-    return {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
-
-
-_DTYPES = {
-    "FloatStorage": "<f4",
-    "DoubleStorage": "<f8",
-    "HalfStorage": "<f2",
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-}
-
-
-class _TensorUnpickler(pickle._Unpickler):  # the C one allocates a memo as large as a file asks for
-    """Builds dictionaries and tensors, and refuses every other name that a pickle may ask for."""
-
-    def __init__(self, stream: BinaryIO, read_storage: ReadStorage) -> None:
-        super().__init__(stream)
-        self._read_storage = read_storage
-        self.storages: dict[str, np.ndarray] = {}
-        self._built = 0
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The few names that a state_dict consists of."""
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return self._rebuild_tensor
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return lambda tensor, *_: tensor
-        if module == "torch" and name in _DTYPES:
-            return _DTYPES[name]
-        raise pickle.UnpicklingError(f"asks for {module}.{name}, which no state_dict needs")
-
-    def persistent_load(self, pid: Any) -> np.ndarray:
-        """A storage: numbers that stand outside of the pickle."""
-        _, dtype, key, _, count, *_ = pid
-        if dtype not in _DTYPES.values() or not isinstance(key, str) or not isinstance(count, int):
-            raise pickle.UnpicklingError("names a storage as torch.save does not")
-        if key not in self.storages:
-            self.storages[key] = self._read_storage(key, np.dtype(dtype), count)
-        return self.storages[key]
-
-    def _rebuild_tensor(self, storage: Any, offset: int, size: Sizes, stride: Sizes, *_: Any) -> np.ndarray:
-        """A tensor as a view of its storage, which it must not leave, nor be larger than."""
-        if not any(storage is known for known in self.storages.values()):
-            raise pickle.UnpicklingError("a tensor of something else than a storage")
-        count = math.prod(size)
-        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-        if min((offset, *size, *stride)) < 0 or count > len(storage) or (count and last >= len(storage)):
-            raise pickle.UnpicklingError("a tensor reaches beyond its storage")
-        self._built += count * storage.itemsize
-        if self._built > MAX_BYTES:
-            raise pickle.UnpicklingError("its tensors take more than 2 GB")
-        return np.lib.stride_tricks.as_strided(storage[offset:], size, [step * storage.itemsize for step in stride])
-
-
-def _read_torch_zip(path: Path) -> Any:
-    """What torch.save has written since 2020; it compresses nothing, so that nothing can unpack to more than it is."""
-    with zipfile.ZipFile(path) as archive:
-        pickles = [entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl")]
-        if len(pickles) != 1 or any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise ConfigError(f"{path}: a zip file, but not one of torch.save")
-        if pickles[0].file_size > MAX_PICKLE:
-            raise ConfigError(f"{path}: its list of tensors is above {MAX_PICKLE // 10**6} MB; no ResNet has so many")
-        folder = pickles[0].filename.removesuffix("/data.pkl")
-
-        def read_storage(key: str, dtype: np.dtype, _: int) -> np.ndarray:
-            return np.frombuffer(archive.read(f"{folder}/data/{key}"), dtype)
-
-        return _TensorUnpickler(io.BytesIO(archive.read(pickles[0])), read_storage).load()
-
-
-def _read_torch_legacy(path: Path) -> Any:
-    """What torch.save wrote before 2020: five pickles, then the numbers of each storage."""
-    size = path.stat().st_size
-
-    def make_storage(key: str, dtype: np.dtype, count: int) -> np.ndarray:
-        if not 0 <= count * dtype.itemsize <= size:
-            raise pickle.UnpicklingError("a storage is larger than the file")
-        return np.zeros(count, dtype)  # filled in below
-
-    with path.open("rb") as stream:
-        plain = [_TensorUnpickler(stream, make_storage).load() for _ in range(3)]
-        if plain[0] != LEGACY_MAGIC:
-            raise pickle.UnpicklingError("not a file of torch.save")
-        unpickler = _TensorUnpickler(stream, make_storage)
-        tensors = unpickler.load()
-        for key in _TensorUnpickler(stream, make_storage).load():
-            storage = unpickler.storages[key]
-            if int.from_bytes(stream.read(8), "little") != len(storage):
-                raise pickle.UnpicklingError("a storage has another length than its tensors")
-            storage[:] = np.frombuffer(stream.read(storage.nbytes), storage.dtype)
-    return tensors
-
-
 def _flatten(tree: Any) -> dict[str, np.ndarray]:
     """Names with slashes -> arrays in host memory."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {"/".join(str(key.key) for key in path): np.asarray(leaf) for path, leaf in leaves}
+    return {name: np.asarray(leaf) for name, leaf in flatten_dict(tree, sep="/").items()}
 
 
 def _adopt(
@@ -246,7 +111,7 @@ def _adopt(
     own = _flatten(variables)
     names = dict(originals or {})
     heads = {name for name in own if f"/{HEAD}" in name}
-    missing, misshapen = [], []
+    missing, misshapen, infinite = [], [], []
     for name, array in own.items():
         if name in heads and (keep_head or name not in found or found[name].shape != array.shape):
             continue  # another number of points, or a head that the other run has not
@@ -256,15 +121,14 @@ def _adopt(
             misshapen.append(f"{names.get(name, name)} {list(found[name].shape)} instead of {list(array.shape)}")
         else:
             own[name] = np.asarray(found[name], np.float32)
+            if not np.isfinite(own[name]).all():
+                infinite.append(names.get(name, name))
     left = list(surplus or []) + [n for n in found if n not in own and f"/{HEAD}" not in n]
-    wrong = [
-        (kind, items) for kind, items in (("missing", missing), ("not known", left), ("misshapen", misshapen)) if items
-    ]
-    if wrong:
-        text = "; ".join(f"{len(items)} {kind}: {_some(items)}" for kind, items in wrong)
+    kinds = {"missing": missing, "not known": left, "misshapen": misshapen, "not finite": infinite}
+    text = "; ".join(f"{len(items)} {kind}: {_some(items)}" for kind, items in kinds.items() if items)
+    if text:
         raise ConfigError(f"--model.init-from {source}: not the weights of this network: {text}")
-    structure = jax.tree.structure(variables)
-    return jax.tree.unflatten(structure, list(own.values()))
+    return {**variables, **unflatten_dict(own, sep="/")}
 
 
 def _some(items: list[str]) -> str:

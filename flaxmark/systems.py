@@ -19,7 +19,7 @@ System = Callable[[np.ndarray, np.ndarray, FaceEntry], np.ndarray | None]
 """`(picture uint8 [h, w, 3], box [4], entry) -> points [68, 2] in pixels`, or None where it has none. The box is tight
 around the true landmarks; each system enlarges it as it is used to."""
 
-MAX_BYTES = 500_000_000
+MAX_BYTES = 100_000_000  # in memory it takes up to 25 times as much
 MESH_SIZE = 192
 
 # Vertices of mediapipe's canonical face mesh (468 points) nearest to iBUG's points: jaw, brows, nose, eyes, lips. The

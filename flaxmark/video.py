@@ -12,6 +12,12 @@ import numpy as np
 
 from flaxmark.config import ConfigError
 
+# Videos, and nothing that names other files, as playlists do.
+OPEN = {
+    "format_whitelist": "mov,matroska,avi,mpeg,mpegts,mpegvideo,ogg,asf,flv,video4linux2",
+    "protocol_whitelist": "file",
+}
+
 MISSING = "PyAV is not installed: pip install 'flaxmark[video]'"
 
 
@@ -55,7 +61,7 @@ def frame_rate(path: str | Path) -> float:
     """
     av = _load_av()
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), options=OPEN) as container:
             return float(container.streams.video[0].average_rate or 25)
     except (av.FFmpegError, IndexError):
         return 25.0
@@ -85,7 +91,7 @@ def _decode(
 ) -> Iterator[tuple[float, np.ndarray]]:
     """The frames of the first video stream."""
     try:
-        with av.open(source, mode="r", **options) as container:
+        with av.open(source, mode="r", options=OPEN, **options) as container:
             if not container.streams.video:
                 raise ConfigError(f"{name}: has no pictures in it, only {len(container.streams)} other streams")
             stream = container.streams.video[0]

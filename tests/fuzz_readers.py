@@ -25,8 +25,8 @@ with atheris.instrument_imports(include=["flaxmark"]):
     from flaxmark.data.pts import AnnotationError, read_pts
     from flaxmark.markups import load_markup
     from flaxmark.packed import load_packed
-    from flaxmark.pretrained import read_tensors
     from flaxmark.systems import read_predictions
+    from flaxmark.torch_files import read_tensors
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 COCO = {

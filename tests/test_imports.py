@@ -67,7 +67,7 @@ ALLOWED = {
         "video",
     },
     "detection": {"boxes"},
-    "network": {"batch_norm", "checkpoint", "conv", "face_score", "models", "packed", "sharding"},
+    "network": {"batch_norm", "checkpoint", "config_rules", "conv", "face_score", "models", "packed", "sharding"},
     "face_score": set(),
     "packed": {"models"},
     "traced_crop": set(),

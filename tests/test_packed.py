@@ -1,5 +1,7 @@
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,6 +19,7 @@ from flaxmark.network import Network
 from flaxmark.packed import load_packed, pack, quantize
 
 CONFIG = Config(data=DataConfig(markup=FIVE_POINTS, image_size=64), model=ModelConfig(depth=18))
+HUGE = dataclasses.replace(CONFIG.data, image_size=10**9)
 METADATA = json.loads(json.dumps({"config": to_dict(CONFIG), "terms": "free"}))
 
 
@@ -49,6 +52,22 @@ def test_a_packed_network_is_the_same_network(folded: dict, tmp_path: Path) -> N
     crops = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
     assert network.run(crops)["landmarks"].shape == (2, 5, 2)
     assert network.markup == FIVE_POINTS
+
+
+@pytest.mark.parametrize(
+    ("metadata", "complaint"),
+    [
+        ({"config": to_dict(dataclasses.replace(CONFIG, data=HUGE))}, "data.image-size"),
+        ({"terms": 3}, "under which terms"),
+        ({"face_score": {"middle": "low", "width": 1}}, "face_score is missing or no number"),
+    ],
+)
+def test_what_a_file_says_of_itself_is_checked(
+    folded: dict, tmp_path: Path, metadata: dict[str, Any], complaint: str
+) -> None:
+    pack(folded, json.loads(json.dumps(METADATA | metadata)), tmp_path / "x.safetensors")
+    with pytest.raises(ConfigError, match=complaint):
+        Network(tmp_path / "x.safetensors")
 
 
 def test_files_that_are_no_packed_network(folded: dict, tmp_path: Path) -> None:

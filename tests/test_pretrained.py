@@ -13,7 +13,8 @@ import safetensors.numpy
 
 from flaxmark.config import ConfigError, ModelConfig
 from flaxmark.models import make_model
-from flaxmark.pretrained import LEGACY_MAGIC, read_tensors, start_from, torch_names
+from flaxmark.pretrained import start_from, torch_names
+from flaxmark.torch_files import LEGACY_MAGIC, read_tensors
 
 # Outputs of tests/torch_resnet.py (PyTorch 2.13) for `weights_of(depth)` and `images()`, written by
 # `python tests/write_golden_resnet.py`.
@@ -215,6 +216,9 @@ def test_files_of_old_versions_of_torch(tmp_path: Path) -> None:
         (legacy(stored=7), "another length than its tensors"),
         (legacy(magic=1), r"not a file of torch\.save"),
         (legacy()[:-1], "buffer|broadcast"),
+        (b"\x80\x05\x96" + (10**13).to_bytes(8, "little") + b".", "not a state_dict that can be read"),
+        (b"\x80\x05\x8e" + (10**13).to_bytes(8, "little") + b".", "its list of tensors is above 4 MB"),
+        (b"\x80\x02I" + b"1" * 5_000_000, "its list of tensors is above 4 MB"),
     ],
 )
 def test_old_files_that_are_damaged(tmp_path: Path, content: bytes, message: str) -> None:
@@ -225,10 +229,10 @@ def test_old_files_that_are_damaged(tmp_path: Path, content: bytes, message: str
 
 def test_files_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_zip(tmp_path / "x.pth", {"x": "y" * 1000})
-    monkeypatch.setattr("flaxmark.pretrained.MAX_PICKLE", 999)
+    monkeypatch.setattr("flaxmark.torch_files.MAX_PICKLE", 999)
     with pytest.raises(ConfigError, match="its list of tensors is above"):
         read_tensors(path)
-    monkeypatch.setattr("flaxmark.pretrained.MAX_BYTES", 999)
+    monkeypatch.setattr("flaxmark.torch_files.MAX_BYTES", 999)
     with pytest.raises(ConfigError, match="no ResNet is larger"):
         read_tensors(path)
 
@@ -239,7 +243,7 @@ def test_one_storage_makes_no_more_tensors_than_memory_holds(
 ) -> None:
     storage = Storage(1000)
     path = torch_file(tmp_path, {str(i): Torch(storage, 0, (1000,), (1,)) for i in range(tensors)}, 1000)
-    monkeypatch.setattr("flaxmark.pretrained.MAX_BYTES", 4 * 9999)
+    monkeypatch.setattr("flaxmark.torch_files.MAX_BYTES", 4 * 9999)
     if tensors < 10:
         assert len(read_tensors(path)) == tensors
     else:
@@ -259,6 +263,7 @@ def test_everything_that_does_not_fit_is_in_one_message(tmp_path: Path) -> None:
     del weights["layer2.0.downsample.0.weight"]
     weights["conv1.weight"] = weights["conv1.weight"][:32]
     weights["layer9.weight"] = np.zeros(3, np.float32)
+    weights["bn1.weight"] = np.full(64, np.nan, np.float32)
     safetensors.numpy.save_file(weights, tmp_path / "odd.safetensors")
     with pytest.raises(ConfigError) as error:
         start_from(str(tmp_path / "odd.safetensors"), fresh_variables(18), 18)
@@ -266,6 +271,7 @@ def test_everything_that_does_not_fit_is_in_one_message(tmp_path: Path) -> None:
     assert "1 missing: layer2.0.downsample.0.weight" in text
     assert "1 not known: layer9.weight" in text
     assert "1 misshapen: conv1.weight [7, 7, 3, 32] instead of [7, 7, 3, 64]" in text
+    assert "1 not finite: bn1.weight" in text
     assert "\n" not in text
     safetensors.numpy.save_file(weights_of(18), tmp_path / "good.safetensors")
     with pytest.raises(

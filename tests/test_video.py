@@ -114,6 +114,10 @@ def test_what_is_no_video_is_one_line(tmp_path: Path, clip: Path) -> None:
         next(read_frames(tmp_path / "no.mp4"))
     text = tmp_path / "text.mp4"
     text.write_text("not a video at all\n" * 50)
+    playlist = tmp_path / "list.mp4"  # FFmpeg would open whatever it names
+    playlist.write_text(f"ffconcat version 1.0\nfile '{clip}'\n")
+    with pytest.raises(ConfigError, match="not a video, or damaged"):
+        next(read_frames(playlist))
     with pytest.raises(ConfigError, match="not a video, or damaged") as caught:
         next(read_frames(text))
     assert "\n" not in str(caught.value)

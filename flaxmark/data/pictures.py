@@ -59,6 +59,11 @@ def read_picture(source: PictureSource, max_megapixels: float = 64.0, orient: bo
         raise PictureError(f"{str(path)[:80]}..: {_one_line(error.strerror or error)}") from error
     if not found:  # also keeps pipes and devices from being read
         raise PictureError(f"{path}: {'not a file' if other else 'no such file'}")
+    # Eight bytes are a pixel of the largest kind, unpacked; what is beyond them no picture needs.
+    if path.stat().st_size > 8e6 * max_megapixels + 10e6:
+        raise PictureTooLargeError(
+            f"{path}: {path.stat().st_size / 1e6:,.0f} MB are no picture of {max_megapixels:g} MP"
+        )
     return _from_file(path, str(path), max_megapixels, orient)
 
 
