@@ -17,7 +17,7 @@ from flaxmark.data.picture_hash import Fingerprint, fingerprint
 from flaxmark.data.pictures import PictureError, read_picture
 from flaxmark.data.readers import read_listing
 from flaxmark.face_traits import head_yaw
-from flaxmark.geometry import FaceRegion, landmark_box, square_crop, to_crop_units, warp_crop
+from flaxmark.geometry import cut_region, landmark_box, square_crop, to_crop_units, warp_crop
 from flaxmark.landmarks import IBUG_68, Markup
 from flaxmark.metric_writer import replace_text
 from flaxmark.metrics import normalising_distance
@@ -122,7 +122,7 @@ def write_audit(result: Audit, root: Path, config: DataConfig, folder: Path) -> 
     replace_text(paths[0], json.dumps(values, indent=1) + "\n")
     plot_audit(result.traits, paths[1])
     for subset, entries in result.samples.items():
-        paths.append(folder / f"sheet_{subset.replace('/', '_')}.jpg")
+        paths.append(folder / f"sheet_{subset.replace('_', '__').replace('/', '_')}.jpg")
         _draw_sheet(subset, entries, root, config, paths[-1])
     return paths
 
@@ -136,7 +136,10 @@ def _draw_sheet(subset: str, entries: Sequence[FaceEntry], root: Path, config: D
         except PictureError:  # among the findings
             continue
         crop = square_crop(landmark_box(entry.landmarks_px), config.crop.scale)
-        images.append(warp_crop(FaceRegion(picture, crop), SHEET_SIZE))
+        try:
+            images.append(warp_crop(cut_region(picture, crop, config.crop, margin=False), SHEET_SIZE))
+        except ValueError:  # outside its picture: among the findings
+            continue
         points.append(to_crop_units(entry.landmarks_px, crop))
         captions.append(Path(entry.file).name[-24:])
     if images:

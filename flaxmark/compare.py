@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from flaxmark.boxes import in_picture
 from flaxmark.config import ConfigError
 from flaxmark.data.faces import FaceEntry
 from flaxmark.data.pictures import PictureError, read_picture
@@ -82,7 +83,7 @@ def compare(
         timing_faces: So many faces are timed, each system in turn on each of them; the first ones are left out.
 
     Returns:
-        Name -> result, the faces that were compared, and one line for each picture that could not be read.
+        Name -> result, the faces that were compared, and one line for each picture that could not be looked at.
     """
     predicted: dict[str, list[np.ndarray | None]] = {name: [] for name in systems}
     times: dict[str, list[float]] = {name: [] for name in systems}
@@ -96,6 +97,9 @@ def compare(
             unreadable.append(str(error))
             continue
         box = landmark_box(entry.landmarks_px)
+        if not in_picture(box[None], picture.shape[1], picture.shape[0])[0]:
+            unreadable.append(f"{entry.file}: its face lies outside of it")
+            continue
         for name, system in systems.items():
             start = time.perf_counter()
             predicted[name].append(system(picture, box, entry))

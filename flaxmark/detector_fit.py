@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from flaxmark.boxes import overlap
+from flaxmark.config import ConfigError
 from flaxmark.data.faces import FaceEntry
 from flaxmark.data.pictures import PictureError, read_picture
 from flaxmark.detection import BoxCorrection, Detector, correct_boxes, find_faces, fit_correction
@@ -79,7 +80,12 @@ def fit(faces: DetectedFaces) -> BoxCorrection:
 
     Returns:
         From its boxes to those around the landmarks.
+
+    Raises:
+        ConfigError: It found no face.
     """
+    if not faces.entries:
+        raise ConfigError(f"the detector finds none of the {len(faces.missed)} faces: nothing can be fitted")
     return fit_correction(faces.boxes, landmark_box(np.stack([entry.landmarks_px for entry in faces.entries])))
 
 

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from flaxmark.checkpoint import load_best
-from flaxmark.config import Config, LossConfig, from_dict
+from flaxmark.config import Config, ConfigError, LossConfig, from_dict
 from flaxmark.data.prepare import Examples, Prepared, load_split
 from flaxmark.evaluation import Outputs, Row, format_table, predict_split, rows_of_split
 from flaxmark.landmarks import Markup
@@ -81,11 +81,16 @@ def evaluate_run(workdir: Path, prepared: Prepared, config: Config | None = None
 
     Returns:
         Predictions and figures.
+
+    Raises:
+        ConfigError: There are training faces only.
     """
     evaluate, parameters, metadata = load_evaluator(workdir, config)
     loss = make_loss(LossConfig(**metadata["config"]["loss"]))
     mean_face = np.asarray(metadata["mean_face"], np.float32)
     markup = from_dict(metadata["config"]).data.markup
+    if not set(prepared.counts) - {"train"}:
+        raise ConfigError("all faces are of the training split, which says nothing: name held-out ones, or the lists")
     evaluated = Evaluated([], {}, parameters, metadata)
     for split in prepared.counts:
         if split == "train":  # figures on faces that were trained on say nothing

@@ -207,7 +207,10 @@ def read_predictions(path: Path) -> dict[str, list[np.ndarray]]:
         name = line.get("file", line.get("picture")) if isinstance(line, dict) else None
         if not isinstance(name, str):
             raise ConfigError(f'{where}: must be an object with "file" and "landmarks"')
-        for face in line.get("faces", [line]):
+        faces = line.get("faces", [line])
+        if not isinstance(faces, list):
+            raise ConfigError(f"{where}: faces must be a list")
+        for face in faces:
             points = _points_of(face.get("landmarks") if isinstance(face, dict) else None)
             if points is None:
                 raise ConfigError(f"{where}: landmarks must be 68 pairs of finite numbers")

@@ -15,6 +15,7 @@ from flaxmark.audit_checks import check_boxes_fit, check_names, check_points
 from flaxmark.config import ConfigError, DataConfig
 from flaxmark.data.faces import HELD_OUT, FaceEntry
 from flaxmark.data.picture_hash import find_copies, fingerprint
+from flaxmark.data.readers import read_listing
 from flaxmark.geometry import landmark_box
 from flaxmark.landmarks import IBUG_68
 from flaxmark.progress import Progress
@@ -120,6 +121,18 @@ def test_a_photograph_on_both_sides_is_severe(official_tree: Tree, tmp_path: Pat
     found = kinds(result.findings)
     assert found[HELD_OUT] == ["afw/2001_1.jpg"]
     assert "afw/2002_1.jpg" in found["unreadable picture"]
+
+
+def test_a_mistyped_coordinate_takes_no_memory(csv_tree: Tree, tmp_path: Path) -> None:
+    """The crop around it has a million pixels a side."""
+    config = DataConfig("csv", dir=str(csv_tree.folder))
+    entry = read_listing(config, csv_tree.folder).entries[0]
+    points = entry.landmarks_px.copy()
+    points[3, 0] = 1e6
+    found = audit(config, csv_tree.folder, lambda total: Progress(total, 0, 1))
+    sheets = {name: [dataclasses.replace(entry, landmarks_px=points)] for name in ("a_b", "a/b")}
+    paths = write_audit(dataclasses.replace(found, samples=sheets), csv_tree.folder, config, tmp_path)
+    assert len({path for path in paths if path.is_file()}) == 4
 
 
 def test_twins_of_dlibs_packaging_are_found(dlib_tree: Tree) -> None:

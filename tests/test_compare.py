@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -43,9 +44,12 @@ def test_systems_see_the_same_and_are_asked_in_turn(folder: Path, entries: list[
         asked.append(("shifted", entry.file, box.tolist()))
         return None if entry.file == "2.png" else entry.landmarks_px + np.array([3.0, 4])
 
-    results, kept, unreadable = compare({"perfect": perfect, "shifted": shifted}, entries, folder, 64, 3)
+    outside = dataclasses.replace(entries[0], landmarks_px=entries[0].landmarks_px + 500)
+    systems = {"perfect": perfect, "shifted": shifted}
+    results, kept, unreadable = compare(systems, [*entries, outside], folder, 64, 3)
     assert [entry.file for entry in kept] == [f"{i}.png" for i in range(6)]
-    assert len(unreadable) == 1
+    assert len(unreadable) == 2
+    assert unreadable[1] == "0.png: its face lies outside of it"
     assert [name for name, *_ in asked] == ["perfect", "shifted"] * 6
     assert all(a[1:] == b[1:] for a, b in zip(asked[::2], asked[1::2], strict=True))
     assert results["perfect"].figures["nme"] == pytest.approx(0, abs=1e-9)
@@ -114,6 +118,7 @@ def test_predictions_in_files(folder: Path, entries: list[FaceEntry], tmp_path: 
         ('[{"file": "a", "landmarks": [[1, 2]]}]', "entry 0: landmarks must be 68 pairs"),
         ('[{"file": "a", "landmarks": "x"}]', "68 pairs of finite numbers"),
         ('{"picture": "a", "faces": [7]}', "68 pairs of finite numbers"),
+        ('{"picture": "a", "faces": null}', "faces must be a list"),
         ("[" * 10**5, "recursion"),
     ],
 )

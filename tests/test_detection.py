@@ -117,6 +117,9 @@ def test_a_detector_is_fitted_to_faces_in_files(tmp_path: Path) -> None:
     entries = read_listing(DataConfig("pts", dir=str(tmp_path)), tmp_path).entries
     faces = detect_entries(entries, tmp_path, detector, 64)
     assert (len(faces.entries), faces.missed, faces.others, faces.unreadable) == (4, [], 4, ["4.png"])
+    nobody = detect_entries(entries, tmp_path, lambda _: [], 64)
+    with pytest.raises(ConfigError, match="finds none of the 4 faces"):
+        fit(nobody)
     found = fit(faces)
     assert (found.right, found.down, found.scale) == pytest.approx((0, 0.1, 0.5), abs=1e-6)
     assert json.dumps(faces.boxes.tolist())

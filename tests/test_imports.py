@@ -54,7 +54,7 @@ ALLOWED = {
     "painting": set(),
     "web_demo": {"data", "face_writers", "inference", "painting"},
     "systems": {"boxes", "data", "inference"},
-    "compare": {"data", "face_traits", "metrics", "progress", "systems"},
+    "compare": {"boxes", "data", "face_traits", "metrics", "progress", "systems"},
     "predict_files": {
         "boxes",
         "data",

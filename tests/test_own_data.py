@@ -1,10 +1,13 @@
 """The same drawn faces as .pts, CSV and COCO files, with 5 and 98 points."""
 
+import errno
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -197,11 +200,13 @@ def test_coco_names_stay_inside_and_pictures_must_be_there(tmp_path: Path) -> No
     content["images"][1]["file_name"] = "train/nobody.png"
     content["annotations"][2]["image_id"] = 999
     content["annotations"][3]["bbox"] = [0, 0, 1, -5]
+    content["annotations"][4]["image_id"] = [1]
+    content["images"][5]["file_name"] = "\ud800.png"  # half a character
     content["annotations"] += [7]
     path.write_text(json.dumps(content))
     listing = read_coco_folder(tmp_path / "set", 5, None, None, None)
     counts = Counter(problem.reason for problem in listing.problems if not problem.known)
-    assert counts == {faces.LEAVES_FOLDER: 1, faces.MISSING: 1, faces.MALFORMED: 3}
+    assert counts == {faces.LEAVES_FOLDER: 2, faces.MISSING: 1, faces.MALFORMED: 4}
     named = read_coco_folder(tmp_path / "set", 5, "annotations/keypoints_val.json", None, None)
     assert {entry.split for entry in named.entries} == {"train"}
     for text, complaint in (("[" * 10**5, "not JSON"), ("{", "not JSON"), ("{}", "must have the lists images")):
@@ -212,7 +217,7 @@ def test_coco_names_stay_inside_and_pictures_must_be_there(tmp_path: Path) -> No
         read_coco_folder(tmp_path / "set" / "images", 5, None, None, None)
 
 
-def test_a_folder_with_pts_says_what_it_leaves_out(tmp_path: Path) -> None:
+def test_a_folder_with_pts_says_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_pts(tmp_path / "set", drawn(FIVE_POINTS))
     root = tmp_path / "set"
     (root / "train" / "face5.pts").unlink()
@@ -221,11 +226,27 @@ def test_a_folder_with_pts_says_what_it_leaves_out(tmp_path: Path) -> None:
     (root / "more").symlink_to(root / "val")
     (root / ".hidden").mkdir()
     (root / ".hidden" / "x.png").write_bytes(b"")
+    (root / "train" / "face7.pts").write_text("9 9\n9.5 9\n20 20\n5 30\n30 30\n")  # one eye on the other
+    for ending in (b".png", b".pts"):  # a name of any bytes
+        odd = os.path.join(os.fsencode(root), b"val", b"caf\xe9" + ending)
+        shutil.copy(root / "val" / ("face0" + ending.decode()), odd)
+    (root / "locked").mkdir()
+    scandir = os.scandir
+
+    def locked(path: str) -> Iterator[os.DirEntry[str]]:
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
     problems = read_listing(config_of("pts", root, FIVE_POINTS), root).problems
     assert {problem.file: problem.reason for problem in problems} == {
         "train/face5.png": faces.NO_ANNOTATION,
         "train/alone.pts": faces.NO_PICTURE,
         "train/face6.png": faces.POINT_COUNT,
+        "train/face7.png": faces.NO_EXTENT,
+        "val/caf\\udce9.png": faces.ODD_NAME,
+        "locked": faces.UNREADABLE_FOLDER,
         "more": faces.LINKED_FOLDER,
     }
 

@@ -48,7 +48,7 @@ def test_names_stay_inside(tmp_path: Path) -> None:
     assert inside(root, "a/b c.jpg") == "a/b c.jpg"
     assert inside(root, "a\\b.jpg") == "a/b.jpg"
     assert inside(root, "in/b.jpg") == "in/b.jpg"
-    for name in ("../x", "a/../../x", "/etc/passwd", "out/x", "..\\x", "", "a\0b"):
+    for name in ("../x", "a/../../x", "/etc/passwd", "out/x", "..\\x", "", "a\0b", "\ud800\\x"):
         assert inside(root, name) is None
 
 
@@ -149,6 +149,7 @@ def test_bad_dlib_entries(tmp_path: Path) -> None:
         ("<dataset>", "not XML"),
         ('<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>', "refused"),
         ('<?xml version="1.0" encoding="utf-7"?><dataset/>', "can be read"),
+        ('<?xml version="1.0" encoding="foo"?><dataset/>', "can be read|not XML"),
         ("<a>" * 200_000, "not XML"),
         ("<dataset>\0</dataset>", "not XML"),
         ('<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>&c;</a>', "refused"),

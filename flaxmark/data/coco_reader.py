@@ -100,7 +100,8 @@ def _read_faces(
     places: dict[str, str | Problem] = {}
     for index, annotation in enumerate(content["annotations"]):
         where = f"{path.name}: annotations[{index}]"
-        name = names.get(annotation.get("image_id")) if isinstance(annotation, dict) else None
+        image = annotation.get("image_id") if isinstance(annotation, dict) else None
+        name = names.get(image) if isinstance(image, int | str) else None
         if name is None:
             yield Problem(path.name, MALFORMED, f"{where}: its image_id is none of images, or they have no file_name")
             continue

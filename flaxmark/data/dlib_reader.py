@@ -78,7 +78,7 @@ def _parse(path: Path) -> Element:
         raise ConfigError(f"{path}: not XML: {error}") from error
     except defusedxml.DefusedXmlException as error:
         raise ConfigError(f"{path}: refused, it defines entities: {type(error).__name__}") from error
-    except ValueError as error:  # an encoding that the parser does not know
+    except (ValueError, LookupError) as error:  # an encoding that the parser does not know
         raise ConfigError(f"{path}: not XML that can be read: {error}") from error
 
 

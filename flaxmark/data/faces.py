@@ -26,6 +26,7 @@ MISSING = "listed file missing"
 LINKED_FOLDER = "link to a folder"
 UNREADABLE_FOLDER = "unreadable folder"
 LEAVES_FOLDER = "name leaves the folder"
+ODD_NAME = "name is no text"
 NOT_LABELLED = "point not labelled"
 UNKNOWN_SUBSET = "folder is no subset of 300-W"
 SAME_FACE = "same face twice"
@@ -152,14 +153,14 @@ def inside(root: Path, name: str) -> str | None:
     Returns:
         The plain relative path with forward slashes, or None where it leaves the folder or is no path.
     """
-    literal = "\\" not in name or os.path.lexists(root / name)
-    path = PurePosixPath(name if literal else name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
-        return None
     try:
+        literal = "\\" not in name or os.path.lexists(root / name)
+        path = PurePosixPath(name if literal else name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts:
+            return None
         if not (root / path).resolve().is_relative_to(root.resolve()):
             return None
-    except (OSError, RuntimeError):  # a loop of links
+    except (OSError, RuntimeError, UnicodeError):  # a loop of links, half a character
         return None
     return path.as_posix()
 

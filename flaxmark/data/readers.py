@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from flaxmark.config import ConfigError, DataConfig
 from flaxmark.data.coco_reader import read_coco_folder
 from flaxmark.data.csv_reader import read_csv_folder
@@ -13,7 +15,9 @@ from flaxmark.data.dlib_reader import read_dlib
 from flaxmark.data.faces import (
     LEAVES_FOLDER,
     MISSING,
+    NO_EXTENT,
     NO_PICTURE,
+    ODD_NAME,
     SUBSETS_300W,
     FaceEntry,
     Listing,
@@ -26,7 +30,7 @@ from flaxmark.data.lists import ListedName, read_list
 from flaxmark.data.pictures import SUFFIXES
 from flaxmark.data.pts import read_face
 from flaxmark.data.pts_folder import read_pts_folder
-from flaxmark.landmarks import IBUG_68
+from flaxmark.landmarks import IBUG_68, Markup
 
 
 def read_listing(config: DataConfig, root: Path) -> Listing:
@@ -42,6 +46,11 @@ def read_listing(config: DataConfig, root: Path) -> Listing:
     Raises:
         ConfigError: The folder, or a list, cannot be read at all.
     """
+    return _usable(_read(config, root), config.markup)
+
+
+def _read(config: DataConfig, root: Path) -> Listing:
+    """What the folder or its lists name."""
     points = config.markup.num_points
     readers: dict[str, Callable[[], Listing]] = {
         "ibug_300w": lambda: read_official(root),
@@ -115,6 +124,28 @@ def _read_folder(root: Path, folder: str, subset: Subset) -> tuple[list[FaceEntr
     return entries, problems, len(twins)
 
 
+def _usable(listing: Listing, markup: Markup) -> Listing:
+    """Without faces that cannot be told of, or whose errors cannot be measured."""
+    entries, problems = [], []
+    for problem in listing.problems:
+        problems.append(dataclasses.replace(problem, file=_printable(problem.file), detail=_printable(problem.detail)))
+    for entry in listing.entries:
+        first, second = entry.landmarks_px[list(markup.interocular)]
+        if _printable(entry.file) != entry.file:
+            problems.append(Problem(_printable(entry.file), ODD_NAME, "its name is no UTF-8; rename it"))
+        elif np.linalg.norm(first - second) < 1:
+            detail = f"points {markup.interocular[0]} and {markup.interocular[1]} are less than one pixel apart"
+            problems.append(Problem(entry.file, NO_EXTENT, detail))
+        else:
+            entries.append(entry)
+    return dataclasses.replace(listing, entries=entries, problems=problems)
+
+
+def _printable(name: str) -> str:
+    """A name with the bytes that are no text written out."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def choose_listed(listing: Listing, root: Path, names: dict[str, list[ListedName]], num_points: int) -> Listing:
     """Replace the training faces by those that the user's lists name; unlisted test faces stay as they are.
 
@@ -139,9 +170,10 @@ def choose_listed(listing: Listing, root: Path, names: dict[str, list[ListedName
     found = dict(listing.found)
     chosen: set[str] = set()
     for split, listed in names.items():
-        start = len(entries)
+        start, doubled = len(entries), 0
         for item in listed:
             if item.file in chosen:
+                doubled += 1
                 problems.append(Problem(item.file, "listed twice", item.where))
                 continue
             chosen.add(item.file)
@@ -152,10 +184,9 @@ def choose_listed(listing: Listing, root: Path, names: dict[str, list[ListedName
             entries += [_move(face, split) for face in faces]
         found[f"{split} list"] = (len(entries) - start, len(listed))
         if len(entries) == start:
-            others = sum(item.file in chosen for item in listed)
             raise ConfigError(
                 f"--data.{split}-list: none of its {len(listed)} names is a face below {root} that no other list names"
-                + (f"; {others} are listed twice" if others else "")
+                + (f"; {doubled} are listed twice" if doubled else "")
             )
     rest = [e for e in listing.entries if e.file not in chosen and e.split not in ("train", "validation")]
     counts = Counter(e.subset for e in listing.entries if e.file in chosen and e.split != "train")
