@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import io
+import itertools
 import logging
 import os
 import re
@@ -86,6 +87,10 @@ def config_from_arguments(
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config")
+    if tuple(arguments[-1:]) == ("--config",) or any(
+        flag == "--config" and value.startswith("--") for flag, value in itertools.pairwise(arguments)
+    ):
+        raise ConfigError("--config: names no file; for example --config configs/resnet50_smooth_l1.py")
     file = first.parse_known_args(arguments)[0].config
     default = kind(run=load_config(file, depth) if file else Config(), config=file)
     return parse_flags(kind, arguments, description, default)
@@ -174,6 +179,8 @@ def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path
         raise ConfigError(f"--out {out}: no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):
         raise ConfigError(f"--out {out}: the folder {path.parent} cannot be written")
+    if path.is_dir():
+        raise ConfigError(f"--out {out}: is a folder; name a file")
     if path.exists() and not overwrite:
         raise ConfigError(f"--out {out}: exists; give another name or --overwrite")
     return path
@@ -258,5 +265,5 @@ def explain(error: Exception) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
     kind = type(error).__name__
-    print(f"error: {kind}: {error} (--debug shows where)", file=sys.stderr)
+    print(f"error: {kind}: {' '.join(str(error).split())} (--debug shows where)", file=sys.stderr)
     return OUR_ERROR

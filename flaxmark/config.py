@@ -113,7 +113,7 @@ class ModelConfig:
     batch_norm_group: int | None = None
     """Normalise over groups of this many examples instead of the global batch (ghost BatchNorm)."""
     sigma: bool = False
-    """Also predict how far off each point may be: 68 more outputs, trained by loss.name nll."""
+    """Also predict how far off each point may be: one more output a point, trained by loss.name nll."""
     remat: bool = False
     """Compute the inside of each block again in the backward pass instead of keeping it: less memory, more time."""
     init_from: str | None = None

@@ -154,7 +154,7 @@ def export_savedmodel(network: Network, path: Path) -> Program:
 
     program = save_program(make_program(network), path)
     extra = path / "assets.extra"  # where TensorFlow leaves a user's own files alone
-    extra.mkdir()
+    extra.mkdir(exist_ok=True)  # a killed export leaves one
     (extra / DESCRIPTION).write_text(json.dumps(describe(network)))
     return program
 

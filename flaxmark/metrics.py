@@ -1,34 +1,10 @@
 """Errors of landmarks and their summaries; everything in per cent is named so. Host side, float64."""
 
-import dataclasses
-
 import numpy as np
 
 from flaxmark.landmarks import IBUG_68, Markup
 
 NORMALISERS = ("interocular", "interpupil", "box")
-
-
-@dataclasses.dataclass(frozen=True)
-class Mean:
-    """A mean on its way: totals and counts add, so that a short batch does not count double.
-
-    Attributes:
-        total: Sum of the values.
-        count: How many there were.
-    """
-
-    total: float = 0.0
-    count: float = 0.0
-
-    def __add__(self, other: "Mean") -> "Mean":
-        """The mean of both sets of values."""
-        return Mean(self.total + other.total, self.count + other.count)
-
-    @property
-    def value(self) -> float:
-        """The mean; NaN of nothing."""
-        return self.total / self.count if self.count else float("nan")
 
 
 def point_errors(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -57,7 +57,7 @@ def make_forward(config: Config, operations: Operations, flip: bool) -> Any:
             means["sigma"] = (seen["sigma"] + mirrored["sigma"][:, np.array(markup.flip_order)]) / 2
         return means
 
-    return look_twice if flip and markup.flip_order is not None else look
+    return look_twice if flip else look
 
 
 def _compile_forward(config: Config, flip: bool) -> Any:
@@ -84,7 +84,7 @@ class Network:
             flip: Look at each face and its mirror image.
 
         Raises:
-            ConfigError: No checkpoint there.
+            ConfigError: No checkpoint there, or one that cannot be; a mark-up that cannot be mirrored.
         """
         checkpoint = Path(checkpoint or SHIPPED)
         if checkpoint.suffix == SUFFIX:
@@ -94,6 +94,8 @@ class Network:
             self.variables = fold_batch_norm(variables)
         self.config: Config = from_dict(self.metadata["config"])
         self._check(checkpoint)
+        if flip and self.markup.flip_order is None:
+            raise ConfigError(f"flip: the mark-up {self.markup.name} does not say what points become in the mirror")
         self._forward = _compile_forward(self.config, flip)
 
     def _check(self, checkpoint: Path) -> None:

@@ -2,10 +2,12 @@
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 from etils import epath
 
 from flaxmark.config import ConfigError
+from flaxmark.metric_writer import replace_text
 
 SCHEMES = ("gs://", "file://")  # file:// is a folder of this machine, such as a mounted share
 REMOTE = ".remote"
@@ -30,10 +32,11 @@ def local_workdir(workdir: str | Path) -> Path:
         return Path(workdir)
     if scheme + separator not in SCHEMES or not rest.strip("/"):
         raise ConfigError(f"--workdir {workdir}: give a folder, or gs://BUCKET/FOLDER, or file:///FOLDER")
-    folder = Path("runs", "_".join(part for part in rest.split("/") if part))
+    # Another URL never has the same one: in a quoted name is no +.
+    folder = Path("runs", "+".join(quote(part) for part in rest.split("/") if part))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / REMOTE).write_text(f"{workdir}\n", encoding="utf-8")
+        replace_text(folder / REMOTE, f"{workdir}\n")
         fetch(folder)
     except Exception as error:  # of the storage's client, whichever it is
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

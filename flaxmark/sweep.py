@@ -127,6 +127,8 @@ def run_sweep(configs: Mapping[Cell, Config], folder: Path) -> list[Outcome]:
         KeyboardInterrupt: Ctrl-C; the cell that ran is saved, and the same command goes on from there.
     """
     cells = list(configs)
+    if not cells:
+        return []
     for config in configs.values():
         check_config(config)
     base = configs[cells[0]]  # but for depth, loss and seed, what is asked of it here is the same in all
@@ -167,8 +169,8 @@ def _run_cell(cell: Cell, config: Config, workdir: Path, progress: SweepProgress
         while process.is_alive():
             process.join(POLL_SECONDS)
             progress.show(index, cell.name, workdir)
-    except KeyboardInterrupt:  # the terminal has sent it to the cell too, which saves
-        process.join()
+    except KeyboardInterrupt:
+        _pass_on(process, signal.SIGINT)
         raise KeyboardInterrupt(f"during {cell.name}, which is saved; the same command resumes") from None
     if process.exitcode == 0:
         return Outcome(cell, True)
@@ -178,19 +180,29 @@ def _run_cell(cell: Cell, config: Config, workdir: Path, progress: SweepProgress
 
 
 def _end_together(process: BaseProcess) -> None:
-    """Whoever ends the sweep by SIGTERM means the cell that it trains, too, which saves first."""
+    """Whoever ends the sweep, or closes its terminal, means the cell that it trains, too, which saves first."""
 
     def end(*_: object) -> None:
-        process.terminate()
-        process.join()
+        _pass_on(process, signal.SIGTERM)
         sys.exit(PREEMPTED)
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, end)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(signal.SIGHUP, end)
+
+
+def _pass_on(process: BaseProcess, number: signal.Signals) -> None:
+    """Send a signal to a cell, and wait until it has saved."""
+    if process.is_alive() and process.pid is not None:
+        os.kill(process.pid, number)
+    process.join()
 
 
 def _train_cell(config: Config, workdir: Path) -> None:
     """What the process of a cell does; all that it prints goes to its log."""
+    # Signals to the sweep's group would come twice, directly and through the sweep; the second one ends at once.
+    os.setpgrp()
     with (workdir / LOG).open("a", encoding="utf-8") as log:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

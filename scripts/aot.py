@@ -9,6 +9,7 @@ import os
 
 from flaxmark.command import ConfigArguments, config_from_arguments, run_command
 from flaxmark.config import ConfigError
+from flaxmark.config_rules import check_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,7 @@ def main(arguments: list[str]) -> None:
     parsed = config_from_arguments(Arguments, __doc__ or "", arguments)
     if parsed.topology is None:
         raise ConfigError("--topology is missing: for example --topology v5e:4x4 or h100:8")
+    check_config(parsed.run)
     # The compilers must not look for chips, nor ask Google's metadata server where they are.
     os.environ.update(JAX_PLATFORMS="cpu", TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost", TPU_WORKER_ID="0")
     from flaxmark.aot import compile_for, format_costs

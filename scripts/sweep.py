@@ -34,6 +34,8 @@ def refuse_fields_of_cells(arguments: list[str]) -> None:
         "--loss.name": "--losses",
         "--loss.beta": "--losses",
         "--train.seed": "--seeds",
+        "--model.sigma": "--losses nll",
+        "--model.no-sigma": "--losses",
     }
     for argument in arguments:
         if (flag := argument.split("=")[0]) in flags:
@@ -50,6 +52,9 @@ def main(arguments: list[str]) -> None:
     cells = make_cells(parsed.depths, parsed.losses, parsed.seeds, parsed.shard_index, parsed.num_shards)
     bases = {depth: config_from_arguments(Arguments, "", arguments, depth).run for depth in parsed.depths}
     outcomes = run_sweep({cell: cell.config(bases[cell.depth]) for cell in cells}, folder)
+    if not cells:
+        print(f"no cell of this grid falls to shard {parsed.shard_index} of {parsed.num_shards}")
+        return
     failed = [outcome for outcome in outcomes if not outcome.done]
     print(f"{len(outcomes) - len(failed)} of {len(outcomes)} cells have a result in {folder}")
     if failed:

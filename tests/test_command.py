@@ -4,10 +4,30 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from flaxmark.command import HUGE_PAGES
+from flaxmark.command import HUGE_PAGES, ConfigArguments, config_from_arguments, explain, new_file
+from flaxmark.config import ConfigError
+
+
+def test_whatever_fails_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(RuntimeError("first\n  second")) == 1
+    assert capsys.readouterr().err == "error: RuntimeError: first second (--debug shows where)\n"
+
+
+@pytest.mark.parametrize("arguments", [["--config"], ["--config", "--workdir", "x"]])
+def test_a_flag_without_its_file_is_named(arguments: list[str]) -> None:
+    with pytest.raises(ConfigError, match="--config: names no file"):
+        config_from_arguments(ConfigArguments, "", arguments)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(ConfigError, match="is a folder; name a file"):
+        new_file(str(tmp_path / "x.csv"), True, (".csv",))
+
 
 SHOW = """
 import json, os

@@ -15,7 +15,7 @@ ALLOWED = {
     "geometry": set(),
     "markups": {"landmarks"},
     "config": {"geometry", "landmarks", "markups"},
-    "remote": set(),
+    "remote": {"metric_writer"},
     "workdir": {"metric_writer", "remote"},
     "storage": set(),
     "interrupts": {"command"},

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from flaxmark.metrics import (
-    Mean,
     auc,
     ced,
     coverage,
@@ -65,11 +64,6 @@ def test_auc_is_the_area_under_ced() -> None:
 def test_nothing_has_no_figures() -> None:
     assert np.isnan(failure_rate(np.zeros(0), 8))
     assert np.isnan(auc(np.zeros(0), 8))
-    assert np.isnan(Mean().value)
-
-
-def test_means_add() -> None:
-    assert (Mean(6, 3) + Mean(4, 1)).value == 2.5
 
 
 def test_summary_counts_every_face_once() -> None:

@@ -21,7 +21,7 @@ def test_checkpoints_are_remote_and_the_rest_is_copied_at_each_save(url: str, tm
     bucket, state = tmp_path / "bucket" / "faces" / "run", make_state()
     workdir = local_workdir(url)
     assert workdir.parent == Path("runs")
-    assert workdir.name.endswith("_bucket_faces_run")
+    assert workdir.name.endswith("+bucket+faces+run")
     (workdir / "metrics.jsonl").write_text("1\n")
     (workdir / ".lock").write_text("")
     (workdir / "tensorboard").mkdir()
@@ -56,6 +56,12 @@ def test_damaged_remote_checkpoints_are_put_aside(url: str, tmp_path: Path) -> N
     assert restored is not None
     assert int(restored.step) == 0
     assert (bucket / "damaged" / "1").is_dir()
+
+
+def test_another_url_has_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    urls = [f"file://{tmp_path}/{name}" for name in ("a/b_c", "a_b/c", "a+b/c", "a/b/c", "a%2Bb/c")]
+    assert len({local_workdir(url) for url in urls}) == 5
 
 
 def test_a_folder_is_its_own_place(tmp_path: Path) -> None:

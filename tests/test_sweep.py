@@ -1,11 +1,16 @@
 import dataclasses
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from test_kills import ROOT, TINY, steps, wait
 from test_pretrained import fresh_variables, weights_of
 
 from flaxmark.checkpoint import load_best
@@ -25,6 +30,27 @@ def test_shards_are_the_grid_and_deep_networks_come_last() -> None:
     shards = [make_cells((152, 18, 50), ("mse", "mae"), (0, 1), index, 5) for index in range(5)]
     assert sorted(cell.name for shard in shards for cell in shard) == sorted(cell.name for cell in grid)
     assert max(len(shard) for shard in shards) == 3
+    assert make_cells((18,), ("mse",), (0,), 1, 2) == []  # more shards than cells
+
+
+def test_a_shard_without_cells_is_done(tmp_path: Path) -> None:
+    assert run_sweep({}, tmp_path) == []
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("to_the_group", [True, False])
+def test_sigterm_saves_the_cell(environment: dict[str, str], tmp_path: Path, to_the_group: bool) -> None:
+    """Also where everybody of the group gets it, as from SLURM: for the cell it is one signal, not two."""
+    line = [sys.executable, "scripts/sweep.py", *TINY, "--depths", "18", "--losses", "mse", "--train.epochs", "40"]
+    line += ["--workdir", str(tmp_path)]
+    process = subprocess.Popen(line, cwd=ROOT, env=environment, start_new_session=True)
+    cell = tmp_path / "resnet18_mse_seed0"
+    assert wait(process, lambda: steps(cell) > 3)
+    (os.killpg if to_the_group else os.kill)(process.pid, signal.SIGTERM)
+    assert process.wait(60) == 75
+    assert "interrupted" in (cell / "log.txt").read_text()
+    assert steps(cell) > 3
+    assert any(path.name.isdigit() for path in (cell / "checkpoints").iterdir())
 
 
 def test_a_cell_changes_depth_loss_and_seed_alone() -> None:
