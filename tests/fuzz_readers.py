@@ -54,6 +54,13 @@ def _read_config(path: Path) -> None:
     from_dict(content)
 
 
+def _read_markup(path: Path) -> None:
+    try:
+        load_markup(path)
+    except ValueError as error:  # which the command line takes for its user's mistake
+        raise ConfigError(str(error)) from error
+
+
 # Kind -> name of the file, its reader, and where fuzzing starts.
 TARGETS: dict[str, tuple[str, Callable[[Path], object], list[bytes]]] = {
     "picture": ("a.jpg", read_picture, [_encoded(kind) for kind in FORMATS]),
@@ -72,7 +79,7 @@ TARGETS: dict[str, tuple[str, Callable[[Path], object], list[bytes]]] = {
         [b"file,x0,y0,x1,y1\na.png,1,2,3,4\n", b'"a;b.png";1;2;3;4\n'],
     ),
     "coco": ("a.json", lambda path: read_coco_folder(path.parent, 5, None, None, None), [json.dumps(COCO).encode()]),
-    "markup": ("m.json", load_markup, [json.dumps(MARKUP).encode()]),
+    "markup": ("m.json", _read_markup, [json.dumps(MARKUP).encode()]),
     "config": ("c.json", _read_config, [b'{"data": {"image_size": 64}, "model": {"depth": 18}}']),
     "predictions": ("p.json", read_predictions, [b'{"a.png": [[1, 2], [3, 4]]}']),
     "safetensors": ("w.safetensors", load_packed, [b'\x08\0\0\0\0\0\0\0{"a":{}}']),
