@@ -137,7 +137,7 @@ def plot_histories(records: Sequence[Record], path: Path) -> None:
             marker = "o" if len(epochs) == 1 else None
             above.plot(epochs, [line["train_loss"] for line in history], color=colour, ls="--", lw=1, marker=marker)
             above.plot(epochs, [line["loss"] for line in history], color=colour, marker=marker)
-            below.plot(epochs, [line["nme"] for line in history], color=colour, marker=marker, label=f"{record.depth}")
+            below.plot(epochs, [line["nme"] for line in history], color=colour, marker=marker)
         above.set(title=column, yscale="linear" if column == "nll" else "log")  # nll goes below 0
         below.set(xlabel="epoch", ylim=(0, None))
         below.xaxis.get_major_locator().set_params(integer=True)
@@ -145,7 +145,9 @@ def plot_histories(records: Sequence[Record], path: Path) -> None:
             axes.grid(alpha=0.3)
     all_axes[0][0].set(ylabel="loss: validation —, training - -")
     all_axes[1][0].set(ylabel=f"validation {NME}")
-    all_axes[1][-1].legend(title="ResNet", fontsize=8, frameon=False)
+    depths = sorted({record.depth for record in records if record.result})
+    handles = [plt.Line2D([], [], color=BACKBONES[depth], label=f"{depth}") for depth in depths]
+    all_axes[1][0].legend(handles=handles, title="ResNet", fontsize=8, frameon=False)
     save_figure(figure, path)
 
 
@@ -165,7 +167,10 @@ def plot_costs(records: Sequence[Record], split: str, path: Path) -> None:
         if figures:
             axes.scatter(gflop, figures["nme"], s=60, color=BACKBONES[record.depth], marker=MARKERS[record.column])
     _legend_of_styles(axes, records)
-    axes.set(xlabel="GFLOP of a face in training", ylabel=f"{NME}, {split}", xscale="log", ylim=(0, None))
+    top = 1.1 * axes.get_ylim()[1]
+    axes.set(xlabel="GFLOP of a face in training", ylabel=f"{NME}, {split}", xscale="log", ylim=(0, top))
+    for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        formatter("{x:g}")
     axes.grid(alpha=0.3, which="both")
     save_figure(figure, path)
 
