@@ -162,7 +162,7 @@ def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path
     Args:
         out: The argument.
         overwrite: It may exist.
-        endings: Which ones it may have, with their dots.
+        endings: Which ones it may have, with their dots; "" for a folder.
 
     Returns:
         Its path, or None where there is no `--out`.
@@ -179,7 +179,7 @@ def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path
         raise ConfigError(f"--out {out}: no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):
         raise ConfigError(f"--out {out}: the folder {path.parent} cannot be written")
-    if path.is_dir():
+    if path.is_dir() and "" not in endings:
         raise ConfigError(f"--out {out}: is a folder; name a file")
     if path.exists() and not overwrite:
         raise ConfigError(f"--out {out}: exists; give another name or --overwrite")

@@ -1,5 +1,6 @@
 """The grid of backbones, losses and seeds: every cell a run of its own, in a process of its own."""
 
+import contextlib
 import dataclasses
 import multiprocessing
 import os
@@ -7,9 +8,10 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from flaxmark.command import INTERRUPTED, PREEMPTED, explain
 from flaxmark.config import DEPTHS, Config, ConfigError, Depth, LossConfig
@@ -164,14 +166,14 @@ def _run_cell(cell: Cell, config: Config, workdir: Path, progress: SweepProgress
     (workdir / FAILED).unlink(missing_ok=True)
     process = multiprocessing.get_context("spawn").Process(target=_train_cell, args=(config, workdir))
     process.start()
-    _end_together(process)
-    try:
-        while process.is_alive():
-            process.join(POLL_SECONDS)
-            progress.show(index, cell.name, workdir)
-    except KeyboardInterrupt:
-        _pass_on(process, signal.SIGINT)
-        raise KeyboardInterrupt(f"during {cell.name}, which is saved; the same command resumes") from None
+    with _ending_together(process):
+        try:
+            while process.is_alive():
+                process.join(POLL_SECONDS)
+                progress.show(index, cell.name, workdir)
+        except KeyboardInterrupt:
+            _pass_on(process, signal.SIGINT)
+            raise KeyboardInterrupt(f"during {cell.name}, which is saved; the same command resumes") from None
     if process.exitcode == 0:
         return Outcome(cell, True)
     reason = _reason(process.exitcode or 0, workdir / LOG)
@@ -179,17 +181,24 @@ def _run_cell(cell: Cell, config: Config, workdir: Path, progress: SweepProgress
     return Outcome(cell, False, reason)
 
 
-def _end_together(process: BaseProcess) -> None:
+@contextlib.contextmanager
+def _ending_together(process: BaseProcess) -> Iterator[None]:
     """Whoever ends the sweep, or closes its terminal, means the cell that it trains, too, which saves first."""
 
     def end(*_: object) -> None:
         _pass_on(process, signal.SIGTERM)
         sys.exit(PREEMPTED)
 
+    before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, end)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
-            signal.signal(signal.SIGHUP, end)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _pass_on(process: BaseProcess, number: signal.Signals) -> None:

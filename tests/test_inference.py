@@ -38,7 +38,9 @@ def make_random() -> Callable[[jax.Array], Any]:
 def save_random(path: Path, step: int, loss: float) -> None:
     metadata = {"config": to_dict(CONFIG), "terms": "free", "mean_face": MEAN_FACE.tolist()}
     with RunCheckpoints(path) as checkpoints:
-        checkpoints.save(make_random()(jax.random.key(step)).replace(step=jnp.int32(step)), metadata, {"loss": loss})
+        checkpoints.save(
+            make_random()(jax.random.key(step - 1)).replace(step=jnp.int32(step)), metadata, {"loss": loss}
+        )
 
 
 @pytest.fixture(scope="module")
