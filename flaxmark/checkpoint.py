@@ -240,7 +240,8 @@ def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     directory = checkpoints_of(Path(workdir).parent if Path(workdir).name == CHECKPOINTS else workdir)
     if not directory.is_dir():
-        raise ConfigError(f"{workdir}: no checkpoints/ in it; name the workdir of a run of scripts/train.py")
+        missing = "no checkpoints/ in it" if Path(workdir).exists() else "no such folder"
+        raise ConfigError(f"{workdir}: {missing}; name the workdir of a run, or a file of scripts/pack.py")
     scored: dict[epath.Path, dict[str, Any]] = {}
     for folder in _folders(directory):
         try:

@@ -223,7 +223,7 @@ def test_the_command_refuses_before_anything_slow_starts(packed: Path, tmp_path:
         (packed, "onnx", "x.pb", [], r"the ending must be \.onnx"),
         (packed, "savedmodel", "folder", ["--overwrite"], "a folder that is no SavedModel is not replaced"),
         (packed, "savedmodel", "x.onnx", ["--overwrite"], "a SavedModel is a folder"),
-        (tmp_path / "nothing", "onnx", "y.onnx", [], "nothing: no checkpoints/ in it"),
+        (tmp_path / "nothing", "onnx", "y.onnx", [], "nothing: no such folder"),
     ):
         with pytest.raises(ConfigError, match=complaint):
             main(["--workdir", str(workdir), "--format", form, "--out", str(tmp_path / out), *more])
