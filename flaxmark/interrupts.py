@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,8 @@ import jax
 from jax.experimental import multihost_utils
 
 from flaxmark.command import INTERRUPTED, PREEMPTED
+
+ECHO_SECONDS = 2.0
 
 
 class Interrupted(KeyboardInterrupt):
@@ -26,13 +29,16 @@ class Preempted(Interrupted):
 class StopRequests:
     """What the loop asks after each step: whether someone wants it to stop.
 
-    The first Ctrl-C or SIGTERM is remembered until the loop has saved; the second ends the process at once. Several
-    processes have to stop after the same step: JAX's preemption service, which waits for SIGTERM itself, finds one.
+    The first Ctrl-C or SIGTERM is remembered until the loop has saved; the second ends the process at once. SIGTERM
+    again within `ECHO_SECONDS` is no second one: SLURM and systemd signal every process, and a sweep passes its own on.
+    Several processes have to stop after the same step: JAX's preemption service, which waits for SIGTERM itself, finds
+    one.
     """
 
     def __init__(self) -> None:
         """Nobody has asked yet."""
         self.signal: int | None = None
+        self._asked_at = 0.0
         self._step, self._agreed = -1, False
 
     def __call__(self, step: int) -> bool:
@@ -56,13 +62,20 @@ class StopRequests:
         return (Preempted if self.signal == signal.SIGTERM else Interrupted)(text)
 
     def handle(self, number: int, _: object) -> None:
-        """Remember a signal."""
+        """Remember a signal, or end by the second one.
+
+        Args:
+            number: Of the signal.
+        """
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if jax.process_count() > 1:
             os.kill(os.getpid(), signal.SIGTERM)  # Ctrl-C at one process is for all of them
             return
-        self.signal = number
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if self.signal is None:
+            self.signal, self._asked_at = number, time.monotonic()
+        elif self.signal != number or time.monotonic() - self._asked_at > ECHO_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 import dataclasses
+import importlib
 import io
 import json
 import os
@@ -37,16 +38,43 @@ def test_a_shard_without_cells_is_done(tmp_path: Path) -> None:
     assert run_sweep({}, tmp_path) == []
 
 
+def test_a_shard_without_cells_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    shard = ["--depths", "18", "--shard-index", "7", "--num-shards", "8", "--workdir", str(tmp_path)]
+    monkeypatch.syspath_prepend(ROOT)
+    importlib.import_module("scripts.sweep").main(["--config", "configs/quickstart.py", *shard])
+    assert capsys.readouterr().out == "no cell of this grid falls to shard 7 of 8\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "instead"),
+    [("--model.sigma", "--losses nll"), ("--model.no-sigma", "--losses"), ("--train.seed=3", "--seeds")],
+)
+def test_what_the_cells_decide_is_no_flag(
+    flag: str, instead: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    main = importlib.import_module("scripts.sweep").main
+    with pytest.raises(ConfigError, match=f"the cells have their own; choose them by {instead}$"):
+        main(["--config", str(ROOT / "configs" / "quickstart.py"), "--workdir", str(tmp_path), flag])
+
+
 @pytest.mark.torture
-@pytest.mark.parametrize("to_the_group", [True, False])
-def test_sigterm_saves_the_cell(environment: dict[str, str], tmp_path: Path, to_the_group: bool) -> None:
-    """Also where everybody of the group gets it, as from SLURM: for the cell it is one signal, not two."""
+@pytest.mark.parametrize("to", ["sweep", "group", "cell and sweep"])
+def test_sigterm_saves_the_cell(environment: dict[str, str], tmp_path: Path, to: str) -> None:
+    """Also where all of the group get it, or every process, as from SLURM: for the cell it is one signal, not two."""
     line = [sys.executable, "scripts/sweep.py", *TINY, "--depths", "18", "--losses", "mse", "--train.epochs", "40"]
     line += ["--workdir", str(tmp_path)]
     process = subprocess.Popen(line, cwd=ROOT, env=environment, start_new_session=True)
     cell = tmp_path / "resnet18_mse_seed0"
     assert wait(process, lambda: steps(cell) > 3)
-    (os.killpg if to_the_group else os.kill)(process.pid, signal.SIGTERM)
+    if to == "cell and sweep":
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[-1]), signal.SIGTERM)  # the first one keeps count of shared memory
+    (os.killpg if to == "group" else os.kill)(process.pid, signal.SIGTERM)
     assert process.wait(60) == 75
     assert "interrupted" in (cell / "log.txt").read_text()
     assert steps(cell) > 3

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from flaxmark import memory
+from flaxmark import interrupts, memory
 from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, TrainConfig, to_dict
 from flaxmark.data.prepare import Examples
 from flaxmark.evaluation import Outputs, format_table, rows_of_split
@@ -35,10 +35,22 @@ def test_ctrl_c_asks_once_and_ends_the_second_time() -> None:
 def test_sigterm_asks_once_and_has_an_exit_status_of_its_own() -> None:
     with stop_requests() as asked:
         os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # the same one, come a second way
         assert asked(1)
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # the second one ends at once
         assert asked.interruption("saved").exit_status == 75
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_sigterm_later_on_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    with stop_requests() as asked:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked(1)
+        monkeypatch.setattr(interrupts, "ECHO_SECONDS", -1.0)
+        monkeypatch.setattr(os, "kill", lambda _, number: ended.append(number))
+        signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert ended == [signal.SIGTERM]
 
 
 def test_two_runs_in_one_workdir(tmp_path: Path) -> None:
