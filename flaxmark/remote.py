@@ -18,7 +18,7 @@ def local_workdir(workdir: str | Path) -> Path:
     """Where a run's own files are written.
 
     Args:
-        workdir: A folder, or a URL such as `gs://bucket/run`: its files are in `runs/bucket_run` then, what is in the
+        workdir: A folder, or a URL such as `gs://bucket/run`: its files are in `runs/bucket+run` then, what is in the
             URL already is fetched, and the folder takes the URL's place for other commands.
 
     Returns:
@@ -30,10 +30,12 @@ def local_workdir(workdir: str | Path) -> Path:
     scheme, separator, rest = str(workdir).partition("://")
     if not separator:
         return Path(workdir)
-    if scheme + separator not in SCHEMES or not rest.strip("/"):
+    relative = scheme == "file" and not rest.startswith("/")
+    if scheme + separator not in SCHEMES or relative or not rest.strip("/"):
         raise ConfigError(f"--workdir {workdir}: give a folder, or gs://BUCKET/FOLDER, or file:///FOLDER")
-    # Another URL never has the same one: in a quoted name is no +.
-    folder = Path("runs", "+".join(quote(part) for part in rest.split("/") if part))
+    # Another URL never has the same one: in a quoted name is no +, and only that of file:// starts with one.
+    parts = [quote(part) for part in rest.split("/") if part]
+    folder = Path("runs", ("+" if scheme == "file" else "") + "+".join(parts))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         replace_text(folder / REMOTE, f"{workdir}\n")

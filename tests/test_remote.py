@@ -21,6 +21,7 @@ def test_checkpoints_are_remote_and_the_rest_is_copied_at_each_save(url: str, tm
     bucket, state = tmp_path / "bucket" / "faces" / "run", make_state()
     workdir = local_workdir(url)
     assert workdir.parent == Path("runs")
+    assert workdir.name.startswith("+")  # gs:// has no such folder
     assert workdir.name.endswith("+bucket+faces+run")
     (workdir / "metrics.jsonl").write_text("1\n")
     (workdir / ".lock").write_text("")
@@ -70,7 +71,7 @@ def test_a_folder_is_its_own_place(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("url", ["http://host/run", "gs://", "file:///proc/1/nowhere"])
+@pytest.mark.parametrize("url", ["http://host/run", "gs://", "file://here/run", "file:///proc/1/nowhere"])
 def test_what_is_no_storage_is_one_line(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as caught:
