@@ -135,6 +135,11 @@ class LossConfig:
     pixels: float = 256.0
     """wing, soft_wing, log_cosh: errors count in pixels of a crop of this side, as their constants are published."""
 
+    @property
+    def title(self) -> str:
+        """Its name, with what is part of it."""
+        return self.name + (f" (beta {self.beta:g})" if self.name == "smooth_l1" else "")
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:

@@ -199,7 +199,7 @@ def print_header(run: Run, prepared: Prepared) -> None:
     config, train_config, step = run.config, run.config.train, int(run.state.step)
     lines = {
         "model": f"ResNet-{config.model.depth}, {parameters:,} parameters, {config.model.dtype}",
-        "loss": config.loss.name + (f", beta {config.loss.beta:g}" if config.loss.name == "smooth_l1" else ""),
+        "loss": config.loss.title,
         "data": f"{prepared.name}: " + ", ".join(f"{name} {count:,}" for name, count in prepared.counts.items()),
         **_describe_listing(prepared),
         "devices": f"{run.mesh.size} x {device.device_kind} ({device.platform}), {train_config.compile}",

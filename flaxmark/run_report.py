@@ -188,8 +188,7 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def describe(config: Config) -> str:
     """A run in a few words, for titles."""
-    loss = config.loss.name + (f" (beta {config.loss.beta:g})" if config.loss.name == "smooth_l1" else "")
-    return f"ResNet-{config.model.depth}, {loss}, {config.data.image_size} px"
+    return f"ResNet-{config.model.depth}, {config.loss.title}, {config.data.image_size} px"
 
 
 def plot_sheet(examples: Examples, predictions: np.ndarray, markup: Markup, title: str, path: Path) -> None:
