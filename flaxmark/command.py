@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import dataclasses
 import io
-import itertools
 import logging
 import os
 import re
@@ -86,12 +85,10 @@ def config_from_arguments(
         ConfigError: The config file or a flag cannot be used.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config")
-    if tuple(arguments[-1:]) == ("--config",) or any(
-        flag == "--config" and value.startswith("--") for flag, value in itertools.pairwise(arguments)
-    ):
-        raise ConfigError("--config: names no file; for example --config configs/resnet50_smooth_l1.py")
+    first.add_argument("--config", nargs="?", const="")
     file = first.parse_known_args(arguments)[0].config
+    if file == "":
+        raise ConfigError("--config: names no file; for example --config configs/resnet50_smooth_l1.py")
     default = kind(run=load_config(file, depth) if file else Config(), config=file)
     return parse_flags(kind, arguments, description, default)
 

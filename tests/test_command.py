@@ -17,7 +17,7 @@ def test_whatever_fails_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "error: RuntimeError: first second (--debug shows where)\n"
 
 
-@pytest.mark.parametrize("arguments", [["--config"], ["--config", "--workdir", "x"]])
+@pytest.mark.parametrize("arguments", [["--config"], ["--config", "--workdir", "x"], ["--config="], ["--config", "-h"]])
 def test_a_flag_without_its_file_is_named(arguments: list[str]) -> None:
     with pytest.raises(ConfigError, match="--config: names no file"):
         config_from_arguments(ConfigArguments, "", arguments)
