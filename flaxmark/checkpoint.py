@@ -236,7 +236,7 @@ def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         its metadata (with `config` and `step`).
 
     Raises:
-        ConfigError: No checkpoint there.
+        ConfigError: No checkpoint there, none from the end of an epoch yet, or all of those are damaged.
     """
     directory = checkpoints_of(Path(workdir).parent if Path(workdir).name == CHECKPOINTS else workdir)
     if not directory.is_dir():
@@ -259,7 +259,7 @@ def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
             continue
         return variables, scored[folder] | {"step": int(folder.name)}
     raise ConfigError(
-        f"{workdir}: no validated checkpoint in it is sound"
+        f"{workdir}: no validated checkpoint in it is sound; bring a copy back, or train again in another folder"
         if scored
         else f"{workdir}: no validated checkpoint yet; let the run finish its first epoch"
     )

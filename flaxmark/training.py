@@ -85,7 +85,7 @@ def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: StopReques
         stop_requested: Asked after each step.
 
     Raises:
-        TrainingError: The loss is not finite.
+        TrainingError: The loss, or that of the validation split, is not finite, or it has exploded.
         Interrupted: Stopped on request, saved.
     """
     config, per_epoch = run.config.train, run.steps_per_epoch
@@ -145,10 +145,10 @@ def record(
         step: Which one, from 1.
         metrics: Scalars of that step.
         progress: Knows the rate.
-        checkpoints: Named when the loss is not finite.
+        checkpoints: Named when the run cannot go on.
 
     Raises:
-        TrainingError: The loss is not finite.
+        TrainingError: The loss is not finite or has exploded.
     """
     values = {name: float(value) for name, value in metrics.items()}
     epoch, finite = (step - 1) // run.steps_per_epoch, int(values.pop("finite_steps"))

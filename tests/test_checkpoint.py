@@ -124,7 +124,7 @@ def test_the_best_sound_checkpoint_is_used(two: Path, tmp_path: Path, state: Tra
     assert load_best(tmp_path)[1]["step"] == 3
     assert "checkpoints/1 is damaged" in capsys.readouterr().err
     shutil.rmtree(tmp_path / "checkpoints" / "3" / "model")
-    with pytest.raises(ConfigError, match="no validated checkpoint in it is sound"):
+    with pytest.raises(ConfigError, match="no validated checkpoint in it is sound; bring a copy back"):
         load_best(tmp_path)
 
 
