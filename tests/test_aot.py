@@ -1,4 +1,6 @@
 import dataclasses
+import importlib
+from pathlib import Path
 
 import jax
 import pytest
@@ -88,3 +90,11 @@ def test_eight_gpus_that_are_not_here_exchange_little_but_gradients() -> None:
     # 11.2 million float32 in a few pieces; the 20 BatchNorms would add two exchanges each.
     assert len(exchanges) <= 4
     assert sum(exchange.size for exchange in exchanges) == pytest.approx(4 * 11.25e6, rel=0.01)
+
+
+def test_values_that_cannot_work_are_refused_before_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parent.parent
+    monkeypatch.syspath_prepend(root)
+    main = importlib.import_module("scripts.aot").main
+    with pytest.raises(ConfigError, match=r"--loss\.beta -1"):
+        main(["--config", str(root / "configs" / "quickstart.py"), "--topology", "v5e:2x2", "--loss.beta", "-1"])

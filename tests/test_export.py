@@ -183,6 +183,15 @@ def test_tensorflow_agrees_with_predict(form: str, predictor: flaxmark.Predictor
         check_description(zipfile.ZipFile(path).read("flaxmark.json"))
 
 
+def test_what_a_killed_export_left_is_in_nobodys_way(
+    predictor: flaxmark.Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flaxmark.saved_model.save_program", lambda program, path: program)
+    (tmp_path / "assets.extra").mkdir()
+    exports.export_savedmodel(predictor.network, tmp_path)
+    check_description((tmp_path / "assets.extra" / "flaxmark.json").read_text())
+
+
 def test_a_program_that_differs_is_not_left_behind(
     predictor: flaxmark.Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
