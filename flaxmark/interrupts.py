@@ -11,7 +11,7 @@ from jax.experimental import multihost_utils
 
 from flaxmark.command import INTERRUPTED, PREEMPTED
 
-ECHO_SECONDS = 2.0
+ECHO_SECONDS = 0.5
 
 
 class Interrupted(KeyboardInterrupt):
