@@ -92,6 +92,8 @@ def check_form(parsed: argparse.Namespace) -> None:
     parsed.format = parsed.format or ("csv" if ending == ".csv" else "jsonl")
     if parsed.resume and (parsed.out is None or parsed.format not in ("jsonl", "csv")):
         raise ConfigError("--resume: needs the --out of an interrupted start, of --format jsonl or csv")
+    if parsed.format == "pts" and ending in (".pts", ".csv", ".json", ".jsonl") and not Path(parsed.out).is_dir():
+        raise ConfigError(f"--out {parsed.out}: --format pts writes a file for each face; name a folder")
     if parsed.format in ENDINGS:
         new_file(parsed.out, parsed.overwrite or parsed.resume, ENDINGS[parsed.format])
 

@@ -220,6 +220,7 @@ def test_every_subset_of_300w_has_its_rows(environment: dict[str, str], official
         ("predict", ["x.jpg", "--max-megapixels", "0"], "must be above 0"),
         ("predict", ["x.jpg", "--out", "x.txt"], "ending must be .jsonl"),
         ("predict", ["x.jpg", "--format", "coco", "--out", "x.csv"], "ending must be .json"),
+        ("predict", ["x.jpg", "--format", "pts", "--out", "x.pts"], "name a folder"),
         ("predict", ["x.jpg", "--resume"], "needs the --out"),
         ("predict", ["x.mp4", "--resume", "--out", "x.csv"], "is a video"),
         ("predict", ["x.jpg", "--draw", "x.jpg"], "is an input"),
