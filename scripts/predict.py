@@ -147,7 +147,7 @@ def main(arguments: list[str]) -> None:
     try:
         broken = predict_all(inputs, predictor, boxes, writer, drawings, track, parsed.camera)
     except KeyboardInterrupt:
-        how = f"; {out} has what is done, and the same command with --resume goes on" if out else ""
+        how = f"early: {out} has what is done; the same command with --resume goes on" if out else ""
         raise KeyboardInterrupt(how if parsed.format in ("jsonl", "csv") else "") from None
     finally:  # what is done is kept, whatever ended it
         writer.close()
