@@ -1,6 +1,5 @@
 """Files of weights, as torch.save and safetensors write them, read without running anything in them."""
 
-import collections
 import io
 import math
 import pickle
@@ -18,6 +17,7 @@ Sizes = tuple[int, ...]
 ReadStorage = Callable[[str, np.dtype, int], np.ndarray]
 
 MAX_BYTES, MAX_PICKLE = 2 * 1024**3, 4_000_000
+MAX_REASON, MAX_AXES = 200, 32
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER
 
 
@@ -45,13 +45,16 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     except ConfigError:
         raise
     except Exception as error:  # damaged files make their readers raise almost anything
-        raise ConfigError(f"{path}: {type(error).__name__}: {error}; not a state_dict that can be read") from error
+        reason = " ".join(str(error).split())[:MAX_REASON]  # it may quote the file
+        raise ConfigError(f"{path}: {type(error).__name__}: {reason}; not a state_dict that can be read") from error
     for key in ("state_dict", "model"):
         if isinstance(tensors, dict) and isinstance(tensors.get(key), dict):
             tensors = tensors[key]
-    if not isinstance(tensors, dict) or not all(isinstance(t, np.ndarray) for t in tensors.values()):
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, np.ndarray) for name, tensor in tensors.items()
+    ):
         raise ConfigError(f"{path}: not a state_dict: a dictionary of tensors and nothing else")
-    return {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 
 
 _DTYPES = {
@@ -63,6 +66,18 @@ _DTYPES = {
 }
 
 
+def _make_dictionary(pairs: Any = ()) -> dict[Any, Any]:
+    """As `collections.OrderedDict`, but an array with two columns is not taken for pairs: it has too many of them."""
+    if not isinstance(pairs, list | tuple):
+        raise pickle.UnpicklingError("a dictionary of something else than pairs")
+    return dict(pairs)
+
+
+def _drop_attributes(unpickler: Any) -> None:
+    """Leave what a pickle would set in an object: `_metadata` in dictionaries of torch, anything in those of others."""
+    unpickler.stack.pop()
+
+
 _LOADERS = pickle._Unpickler.dispatch
 
 
@@ -70,7 +85,9 @@ class _TensorUnpickler(pickle._Unpickler):  # the C one allocates a memo as larg
     """Builds dictionaries and tensors, and refuses every other name that a pickle may ask for."""
 
     # It would make room for as many bytes as the file says, before it looks whether they are there.
-    dispatch: ClassVar = {code: load for code, load in _LOADERS.items() if code != pickle.BYTEARRAY8[0]}
+    dispatch: ClassVar = {code: load for code, load in _LOADERS.items() if code != pickle.BYTEARRAY8[0]} | {
+        pickle.BUILD[0]: _drop_attributes
+    }
 
     def __init__(self, stream: "BinaryIO | _Pickles", read_storage: ReadStorage) -> None:
         super().__init__(stream)
@@ -81,7 +98,7 @@ class _TensorUnpickler(pickle._Unpickler):  # the C one allocates a memo as larg
     def find_class(self, module: str, name: str) -> Any:
         """The few names that a state_dict consists of."""
         if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
+            return _make_dictionary
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return self._rebuild_tensor
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
@@ -103,9 +120,13 @@ class _TensorUnpickler(pickle._Unpickler):  # the C one allocates a memo as larg
         """A tensor as a view of its storage, which it must not leave, nor be larger than."""
         if not any(storage is known for known in self.storages.values()):
             raise pickle.UnpicklingError("a tensor of something else than a storage")
+        numbers = (offset, *size, *stride)
+        # Texts and huge numbers would be multiplied into more than memory holds.
+        if len(numbers) > 1 + 2 * MAX_AXES or not all(type(n) is int and abs(n) <= MAX_BYTES for n in numbers):
+            raise pickle.UnpicklingError("a tensor of an impossible shape")
         count = math.prod(size)
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-        if min((offset, *size, *stride)) < 0 or count > len(storage) or (count and last >= len(storage)):
+        if min(numbers) < 0 or count > len(storage) or (count and last >= len(storage)):
             raise pickle.UnpicklingError("a tensor reaches beyond its storage")
         self._built += count * storage.itemsize
         if self._built > MAX_BYTES:
@@ -170,6 +191,8 @@ def _read_torch_legacy(path: Path) -> Any:
         unpickler = _TensorUnpickler(pickles, make_storage)
         tensors = unpickler.load()
         for key in _TensorUnpickler(pickles, make_storage).load():
+            if not isinstance(key, str) or key not in unpickler.storages:
+                raise pickle.UnpicklingError("a storage of no tensor")
             storage = unpickler.storages[key]
             if int.from_bytes(stream.read(8), "little") != len(storage):
                 raise pickle.UnpicklingError("a storage has another length than its tensors")

@@ -180,6 +180,9 @@ def torch_file(folder: Path, content: object, numbers: int, compression: int = z
         ((2, 3), (3, 1), 1, True),
         ((1000, 1000), (0, 0), 0, True),
         ((2, 3), (-3, 1), 5, True),
+        (("a", 3 * 10**9), (1, 1), 0, True),  # multiplied, a text of 3 GB
+        ((2**31 + 1, 0), (1, 1), 0, True),
+        ((1,) * 33, (1,) * 33, 0, True),
         ((7,), (1,), 0, True),
     ],
 )
@@ -189,11 +192,33 @@ def test_tensors_stay_in_their_storage(
 ) -> None:
     path = torch_file(tmp_path, {"x": Torch(Storage(6), offset, size, stride)}, 6, compression)
     if fails or compression != zipfile.ZIP_STORED:
-        with pytest.raises(ConfigError, match=r"beyond its storage|not one of torch\.save"):
+        with pytest.raises(ConfigError, match=r"beyond its storage|impossible shape|not one of torch\.save"):
             read_tensors(path)
         return
     expected = np.lib.stride_tricks.as_strided(np.arange(6, dtype=np.float32), size, [4 * step for step in stride])
     np.testing.assert_array_equal(read_tensors(path)["x"], expected)
+
+
+class PairsOf:
+    """Pickles as an OrderedDict of something."""
+
+    def __init__(self, content: object) -> None:
+        self.content = content
+
+    def __reduce__(self) -> tuple:
+        return (collections.OrderedDict, (self.content,))
+
+
+def test_what_is_said_beside_tensors_is_left(tmp_path: Path) -> None:
+    """torch sets `_metadata` in its dictionaries; a file may set `get` as well."""
+    tensor = Torch(Storage(6), 0, (3, 2), (2, 1))
+    content = collections.OrderedDict(x=tensor)
+    vars(content).update(_metadata={}, get=1)
+    assert read_tensors(torch_file(tmp_path, content, 6))["x"].tolist() == [[0, 1], [2, 3], [4, 5]]
+    with pytest.raises(ConfigError, match="not a state_dict: a dictionary of tensors"):
+        read_tensors(torch_file(tmp_path, {7: tensor}, 6))
+    with pytest.raises(ConfigError, match="a dictionary of something else than pairs"):
+        read_tensors(torch_file(tmp_path, PairsOf(tensor), 6))
 
 
 def legacy(size: int = 6, stored: int = 6, magic: int = LEGACY_MAGIC) -> bytes:
@@ -218,6 +243,7 @@ def test_files_of_old_versions_of_torch(tmp_path: Path) -> None:
         (legacy()[:-1], "buffer|broadcast"),
         (b"\x80\x05\x96" + (10**13).to_bytes(8, "little") + b".", "not a state_dict that can be read"),
         (b"\x80\x05\x8e" + (10**13).to_bytes(8, "little") + b".", "its list of tensors is above 4 MB"),
+        (b"\x80\x02c" + b"a" * 5000 + b"\nb\n.", "^.{,500}$"),
         (b"\x80\x02I" + b"1" * 5_000_000, "its list of tensors is above 4 MB"),
     ],
 )
