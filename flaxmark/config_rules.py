@@ -1,7 +1,7 @@
 """What the values of a config may be."""
 
 import dataclasses
-import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +22,7 @@ INTERVALS = {
     "data.crop.margin": "[1, 10]",
     "data.crop.stored_size": "[32, 4096] pixels",
     "data.image_size": "[64, 2048] pixels",
+    "data.pixel_std": "(0, inf)",
     "data.augment.rotation": "[0, 180] degrees",
     "data.augment.scale": "[0, 1)",
     "data.augment.shift": "[0, 1]",
@@ -115,7 +116,7 @@ def _inside(value: float, interval: str) -> bool:
     low, high = float(ends[0][1:-1]), float(ends[1][:-1])
     above = low <= value if ends[0][0] == "[" else low < value
     below = value <= high if ends[1][-1] == "]" else value < high
-    return math.isfinite(value) and above and below
+    return abs(value) <= sys.float_info.max and above and below  # also for whole numbers that no float can hold
 
 
 def _data_rules(data: DataConfig) -> list[Rule]:
@@ -141,7 +142,6 @@ def _data_rules(data: DataConfig) -> list[Rule]:
             data.augment.flip,
             f"off: mark-up {markup.name} has no flip_order",
         ),
-        (min(data.pixel_std) > 0, "data.pixel-std", data.pixel_std, "above 0"),
         (lists_go_together, "data.train-list", data.train_list, "given together with data.validation-list"),
         (
             data.name != "drawn_faces" or data.train_list is None,

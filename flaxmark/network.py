@@ -106,11 +106,12 @@ class Network:
             raise ConfigError(f"{checkpoint}: its config cannot be used: {error}") from error
         if not isinstance(self.metadata.get("terms"), str):
             raise ConfigError(f"{checkpoint}: does not say under which terms its training faces may be used")
-        numbers = [self.metadata.get("sigma_scale")] if self.config.model.sigma else []
-        if "face_score" in self.metadata:
-            numbers += [dict(self.metadata["face_score"]).get(name) for name in ("middle", "width")]
-        if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
-            raise ConfigError(f"{checkpoint}: its sigma_scale or face_score is missing or no number")
+        scale = self.metadata.get("sigma_scale") if self.config.model.sigma else 1.0
+        score = self.metadata.get("face_score", {"middle": 0.0, "width": 1.0})
+        numbers = [scale, *((score.get("width"), score.get("middle")) if isinstance(score, dict) else (None,))]
+        finite = all(isinstance(number, float) and math.isfinite(number) for number in numbers)
+        if not finite or min(numbers[:2]) <= 0:
+            raise ConfigError(f"{checkpoint}: its sigma_scale or face_score is missing or no number that can be")
 
     def in_float32(self) -> "Network":
         """The same weights, looking once at each face and computing in float32, as exported programs do."""

@@ -95,7 +95,7 @@ def _restore(tensors: dict[str, np.ndarray], metadata: dict[str, Any], path: Pat
     for name, like in flatten_dict(wanted, sep="/").items():
         values = tensors.get(name)
         scale = tensors.get(name + SCALE, np.ones((), np.float32))
-        if values is None or values.shape != like.shape or scale.size not in (1, like.shape[-1]):
+        if values is None or values.shape != like.shape or scale.shape not in ((), like.shape[-1:]):
             raise ConfigError(f"{path}: tensor {name} is missing or has another shape than {list(like.shape)}")
         array = values.astype(np.float32) * scale
         if not np.isfinite(array).all():

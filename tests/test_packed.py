@@ -19,6 +19,7 @@ from flaxmark.network import Network
 from flaxmark.packed import load_packed, pack, quantize
 
 CONFIG = Config(data=DataConfig(markup=FIVE_POINTS, image_size=64), model=ModelConfig(depth=18))
+FLAT = dataclasses.replace(CONFIG.data, pixel_std=(1.0, 0.0, 1.0))
 HUGE = dataclasses.replace(CONFIG.data, image_size=10**9)
 METADATA = json.loads(json.dumps({"config": to_dict(CONFIG), "terms": "free"}))
 
@@ -59,7 +60,11 @@ def test_a_packed_network_is_the_same_network(folded: dict, tmp_path: Path) -> N
     [
         ({"config": to_dict(dataclasses.replace(CONFIG, data=HUGE))}, "data.image-size"),
         ({"terms": 3}, "under which terms"),
-        ({"face_score": {"middle": "low", "width": 1}}, "face_score is missing or no number"),
+        ({"config": to_dict(dataclasses.replace(CONFIG, data=FLAT))}, "data.pixel-std"),
+        ({"config": to_dict(CONFIG) | {"train": {"epochs": 10**400}}}, "train.epochs"),
+        ({"face_score": {"middle": "low", "width": 1.0}}, "face_score is missing or no number"),
+        ({"face_score": {"middle": 1.0, "width": 0.0}}, "face_score is missing or no number"),
+        ({"face_score": 5}, "face_score is missing or no number"),
     ],
 )
 def test_what_a_file_says_of_itself_is_checked(
@@ -82,6 +87,7 @@ def test_files_that_are_no_packed_network(folded: dict, tmp_path: Path) -> None:
         load_packed(path)
     for change, complaint in (
         ({"head/bias": np.zeros(4, np.float32)}, "tensor head/bias is missing or has another shape than \\[10\\]"),
+        ({"head/kernel:scale": np.ones((10, 1), np.float32)}, "tensor head/kernel is missing or has another shape"),
         ({"head/bias": np.full(10, np.nan, np.float32)}, "head/bias has numbers that are not finite"),
     ):
         pack(folded, METADATA, path)
