@@ -242,22 +242,21 @@ def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not directory.is_dir():
         missing = "no checkpoints/ in it" if Path(workdir).exists() else "no such folder"
         raise ConfigError(f"{workdir}: {missing}; name the workdir of a run, or a file of scripts/pack.py")
-    scored: dict[epath.Path, dict[str, Any]] = {}
+    scored: dict[epath.Path, tuple[float, dict[str, Any]]] = {}
     for folder in _folders(directory):
         try:
             metadata = _metadata(folder)
+            if "validation" in metadata:
+                scored[folder] = float(metadata["validation"][_METRIC]), metadata
         except Exception as error:
             _warn(folder, error)
-            continue
-        if "validation" in metadata:
-            scored[folder] = metadata
-    for folder in sorted(scored, key=lambda path: scored[path]["validation"][_METRIC]):
+    for folder, (_, metadata) in sorted(scored.items(), key=lambda item: item[1][0]):
         try:
-            variables = _load(folder, {"model": _model_like(scored[folder])})
+            variables = _load(folder, {"model": _model_like(metadata)})
         except Exception as error:
             _warn(folder, error)
             continue
-        return variables, scored[folder] | {"step": int(folder.name)}
+        return variables, metadata | {"step": int(folder.name)}
     raise ConfigError(
         f"{workdir}: no validated checkpoint in it is sound; bring a copy back, or train again in another folder"
         if scored

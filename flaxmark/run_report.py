@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from flaxmark.checkpoint import load_best
-from flaxmark.config import Config, ConfigError, LossConfig, from_dict
+from flaxmark.config import Config, ConfigError, from_dict
 from flaxmark.data.prepare import Examples, Prepared, load_split
 from flaxmark.evaluation import Outputs, Row, format_table, predict_split, rows_of_split
 from flaxmark.landmarks import Markup
@@ -59,8 +59,8 @@ def load_evaluator(workdir: Path, config: Config | None = None) -> tuple[Evaluat
         A function from a split to what the network says of it; the network's parameters; the checkpoint's metadata.
     """
     variables, metadata = load_best(workdir)
-    config = config or from_dict(metadata["config"])
-    loss = make_loss(LossConfig(**metadata["config"]["loss"]))
+    own = from_dict(metadata["config"])
+    config, loss = config or own, make_loss(own.loss)
     mesh, model = make_mesh(), make_model(config.model, config.data.markup.num_points)
     eval_step = compile_step(make_eval_step(model, loss), mesh, config.train.compile, donate=False)
     # From host memory: an array of one process's device cannot be put on those of others.
@@ -83,12 +83,12 @@ def evaluate_run(workdir: Path, prepared: Prepared, config: Config | None = None
         Predictions and figures.
 
     Raises:
-        ConfigError: There are training faces only.
+        ConfigError: There are training faces only, or the checkpoint has no mean face.
     """
     evaluate, parameters, metadata = load_evaluator(workdir, config)
-    loss = make_loss(LossConfig(**metadata["config"]["loss"]))
-    mean_face = np.asarray(metadata["mean_face"], np.float32)
-    markup = from_dict(metadata["config"]).data.markup
+    own = from_dict(metadata["config"])
+    loss, markup = make_loss(own.loss), own.data.markup
+    mean_face = _mean_face(workdir, metadata, markup)
     if not set(prepared.counts) - {"train"}:
         raise ConfigError("all faces are of the training split, which says nothing: name held-out ones, or the lists")
     evaluated = Evaluated([], {}, parameters, metadata)
@@ -103,12 +103,23 @@ def evaluate_run(workdir: Path, prepared: Prepared, config: Config | None = None
     return evaluated
 
 
+def _mean_face(workdir: Path, metadata: dict[str, Any], markup: Markup) -> np.ndarray:
+    """That of the training faces: float32 `[num_points, 2]`, crop units."""
+    try:
+        mean_face = np.array(metadata.get("mean_face"), np.float32)
+    except (TypeError, ValueError):
+        mean_face = np.zeros(0, np.float32)
+    if mean_face.shape != (markup.num_points, 2) or not np.isfinite(mean_face).all():
+        raise ConfigError(f"{workdir}: its checkpoint has no mean face of {markup.num_points} points")
+    return mean_face
+
+
 def _warn_of_trained_faces(
     workdir: Path, metadata: dict[str, Any], prepared: Prepared, split: str, examples: Examples
 ) -> None:
     """Figures on faces that were trained on say nothing of new ones."""
     path = workdir / TRAIN_FACES
-    if metadata["data"] == prepared.name and path.is_file() and jax.process_index() == 0:
+    if metadata.get("data") == prepared.name and path.is_file() and jax.process_index() == 0:
         trained = set(path.read_text(encoding="utf-8").splitlines())
         count = sum(file in trained for file in examples.files)
         if count:

@@ -60,6 +60,14 @@ def test_a_folder_without_checkpoints_is_named(tmp_path: Path) -> None:
         load_best(tmp_path)
 
 
+def test_a_checkpoint_without_a_loss_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)
+    for said in ({"validation": {}}, {"validation": {"loss": "low"}}, {"validation": 5}):
+        monkeypatch.setattr("flaxmark.checkpoint._metadata", lambda _, said=said: METADATA | said)
+        with pytest.raises(ConfigError, match="no validated checkpoint"):
+            load_best(tmp_path)
+
+
 def flip_a_byte(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
