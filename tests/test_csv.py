@@ -11,6 +11,7 @@ from fixture_300w import Tree
 from flaxmark.config import ConfigError
 from flaxmark.data import faces
 from flaxmark.data.csv_reader import read_csv_folder
+from flaxmark.data.lists import MAX_BYTES
 
 real = pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="needs the real faces")
 POINTS = np.random.default_rng(0).uniform(-5, 300, (68, 2)).round(3)
@@ -55,6 +56,14 @@ def test_csv_lines(tmp_path: Path) -> None:
     ]
     assert [p.reason for p in listing.problems] == wrong
     assert "faces.csv:3" in listing.problems[0].detail
+
+
+def test_a_csv_that_is_too_large(tmp_path: Path) -> None:
+    (tmp_path / "faces.csv").write_text(ROW)
+    os.truncate(tmp_path / "faces.csv", MAX_BYTES + 1)
+    for named in (None, "faces.csv"):
+        with pytest.raises(ConfigError, match=r"faces\.csv: above 40 MB, not a list of faces"):
+            read_csv_folder(tmp_path, 68, named, None, None)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,16 @@ def test_the_limit_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda *_: pytest.fail("decoded"))
     with pytest.raises(PictureTooLargeError, match=r"100 x 101 is 0.0 megapixels, above the limit of 0.01"):
         read_picture(source, max_megapixels=0.01)
+
+
+def test_files_larger_than_any_picture_are_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "x.bmp"
+    path.write_bytes(encoded(Image.new("RGB", (100, 100)), "BMP"))
+    os.truncate(path, 10**7)
+    assert read_picture(path).shape == (100, 100, 3)
+    os.truncate(path, 10**12)  # with a hole: it takes no room
+    with pytest.raises(PictureTooLargeError, match="1,000,000 MB are no picture of 64 MP"):
+        read_picture(path)
 
 
 def test_bombs_are_refused() -> None:

@@ -20,7 +20,7 @@ from flaxmark.data.faces import (
     divide,
     find_picture,
 )
-from flaxmark.data.lists import find_list
+from flaxmark.data.lists import check_size, find_list
 
 MAX_BYTES = 250_000_000  # in memory it takes up to 25 times as much; COCO's own largest has 238 MB
 NO_FACES = "JSON without COCO's images and annotations"
@@ -79,8 +79,7 @@ def _split_of(name: str) -> str:
 
 
 def _read_json(path: Path) -> Any:
-    if path.stat().st_size > MAX_BYTES:
-        raise ConfigError(f"{path}: above {MAX_BYTES // 10**6} MB")
+    check_size(path, str(path), MAX_BYTES)
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:

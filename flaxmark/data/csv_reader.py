@@ -19,7 +19,7 @@ from flaxmark.data.faces import (
     divide,
     find_picture,
 )
-from flaxmark.data.lists import find_list
+from flaxmark.data.lists import check_size, find_list
 from flaxmark.data.pictures import SUFFIXES
 
 TRAIN_NAME = "training_frames_keypoints.csv"
@@ -44,7 +44,7 @@ def read_csv_folder(
         A listing whose `found` counts each CSV file.
 
     Raises:
-        ConfigError: There is no CSV file, or one that is named does not exist.
+        ConfigError: There is no CSV file, one that is named does not exist, or one is too large.
     """
     files: dict[Path, str] = {}
     if validation_list is not None:
@@ -65,6 +65,7 @@ def read_csv_folder(
     problems: list[Problem] = []
     found: dict[str, tuple[int, int | None]] = {}
     for path, split in files.items():
+        check_size(path, str(path))
         good, bad = divide(_read_csv(path, root, split, num_points))
         entries += good
         problems += bad

@@ -1,6 +1,7 @@
 """Text files that name faces, one a line."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 from flaxmark.config import ConfigError
@@ -13,12 +14,27 @@ class ListedName:
     """A line of a list.
 
     Attributes:
-        file: The name as written, with forward slashes; untrusted.
+        file: The name as written, with forward slashes where they divide it; untrusted.
         where: List and line, for messages.
     """
 
     file: str
     where: str
+
+
+def check_size(path: Path, where: str, max_bytes: int = MAX_BYTES) -> None:
+    """Refuse a file that would take more memory than there may be.
+
+    Args:
+        path: An existing file.
+        where: Starts the message.
+        max_bytes: The limit.
+
+    Raises:
+        ConfigError: It is larger.
+    """
+    if path.stat().st_size > max_bytes:
+        raise ConfigError(f"{where}: above {max_bytes // 10**6} MB, not a list of faces")
 
 
 def find_list(name: str, root: Path, flag: str, max_bytes: int = MAX_BYTES) -> Path:
@@ -38,14 +54,15 @@ def find_list(name: str, root: Path, flag: str, max_bytes: int = MAX_BYTES) -> P
     """
     for path in (Path(name).expanduser(), root / name):
         if path.is_file():
-            if path.stat().st_size > max_bytes:
-                raise ConfigError(f"{flag} {path}: above {max_bytes // 10**6} MB, not a list of faces")
+            check_size(path, f"{flag} {path}", max_bytes)
             return path
     raise ConfigError(f"{flag} {name}: no such file, neither here nor below {root}")
 
 
 def read_list(name: str, root: Path, flag: str) -> list[ListedName]:
-    """Read a list; blank lines and lines that start with # are left out.
+    """Read a list; blank lines and lines that start with # are left out: `#1.jpg` is written `./#1.jpg`.
+
+    Backslashes count as slashes, unless there is a file of that very name.
 
     Args:
         name: What the user gave.
@@ -62,7 +79,9 @@ def read_list(name: str, root: Path, flag: str) -> list[ListedName]:
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     stripped = ((number, line.strip()) for number, line in enumerate(lines, 1))
     names = [
-        ListedName(line.replace("\\", "/").removeprefix("./"), f"{path}:{number}")
+        ListedName(
+            (line if os.path.lexists(root / line) else line.replace("\\", "/")).removeprefix("./"), f"{path}:{number}"
+        )
         for number, line in stripped
         if line and not line.startswith("#")
     ]
