@@ -20,7 +20,7 @@ from test_end_to_end import refusal
 from flaxmark.audit import audit
 from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig
 from flaxmark.data import faces
-from flaxmark.data.coco_reader import read_coco_folder
+from flaxmark.data.coco_reader import MAX_BYTES, read_coco_folder
 from flaxmark.data.pipeline import train_batches
 from flaxmark.data.prepare import load_split, prepare
 from flaxmark.data.readers import read_listing
@@ -213,6 +213,9 @@ def test_coco_names_stay_inside_and_pictures_must_be_there(tmp_path: Path) -> No
         (tmp_path / "set" / "bad.json").write_text(text)
         with pytest.raises(ConfigError, match=complaint):
             read_coco_folder(tmp_path / "set", 5, "bad.json", None, None)
+    os.truncate(tmp_path / "set" / "bad.json", MAX_BYTES + 1)
+    with pytest.raises(ConfigError, match=r"bad\.json: above 250 MB"):
+        read_coco_folder(tmp_path / "set", 5, None, None, None)
     with pytest.raises(ConfigError, match="has no JSON file"):
         read_coco_folder(tmp_path / "set" / "images", 5, None, None, None)
 
@@ -227,9 +230,10 @@ def test_a_folder_with_pts_says_what_it_leaves_out(tmp_path: Path, monkeypatch: 
     (root / ".hidden").mkdir()
     (root / ".hidden" / "x.png").write_bytes(b"")
     (root / "train" / "face7.pts").write_text("9 9\n9.5 9\n20 20\n5 30\n30 30\n")  # one eye on the other
-    for ending in (b".png", b".pts"):  # a name of any bytes
-        odd = os.path.join(os.fsencode(root), b"val", b"caf\xe9" + ending)
-        shutil.copy(root / "val" / ("face0" + ending.decode()), odd)
+    (root / os.fsdecode(b"caf\xe9")).mkdir()
+    for ending in (".png", ".pts"):  # names of any bytes
+        for odd in (b"val/caf\xe9", b"caf\xe9/a"):
+            shutil.copy(root / "val" / ("face0" + ending), root / (os.fsdecode(odd) + ending))
     (root / "locked").mkdir()
     scandir = os.scandir
 
@@ -239,13 +243,15 @@ def test_a_folder_with_pts_says_what_it_leaves_out(tmp_path: Path, monkeypatch: 
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", locked)
-    problems = read_listing(config_of("pts", root, FIVE_POINTS), root).problems
-    assert {problem.file: problem.reason for problem in problems} == {
+    listing = read_listing(config_of("pts", root, FIVE_POINTS), root)
+    assert listing.found["caf\\udce9"] == (1, 1)
+    assert {problem.file: problem.reason for problem in listing.problems} == {
         "train/face5.png": faces.NO_ANNOTATION,
         "train/alone.pts": faces.NO_PICTURE,
         "train/face6.png": faces.POINT_COUNT,
         "train/face7.png": faces.NO_EXTENT,
         "val/caf\\udce9.png": faces.ODD_NAME,
+        "caf\\udce9/a.png": faces.ODD_NAME,
         "locked": faces.UNREADABLE_FOLDER,
         "more": faces.LINKED_FOLDER,
     }

@@ -11,7 +11,7 @@ from flaxmark.data import faces
 from flaxmark.data.dlib_reader import read_dlib
 from flaxmark.data.duplicates import remove_duplicates
 from flaxmark.data.faces import Listing, inside, photograph_300w
-from flaxmark.data.lists import read_list
+from flaxmark.data.lists import MAX_BYTES, read_list
 from flaxmark.data.readers import read_listing, read_official
 
 POINTS = np.random.default_rng(0).uniform(-5, 300, (68, 2)).round(3)
@@ -214,6 +214,26 @@ def test_lists_take_faces_outside_the_official_folders(tmp_path: Path) -> None:
     ]
 
 
+def test_names_in_lists(tmp_path: Path) -> None:
+    for name in ("a\\b.jpg", "#1.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "list.txt").write_text("a\\b.jpg\nc\\d.jpg\n#1.jpg\n./#1.jpg\n.\\e.jpg\n")
+    names = [item.file for item in read_list("list.txt", tmp_path, "--data.train-list")]
+    assert names == ["a\\b.jpg", "c/d.jpg", "#1.jpg", "e.jpg"]
+
+
+def test_faces_whose_error_has_no_unit_are_left_out(tmp_path: Path) -> None:
+    shifted, level = POINTS.copy(), POINTS.copy()
+    shifted[42:48] += POINTS[36:42].mean(axis=0) - POINTS[42:48].mean(axis=0)
+    level[45] = level[36]
+    for name, points in (("good", POINTS), ("pupils", shifted), ("corners", level)):
+        (tmp_path / f"{name}.png").write_bytes(b"")
+        (tmp_path / f"{name}.pts").write_bytes(format_pts(points, 0))
+    listing = read_listing(DataConfig("pts"), tmp_path)
+    assert [entry.file for entry in listing.entries] == ["good.png"]
+    assert reasons(listing) == {"pupils.png": faces.NO_EXTENT, "corners.png": faces.NO_EXTENT}
+
+
 def test_bad_lists(tmp_path: Path, official_tree: Tree) -> None:
     with pytest.raises(ConfigError, match=r"--data.train-list no.txt: no such file, neither here nor below"):
         read_list("no.txt", tmp_path, "--data.train-list")
@@ -222,6 +242,12 @@ def test_bad_lists(tmp_path: Path, official_tree: Tree) -> None:
         read_list("empty.txt", tmp_path, "--data.train-list")
     lists = write_lists(tmp_path, ["x.jpg"], ["afw/2001_1.jpg"])
     with pytest.raises(ConfigError, match=r"--data.train-list: none of its 1 names"):
+        read_listing(DataConfig(**lists), official_tree.folder)
+    lists = write_lists(tmp_path, ["afw/2001_1.jpg", "x.jpg"], ["afw/2001_1.jpg"])
+    with pytest.raises(ConfigError, match=r"none of its 2 names .* no other list names; 1 are listed twice"):
+        read_listing(DataConfig(**lists), official_tree.folder)
+    os.truncate(tmp_path / "train.txt", MAX_BYTES + 1)
+    with pytest.raises(ConfigError, match=r"train\.txt: above 40 MB, not a list of faces"):
         read_listing(DataConfig(**lists), official_tree.folder)
 
 

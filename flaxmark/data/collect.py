@@ -61,8 +61,8 @@ def check_boxes(entries: Iterable[FaceEntry], definition: CropDefinition) -> Non
         without = next((entry.file for entry in entries if entry.box is None), None)
         if without is not None:
             raise ConfigError(
-                f"--data.crop.box source: {without} comes without a box; only --data.name dlib has them, "
-                "use --data.crop.box landmarks"
+                f"--data.crop.box source: {without} comes without a box; only --data.name dlib and coco may "
+                "bring them, use --data.crop.box landmarks"
             )
 
 

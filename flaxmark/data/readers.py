@@ -130,15 +130,18 @@ def _usable(listing: Listing, markup: Markup) -> Listing:
     for problem in listing.problems:
         problems.append(dataclasses.replace(problem, file=_printable(problem.file), detail=_printable(problem.detail)))
     for entry in listing.entries:
-        first, second = entry.landmarks_px[list(markup.interocular)]
+        points, (left, right) = entry.landmarks_px, markup.eyes
+        corners = np.ptp(points[list(markup.interocular)], axis=0)
+        centres = points[list(left)].mean(axis=0) - points[list(right)].mean(axis=0)
         if _printable(entry.file) != entry.file:
             problems.append(Problem(_printable(entry.file), ODD_NAME, "its name is no UTF-8; rename it"))
-        elif np.linalg.norm(first - second) < 1:
-            detail = f"points {markup.interocular[0]} and {markup.interocular[1]} are less than one pixel apart"
+        elif min(np.linalg.norm(corners), np.linalg.norm(centres)) < 1:
+            detail = "its outer eye corners, or the centres of its eyes, are less than one pixel apart"
             problems.append(Problem(entry.file, NO_EXTENT, detail))
         else:
             entries.append(entry)
-    return dataclasses.replace(listing, entries=entries, problems=problems)
+    found = {_printable(name): count for name, count in listing.found.items()}
+    return Listing(entries, problems, found)
 
 
 def _printable(name: str) -> str:
