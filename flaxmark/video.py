@@ -12,7 +12,8 @@ import numpy as np
 
 from flaxmark.config import ConfigError
 
-# Videos, and nothing that names other files, as playlists do.
+# Videos, and nothing that names other files, as playlists do. Paths are given whole: of `12:30.mp4` FFmpeg would take
+# what is before the colon for a protocol.
 OPEN = {
     "format_whitelist": "mov,matroska,avi,mpeg,mpegts,mpegvideo,ogg,asf,flv,video4linux2",
     "protocol_whitelist": "file",
@@ -47,7 +48,7 @@ def read_frames(path: str | Path, max_megapixels: float = 64.0) -> Iterator[tupl
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
-    yield from _decode(av, str(path), {}, str(path), max_megapixels)
+    yield from _decode(av, str(path.absolute()), {}, str(path), max_megapixels)
 
 
 def frame_rate(path: str | Path) -> float:
@@ -61,7 +62,7 @@ def frame_rate(path: str | Path) -> float:
     """
     av = _load_av()
     try:
-        with av.open(str(path), options=OPEN) as container:
+        with av.open(str(Path(path).absolute()), options=OPEN) as container:
             return float(container.streams.video[0].average_rate or 25)
     except (av.FFmpegError, IndexError):
         return 25.0

@@ -71,6 +71,63 @@ def test_frames_are_turned_as_players_show_them(clip: Path, tmp_path: Path, held
     np.testing.assert_allclose(np.argwhere(red).mean(axis=0), corner, atol=2)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        (".mov", "mpeg4"),
+        (".m4v", "mpeg4"),
+        (".mkv", "mpeg4"),
+        (".avi", "mpeg4"),
+        (".webm", "libvpx"),
+        (".mpg", "mpeg1video"),
+        (".mpeg", "mpeg2video"),
+        (".ogv", "libvpx"),
+        (".wmv", "wmv2"),
+        (".ts", "mpeg2video"),
+    ],
+)
+def test_all_kinds_of_videos_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, codec: str) -> None:
+    if codec not in av.codecs_available:
+        pytest.skip(f"this FFmpeg writes no {codec}")
+    monkeypatch.chdir(tmp_path)
+    name = f"12:30{suffix}"  # no protocol
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(COUNT):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture(number), format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    assert [frame.shape for _, frame in read_frames(name)] == [(48, 64, 3)] * COUNT
+    assert video.frame_rate(name) == pytest.approx(25)
+
+
+PLAYLISTS = {
+    "concat": "ffconcat version 1.0\nfile '{clip}'\n",
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{clip}\n#EXT-X-ENDLIST\n",
+    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>{clip}</BaseURL></MPD>',
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns={clip}\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5000 RTP/AVP 96\n",
+}
+
+
+@pytest.mark.parametrize("kind", PLAYLISTS)
+@pytest.mark.parametrize("name", ["list.mp4", "list.m3u8"])
+def test_playlists_are_refused(tmp_path: Path, clip: Path, kind: str, name: str) -> None:
+    """FFmpeg would open whatever they name."""
+    (tmp_path / name).write_text(PLAYLISTS[kind].format(clip=clip))
+    with pytest.raises(ConfigError, match="not a video, or damaged"):
+        next(read_frames(tmp_path / name))
+    assert video.frame_rate(tmp_path / name) == 25
+
+
+def test_cameras_are_asked_for_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is there; what FFmpeg says tells whether it would be read."""
+    monkeypatch.setattr(video.Path, "exists", lambda _: True)
+    with pytest.raises(ConfigError, match="--camera 97: No such file"):
+        next(read_camera(97))
+
+
 def test_an_odd_size_loses_its_last_row(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "odd.mp4", (65, 49), 30) as writer:
         writer.write(picture(0, 65, 49))
@@ -114,10 +171,6 @@ def test_what_is_no_video_is_one_line(tmp_path: Path, clip: Path) -> None:
         next(read_frames(tmp_path / "no.mp4"))
     text = tmp_path / "text.mp4"
     text.write_text("not a video at all\n" * 50)
-    playlist = tmp_path / "list.mp4"  # FFmpeg would open whatever it names
-    playlist.write_text(f"ffconcat version 1.0\nfile '{clip}'\n")
-    with pytest.raises(ConfigError, match="not a video, or damaged"):
-        next(read_frames(playlist))
     with pytest.raises(ConfigError, match="not a video, or damaged") as caught:
         next(read_frames(text))
     assert "\n" not in str(caught.value)
