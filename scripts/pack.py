@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     from flaxmark.config import ConfigError
     from flaxmark.data.prepare import load_split, prepare
     from flaxmark.metrics import nme
-    from flaxmark.network import Network
+    from flaxmark.network import BATCH_SIZES, Network
     from flaxmark.packed import pack
     from flaxmark.result import crop_of
 
@@ -38,10 +38,16 @@ def main(arguments: list[str]) -> None:
     except ConfigError as problem:  # packed all the same
         print(f"its NME was not measured: {problem}")
         return
-    crops = np.stack([crop_of(examples, index, data.image_size) for index in range(len(examples.encoded))])
-    for name, of in (("float32", network), ("8 bits", Network(out))):
-        error = nme(of.run(crops)["landmarks"], examples.landmarks, markup=data.markup).mean()
-        print(f"NME on the {len(examples.landmarks)} validation faces, {name}: {error:.3f} %")
+    networks, count = {"float32": network, "8 bits": Network(out)}, len(examples.encoded)
+    found: dict[str, list[np.ndarray]] = {name: [] for name in networks}
+    for start in range(0, count, BATCH_SIZES[-1]):  # crops take far more memory than what is found in them
+        chosen = range(start, min(start + BATCH_SIZES[-1], count))
+        crops = np.stack([crop_of(examples, index, data.image_size) for index in chosen])
+        for name, of in networks.items():
+            found[name].append(of.run(crops)["landmarks"])
+    for name, landmarks in found.items():
+        error = nme(np.concatenate(landmarks), examples.landmarks, markup=data.markup).mean()
+        print(f"NME on the {count} validation faces, {name}: {error:.3f} %")
 
 
 if __name__ == "__main__":

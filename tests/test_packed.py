@@ -1,6 +1,8 @@
 import dataclasses
 import json
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -53,6 +55,29 @@ def test_a_packed_network_is_the_same_network(folded: dict, tmp_path: Path) -> N
     crops = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
     assert network.run(crops)["landmarks"].shape == (2, 5, 2)
     assert network.markup == FIVE_POINTS
+
+
+def test_packing_measures_a_few_crops_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = np.random.default_rng(0).uniform(0, 1, (70, 5, 2)).astype(np.float32)
+    seen: list[int] = []
+
+    def run(crops: np.ndarray) -> dict[str, np.ndarray]:
+        seen.append(len(crops))
+        return {"landmarks": truth[crops[:, 0, 0, 0].astype(int)]}
+
+    network = SimpleNamespace(variables={"params": {}}, metadata=METADATA | {"step": 3}, data=CONFIG.data, run=run)
+    monkeypatch.setattr("flaxmark.network.Network", lambda _: network)
+    monkeypatch.setattr("flaxmark.data.prepare.prepare", lambda *_, **__: None)
+    examples = SimpleNamespace(encoded=[b""] * len(truth), landmarks=truth)
+    monkeypatch.setattr("flaxmark.data.prepare.load_split", lambda *_: examples)
+    monkeypatch.setattr("flaxmark.result.crop_of", lambda _, index, size: np.full((size, size, 3), index, np.float32))
+    script = Path(__file__).parent.parent / "scripts" / "pack.py"
+    arguments = ["--workdir", str(tmp_path), "--out", str(tmp_path / "x.safetensors")]
+    runpy.run_path(str(script))["main"](arguments)
+    assert capsys.readouterr().out.count("NME on the 70 validation faces") == 2
+    assert seen == [32, 32, 32, 32, 6, 6]
 
 
 @pytest.mark.parametrize(
