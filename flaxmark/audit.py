@@ -122,8 +122,11 @@ def write_audit(result: Audit, root: Path, config: DataConfig, folder: Path) -> 
     replace_text(paths[0], json.dumps(values, indent=1) + "\n")
     plot_audit(result.traits, paths[1])
     for subset, entries in result.samples.items():
-        paths.append(folder / f"sheet_{subset.replace('_', '__').replace('/', '_')}.jpg")
-        _draw_sheet(subset, entries, root, config, paths[-1])
+        path = folder / f"sheet_{subset.replace('/', '_')[:50]}.jpg"
+        while path in paths:  # of a/b and a_b, and of names that are longer than file systems take
+            path = path.with_stem(f"{path.stem}_{len(paths)}")
+        paths.append(path)
+        _draw_sheet(subset, entries, root, config, path)
     return paths
 
 

@@ -133,9 +133,10 @@ def test_a_mistyped_coordinate_takes_no_memory(csv_tree: Tree, tmp_path: Path) -
     points = entry.landmarks_px.copy()
     points[3, 0] = 1e6
     found = audit(config, csv_tree.folder, lambda total: Progress(total, 0, 1))
-    sheets = {name: [dataclasses.replace(entry, landmarks_px=points)] for name in ("a_b", "a/b")}
+    names = ("a_b", "a/b", "a_/b", "a/_b", "é" * 100 + "/1", "é" * 100 + "/2")
+    sheets = {name: [dataclasses.replace(entry, landmarks_px=points)] for name in names}
     paths = write_audit(dataclasses.replace(found, samples=sheets), csv_tree.folder, config, tmp_path)
-    assert len({path for path in paths if path.is_file()}) == 4
+    assert len({path for path in paths if path.is_file()}) == 2 + len(names)
 
 
 def test_twins_of_dlibs_packaging_are_found(dlib_tree: Tree) -> None:
