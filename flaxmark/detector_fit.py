@@ -84,9 +84,7 @@ def fit(faces: DetectedFaces) -> BoxCorrection:
     Raises:
         ConfigError: It found no face.
     """
-    if not faces.entries:
-        raise ConfigError(f"the detector finds none of the {len(faces.missed)} faces: nothing can be fitted")
-    return fit_correction(faces.boxes, landmark_box(np.stack([entry.landmarks_px for entry in faces.entries])))
+    return fit_correction(faces.boxes, landmark_box(_truth(faces)))
 
 
 def errors_with_boxes(
@@ -103,8 +101,11 @@ def errors_with_boxes(
 
     Returns:
         `ground truth`, `detector, corrected` and `detector, as it is` -> per cent.
+
+    Raises:
+        ConfigError: It found no face.
     """
-    truth = np.stack([entry.landmarks_px for entry in faces.entries])
+    truth = _truth(faces)
     kinds = {
         "ground truth": landmark_box(truth),
         "detector, corrected": correct_boxes(faces.boxes, correction),
@@ -115,6 +116,16 @@ def errors_with_boxes(
     found = predictor.predict_many(pictures, np.stack(list(kinds.values()), axis=1))
     predicted = np.array([[face.landmarks for face in one] for one in found])
     return {kind: float(nme(predicted[:, i], truth, markup=predictor.markup).mean()) for i, kind in enumerate(kinds)}
+
+
+def _truth(faces: DetectedFaces) -> np.ndarray:
+    """Landmarks of the faces that were found: float64 `[n, num_points, 2]`, pixels."""
+    if not faces.entries:
+        raise ConfigError(
+            f"the detector finds none of {len(faces.missed)} faces ({len(faces.unreadable)} pictures unreadable): "
+            "nothing can be fitted or measured; name another detector, or other faces"
+        )
+    return np.stack([entry.landmarks_px for entry in faces.entries])
 
 
 def describe(faces: DetectedFaces) -> str:

@@ -42,6 +42,7 @@ def main(arguments: list[str]) -> None:
     if parsed.data.name == "drawn_faces" or parsed.data.markup.num_points != 68:
         raise ConfigError("faces with 68 points in files are compared; choose another --data.name or --data.markup")
     from flaxmark.compare import choose_split, compare, format_comparison, to_json
+    from flaxmark.data.faces import name_problems
     from flaxmark.data.readers import read_listing
     from flaxmark.data.sources import find_data_dir
     from flaxmark.metric_writer import replace_text
@@ -52,17 +53,18 @@ def main(arguments: list[str]) -> None:
     if (out / "compare.json").exists() and not parsed.overwrite:
         raise ConfigError(f"--out {out}: holds a comparison; give another name or --overwrite")
     systems = {text: make_system(text) for text in parsed.systems}
-    split, entries = choose_split(read_listing(parsed.data, root).entries, parsed.split)
+    listing = read_listing(parsed.data, root)
+    name_problems(listing.problems)
+    split, entries = choose_split(listing.entries, parsed.split)
     results, kept, unreadable = compare(systems, entries, root, parsed.data.max_megapixels, parsed.timing_faces)
     if not kept:
-        raise ConfigError(f"--data.dir {root}: no picture of {split} can be read; the first: {unreadable[0]}")
+        raise ConfigError(f"--data.dir {root}: no face of {split} can be looked at; the first: {unreadable[0]}")
     table = format_comparison(results)
-    head = (
-        f"{len(kept)} {split} faces of {parsed.data.name}, {date.today()}, {platform.processor() or platform.machine()}"
-    )
+    machine = platform.processor() or platform.machine()
+    head = f"{len(kept)} of {len(entries)} {split} faces of {parsed.data.name}, {date.today()}, {machine}"
     print(f"{head}\n\n{table}")
     for line in unreadable:
-        print(f"unreadable: {line}", file=sys.stderr)
+        print(f"left out: {line}", file=sys.stderr)
     for name, result in results.items():
         if result.missing:
             print(f"{name} has no points of {len(result.missing)} faces, first {result.missing[0]}", file=sys.stderr)

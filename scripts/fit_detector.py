@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> None:
         raise ConfigError("--data.name drawn_faces: has no pictures in files; name a data set in a folder")
     if parsed.faces < 1:
         raise ConfigError(f"--faces {parsed.faces}: must be at least 1")
+    from flaxmark.data.faces import name_problems
     from flaxmark.data.readers import read_listing
     from flaxmark.data.sources import find_data_dir
     from flaxmark.detection import make_detector
@@ -41,13 +42,13 @@ def main(arguments: list[str]) -> None:
 
     name, detector = make_detector(parsed.detector)
     root = find_data_dir(parsed.data)
-    entries = read_listing(parsed.data, root).entries
+    listing = read_listing(parsed.data, root)
+    name_problems(listing.problems)
+    entries = listing.entries
     training = [entry for entry in entries if entry.split == "train"]
     if not training:
         raise ConfigError(f"--data.dir {root}: holds no training face of {parsed.data.name}")
     seen = detect_entries(training[:: -(-len(training) // parsed.faces)], root, detector, parsed.data.max_megapixels)
-    if not seen.entries:
-        raise ConfigError(f"{name} finds none of {len(training)} faces")
     correction = fit(seen)
     print(f"{name} on training faces: {describe(seen)}\n{correction}")
     if parsed.workdir is None:

@@ -14,7 +14,7 @@ from flaxmark.boxes import overlap
 from flaxmark.config import ConfigError, DataConfig
 from flaxmark.data.readers import read_listing
 from flaxmark.detection import BoxCorrection, correct_boxes, correction_of, find_faces, fit_correction, make_detector
-from flaxmark.detector_fit import detect_entries, fit
+from flaxmark.detector_fit import detect_entries, errors_with_boxes, fit
 from flaxmark.geometry import landmark_box
 
 PICTURE = np.zeros((50, 80, 3), np.uint8)
@@ -118,8 +118,9 @@ def test_a_detector_is_fitted_to_faces_in_files(tmp_path: Path) -> None:
     faces = detect_entries(entries, tmp_path, detector, 64)
     assert (len(faces.entries), faces.missed, faces.others, faces.unreadable) == (4, [], 4, ["4.png"])
     nobody = detect_entries(entries, tmp_path, lambda _: [], 64)
-    with pytest.raises(ConfigError, match="finds none of the 4 faces"):
-        fit(nobody)
     found = fit(faces)
+    for use in (lambda: fit(nobody), lambda: errors_with_boxes(None, nobody, tmp_path, found, 64)):
+        with pytest.raises(ConfigError, match=r"finds none of 4 faces \(1 pictures unreadable\): nothing can be"):
+            use()
     assert (found.right, found.down, found.scale) == pytest.approx((0, 0.1, 0.5), abs=1e-6)
     assert json.dumps(faces.boxes.tolist())

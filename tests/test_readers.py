@@ -222,7 +222,7 @@ def test_names_in_lists(tmp_path: Path) -> None:
     assert names == ["a\\b.jpg", "c/d.jpg", "#1.jpg", "e.jpg"]
 
 
-def test_faces_whose_error_has_no_unit_are_left_out(tmp_path: Path) -> None:
+def test_faces_whose_error_has_no_unit_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shifted, level = POINTS.copy(), POINTS.copy()
     shifted[42:48] += POINTS[36:42].mean(axis=0) - POINTS[42:48].mean(axis=0)
     level[45] = level[36]
@@ -232,6 +232,12 @@ def test_faces_whose_error_has_no_unit_are_left_out(tmp_path: Path) -> None:
     listing = read_listing(DataConfig("pts"), tmp_path)
     assert [entry.file for entry in listing.entries] == ["good.png"]
     assert reasons(listing) == {"pupils.png": faces.NO_EXTENT, "corners.png": faces.NO_EXTENT}
+    faces.name_problems([*listing.problems, faces.Problem("ibug", "x", "y", known=True)])
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(" (")[0] for line in said] == [
+        "left out: corners.png: face without extent",
+        "left out: pupils.png: face without extent",
+    ]
 
 
 def test_bad_lists(tmp_path: Path, official_tree: Tree) -> None:

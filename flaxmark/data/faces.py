@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -203,6 +204,17 @@ def divide(faces: Iterable[FaceEntry | Problem]) -> tuple[list[FaceEntry], list[
         else:
             problems.append(face)
     return entries, problems
+
+
+def name_problems(problems: Iterable[Problem]) -> None:
+    """Print what was left out of a data set, but for what is known of the official files.
+
+    Args:
+        problems: Of its listing.
+    """
+    for problem in problems:
+        if not problem.known:
+            print(f"left out: {problem.file}: {problem.reason} ({problem.detail})", file=sys.stderr)
 
 
 def names_photographs(data_set: str) -> bool:
