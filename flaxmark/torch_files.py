@@ -166,10 +166,15 @@ def _read_torch_zip(path: Path) -> Any:
             raise ConfigError(f"{path}: a zip file, but not one of torch.save")
         if pickles[0].file_size > MAX_PICKLE:
             raise ConfigError(f"{path}: its list of tensors is above {MAX_PICKLE // 10**6} MB; no ResNet has so many")
-        folder = pickles[0].filename.removesuffix("/data.pkl")
+        folder, left = pickles[0].filename.removesuffix("/data.pkl"), path.stat().st_size
 
         def read_storage(key: str, dtype: np.dtype, _: int) -> np.ndarray:
-            return np.frombuffer(archive.read(f"{folder}/data/{key}"), dtype)
+            nonlocal left
+            entry = archive.getinfo(f"{folder}/data/{key}")
+            left -= entry.file_size  # entries may overlap, so that each has nearly all of the file
+            if left < 0:
+                raise pickle.UnpicklingError("its storages are more than the file")
+            return np.frombuffer(archive.read(entry), dtype)
 
         return _TensorUnpickler(io.BytesIO(archive.read(pickles[0])), read_storage).load()
 

@@ -60,13 +60,13 @@ def _rebuild_tensor_v2(*_: object) -> None:
 
 
 class Storage:
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, count: int, key: str = "0") -> None:
+        self.count, self.key = count, key
 
 
 class Pickler(pickle.Pickler):
     def persistent_id(self, item: object) -> object:
-        return ("storage", "<f4", "0", "cpu", item.count) if isinstance(item, Storage) else None
+        return ("storage", "<f4", item.key, "cpu", item.count) if isinstance(item, Storage) else None
 
 
 def pickled(content: object) -> bytes:
@@ -111,6 +111,23 @@ def test_tensors_stay_in_their_storage(
         return
     expected = np.lib.stride_tricks.as_strided(np.arange(6, dtype=np.float32), size, [4 * step for step in stride])
     np.testing.assert_array_equal(read_tensors(path)["x"], expected)
+
+
+def test_storages_that_overlap(tmp_path: Path) -> None:
+    """The first holds the header and the content of the second."""
+    alone = io.BytesIO()
+    with zipfile.ZipFile(alone, "w") as other:
+        other.writestr("archive/data/1", bytes(4000))
+        start = other.start_dir
+    inner = other.getinfo("archive/data/1")
+    tensors = {key: Torch(Storage(1000, key), 0, (1000,), (1,)) for key in "01"}
+    with zipfile.ZipFile(tmp_path / "x.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", pickled(tensors))
+        inner.header_offset = archive.start_dir + zipfile.sizeFileHeader + len("archive/data/0")
+        archive.writestr("archive/data/0", alone.getvalue()[:start])
+        archive.filelist.append(inner)
+    with pytest.raises(ConfigError, match=r"more than the file|Overlapped entries"):
+        read_tensors(tmp_path / "x.pth")
 
 
 class PairsOf:
