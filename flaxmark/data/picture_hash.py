@@ -62,7 +62,7 @@ def fingerprint(path: Path, pixels: np.ndarray) -> Fingerprint:
 
 
 def find_copies(pictures: Sequence[Fingerprint]) -> Iterator[tuple[int, int, str]]:
-    """Find pictures that are the same to the eye; of two that are copies of a third, no more is said.
+    """Find pictures that are the same to the eye.
 
     Args:
         pictures: Their looks.
@@ -73,16 +73,12 @@ def find_copies(pictures: Sequence[Fingerprint]) -> Iterator[tuple[int, int, str
     own = np.array([picture.bits[0] for picture in pictures], np.uint64)
     flipped = np.array([picture.bits[1] for picture in pictures], np.uint64)
     thumbnails = np.stack([picture.thumbnail for picture in pictures]) if pictures else np.zeros((0, 1, 1))
-    # What each is a copy of: a thousand frames of one scene are a thousand findings and not half a million.
-    origin = np.arange(len(pictures))
     for i, picture in enumerate(pictures):
         for how, other in (("similar", own), ("mirrored", flipped)):
-            alike = np.bitwise_count(other[i + 1 :] ^ own[i]) <= MAX_BITS
-            near = np.flatnonzero(alike & (origin[i + 1 :] != origin[i])) + i + 1
+            near = np.flatnonzero(np.bitwise_count(other[i + 1 :] ^ own[i]) <= MAX_BITS) + i + 1
             for j in near.tolist():
                 theirs = thumbnails[j][:, ::-1] if how == "mirrored" else thumbnails[j]
                 if float(np.abs(theirs - thumbnails[i]).mean()) <= MAX_DIFFERENCE:
-                    origin[j] = i if origin[j] == j else origin[j]
                     same = how == "similar" and pictures[j].content == picture.content
                     yield i, j, "identical" if same else how
 
