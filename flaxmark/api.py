@@ -9,6 +9,7 @@ from flaxmark.config import ConfigError
 from flaxmark.data.pictures import PictureSource
 from flaxmark.detection import MIN_SCORE, Detector
 from flaxmark.inference import Face, ManyBoxes, OnBroken, Predictor
+from flaxmark.remote import CHECKPOINTS
 
 
 def predict(
@@ -83,7 +84,7 @@ def _kept(
     if checkpoint is None:
         return _load(None, 0, detector, min_score, flip)
     path = Path(checkpoint).absolute()
-    folder = path / "checkpoints"
+    folder = path / CHECKPOINTS
     changed = folder if folder.is_dir() else path  # a checkpoint that is added or removed changes its folder's time
     stamp = changed.stat().st_mtime_ns if changed.exists() else 0
     return _load(str(path), stamp, detector, min_score, flip)

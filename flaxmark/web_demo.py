@@ -57,7 +57,7 @@ def look_at(predictor: Predictor, picture: Any, is_crop: bool) -> Seen:
     from flaxmark.data.pictures import read_picture
 
     try:
-        pixels = read_picture(picture, predictor.network.data.max_megapixels)
+        pixels = read_picture(picture, predictor.max_megapixels)
         faces = predictor.predict(pixels, "image" if is_crop else None)
     except ConfigError as error:
         return Seen(None, str(error))

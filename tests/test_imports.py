@@ -49,7 +49,7 @@ ALLOWED = {
     "video": {"inputs"},
     "inputs": {"data"},
     "drawings": {"command", "data", "face_writers", "inputs"},
-    "api": {"boxes", "data", "detection", "inference"},
+    "api": {"boxes", "data", "detection", "inference", "remote"},
     "face_writers": {"inference", "inputs", "metric_writer"},
     "painting": set(),
     "web_demo": {"data", "face_writers", "inference", "painting"},

@@ -20,8 +20,7 @@ class FakePredictor:
 
     metadata = {"terms": "free"}  # noqa: RUF012
 
-    class network:
-        data = DataConfig()
+    max_megapixels = DataConfig().max_megapixels
 
     def predict(self, picture: np.ndarray, boxes: str | None) -> list[Face]:
         if picture[0, 0, 1] == 99:
