@@ -2,11 +2,13 @@
 
 python tests/fuzz_readers.py pts -max_total_time=3600 -rss_limit_mb=4000 -timeout=20
 
-Finds are left in the working folder as crash-*, timeout-* and oom-*. Kinds: see TARGETS.
+Finds are left in the working folder as crash-*, timeout-* and oom-*. Kinds: see TARGETS. The words of the seeds are
+given to the fuzzer as its dictionary: by flipping bytes alone it would hardly find the name of a field.
 """
 
 import io
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,8 +18,8 @@ import atheris  # type: ignore[import-not-found, unused-ignore]
 import numpy as np
 from PIL import Image
 
-with atheris.instrument_imports(include=["flaxmark"]):
-    from flaxmark.config import ConfigError, from_dict
+with atheris.instrument_imports(include=["flaxmark", "PIL"]):
+    from flaxmark.config import Config, ConfigError, from_dict, to_dict
     from flaxmark.data.coco_reader import read_coco_folder
     from flaxmark.data.csv_reader import read_csv_folder
     from flaxmark.data.dlib_reader import XML_NAMES, read_dlib
@@ -28,6 +30,21 @@ with atheris.instrument_imports(include=["flaxmark"]):
     from flaxmark.systems import read_predictions
     from flaxmark.torch_files import read_tensors
 
+ODD_WORDS = [
+    "null",
+    "true",
+    "-1",
+    "1e999",
+    "NaN",
+    "[]",
+    "{}",
+    "\0",
+    "\xef\xbb\xbf",
+    "<!ENTITY a 'b'>",
+    "&a;",
+    "../",
+    "C:\\",
+]
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 COCO = {
     "images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
@@ -52,6 +69,15 @@ def _read_config(path: Path) -> None:
     except (ValueError, RecursionError):
         return
     from_dict(content)
+
+
+def _words(seeds: list[bytes]) -> str:
+    """A libFuzzer dictionary of the names and numbers that seeds are made of."""
+    found = {word.decode("latin-1") for seed in seeds for word in re.findall(rb"[\w.]{2,40}", seed)}
+    return "".join(
+        '"' + "".join(f"\\x{byte:02x}" for byte in word.encode("latin-1")) + '"\n'
+        for word in [*sorted(found), *ODD_WORDS]
+    )
 
 
 def _read_markup(path: Path) -> None:
@@ -80,7 +106,11 @@ TARGETS: dict[str, tuple[str, Callable[[Path], object], list[bytes]]] = {
     ),
     "coco": ("a.json", lambda path: read_coco_folder(path.parent, 5, None, None, None), [json.dumps(COCO).encode()]),
     "markup": ("m.json", _read_markup, [json.dumps(MARKUP).encode()]),
-    "config": ("c.json", _read_config, [b'{"data": {"image_size": 64}, "model": {"depth": 18}}']),
+    "config": (
+        "c.json",
+        _read_config,
+        [b'{"data": {"image_size": 64}, "model": {"depth": 18}}', json.dumps(to_dict(Config())).encode()],
+    ),
     "predictions": ("p.json", read_predictions, [b'{"a.png": [[1, 2], [3, 4]]}']),
     "safetensors": ("w.safetensors", load_packed, [b'\x08\0\0\0\0\0\0\0{"a":{}}']),
     "pth": ("w.pth", read_tensors, [b"\x80\x02}q\0.", b"PK\x05\x06" + b"\0" * 18]),
@@ -95,6 +125,7 @@ def main() -> None:
     corpus.mkdir()
     for number, seed in enumerate(seeds):
         (corpus / str(number)).write_bytes(seed)
+    (FOLDER / "words").write_text(_words(seeds))
     (FOLDER / "in").mkdir()
     path = FOLDER / "in" / name
 
@@ -106,7 +137,7 @@ def main() -> None:
             if "\n" in str(error):
                 raise AssertionError(f"more than one line: {error!r}") from error
 
-    atheris.Setup([*sys.argv, str(corpus)], one)
+    atheris.Setup([*sys.argv, f"-dict={FOLDER / 'words'}", str(corpus)], one)
     atheris.Fuzz()
 
 

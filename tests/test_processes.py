@@ -49,11 +49,12 @@ def distance(one: dict[str, np.ndarray], other: dict[str, np.ndarray], part: str
     return float(np.linalg.norm(a - b) / np.linalg.norm(a))
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
-    (alone,) = run(tmp_path / "one", 1, 2, "linear", "jit", "float64", 5)
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_two_processes_equal_one(tmp_path: Path, mode: str) -> None:
+    (alone,) = run(tmp_path / "one", 1, 2, "linear", mode, "float64", 5)
     assert alone["losses"].shape == (5,)
     assert alone["landmarks"].shape == (22, 68, 2)  # 22 faces in batches of 16: the last one is padded
-    for shared in run(tmp_path / "two", 2, 1, "linear", "jit", "float64", 5):
+    for shared in run(tmp_path / "two", 2, 1, "linear", mode, "float64", 5):
         assert shared.keys() == alone.keys()
         for name in alone:
             assert difference(alone[name], shared[name]) < 1e-8, name
