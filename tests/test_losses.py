@@ -43,8 +43,8 @@ def test_losses_are_found_by_name() -> None:
 
 
 def losses_of(loss, errors: list[float], **parameters: float) -> list[float]:
-    prediction = Prediction(jnp.asarray(errors, jnp.float32).reshape(1, -1, 1))
-    return loss(prediction, jnp.zeros_like(prediction.landmarks), **parameters).ravel().tolist()
+    target = jnp.full((1, len(errors), 1), 0.25)
+    return loss(Prediction(target + jnp.asarray(errors).reshape(target.shape)), target, **parameters).ravel().tolist()
 
 
 def test_wing_by_hand() -> None:
