@@ -1,15 +1,18 @@
 import math
+from typing import get_args
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxmark.config import LossConfig
+import flaxmark.losses
+from flaxmark.config import LossConfig, LossName
 from flaxmark.losses import log_cosh, mae, make_loss, mse, nll, per_example, smooth_l1, soft_wing, wing
 from flaxmark.models import Prediction
 
 TARGET = jnp.array([[[0.5, 0.5], [0.25, 0.75]]], jnp.float32)
 PREDICTED = Prediction(jnp.array([[[0.5, 0.75], [0.75, 2.75]]], jnp.float32))
+CERTAIN = Prediction(PREDICTED.landmarks, jnp.full((1, 2), -1.0))
 
 
 def test_by_hand() -> None:
@@ -36,10 +39,12 @@ def test_beta_1_is_half_of_mse_below_1() -> None:
     np.testing.assert_allclose(smooth_l1(prediction, zero), mse(prediction, zero) / 2, rtol=1e-6)
 
 
-def test_losses_are_found_by_name() -> None:
-    assert make_loss(LossConfig("mse")) is mse
-    values = make_loss(LossConfig("smooth_l1", beta=0.5))(PREDICTED, TARGET)
-    np.testing.assert_allclose(values.ravel(), [0, 0.0625, 0.25, 1.75])
+@pytest.mark.parametrize("name", get_args(LossName))
+def test_losses_are_found_by_name(name: LossName) -> None:
+    made = make_loss(LossConfig(name, beta=0.5, pixels=64))
+    parameters = {"smooth_l1": {"beta": 0.5}, **dict.fromkeys(("wing", "soft_wing", "log_cosh"), {"pixels": 64})}
+    expected = getattr(flaxmark.losses, name)(CERTAIN, TARGET, **parameters.get(name, {}))
+    np.testing.assert_array_equal(made(CERTAIN, TARGET), expected)
 
 
 def losses_of(loss, errors: list[float], **parameters: float) -> list[float]:
