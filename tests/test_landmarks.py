@@ -1,4 +1,9 @@
+import dataclasses
+import re
+from typing import Any
+
 import numpy as np
+import pytest
 
 from flaxmark.landmarks import IBUG_68, flip_landmarks
 
@@ -35,3 +40,35 @@ def test_outlines_join_every_point_to_its_neighbours_in_a_part() -> None:
     assert {i for line in IBUG_68.outlines for i in line} == set(range(68))
     part_of = {i: name for name, part in IBUG_68.parts.items() for i in part}
     assert all(len({part_of[i] for i in line}) == 1 for line in IBUG_68.outlines)
+
+
+ORDER = IBUG_68.flip_order or ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"interocular": (36, 68)}, "interocular has point 68; there are 0 to 67"),
+        ({"interocular": (36, 36)}, "interocular is point 36 twice: it has no length to divide by"),
+        ({"eyes": ((), (42,))}, "eyes[0] is empty"),
+        ({"eyes": ((36,), (-1,))}, "eyes[1] has point -1; there are 0 to 67"),
+        ({"parts": {"nose": (27, 99)}}, "parts.nose has point 99; there are 0 to 67"),
+        ({"outlines": ((0, 1), (68,))}, "outlines[1] has point 68; there are 0 to 67"),
+        ({"flip_order": ORDER[:-1]}, "flip_order has 67 entries for 68 points"),
+        ({"flip_order": (*ORDER[:-1], 68)}, "flip_order[67] is 68; there are 0 to 67"),
+        ({"flip_order": (-1, *ORDER[1:])}, "flip_order[0] is -1; there are 0 to 67"),
+        (
+            {"flip_order": (*ORDER[:-1], 67)},
+            "flip_order[65] is 67, but flip_order[67] is 67: "
+            "two points that mirror onto each other must name each other",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        dataclasses.replace(IBUG_68, **change)
+
+
+def test_first_and_last_point_may_be_named() -> None:
+    markup = dataclasses.replace(IBUG_68, interocular=(0, 67), parts={"all": (0, 67)})
+    assert markup.interocular == (0, 67)

@@ -42,7 +42,7 @@ def test_beta_1_is_half_of_mse_below_1() -> None:
 @pytest.mark.parametrize("name", get_args(LossName))
 def test_losses_are_found_by_name(name: LossName) -> None:
     made = make_loss(LossConfig(name, beta=0.5, pixels=64))
-    parameters = {"smooth_l1": {"beta": 0.5}, **dict.fromkeys(("wing", "soft_wing", "log_cosh"), {"pixels": 64})}
+    parameters = {"smooth_l1": {"beta": 0.5}, **{key: {"pixels": 64} for key in ("wing", "soft_wing", "log_cosh")}}
     expected = getattr(flaxmark.losses, name)(CERTAIN, TARGET, **parameters.get(name, {}))
     np.testing.assert_array_equal(made(CERTAIN, TARGET), expected)
 
