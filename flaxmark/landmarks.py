@@ -123,6 +123,6 @@ def flip_landmarks(landmarks: Any, markup: Markup = IBUG_68) -> Any:
     if markup.flip_order is None:
         raise ValueError(f"mark-up {markup.name} has no flip_order")
     swapped = landmarks[..., np.array(markup.flip_order), :]
-    shape = (1,) * (landmarks.ndim - 1) + (2,)
+    shape = (1,) * (landmarks.ndim - 1) + (2,)  # for those who forbid JAX to promote ranks
     sign, shift = (np.array(pair, landmarks.dtype).reshape(shape) for pair in ((-1, 1), (1, 0)))
     return swapped * sign + shift

@@ -32,14 +32,24 @@ def test_flip_moves_the_left_eye_corner_to_the_right() -> None:
     assert flip_landmarks(landmarks)[45].tolist() == [0.75, 0.4]
 
 
-def test_parts_cover_every_point_once() -> None:
-    assert sorted(i for part in IBUG_68.parts.values() for i in part) == list(range(68))
-
-
-def test_outlines_join_every_point_to_its_neighbours_in_a_part() -> None:
-    assert {i for line in IBUG_68.outlines for i in line} == set(range(68))
-    part_of = {i: name for name, part in IBUG_68.parts.items() for i in part}
-    assert all(len({part_of[i] for i in line}) == 1 for line in IBUG_68.outlines)
+def test_numbers_are_those_of_the_figure() -> None:
+    # Sagonas et al., ICCV workshops 2013, figure 1, counted from 0.
+    first_and_last = {"jaw": (0, 16), "brows": (17, 26), "nose": (27, 35), "eyes": (36, 47), "mouth": (48, 67)}
+    assert {name: (points[0], points[-1]) for name, points in IBUG_68.parts.items()} == first_and_last
+    assert [i for part in IBUG_68.parts.values() for i in part] == list(range(68))
+    assert [" ".join(map(str, line)) for line in IBUG_68.outlines[1:]] == [
+        "17 18 19 20 21",
+        "22 23 24 25 26",
+        "27 28 29 30",
+        "31 32 33 34 35",
+        "36 37 38 39 40 41 36",
+        "42 43 44 45 46 47 42",
+        "48 49 50 51 52 53 54 55 56 57 58 59 48",
+        "60 61 62 63 64 65 66 67 60",
+    ]
+    assert IBUG_68.outlines[0] == IBUG_68.parts["jaw"]
+    assert IBUG_68.interocular == (36, 45)  # the outer corners
+    assert IBUG_68.eyes == ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47))
 
 
 ORDER = IBUG_68.flip_order or ()
@@ -55,7 +65,7 @@ ORDER = IBUG_68.flip_order or ()
         ({"parts": {"nose": (27, 99)}}, "parts.nose has point 99; there are 0 to 67"),
         ({"outlines": ((0, 1), (68,))}, "outlines[1] has point 68; there are 0 to 67"),
         ({"flip_order": ORDER[:-1]}, "flip_order has 67 entries for 68 points"),
-        ({"flip_order": (*ORDER[:-1], 68)}, "flip_order[67] is 68; there are 0 to 67"),
+        ({"flip_order": (68, *ORDER[1:])}, "flip_order[0] is 68; there are 0 to 67"),
         ({"flip_order": (-1, *ORDER[1:])}, "flip_order[0] is -1; there are 0 to 67"),
         (
             {"flip_order": (*ORDER[:-1], 67)},

@@ -32,6 +32,8 @@ def test_nme_by_hand() -> None:
     predicted = target + np.array([0.03, 0.04])
     np.testing.assert_allclose(point_errors(predicted, target), 0.05)
     np.testing.assert_allclose(nme(predicted, target), [100 * 0.05 / 0.6])
+    pairs = np.stack([target, target]), np.stack([predicted, predicted])
+    np.testing.assert_allclose(nme(*pairs[::-1]), [[100 * 0.05 / 0.6]] * 2)
 
 
 def test_normalisers_by_hand() -> None:
@@ -42,7 +44,7 @@ def test_normalisers_by_hand() -> None:
     assert normalising_distance(points, "interocular") == pytest.approx(0.5)
     assert normalising_distance(points, "interpupil") == pytest.approx(0.5)
     assert normalising_distance(points, "box") == pytest.approx(np.sqrt(0.8))
-    assert normalising_distance(points, "box", box=np.array([0, 0, 2, 8])) == pytest.approx(4)
+    assert normalising_distance(points, "box", box=np.array([1, 3, 3, 11])) == pytest.approx(4)
     with pytest.raises(ValueError, match="interocular, interpupil, box"):
         normalising_distance(points, "eyes")
 
@@ -52,6 +54,7 @@ def test_failure_rate_auc_and_ced_by_hand() -> None:
     assert failure_rate(errors, 8) == 25  # a face at the threshold has not failed
     assert auc(errors, 8) == pytest.approx(100 * (1 + 0.5) / 4)
     assert ced(errors, np.array([0, 3.9, 4, 8, 20])).tolist() == [25, 25, 50, 75, 100]
+    assert ced(np.array([3.0]), np.array([2, 3])).tolist() == [0, 100]
 
 
 def test_auc_is_the_area_under_ced() -> None:
@@ -64,6 +67,30 @@ def test_auc_is_the_area_under_ced() -> None:
 def test_nothing_has_no_figures() -> None:
     assert np.isnan(failure_rate(np.zeros(0), 8))
     assert np.isnan(auc(np.zeros(0), 8))
+
+
+def test_summary_by_hand() -> None:
+    # Outer corners 0.5 apart, means of the eyes 0.4, box 1 x 0.64; all points of a face are off by the same distance.
+    points = np.full((68, 2), 0.5)
+    points[36:48, 0] = 0.25, *[0.31] * 5, *[0.69] * 3, 0.75, *[0.69] * 2
+    points[0], points[8], points[16] = (0, 0), (0.5, 0.64), (1, 0)
+    target = np.stack([points] * 4)
+    distances = np.array([0.02, 0.0425, 0.0525, 0.1])  # 4, 8.5, 10.5 and 20 % of the corners' distance
+    predicted = target + distances[:, None, None] * np.array([0.6, -0.8])
+    assert summarize(predicted, target, np.array([1.0, 2, 3, 6])) == pytest.approx(
+        {
+            "faces": 4,
+            "loss": 3,
+            "mse": (0.02**2 + 0.0425**2 + 0.0525**2 + 0.1**2) / 8,
+            "nme": 10.75,
+            "nme_interpupil": 100 * 0.05375 / 0.4,
+            "nme_box": 100 * 0.05375 / 0.8,
+            "fr_8": 75,
+            "auc_8": 12.5,
+            "fr_10": 50,
+            "auc_10": 18.75,
+        }
+    )
 
 
 def test_summary_counts_every_face_once() -> None:
@@ -109,3 +136,8 @@ def test_sigma_that_is_half_of_the_errors_is_doubled() -> None:
     np.testing.assert_allclose(coverage(predicted, target, 2 * sigma, shares), shares, atol=0.01)
     # A circle of half the radius: 1 - (1 - p)^(1/4).
     np.testing.assert_allclose(coverage(predicted, target, sigma, shares), 1 - (1 - shares) ** 0.25, atol=0.01)
+
+
+def test_a_point_on_the_circle_is_inside() -> None:
+    target = face()[None]
+    assert coverage(target, target, np.ones((1, 68)), np.array([0.0])).tolist() == [1]
