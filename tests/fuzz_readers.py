@@ -30,21 +30,7 @@ with atheris.instrument_imports(include=["flaxmark", "PIL"]):
     from flaxmark.systems import read_predictions
     from flaxmark.torch_files import read_tensors
 
-ODD_WORDS = [
-    "null",
-    "true",
-    "-1",
-    "1e999",
-    "NaN",
-    "[]",
-    "{}",
-    "\0",
-    "\xef\xbb\xbf",
-    "<!ENTITY a 'b'>",
-    "&a;",
-    "../",
-    "C:\\",
-]
+ODD_WORDS = [*b"null true -1 1e999 NaN [] {} &a; ../ C:\\ \0 \xef\xbb\xbf".split(), b"<!ENTITY a 'b'>"]
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 COCO = {
     "images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
@@ -63,21 +49,19 @@ def _encoded(kind: str) -> bytes:
     return stream.getvalue()
 
 
+def _words(seeds: list[bytes]) -> str:
+    """A libFuzzer dictionary of the names and numbers that seeds are made of."""
+    found = {word for seed in seeds for word in re.findall(rb"[\w.]{2,40}", seed)}
+    escaped = ("".join(f"\\x{byte:02x}" for byte in word) for word in [*sorted(found), *ODD_WORDS])
+    return "".join(f'"{word}"\n' for word in escaped)
+
+
 def _read_config(path: Path) -> None:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return
     from_dict(content)
-
-
-def _words(seeds: list[bytes]) -> str:
-    """A libFuzzer dictionary of the names and numbers that seeds are made of."""
-    found = {word.decode("latin-1") for seed in seeds for word in re.findall(rb"[\w.]{2,40}", seed)}
-    return "".join(
-        '"' + "".join(f"\\x{byte:02x}" for byte in word.encode("latin-1")) + '"\n'
-        for word in [*sorted(found), *ODD_WORDS]
-    )
 
 
 def _read_markup(path: Path) -> None:

@@ -47,6 +47,12 @@ def test_losses_are_found_by_name(name: LossName) -> None:
     np.testing.assert_array_equal(made(CERTAIN, TARGET), expected)
 
 
+def test_a_loss_takes_its_parameters_from_the_config() -> None:
+    assert make_loss(LossConfig("mse")) is mse
+    values = make_loss(LossConfig("smooth_l1", beta=0.5))(PREDICTED, TARGET)
+    np.testing.assert_allclose(values.ravel(), [0, 0.0625, 0.25, 1.75])
+
+
 def losses_of(loss, errors: list[float], **parameters: float) -> list[float]:
     target = jnp.full((1, len(errors), 1), 0.25)
     return loss(Prediction(target + jnp.asarray(errors).reshape(target.shape)), target, **parameters).ravel().tolist()
