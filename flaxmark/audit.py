@@ -67,10 +67,7 @@ def audit(config: DataConfig, root: Path, start_progress: Callable[[int], Progre
     Raises:
         ConfigError: No face there, or the folder or a list cannot be read.
     """
-    try:
-        listing = read_listing(config, root)
-    except OSError as error:
-        raise ConfigError(f"--data.dir {root}: cannot be read: {error}") from error
+    listing = read_listing(config, root)
     entries = listing.entries
     if not entries:
         raise ConfigError(f"--data.dir {root}: holds no face of {config.name}; {len(listing.problems)} problems")

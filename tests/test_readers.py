@@ -257,6 +257,18 @@ def test_bad_lists(tmp_path: Path, official_tree: Tree) -> None:
         read_listing(DataConfig(**lists), official_tree.folder)
 
 
+def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / "shut").mkdir(mode=0)
+    user = os.geteuid()
+    try:
+        if user == 0:  # who may read everything
+            os.seteuid(65534)
+        with pytest.raises(ConfigError, match=r"--data.dir .*shut: cannot be read: .*Permission denied"):
+            read_listing(DataConfig(name="dlib"), tmp_path / "shut")
+    finally:
+        os.seteuid(user)
+
+
 @real
 def test_real_300w() -> None:
     root = Path(os.environ["FLAXMARK_DATA"]) / "300w"

@@ -46,7 +46,11 @@ def read_listing(config: DataConfig, root: Path) -> Listing:
     Raises:
         ConfigError: The folder, or a list, cannot be read at all.
     """
-    return _usable(_read(config, root), config.markup)
+    try:
+        listing = _read(config, root)
+    except OSError as error:
+        raise ConfigError(f"--data.dir {root}: cannot be read: {error}") from error
+    return _usable(listing, config.markup)
 
 
 def _read(config: DataConfig, root: Path) -> Listing:

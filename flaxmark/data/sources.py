@@ -75,10 +75,7 @@ class FolderSource:
         """
         self._config = config
         self._root = find_data_dir(config)
-        try:
-            listing = read_listing(config, self._root)
-        except OSError as error:
-            raise ConfigError(f"--data.dir {self._root}: cannot be read: {error}") from error
+        listing = read_listing(config, self._root)
         if not listing.entries and not listing.problems:
             missing = f"--data.dir {self._root}: holds no face of {config.name}."
             raise ConfigError(NO_300W.format(missing=missing) if config.name == "ibug_300w" else missing)
