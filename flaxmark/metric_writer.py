@@ -2,13 +2,14 @@
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import RecordWriter
 from tensorboardX.summary import scalar
 
 FLUSH_SECONDS = 30
@@ -31,12 +32,15 @@ class MetricWriter:
             replace_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
             self._started -= kept[-1].get("seconds", 0.0) if kept else 0.0
         self._file = self._path.open("a", encoding="utf-8")
-        # Written here and now: tensorboardX's own thread would die of a full disk, and its queue wait for ever.
         folder = workdir / "tensorboard"
         folder.mkdir(exist_ok=True)
-        self._tensorboard = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+        # Records, not tensorboardX's writers: of a full disk its thread dies, so that its queue waits for ever, and its
+        # files stay open.
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        self._tensorboard = RecordWriter(str(folder / name))
+        self._add_event(file_version="brain.Event:2")  # what each such file begins with
         restart = SessionLog(status=SessionLog.START)  # TensorBoard hides what came after the checkpoint
-        self._tensorboard.write_event(Event(step=resume_step + 1, wall_time=time.time(), session_log=restart))
+        self._add_event(step=resume_step + 1, session_log=restart)
         self._flushed = time.perf_counter()
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
@@ -51,16 +55,20 @@ class MetricWriter:
         self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
-            summary = scalar(f"{kind}/{name}", value)
-            self._tensorboard.write_event(Event(step=step, wall_time=time.time(), summary=summary))
+            self._add_event(step=step, summary=scalar(f"{kind}/{name}", value))
         if kind == "validation" or time.perf_counter() - self._flushed > FLUSH_SECONDS:
             self._tensorboard.flush()
             self._flushed = time.perf_counter()
 
     def close(self) -> None:
-        """Close both."""
-        self._file.close()
-        self._tensorboard.close()
+        """Close both, also where the rest of one cannot be written."""
+        try:
+            self._file.close()
+        finally:
+            self._tensorboard.close()
+
+    def _add_event(self, **content: Any) -> None:
+        self._tensorboard.write(Event(wall_time=time.time(), **content).SerializeToString())
 
 
 def read_metrics(workdir: Path) -> Iterator[dict[str, Any]]:

@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -29,6 +30,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache_of_scripts"
     kept = {name: value for name, value in os.environ.items() if name not in ("FLAXMARK_DATA", "XLA_FLAGS")}
     return kept | {"XDG_CACHE_HOME": str(cache), "JAX_PLATFORMS": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def collected() -> Iterator[None]:
+    """Of a file whose tests leave errors in tasks and threads behind: they are found in it, not in the next one."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,10 @@ from flaxmark.config import ConfigError
 from flaxmark.train_state import TrainState
 
 # Orbax leaves the errors of its tasks behind when a file cannot be read.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.usefixtures("collected"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,14 @@
 """Disks that are full, folders that are read-only or gone: one line, and what was saved is still there."""
 
 import errno
+import gc
 import os
 import re
 import resource
 import shutil
 import signal
 import subprocess
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,7 @@ from flaxmark.train_state import TrainState
 
 # Orbax leaves the errors of its tasks behind when a file cannot be written.
 pytestmark = [
+    pytest.mark.usefixtures("collected"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
@@ -78,6 +81,11 @@ def test_metrics_that_cannot_be_written(tmp_path: Path) -> None:
                 writer.write("train", step, {"epoch": 1, "loss": 0.5})
         finally:
             writer.close()
+    with warnings.catch_warnings(record=True) as left_open:
+        warnings.simplefilter("always", ResourceWarning)
+        del writer
+        gc.collect()
+    assert not left_open
     known = [line["step"] for line in read_metrics(tmp_path)]
     assert known == list(range(1, len(known) + 1))
     assert len(known) > 10

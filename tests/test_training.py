@@ -9,6 +9,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from flaxmark import interrupts, memory
 from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, TrainConfig, to_dict
@@ -136,7 +138,13 @@ def test_a_resumed_writer_forgets_what_came_after_the_checkpoint(tmp_path: Path)
     writer.write("train", 3, {"loss": 9.0})
     writer.close()
     assert [(line["step"], line["loss"]) for line in read_metrics(tmp_path)] == [(1, 0.5), (2, 1.0), (3, 9.0)]
-    assert list((tmp_path / "tensorboard").iterdir())
+    newest = max((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+    # TensorFlow looks at the checksums.
+    start, restart, scalars, *_ = map(Event.FromString, tf.data.TFRecordDataset(str(newest)).as_numpy_iterator())
+    assert start.file_version == "brain.Event:2"
+    assert (restart.step, restart.session_log.status) == (3, SessionLog.START)
+    assert (scalars.step, scalars.summary.value[0].tag) == (3, "train/loss")
+    assert scalars.summary.value[0].simple_value == 9.0
 
 
 def test_rows_have_the_mean_face_and_every_subset() -> None:
