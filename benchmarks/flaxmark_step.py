@@ -40,7 +40,7 @@ class FlaxmarkStep:
         schedule = make_schedule(OptimizerConfig(), 57, 1140)
         optimizer = make_optimizer(OptimizerConfig(weight_decay=0.01), schedule)
         step = make_train_step(model, loss, optimizer, schedule, steps_per_epoch=57)
-        self._step = compile_step(step, mesh, "jit", donate=True) if options else jax.jit(step, donate_argnums=0)
+        self._step = compile_step(step, mesh, "jit", updates=True) if options else jax.jit(step, donate_argnums=0)
         face = np.full((68, 2), 0.5, np.float32)
         self._state = jax.jit(lambda key: init_train_state(key, model, optimizer, face, False))(jax.random.key(0))
         random = np.random.default_rng(0)

@@ -64,7 +64,7 @@ def _compile_forward(config: Config, flip: bool) -> Any:
     """`make_forward` for the first local device: a handful of faces is not worth splitting."""
     mesh = make_mesh(jax.local_devices()[:1])
     operations = make_operations(mesh.devices.flat[0].platform, gradients=False)
-    return compile_step(make_forward(config, operations, flip), mesh, "jit", donate=False)
+    return compile_step(make_forward(config, operations, flip), mesh, "jit", updates=False)
 
 
 class Network:

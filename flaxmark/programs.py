@@ -67,8 +67,8 @@ def build_programs(config: Config, steps_per_epoch: int, mesh: Mesh) -> Programs
 
     return Programs(
         init=init,
-        train=compile_step(train_step, mesh, config.train.compile, donate=True),
-        evaluate=compile_step(make_eval_step(model, loss), mesh, config.train.compile, donate=False),
+        train=compile_step(train_step, mesh, config.train.compile, updates=True),
+        evaluate=compile_step(make_eval_step(model, loss), mesh, config.train.compile, updates=False),
     )
 
 

@@ -62,7 +62,7 @@ def load_evaluator(workdir: Path, config: Config | None = None) -> tuple[Evaluat
     own = from_dict(metadata["config"])
     config, loss = config or own, make_loss(own.loss)
     mesh, model = make_mesh(), make_model(config.model, config.data.markup.num_points)
-    eval_step = compile_step(make_eval_step(model, loss), mesh, config.train.compile, donate=False)
+    eval_step = compile_step(make_eval_step(model, loss), mesh, config.train.compile, updates=False)
     # From host memory: an array of one process's device cannot be put on those of others.
     variables = jax.device_put(
         jax.device_get(variables), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())

@@ -82,7 +82,7 @@ def _options_known(options: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def compile_step(
-    step: Callable[..., Any], mesh: Mesh, mode: Literal["jit", "pmap"], *, donate: bool
+    step: Callable[..., Any], mesh: Mesh, mode: Literal["jit", "pmap"], *, updates: bool
 ) -> Callable[..., Any]:
     """Compile `(replicated, batch) -> outputs` for all devices of a mesh.
 
@@ -91,33 +91,33 @@ def compile_step(
             Under pmap it must have been built with axis_name=`AXIS` where it averages.
         mesh: From `make_mesh`.
         mode: `jit`: the batch is split over the mesh, BatchNorm sees it whole. `pmap`: one program per device.
-        donate: The first argument's memory is reused for the output; only for arrays made inside jit.
+        updates: It is a train step. Its outputs are the same on every device, and under jit they take the memory of
+            its first argument, whose arrays must have been made inside jit. An eval step has outputs `[batch, ...]`.
 
     Returns:
-        A function like `step`, for batches from `shard_batch`; a train step's outputs are replicated, an
-        eval step's are gathered to `[batch, ...]` on every process.
+        A function like `step`, for batches from `shard_batch`; every process has the whole outputs.
     """
     if mode == "pmap":
-        return _compile_pmap(step, mesh, donate)
+        return _compile_pmap(step, mesh, updates)
     replicated = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec(AXIS))
     return jax.jit(
         step,
         in_shardings=(replicated, split),
         out_shardings=replicated,
-        donate_argnums=(0,) if donate else (),
+        donate_argnums=(0,) if updates else (),
         compiler_options=_options_known(compiler_options(mesh)),
     )
 
 
-def _compile_pmap(step: Callable[..., Any], mesh: Mesh, donate: bool) -> Callable[..., Any]:
+def _compile_pmap(step: Callable[..., Any], mesh: Mesh, updates: bool) -> Callable[..., Any]:
     """A pmap of the step whose replicated arguments and results carry no device axis."""
 
     def gathered(variables: Any, batch: Any) -> Any:
         # Among the devices, since a process sees no more of what they return than its own rows.
         return jax.lax.all_gather(step(variables, batch), AXIS, tiled=True)
 
-    function, devices = (step if donate else gathered), list(mesh.devices.flat)
+    function, devices = (step if updates else gathered), list(mesh.devices.flat)
     return jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=None, devices=devices)
 
 

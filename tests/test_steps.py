@@ -33,7 +33,7 @@ def updated(devices: int, mode: str, group: int | None = None) -> tuple[TrainSta
     step = make_train_step(
         model, make_loss(LossConfig()), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, ema_decay=0.9, axis_name=axis_name
     )
-    compiled = compile_step(step, mesh, mode, donate=True)  # type: ignore[arg-type]
+    compiled = compile_step(step, mesh, mode, updates=True)  # type: ignore[arg-type]
     start = jax.device_get(make_state(with_ema=True))  # a copy, to be donated
     state = jax.device_put(start, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
     for _ in range(2):
@@ -135,7 +135,7 @@ def test_evaluation_is_the_same_on_one_and_eight_devices() -> None:
     for devices, mode in ((1, "jit"), (8, "jit"), (8, "pmap")):
         mesh = make_mesh(jax.devices()[:devices])
         model = make_model(ModelConfig(depth=18))
-        step = compile_step(make_eval_step(model, make_loss(LossConfig())), mesh, mode, donate=False)  # type: ignore[arg-type]
+        step = compile_step(make_eval_step(model, make_loss(LossConfig())), mesh, mode, updates=False)  # type: ignore[arg-type]
         outputs.append(jax.device_get(step(variables, shard_batch(BATCH, mesh, mode))))  # type: ignore[arg-type]
     for other in outputs[1:]:
         np.testing.assert_allclose(other["landmarks"], outputs[0]["landmarks"], rtol=1e-4, atol=1e-4)
@@ -145,7 +145,7 @@ def test_evaluation_is_the_same_on_one_and_eight_devices() -> None:
 def test_compiler_options_keep_convolutions_out_of_ynnpack() -> None:
     mesh = make_mesh(jax.devices()[:1])
     model = make_model(ModelConfig(depth=18))
-    step = compile_step(make_eval_step(model, make_loss(LossConfig())), mesh, "jit", donate=False)
+    step = compile_step(make_eval_step(model, make_loss(LossConfig())), mesh, "jit", updates=False)
     variables = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), jnp.float32))
     shapes = {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in BATCH.items()}
     text = step.lower(variables, shapes).compile().as_text()  # type: ignore[attr-defined]
