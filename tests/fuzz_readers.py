@@ -31,6 +31,7 @@ with atheris.instrument_imports(include=["flaxmark", "PIL"]):
     from flaxmark.torch_files import read_tensors
 
 ODD_WORDS = [*b"null true -1 1e999 NaN [] {} &a; ../ C:\\ \0 \xef\xbb\xbf".split(), b"<!ENTITY a 'b'>"]
+NAMES = ("afw/a.jpg", "a.png", "a;b.png")  # pictures that are there: readers look no further than a missing one
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 COCO = {
     "images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
@@ -47,6 +48,12 @@ def _encoded(kind: str) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(stream, kind)
     return stream.getvalue()
+
+
+def _xml(count: int) -> bytes:
+    parts = "".join(f"<part name='{number:02d}' x='{number}' y='2'/>" for number in range(count))
+    box = f"<box top='1' left='1' width='70' height='5'>{parts}</box>"
+    return f"<dataset><images><image file='{NAMES[0]}'>{box}</image></images></dataset>".encode()
 
 
 def _words(seeds: list[bytes]) -> str:
@@ -78,10 +85,7 @@ TARGETS: dict[str, tuple[str, Callable[[Path], object], list[bytes]]] = {
     "xml": (
         XML_NAMES[0],
         lambda path: read_dlib(path.parent),
-        [
-            b"<dataset><images><image file='a.jpg' width='9' height='9'><box top='1' left='1' width='5' height='5'>"
-            b"<part name='00' x='1' y='2'/></box></image></images></dataset>"
-        ],
+        [_xml(1), _xml(68)],
     ),
     "csv": (
         "a.csv",
@@ -110,7 +114,9 @@ def main() -> None:
     for number, seed in enumerate(seeds):
         (corpus / str(number)).write_bytes(seed)
     (FOLDER / "words").write_text(_words(seeds))
-    (FOLDER / "in").mkdir()
+    (FOLDER / "in" / "afw").mkdir(parents=True)
+    for picture in NAMES:
+        (FOLDER / "in" / picture).write_bytes(_encoded("PNG"))
     path = FOLDER / "in" / name
 
     def one(content: bytes) -> None:
