@@ -132,10 +132,12 @@ def restore_newest(workdir: str | Path, like: TrainState) -> TrainState | None:
     """
     folders = _folders(checkpoints_of(workdir))
     wanted, state = {"state": jax.tree.map(_abstract, like)}, None
+    model = {"model": jax.tree.map(_abstract, like.eval_variables)}
     damaged: dict[epath.Path, str] = {}
     for folder in reversed(folders):
         try:
             _check_metrics(folder)  # orbax reads those of all checkpoints
+            _load(folder, model)  # while a better one can still be made
             found = None if state is not None else _load(folder, wanted)
         except Exception as error:  # damaged files make their readers raise almost anything
             damaged[folder] = _first_line(error)

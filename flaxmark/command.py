@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import io
+import itertools
 import logging
 import os
 import re
@@ -12,18 +13,34 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import absl.logging
 import tyro
 
 from flaxmark.config import Config, ConfigError, Depth, cache_dir, load_config
+from flaxmark.exit_status import INTERRUPTED, OUR_ERROR, USER_ERROR, end_when_preempted
 from flaxmark.landmarks import Markup
 from flaxmark.markups import load_markup
 
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
-USER_ERROR, OUR_ERROR, INTERRUPTED = 2, 1, 130
-PREEMPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
+
+
+class Parser(argparse.ArgumentParser):
+    """Flags of a script without a config; like all others it complains in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments.
+
+        Args:
+            message: What is wrong with them.
+
+        Raises:
+            ConfigError: Always.
+        """
+        files = [word for word in message.split() if word.startswith("-") and os.path.exists(word)]
+        raise ConfigError(f"{message}; " + (f"is it the file ./{files[0]}?" if files else "--help shows all flags"))
+
 
 _FIELD_RULES = tyro.constructors.ConstructorRegistry()
 
@@ -209,7 +226,7 @@ def new_folder(flag: str, name: str | Path) -> Path:
 def run_command(main: Callable[[list[str]], None]) -> None:
     """Run a script's main function and end the process.
 
-    Exit status: 0 done, 1 our failure, 2 the user's to mend, 130 Ctrl-C, 75 SIGTERM, with everything saved.
+    Exit status: 0 done, 1 our failure, 2 the user's to mend, 130 Ctrl-C, 75 SIGTERM: the same command goes on.
 
     Args:
         main: Takes the arguments without the program's name.
@@ -224,7 +241,9 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     # file damaged; what is wrong is said by ours.
     absl.logging.set_verbosity(absl.logging.ERROR if "--debug" in arguments else absl.logging.FATAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    end_when_preempted()
     try:
+        _refuse_empty(arguments)
         main(arguments)
     except KeyboardInterrupt as error:
         print("\ninterrupted", *error.args, file=sys.stderr)
@@ -236,6 +255,14 @@ def run_command(main: Callable[[list[str]], None]) -> None:
         if "--debug" in arguments:
             traceback.print_exc()
         raise SystemExit(explain(error)) from None
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """What a variable of the shell that is not set leaves behind would pass for a flag that was left out."""
+    for before, argument in itertools.pairwise(["the first argument", *arguments]):
+        name, equals, value = argument.partition("=")
+        if not argument or (name.startswith("--") and equals and not value):
+            raise ConfigError(f"{name or before}: is empty; is a variable of the shell not set?")
 
 
 def _ask_for_huge_pages() -> None:

@@ -9,21 +9,9 @@ from contextlib import contextmanager
 import jax
 from jax.experimental import multihost_utils
 
-from flaxmark.command import INTERRUPTED, PREEMPTED
+from flaxmark.exit_status import Interrupted, Preempted
 
 ECHO_SECONDS = 0.5
-
-
-class Interrupted(KeyboardInterrupt):
-    """The user asked to stop; everything is saved."""
-
-    exit_status = INTERRUPTED
-
-
-class Preempted(Interrupted):
-    """The machine is wanted back (SIGTERM); everything is saved."""
-
-    exit_status = PREEMPTED
 
 
 class StopRequests:

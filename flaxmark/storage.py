@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,14 +44,19 @@ def storage_errors(folder: Path, kept: Callable[[], str] = lambda: "") -> Iterat
     except ConfigError:
         raise
     except Exception as error:  # orbax wraps what the system says in errors of several kinds
-        cause = error
-        if not folder.exists() or folder.stat().st_ino != own:  # orbax may have made some of it again
-            cause = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
-        number = error_number(cause)
-        remedy = _remedy(number, cause, folder)
+        number = error_number(error)
+        remedy = _remedy(number, error, folder)
+        if _is_gone(folder, own) or (remedy is None and _is_gone(folder, own, wait=1.0)):
+            raise ConfigError(f"{folder}: has gone; bring it back, or start anew in another folder") from error
         if number is None or remedy is None:
             raise
         raise ConfigError(f"{folder}: {os.strerror(number).lower()}; {remedy}{kept()}") from error
+
+
+def _is_gone(folder: Path, inode: int, wait: float = 0.0) -> bool:
+    """Whether a folder was moved or removed; of one that is being removed that is known a moment later."""
+    time.sleep(wait)
+    return not folder.exists() or folder.stat().st_ino != inode  # orbax may have made some of it again
 
 
 def error_number(error: BaseException | None) -> int | None:

@@ -13,10 +13,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from flaxmark.command import INTERRUPTED, PREEMPTED, explain
+from flaxmark.command import explain
 from flaxmark.config import DEPTHS, Config, ConfigError, Depth, LossConfig
 from flaxmark.config_rules import check_config
 from flaxmark.data.sources import find_data_dir
+from flaxmark.exit_status import INTERRUPTED, PREEMPTED
 from flaxmark.metric_writer import replace_text
 from flaxmark.sweep_progress import SweepProgress
 from flaxmark.workdir import stored_result

@@ -59,6 +59,10 @@ def claim_workdir(workdir: Path, config: Config, *, write: bool = True) -> None:
     if path.exists() and checkpoints_of(workdir).exists():
         _refuse_another_config(workdir, _read(path, "put the run's own config back"), config)
         return
+    if write and any(checkpoints_of(workdir).glob("*")):
+        raise ConfigError(
+            f"{path}: is missing, and there are checkpoints; put the run's own config back, or give another --workdir"
+        )
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if write:

@@ -6,13 +6,13 @@ Only this machine can see it.
 import argparse
 import signal
 
-from flaxmark.command import run_command
+from flaxmark.command import Parser, run_command
 from flaxmark.config import ConfigError
 
 
 def main(arguments: list[str]) -> None:
     """Serve until Ctrl-C."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--workdir",
         help="run of scripts/train.py, or file of scripts/pack.py; left out: the model that comes with flaxmark",

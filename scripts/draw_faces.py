@@ -1,14 +1,12 @@
 """A sheet of drawn faces with their 68 points: python scripts/draw_faces.py --out sheet.jpg."""
 
-import argparse
-
-from flaxmark.command import new_file, run_command
+from flaxmark.command import Parser, new_file, run_command
 from flaxmark.config import ConfigError
 
 
 def main(arguments: list[str]) -> None:
     """Draw the sheet: plain in the upper rows, with points in the lower ones."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("--out", required=True, help="new picture file")
     parser.add_argument("--faces", type=int, default=64, help="how many, a multiple of 16")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first face")

@@ -6,13 +6,13 @@ python scripts/export.py --workdir runs/x --format onnx --out face.onnx   # or s
 import argparse
 from pathlib import Path
 
-from flaxmark.command import new_file, run_command
+from flaxmark.command import Parser, new_file, run_command
 from flaxmark.config import ConfigError
 
 
 def main(arguments: list[str]) -> None:
     """Write the file and say how well it agrees with predict."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--workdir",
         help="run of scripts/train.py, or file of scripts/pack.py; left out: the model that comes with flaxmark",

@@ -5,12 +5,12 @@ Kernels become 8-bit integers; the errors on the validation faces before and aft
 
 import argparse
 
-from flaxmark.command import new_file, run_command
+from flaxmark.command import Parser, new_file, run_command
 
 
 def main(arguments: list[str]) -> None:
     """Write the file and say what it costs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", required=True, help="folder of a run of scripts/train.py")
     parser.add_argument("--out", required=True, help="new .safetensors file")
     parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")

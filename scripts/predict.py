@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from flaxmark.command import new_file, run_command
+from flaxmark.command import Parser, new_file, run_command
 from flaxmark.config import ConfigError
 from flaxmark.detection import MIN_DETECTOR_SCORE, MIN_SCORE
 from flaxmark.inputs import Input, find_inputs, is_file_name
@@ -19,7 +19,7 @@ ENDINGS = {"jsonl": (".jsonl", ".json"), "csv": (".csv",), "coco": (".json",)}
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help="pictures, videos, folders, patterns")
     parser.add_argument("--camera", type=int, metavar="N", help="look through a camera until Ctrl-C; 0 is the first")
     parser.add_argument(

@@ -91,6 +91,7 @@ DAMAGE: list[tuple[str, Callable[[Path], None]]] = [
     ("state/_METADATA", cut_in_half),
     ("state/manifest.ocdbt", flip_a_byte),
     ("state", remove),
+    ("model", remove),
     ("metadata", remove),
     ("*", remove),
 ]
@@ -124,6 +125,18 @@ def test_the_newest_sound_checkpoint_is_used_and_the_damaged_one_kept(
     again = restore_newest(tmp_path, state)
     assert again is not None
     assert int(again.step) == 2
+
+
+def test_a_best_one_that_predict_could_not_load_is_found_by_who_can_train_another(
+    two: Path, tmp_path: Path, state: TrainState, capsys: Any
+) -> None:
+    shutil.copytree(two, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "checkpoints" / "1" / "model")
+    restored = restore_newest(tmp_path, state)
+    assert restored is not None
+    assert int(restored.step) == 2
+    assert (tmp_path / "damaged" / "1").is_dir()
+    assert "checkpoints/1 is damaged" in capsys.readouterr().err
 
 
 def test_the_best_sound_checkpoint_is_used(two: Path, tmp_path: Path, state: TrainState, capsys: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flaxmark.command import HUGE_PAGES, ConfigArguments, config_from_arguments, explain, new_file
+from flaxmark.command import HUGE_PAGES, ConfigArguments, Parser, config_from_arguments, explain, new_file
 from flaxmark.config import ConfigError
 
 
@@ -59,6 +59,50 @@ def main(arguments):
 
 run_command(main)
 """
+
+
+WAITING = """
+import signal
+from flaxmark.command import run_command
+
+def main(arguments):
+    print("ready", flush=True)
+    try:
+        signal.pause()
+    finally:  # what it had to put away is put away, although the signal comes twice
+        signal.raise_signal(signal.SIGTERM)
+
+run_command(main)
+"""
+
+
+def test_sigterm_has_its_status_wherever_it_comes() -> None:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", WAITING], **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert said == "\ninterrupted by SIGTERM; give the same command again\n"
+
+
+@pytest.mark.parametrize("arguments", [["--workdir", ""], ["--workdir="]])
+def test_a_variable_that_is_not_set_is_no_flag_left_out(arguments: list[str]) -> None:
+    line = [sys.executable, "scripts/predict.py", "a.png", *arguments]
+    done = subprocess.run(line, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "error: --workdir: is empty; is a variable of the shell not set?\n"
+
+
+def test_a_script_without_a_config_complains_in_one_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = Parser()
+    parser.add_argument("--format", choices=("a", "b"))
+    with pytest.raises(ConfigError, match=r"^argument --format: invalid choice: 'c' .*; --help shows all flags$"):
+        parser.parse_args(["--format", "c"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-dash.jpg").touch()
+    with pytest.raises(ConfigError, match=r"^unrecognized arguments: -dash.jpg; is it the file ./-dash.jpg\?$"):
+        parser.parse_args(["-dash.jpg"])
 
 
 def test_ctrl_c_waits_for_no_thread() -> None:

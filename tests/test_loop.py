@@ -14,7 +14,8 @@ import pytest
 
 from flaxmark import training
 from flaxmark.config import Config, TrainConfig
-from flaxmark.interrupts import Preempted, StopRequests
+from flaxmark.exit_status import Preempted
+from flaxmark.interrupts import StopRequests
 from flaxmark.metric_writer import read_metrics
 from flaxmark.sharding import make_mesh
 from flaxmark.training import TrainingError, run_epochs

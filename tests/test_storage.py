@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,6 +102,14 @@ def test_a_workdir_that_has_gone_is_not_made_again(tmp_path: Path, state: TrainS
         shutil.rmtree(workdir)
         checkpoints.save(at_step(state, 2), METADATA)
     assert not workdir.exists()
+
+
+def test_a_workdir_that_is_being_removed_is_gone(tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    with pytest.raises(ConfigError, match="run: has gone; bring it back"), storage_errors(workdir):
+        threading.Timer(0.2, workdir.rmdir).start()
+        raise ValueError("half of what was written is there")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO])

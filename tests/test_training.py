@@ -90,6 +90,12 @@ def test_a_workdir_belongs_to_one_config(tmp_path: Path) -> None:
     (tmp_path / "x" / "config.json").write_text("{")
     with pytest.raises(ConfigError, match=r"config\.json"):
         claim_workdir(tmp_path / "x", Config())
+    (tmp_path / "x" / "config.json").unlink()
+    claim_workdir(tmp_path / "x", Config())  # there is no checkpoint yet
+    (tmp_path / "x" / "config.json").unlink()
+    (tmp_path / "x" / "checkpoints" / "3").mkdir()
+    with pytest.raises(ConfigError, match=r"config\.json: is missing, and there are checkpoints; put the run's own"):
+        claim_workdir(tmp_path / "x", Config())
 
 
 def test_a_result_counts_wherever_it_is_brought_but_for_its_own_config(tmp_path: Path) -> None:

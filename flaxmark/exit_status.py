@@ -1,0 +1,29 @@
+"""How a command ends, for whoever starts it again: its exit statuses and what leads to them."""
+
+import signal
+from typing import NoReturn
+
+OUR_ERROR, USER_ERROR, INTERRUPTED = 1, 2, 130
+PREEMPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user asked to stop; everything is saved."""
+
+    exit_status = INTERRUPTED
+
+
+class Preempted(Interrupted):
+    """The machine is wanted back (SIGTERM); everything is saved."""
+
+    exit_status = PREEMPTED
+
+
+def end_when_preempted() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, with its own status, wherever nothing better is at hand."""
+    signal.signal(signal.SIGTERM, _preempt)
+
+
+def _preempt(number: int, _: object) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # SLURM and others send it more than once
+    raise Preempted("by SIGTERM; give the same command again")
