@@ -142,7 +142,13 @@ def _data_rules(data: DataConfig) -> list[Rule]:
             data.augment.flip,
             f"off: mark-up {markup.name} has no flip_order",
         ),
-        (lists_go_together, "data.train-list", data.train_list, "given together with data.validation-list"),
+        (lists_go_together, "data.train-list", data.train_list, "given together with --data.validation-list"),
+        (
+            data.train_list is None or data.train_list != data.validation_list,
+            "data.validation-list",
+            data.validation_list,
+            "another file than --data.train-list",
+        ),
         (
             data.name != "drawn_faces" or data.train_list is None,
             "data.train-list",

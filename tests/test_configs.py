@@ -172,6 +172,7 @@ def test_help_shows_fields_with_units(capsys: pytest.CaptureFixture[str]) -> Non
         (Config(data=DataConfig(image_size=32)), 1, r"image-size 32: must be in \[64, 2048\] pixels"),
         (Config(data=DataConfig(train_list="x")), 1, "train-list x"),
         (Config(data=DataConfig(name="drawn_faces", train_list="x", validation_list="y")), 1, "train-list x.*drawn"),
+        (Config(data=DataConfig(train_list="x", validation_list="x")), 1, "validation-list x: must be another file"),
         (Config(data=DataConfig(augment=AugmentConfig(brightness=float("nan")))), 1, "augment.brightness nan"),
         (Config(data=DataConfig(augment=AugmentConfig(rotation=-30))), 1, "augment.rotation -30"),
         (Config(data=DataConfig(pixel_mean=(0.5, float("inf"), 0.5))), 1, "pixel-mean inf: must be finite"),

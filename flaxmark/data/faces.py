@@ -84,6 +84,10 @@ class Problem:
     detail: str
     known: bool = False
 
+    def __str__(self) -> str:
+        """One line, without its end."""
+        return f"{self.file}: {self.reason} ({self.detail})"
+
     def __post_init__(self) -> None:
         """Keep messages readable, whatever a file holds."""
         object.__setattr__(self, "file", self.file[:MAX_NAME])
@@ -214,7 +218,7 @@ def name_problems(problems: Iterable[Problem]) -> None:
     """
     for problem in problems:
         if not problem.known:
-            print(f"left out: {problem.file}: {problem.reason} ({problem.detail})", file=sys.stderr)
+            print(f"left out: {problem}", file=sys.stderr)
 
 
 def names_photographs(data_set: str) -> bool:

@@ -119,11 +119,7 @@ def prepare(config: DataConfig, *, for_training: bool = True) -> Prepared:
     if config.strict:
         _refuse_problems(prepared.problems, f"; all are in {prepared.report}")
     if for_training and "train" not in prepared.counts:
-        found = ", ".join(f"{name} {n}" for name, (n, _) in prepared.found.items())
-        raise ConfigError(
-            f"--data.dir {config.dir}: nothing to train on; found {found}; "
-            f"{len(prepared.problems)} problems are listed in {prepared.report}"
-        )
+        raise ConfigError(f"--data.dir {config.dir}: nothing to train on; {_what_there_is(prepared)}")
     return prepared
 
 
@@ -141,8 +137,10 @@ def load_split(prepared: Prepared, split: str) -> Examples:
         ConfigError: The data set has no such split.
     """
     if split not in prepared.counts:
-        splits = ", ".join(prepared.counts)
-        raise ConfigError(f"{prepared.name} has no faces in split {split!r}; there are {splits}")
+        splits = ", ".join(f"{name} {count}" for name, count in prepared.counts.items())
+        raise ConfigError(
+            f"{prepared.name} has no faces in split {split!r}; there are {splits}; {_what_there_is(prepared)}"
+        )
     builder = tfds.builder_from_directory(prepared.dir)
     records = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
     # Records are stored in the order of a hash; two faces of one picture differ in their boxes.
@@ -217,9 +215,17 @@ def _read(target: Path) -> Prepared:
     )
 
 
+def _what_there_is(prepared: Prepared) -> str:
+    """Where faces were found, and why others were left out."""
+    found = "found " + ", ".join(f"{name} {count}" for name, (count, _) in prepared.found.items())
+    if not prepared.problems:
+        return f"{found}; none was left out"
+    count = len(prepared.problems)
+    return f"{found}; left out, for example: {prepared.problems[0]}; all {count} are in {prepared.report}"
+
+
 def _refuse_problems(problems: list[Problem], where: str) -> None:
     """Make the problems of a data set fatal, except those known of the official files."""
     fatal = [problem for problem in problems if not problem.known]
     if fatal:
-        first = f"{fatal[0].file}: {fatal[0].reason} ({fatal[0].detail})"
-        raise ConfigError(f"--data.strict: {len(fatal)} problems, the first: {first}{where}")
+        raise ConfigError(f"--data.strict: {len(fatal)} problems, the first: {fatal[0]}{where}")

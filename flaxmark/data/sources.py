@@ -77,7 +77,9 @@ class FolderSource:
         self._root = find_data_dir(config)
         listing = read_listing(config, self._root)
         if not listing.entries and not listing.problems:
-            missing = f"--data.dir {self._root}: holds no face of {config.name}."
+            lists = [name for name in (config.train_list, config.validation_list, config.test_list) if name]
+            named = f" in {', '.join(lists)}" if lists else ""
+            missing = f"--data.dir {self._root}: holds no face of {config.name}{named}."
             raise ConfigError(NO_300W.format(missing=missing) if config.name == "ibug_300w" else missing)
         check_boxes(listing.entries, config.crop)
         self._entries = listing.entries
