@@ -220,9 +220,10 @@ def load_config(path: str | Path, depth: Depth | None = None) -> Config:
     """
     path = Path(path)
     if not path.is_file():
-        near = sorted(p.as_posix() for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        folder = path if path.is_dir() else path.parent
+        near = sorted(p.as_posix() for p in folder.glob("*.py")) if folder.is_dir() else []
         listing = f"; there are {', '.join(near)}" if near else ""
-        raise ConfigError(f"--config {path}: no such file{listing}")
+        raise ConfigError(f"--config {path}: {'is a folder' if path.is_dir() else 'no such file'}{listing}")
     spec = importlib.util.spec_from_file_location(f"flaxmark_config_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"--config {path}: not a Python file; name one that defines get_config()")

@@ -92,11 +92,13 @@ class Predictor:
             max_megapixels: Larger pictures are refused; None takes the checkpoint's limit, 64 by default.
 
         Raises:
-            ConfigError: No checkpoint there, or a score outside [0, 1].
+            ConfigError: No checkpoint there, a score outside [0, 1], or a limit that no picture keeps.
         """
         for name, least in (("min_detector_score", min_detector_score), ("min_score", min_score)):
             if not 0 <= least <= 1:
                 raise ConfigError(f"{name} {least}: must lie in [0, 1]")
+        if max_megapixels is not None and not max_megapixels > 0:
+            raise ConfigError(f"max_megapixels {max_megapixels}: must be above 0")
         self.network = Network(checkpoint, flip)
         self._detector, self._correction = detector, correction
         self._min_detector_score, self._min_score = min_detector_score, min_score

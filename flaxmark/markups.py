@@ -99,6 +99,8 @@ def load_markup(name: str | Path) -> Markup:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"above {MAX_BYTES} bytes")
         return markup_from_json(json.loads(path.read_text(encoding="utf-8-sig")))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -199,6 +199,8 @@ def read_predictions(path: Path) -> dict[str, list[np.ndarray]]:
             raise ValueError(f"above {MAX_BYTES // 10**6} MB")
         text = path.read_text(encoding="utf-8-sig")
         lines: Any = json.loads(text) if text.lstrip()[:1] == "[" else [json.loads(line) for line in text.splitlines()]
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"--systems json:{path}: not JSON: {error}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"--systems json:{path}: {error}") from error
     found: dict[str, list[np.ndarray]] = {}

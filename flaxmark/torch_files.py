@@ -46,7 +46,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
         raise
     except Exception as error:  # damaged files make their readers raise almost anything
         reason = " ".join(str(error).split())[:MAX_REASON]  # it may quote the file
-        raise ConfigError(f"{path}: {type(error).__name__}: {reason}; not a state_dict that can be read") from error
+        raise ConfigError(f"{path}: not a state_dict that can be read ({type(error).__name__}: {reason})") from error
     for key in ("state_dict", "model"):
         if isinstance(tensors, dict) and isinstance(tensors.get(key), dict):
             tensors = tensors[key]

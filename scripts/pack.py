@@ -4,8 +4,10 @@ Kernels become 8-bit integers; the errors on the validation faces before and aft
 """
 
 import argparse
+import os
 
 from flaxmark.command import Parser, new_file, run_command
+from flaxmark.config import ConfigError
 
 
 def main(arguments: list[str]) -> None:
@@ -17,10 +19,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     parsed = parser.parse_args(arguments)
     out = new_file(parsed.out, parsed.overwrite, (".safetensors",))
+    if os.path.isfile(parsed.workdir):
+        raise ConfigError(f"--workdir {parsed.workdir}: not the folder of a run; a packed one cannot be packed again")
 
     import numpy as np
 
-    from flaxmark.config import ConfigError
     from flaxmark.data.prepare import load_split, prepare
     from flaxmark.metrics import nme
     from flaxmark.network import BATCH_SIZES, Network

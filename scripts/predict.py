@@ -33,7 +33,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         type=float,
         nargs="+",
         metavar="PX",
-        help="one picture, no detector: left top right bottom of each face, tight around it, pixels",
+        help="after a picture, no detector: left top right bottom of each face, tight around it, pixels",
     )
     boxes.add_argument("--pts", help="one picture, no detector: the box around the landmarks of this .pts file")
     boxes.add_argument("--crop", action="store_true", help="no detector: pictures are faces, with a quarter around")
@@ -89,13 +89,16 @@ def check(parsed: argparse.Namespace) -> list[Input]:
 def check_form(parsed: argparse.Namespace) -> None:
     """Find the form of the results, and refuse a place where they cannot go."""
     ending = Path(parsed.out or "").suffix.lower()
-    parsed.format = parsed.format or ("csv" if ending == ".csv" else "jsonl")
+    endings = dict(ENDINGS)
+    if parsed.format is None:
+        parsed.format = "csv" if ending == ".csv" else "jsonl"
+        endings["jsonl"] += (".csv",)  # would do as well
     if parsed.resume and (parsed.out is None or parsed.format not in ("jsonl", "csv")):
         raise ConfigError("--resume: needs the --out of an interrupted start, of --format jsonl or csv")
     if parsed.format == "pts" and ending in (".pts", ".csv", ".json", ".jsonl") and not Path(parsed.out).is_dir():
         raise ConfigError(f"--out {parsed.out}: --format pts writes a file for each face; name a folder")
-    if parsed.format in ENDINGS:
-        new_file(parsed.out, parsed.overwrite or parsed.resume, ENDINGS[parsed.format])
+    if parsed.format in endings:
+        new_file(parsed.out, parsed.overwrite or parsed.resume, endings[parsed.format])
 
 
 def not_done(parsed: argparse.Namespace, inputs: list[Input]) -> list[Input]:

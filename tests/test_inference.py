@@ -127,6 +127,8 @@ def test_a_detector_finds_the_faces(workdir: Path, predictor: flaxmark.Predictor
     for name in ("min_score", "min_detector_score"):
         with pytest.raises(ConfigError, match=rf"{name} 2: must lie in \[0, 1\]"):
             flaxmark.Predictor(workdir, **{name: 2})
+    with pytest.raises(ConfigError, match="max_megapixels -1: must be above 0"):
+        flaxmark.Predictor(workdir, max_megapixels=-1)
     with pytest.raises(ConfigError, match="boxes and detector: give one"):
         flaxmark.predict(picture, box, checkpoint=workdir, detector=lambda _: found)
     with pytest.raises(ConfigError, match="the detector gave"):

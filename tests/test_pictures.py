@@ -88,7 +88,7 @@ def test_the_limit_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -
     source = encoded(Image.new("RGB", (100, 101)))
     assert read_picture(source, max_megapixels=0.0101).shape == (101, 100, 3)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda *_: pytest.fail("decoded"))
-    with pytest.raises(PictureTooLargeError, match=r"100 x 101 is 0.0 megapixels, above the limit of 0.01"):
+    with pytest.raises(PictureTooLargeError, match=r"100 x 101 is 0.0101 megapixels, above the limit of 0.01"):
         read_picture(source, max_megapixels=0.01)
 
 

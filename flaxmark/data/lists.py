@@ -56,6 +56,8 @@ def find_list(name: str, root: Path, flag: str, max_bytes: int = MAX_BYTES) -> P
         if path.is_file():
             check_size(path, f"{flag} {path}", max_bytes)
             return path
+        if path.is_dir():
+            raise ConfigError(f"{flag} {name}: is a folder; name a file")
     raise ConfigError(f"{flag} {name}: no such file, neither here nor below {root}")
 
 

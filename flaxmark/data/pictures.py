@@ -153,7 +153,7 @@ def _check_size(width: int, height: int, name: str, max_megapixels: float) -> No
     """Refuse pictures above the limit."""
     if width * height > max_megapixels * 1e6:
         raise PictureTooLargeError(
-            f"{name}: {width} x {height} is {width * height / 1e6:.1f} megapixels, above the limit of "
+            f"{name}: {width} x {height} is {width * height / 1e6:.3g} megapixels, above the limit of "
             f"{max_megapixels:g}; shrink it, or raise max-megapixels"
         )
 
