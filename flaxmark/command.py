@@ -237,8 +237,9 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     # A second start loads its compiled steps; JAX's own variable names another folder.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "xla"))
     warnings.filterwarnings("ignore", category=UserWarning, module="orbax")
-    # Orbax prints a traceback from each of its threads, and leaves errors of tasks behind, when a disk is full or a
-    # file damaged; what is wrong is said by ours.
+    # Orbax prints a traceback from each of its threads, and leaves tasks and their errors behind, when a disk is full
+    # or a file damaged; what is wrong is said by ours.
+    warnings.filterwarnings("ignore", category=RuntimeWarning, message="coroutine .* was never awaited")
     absl.logging.set_verbosity(absl.logging.ERROR if "--debug" in arguments else absl.logging.FATAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     end_when_preempted()

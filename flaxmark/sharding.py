@@ -1,6 +1,7 @@
 """Devices: the mesh, compiling a step for it, and putting batches on it."""
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -27,6 +28,8 @@ def initialize_distributed() -> None:
         ConfigError: There is no cluster, or the others do not come.
     """
     count, index = (os.environ.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
+    if count is not None:  # nothing is left to be found with the package that JAX then asks for
+        warnings.filterwarnings("ignore", message="Kubernetes environment detected")
     try:
         jax.distributed.initialize(
             num_processes=None if count is None else int(count),
