@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixture_300w import Tree, dlib_box, expected_counts, format_pts, image_element
+from fixture_300w import Tree, expected_counts, format_pts
 
 from flaxmark.config import ConfigError, DataConfig
 from flaxmark.data import faces
-from flaxmark.data.dlib_reader import read_dlib
 from flaxmark.data.duplicates import remove_duplicates
 from flaxmark.data.faces import Listing, inside, photograph_300w
 from flaxmark.data.lists import MAX_BYTES, read_list
@@ -96,83 +95,6 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
     assert reasons(listing) == {"afw/x.jpg": faces.LEAVES_FOLDER, "ibug": faces.LEAVES_FOLDER}
 
 
-def test_dlib_packaging(dlib_tree: Tree) -> None:
-    listing = read_dlib(dlib_tree.folder)
-    assert not listing.problems
-    assert [e.file for e in listing.entries] == sorted(dlib_tree.faces)
-    assert listing.found["mirrored twins, left out"] == (len(dlib_tree.faces), None)
-    assert listing.found["helen/testset"] == (3, 330)
-    for entry in listing.entries:
-        np.testing.assert_array_equal(entry.landmarks_px, dlib_tree.faces[entry.file])
-        left, top, width, height = dlib_box(entry.landmarks_px)
-        assert entry.box is not None
-        assert entry.box.tolist() == [left, top, left + width - 1, top + height - 1]
-        is_test = not entry.file.startswith("afw") and "trainset" not in entry.file
-        assert entry.split.startswith("test") == is_test
-
-
-def test_bad_dlib_entries(tmp_path: Path) -> None:
-    (tmp_path / "afw").mkdir()
-    for name in "abcde":
-        (tmp_path / f"afw/{name}.jpg").write_bytes(b"")
-    good = image_element("afw/a.jpg", POINTS)
-    images = [
-        good,
-        image_element("../out.jpg", POINTS),
-        image_element("/etc/passwd", POINTS),
-        image_element("afw/none.jpg", POINTS),
-        image_element("elsewhere/a.jpg", POINTS),
-        image_element("afw/b.jpg", POINTS[:67]),
-        good.replace("a.jpg", "c.jpg").replace("name='07'", "name='77'"),
-        good.replace("a.jpg", "d.jpg").replace("<box top=", "<box tip="),
-        "<image file='afw/e.jpg'/>",
-    ]
-    (tmp_path / "labels_ibug_300W_train.xml").write_text(f"<dataset>{''.join(images)}</dataset>")
-    listing = read_dlib(tmp_path)
-    assert [e.file for e in listing.entries] == ["afw/a.jpg"]
-    assert reasons(listing) == {
-        "../out.jpg": faces.LEAVES_FOLDER,
-        "/etc/passwd": faces.LEAVES_FOLDER,
-        "afw/none.jpg": faces.MISSING,
-        "elsewhere/a.jpg": faces.UNKNOWN_SUBSET,
-        "afw/b.jpg": faces.POINT_COUNT,
-        "afw/c.jpg": faces.MALFORMED,
-        "afw/d.jpg": faces.MALFORMED,
-        "afw/e.jpg": faces.MALFORMED,
-    }
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "has neither"),
-        ("<dataset>", "not XML"),
-        ('<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>', "refused"),
-        ('<?xml version="1.0" encoding="utf-7"?><dataset/>', "can be read"),
-        ('<?xml version="1.0" encoding="foo"?><dataset/>', "can be read|not XML"),
-        ("<a>" * 200_000, "not XML"),
-        ("<dataset>\0</dataset>", "not XML"),
-        ('<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>&c;</a>', "refused"),
-    ],
-)
-def test_hostile_xml(tmp_path: Path, text: str | None, message: str) -> None:
-    if text is not None:
-        (tmp_path / "labels_ibug_300W_test.xml").write_text(text)
-    with pytest.raises(ConfigError, match=message):
-        read_dlib(tmp_path)
-
-
-def test_xml_that_is_large_and_says_nothing(tmp_path: Path) -> None:
-    deep = "<a>" * 100_000 + "</a>" * 100_000
-    names = ["x" * 3_000_000, "afw/" + "x" * 300 + ".jpg", "afw/" + "y/" * 2500 + "a.jpg"]
-    images = "".join(image_element(name, POINTS) for name in names)
-    (tmp_path / "labels_ibug_300W_train.xml").write_text(f"<dataset>{deep}{images}</dataset>")
-    listing = read_dlib(tmp_path)
-    assert not listing.entries
-    assert len(listing.problems) == 3
-    assert all(len(problem.file) <= 300 and len(problem.detail) <= 1000 for problem in listing.problems)
-
-
 def write_lists(folder: Path, train: list[str], validation: list[str]) -> dict[str, str]:
     (folder / "train.txt").write_text("# chosen\n\n" + "\n".join(train))
     (folder / "val.txt").write_text("\r\n".join(validation))
@@ -241,8 +163,11 @@ def test_faces_whose_error_has_no_unit_are_left_out(tmp_path: Path, capsys: pyte
 
 
 def test_bad_lists(tmp_path: Path, official_tree: Tree) -> None:
+    (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError, match=r"--data.train-list no.txt: no such file, neither here nor below"):
         read_list("no.txt", tmp_path, "--data.train-list")
+    with pytest.raises(ConfigError, match=r"--data.train-list folder: is a folder; name a file"):
+        read_list("folder", tmp_path, "--data.train-list")
     (tmp_path / "empty.txt").write_text("\n# nothing\n")
     with pytest.raises(ConfigError, match="names no face"):
         read_list("empty.txt", tmp_path, "--data.train-list")
