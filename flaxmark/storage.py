@@ -46,17 +46,13 @@ def storage_errors(folder: Path, kept: Callable[[], str] = lambda: "") -> Iterat
     except Exception as error:  # orbax wraps what the system says in errors of several kinds
         number = error_number(error)
         remedy = _remedy(number, error, folder)
-        if _is_gone(folder, own) or (remedy is None and _is_gone(folder, own, wait=1.0)):
-            raise ConfigError(f"{folder}: has gone; bring it back, or start anew in another folder") from error
+        if remedy is None:
+            time.sleep(1.0)  # a folder that is just being removed has gone by then
+        if not folder.exists() or folder.stat().st_ino != own:  # orbax may have made some of it again
+            raise ConfigError(f"{folder}: has gone; {_REMEDIES_INSIDE[errno.ENOENT]}") from error
         if number is None or remedy is None:
             raise
         raise ConfigError(f"{folder}: {os.strerror(number).lower()}; {remedy}{kept()}") from error
-
-
-def _is_gone(folder: Path, inode: int, wait: float = 0.0) -> bool:
-    """Whether a folder was moved or removed; of one that is being removed that is known a moment later."""
-    time.sleep(wait)
-    return not folder.exists() or folder.stat().st_ino != inode  # orbax may have made some of it again
 
 
 def error_number(error: BaseException | None) -> int | None:
