@@ -131,14 +131,14 @@ def restore_newest(workdir: str | Path, like: TrainState) -> TrainState | None:
         ConfigError: There are checkpoints, and all are damaged.
     """
     folders = _folders(checkpoints_of(workdir))
-    wanted, state = {"state": jax.tree.map(_abstract, like)}, None
-    model = {"model": jax.tree.map(_abstract, like.eval_variables)}
+    # Of the older ones only what predict loads, while a better one can still be made.
+    older, state = {"model": jax.tree.map(_abstract, like.eval_variables)}, None
+    newest = older | {"state": jax.tree.map(_abstract, like)}
     damaged: dict[epath.Path, str] = {}
     for folder in reversed(folders):
         try:
             _check_metrics(folder)  # orbax reads those of all checkpoints
-            _load(folder, model)  # while a better one can still be made
-            found = None if state is not None else _load(folder, wanted)
+            found = _load(folder, newest if state is None else older).get("state")
         except Exception as error:  # damaged files make their readers raise almost anything
             damaged[folder] = _first_line(error)
         if not _all_agree(folder not in damaged):
@@ -162,12 +162,13 @@ def _folders(directory: epath.Path) -> list[epath.Path]:
     return sorted(found, key=lambda path: int(path.name))
 
 
-def _load(folder: epath.Path, wanted: Mapping[str, Any]) -> Any:
-    """One part of a checkpoint, `state` or `model`; raises whatever when it is not as it was saved."""
-    ((name, like),) = wanted.items()
-    loaded = ocp.load_checkpointables(folder, {name: like})[name]
-    if checksum(loaded) != _metadata(folder)["checksums"][name]:
-        raise ValueError(f"{name} is not what was saved: another checksum")
+def _load(folder: epath.Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Parts of a checkpoint, `state` and `model`; raises whatever when one is not as it was saved."""
+    loaded = dict(ocp.load_checkpointables(folder, dict(wanted)))
+    saved = _metadata(folder)["checksums"]
+    for name in wanted:
+        if checksum(loaded[name]) != saved[name]:
+            raise ValueError(f"{name} is not what was saved: another checksum")
     return loaded
 
 
@@ -254,7 +255,7 @@ def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
             _warn(folder, error)
     for folder, (_, metadata) in sorted(scored.items(), key=lambda item: item[1][0]):
         try:
-            variables = _load(folder, {"model": _model_like(metadata)})
+            variables = _load(folder, {"model": _model_like(metadata)})["model"]
         except Exception as error:
             _warn(folder, error)
             continue
