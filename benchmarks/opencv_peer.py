@@ -27,12 +27,12 @@ class OpenCvFaces:
 
     def __len__(self) -> int:
         """How many faces."""
-        return len(self._examples.encoded)
+        return len(self._examples)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """An augmented face: image float32 `[size, size, 3]` and landmarks float32 `[68, 2]`."""
         random = np.random.default_rng(int(index))
-        encoded = np.frombuffer(self._examples.encoded[index], np.uint8)
+        encoded = np.frombuffer(self._examples.encoded(index), np.uint8)
         pixels = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB))
         matrix, shift = draw_affine(self._config.augment, random)
         image = warp(pixels, self._examples.crops[index], matrix, shift, self._config.image_size)

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     except ConfigError as problem:  # packed all the same
         print(f"its NME was not measured: {problem}")
         return
-    networks, count = {"float32": network, "8 bits": Network(out)}, len(examples.encoded)
+    networks, count = {"float32": network, "8 bits": Network(out)}, len(examples)
     found: dict[str, list[np.ndarray]] = {name: [] for name in networks}
     for start in range(0, count, BATCH_SIZES[-1]):  # crops take far more memory than what is found in them
         chosen = range(start, min(start + BATCH_SIZES[-1], count))

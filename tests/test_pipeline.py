@@ -39,7 +39,7 @@ def make_examples(count: int) -> Examples:
     landmarks[:, 0, 0] = np.arange(count)
     names = [str(i) for i in range(count)]
     crops = np.tile(np.float32([20, 20, 80]), (count, 1))
-    return Examples(encoded, landmarks, crops, np.zeros((count, 4), np.float32), crops, names, names, names)
+    return Examples(landmarks, crops, np.zeros((count, 4), np.float32), crops, names, names, names, 128, encoded)
 
 
 EXAMPLES = make_examples(22)
@@ -104,7 +104,7 @@ def test_evaluation_sees_every_face_once(batch_size: int) -> None:
 
 def test_evaluation_samples_what_predict_samples() -> None:
     batch = next(eval_batches(EXAMPLES, CONFIG, batch_size=4))
-    for image, encoded in zip(batch["image"], EXAMPLES.encoded, strict=False):
+    for image, encoded in zip(batch["image"], EXAMPLES.records, strict=False):
         region = FaceRegion(np.asarray(Image.open(io.BytesIO(encoded))), np.array([20.0, 20.0, 80.0]))
         expected = (warp_crop(region, 64) / 255 - np.float32(CONFIG.pixel_mean)) / np.float32(CONFIG.pixel_std)
         np.testing.assert_allclose(image, expected, atol=1e-3)

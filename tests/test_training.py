@@ -158,7 +158,7 @@ def test_rows_have_the_mean_face_and_every_subset() -> None:
     target = rng.uniform(size=(3, 68, 2)).astype(np.float32)
     names = ["a", "b", "b"]
     nothing = np.zeros((3, 4), np.float32)
-    examples = Examples([b""] * 3, target, nothing, nothing, nothing, names, names, names)
+    examples = Examples(target, nothing, nothing, nothing, names, names, names, 16, [b""] * 3)
     mean_face = target.mean(0)
     rows = rows_of_split("validation", examples, Outputs(target, np.zeros(3, np.float32)), mean_face, mse, IBUG_68)
     assert [(r["subset"], r["predictor"], r["faces"]) for r in rows] == [

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import filelock
 import numpy as np
+from PIL import Image
 
 from flaxmark.config import ConfigError, DataConfig, cache_dir
 from flaxmark.data.builder import FaceBuilder
 from flaxmark.data.drawn_faces import DrawnFaces
+from flaxmark.data.examples import Examples
 from flaxmark.data.faces import Problem
 from flaxmark.data.ibug_300w import Ibug300W
 from flaxmark.data.own_faces import OwnFaces
@@ -58,31 +60,6 @@ class Prepared:
     def problem_counts(self) -> dict[str, int]:
         """Reason -> how many problems have it."""
         return dict(Counter(problem.reason for problem in self.problems))
-
-
-@dataclasses.dataclass(frozen=True)
-class Examples:
-    """A split in memory, sorted by file.
-
-    Attributes:
-        encoded: JPEG files.
-        landmarks: float32 `[n, num_points, 2]`, crop units.
-        crops: float32 `[n, 3]`: left, top, side in pixels of the decoded JPEG.
-        boxes: float32 `[n, 4]`: left, top, right, bottom in pixels of the original picture.
-        source_crops: float32 `[n, 3]`: the crops in pixels of the original picture.
-        subsets: What metrics are reported for.
-        photographs: Shared by faces of one photograph.
-        files: Original pictures, relative to the data set's folder.
-    """
-
-    encoded: list[bytes]
-    landmarks: np.ndarray
-    crops: np.ndarray
-    boxes: np.ndarray
-    source_crops: np.ndarray
-    subsets: list[str]
-    photographs: list[str]
-    files: list[str]
 
 
 def prepare(config: DataConfig, *, for_training: bool = True) -> Prepared:
@@ -152,8 +129,9 @@ def load_split(prepared: Prepared, split: str) -> Examples:
     def numbers(name: str) -> np.ndarray:
         return np.stack([face[name] for face in faces])
 
+    encoded = [face["image"] for face in faces]
+    largest = max(max(Image.open(io.BytesIO(image)).size) for image in encoded)
     return Examples(
-        encoded=[face["image"] for face in faces],
         landmarks=numbers("landmarks"),
         crops=numbers("crop"),
         boxes=numbers("box"),
@@ -161,6 +139,8 @@ def load_split(prepared: Prepared, split: str) -> Examples:
         subsets=texts("subset"),
         photographs=texts("photograph"),
         files=texts("file"),
+        region_size=-(-largest // 16) * 16,
+        records=encoded,
     )
 
 
