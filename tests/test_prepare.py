@@ -12,9 +12,9 @@ from PIL import Image
 
 from flaxmark.config import DataConfig
 from flaxmark.data import collect, faces
-from flaxmark.data import prepare as prepare_module
 from flaxmark.data.collect import validation_photograph
 from flaxmark.data.draw_many import draw_stored, split_seeds
+from flaxmark.data.ibug_300w import Ibug300W
 from flaxmark.data.prepare import Examples, Prepared, load_split, prepare
 from flaxmark.data.readers import read_official
 from flaxmark.data.stored_face import store_face
@@ -113,7 +113,7 @@ def test_an_interrupted_preparation_is_not_reused(small: Path, monkeypatch: pyte
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare_module.Ibug300W, "_generate_examples", interrupt)
+        patch.setattr(Ibug300W, "_generate_examples", interrupt)
         with pytest.raises(KeyboardInterrupt):
             prepare(config_of(small))
     assert not list((small.parent / "prepared").glob("*/prepared.json"))
@@ -188,7 +188,7 @@ def test_drawn_faces(tmp_path: Path) -> None:
 def test_drawing_in_processes_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = DataConfig(name="drawn_faces", drawn_train=20, drawn_validation=0, drawn_size=64)
     alone = prepare(dataclasses.replace(config, prepared_dir=str(tmp_path / "alone")))
-    monkeypatch.setattr("flaxmark.data.draw_many.FEW", 1)
+    monkeypatch.setattr("flaxmark.data.workers.FEW", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     shared = prepare(dataclasses.replace(config, prepared_dir=str(tmp_path / "shared")))
     assert images(load_split(alone, "train")) == images(load_split(shared, "train"))

@@ -26,7 +26,7 @@ def test_what_cannot_be_evaluated_is_one_line(
 ) -> None:
     metadata = {"config": to_dict(Config()), "mean_face": np.full((68, 2), 0.5).tolist()} | said
     monkeypatch.setattr("flaxmark.run_report.load_evaluator", lambda *_: (None, 0, metadata))
-    prepared = Prepared(tmp_path, "csv", "", counts, [], {}, "unknown", tmp_path)
+    prepared = Prepared(tmp_path, "csv", "", counts, [], {}, "unknown", tmp_path, tmp_path, 16)
     with pytest.raises(ConfigError, match=complaint) as caught:
         evaluate_run(tmp_path, prepared)
     assert "\n" not in str(caught.value)

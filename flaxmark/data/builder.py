@@ -1,7 +1,7 @@
 """What the TFDS builders of this package share: how a stored face is written."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from flaxmark.data.stored_face import StoredFace
@@ -9,26 +9,30 @@ from flaxmark.data.tensorflow_setup import tf, tfds
 
 
 class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Writes faces that are already cut and encoded; only splits that have faces."""
+    """Writes faces that are already cut and encoded, as they come: no more than one is in memory here.
+
+    TFDS keeps 1 GB of them to bring them into its order; beyond that it sorts them on disk.
+    """
 
     VERSION = tfds.core.Version("1.0.0")
     DESCRIPTION = ""
     HOMEPAGE = ""
 
-    def __init__(self, *, faces: Mapping[str, Sequence[StoredFace]] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, faces: Mapping[str, Iterable[tuple[int, StoredFace]]] | None = None, **kwargs: Any) -> None:
         """Take the faces to write.
 
         Args:
-            faces: Split -> faces.
+            faces: Split -> numbered faces, at least one a split: TFDS fails on empty ones.
             **kwargs: What TFDS passes to every builder: data_dir, config, version.
         """
-        self._faces = {split: items for split, items in (faces or {}).items() if items}
+        self._faces = dict(faces or {})
         super().__init__(file_format="tfrecord", **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
         """Name and shape of everything that is kept of a face."""
         features = tfds.features.FeaturesDict(
             {
+                "number": tfds.features.Scalar(dtype=tf.int64),
                 "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
                 "landmarks": tfds.features.Tensor(shape=(None, 2), dtype=tf.float32),
                 "crop": tfds.features.Tensor(shape=(3,), dtype=tf.float32),
@@ -44,10 +48,10 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        """One generator a split; TFDS fails on empty ones."""
+        """One generator a split."""
         return {split: self._generate_examples(items) for split, items in self._faces.items()}
 
-    def _generate_examples(self, faces: Sequence[StoredFace]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Faces with their position as key."""
-        for key, face in enumerate(faces):
-            yield key, {**vars(face), "image": io.BytesIO(face.image)}
+    def _generate_examples(self, faces: Iterable[tuple[int, StoredFace]]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Faces with their number as key."""
+        for number, face in faces:
+            yield number, {**vars(face), "number": number, "image": io.BytesIO(face.image)}

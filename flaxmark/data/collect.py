@@ -1,9 +1,6 @@
-"""From the listing of a folder to stored faces: decode, cut, encode, with what went wrong."""
+"""From a listed face to a stored one, and which split it belongs to; loads neither TensorFlow nor JAX."""
 
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,7 +11,6 @@ from flaxmark.data.faces import OUTSIDE_PICTURE, TOO_LARGE, UNREADABLE, FaceEntr
 from flaxmark.data.pictures import PictureError, PictureTooLargeError, read_picture
 from flaxmark.data.stored_face import StoredFace, store_face
 from flaxmark.geometry import CropDefinition, landmark_box
-from flaxmark.progress import Progress
 
 VALIDATION_EVERY = 10
 
@@ -24,24 +20,24 @@ def validation_photograph(photograph: str) -> bool:
     return int(sha256(photograph.encode()).hexdigest(), 16) % VALIDATION_EVERY == 0
 
 
-def assign_splits(faces: Iterable[tuple[FaceEntry, StoredFace]], hold_out: bool) -> dict[str, list[StoredFace]]:
+def assign_splits(entries: Iterable[FaceEntry], hold_out: bool) -> dict[str, list[FaceEntry]]:
     """Group faces by split.
 
     Args:
-        faces: Entries and what is stored of them.
+        entries: Faces.
         hold_out: Take the validation split from the training faces.
 
     Returns:
         Split -> its faces. Faces of 300-W's common and challenging test sets are in `test_full` too.
     """
-    splits: dict[str, list[StoredFace]] = {}
-    for entry, stored in faces:
+    splits: dict[str, list[FaceEntry]] = {}
+    for entry in entries:
         split = entry.split
         if hold_out and split == "train" and validation_photograph(entry.photograph):
             split = "validation"
-        splits.setdefault(split, []).append(stored)
+        splits.setdefault(split, []).append(entry)
         if split in ("test_common", "test_challenging"):
-            splits.setdefault("test_full", []).append(stored)
+            splits.setdefault("test_full", []).append(entry)
     return splits
 
 
@@ -66,47 +62,17 @@ def check_boxes(entries: Iterable[FaceEntry], definition: CropDefinition) -> Non
             )
 
 
-def collect_faces(
-    entries: list[FaceEntry], root: Path, config: DataConfig
-) -> tuple[list[tuple[FaceEntry, StoredFace]], list[Problem]]:
-    """Decode and encode all faces, on all cores.
+def store_entry(entry: FaceEntry, root: Path, config: DataConfig) -> StoredFace | Problem:
+    """Decode a face's image, cut the face out and encode it.
 
     Args:
-        entries: Faces.
+        entry: The face.
         root: The data set's folder.
         config: Gives the crop and the limit on pixels.
 
     Returns:
-        The usable faces with what is stored of them, and the problems of the others.
+        What is stored of it, or why it cannot be used.
     """
-    stored: list[tuple[FaceEntry, StoredFace]] = []
-    problems: list[Problem] = []
-    progress = Progress(len(entries), 0, 1)
-    for i, (entry, face) in enumerate(zip(entries, _in_threads(entries, root, config), strict=True)):
-        if isinstance(face, StoredFace):
-            stored.append((entry, face))
-        else:
-            problems.append(face)
-        progress.step(f"preparing {config.name}: {i + 1:,} of {len(entries):,} faces")
-    progress.line(f"prepared {config.name}: {len(stored):,} faces, {len(problems):,} unusable")
-    return stored, problems
-
-
-def _in_threads(entries: list[FaceEntry], root: Path, config: DataConfig) -> Iterator[StoredFace | Problem]:
-    """Store faces in their order, a few ahead; Pillow decodes outside Python's lock."""
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[StoredFace | Problem]] = deque()
-        for entry in entries:
-            pending.append(pool.submit(_store, entry, root, config))
-            if len(pending) > 2 * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-def _store(entry: FaceEntry, root: Path, config: DataConfig) -> StoredFace | Problem:
-    """Store one face."""
     try:
         # Annotators and dlib saw the stored pixels: tools of that time did not turn pictures by EXIF.
         picture = read_picture(root / entry.file, config.max_megapixels, orient=False)

@@ -1,22 +1,15 @@
-"""Stored faces drawn by flaxmark.drawing, in worker processes that load neither TensorFlow nor JAX."""
+"""Stored faces drawn by flaxmark.drawing; loads neither TensorFlow nor JAX."""
 
 import hashlib
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
 
 from flaxmark.config import ConfigError, DataConfig
 from flaxmark.data.stored_face import StoredFace, store_face
 from flaxmark.geometry import CropDefinition, landmark_box
-from flaxmark.progress import Progress
 
 # No split can grow into the seeds of the next.
 FIRST_SEED = {"train": 0, "validation": 1_000_000_000, "test": 2_000_000_000}
-FEW = 256  # starting processes takes longer than drawing these
 
 
 def split_seeds(config: DataConfig) -> dict[str, range]:
@@ -55,41 +48,9 @@ def drawing_version() -> str:
     return digest.hexdigest()
 
 
-def draw_splits(seeds: dict[str, range], config: DataConfig) -> dict[str, list[StoredFace]]:
-    """Draw all faces.
-
-    Args:
-        seeds: Split -> seeds.
-        config: Gives the picture's size and the crop.
-
-    Returns:
-        Split -> faces, in the order of their seeds.
-    """
-    total = sum(len(values) for values in seeds.values())
-    faces = _draw([seed for values in seeds.values() for seed in values], config)
-    progress = Progress(total, 0, 1)
-    splits: dict[str, list[StoredFace]] = {}
-    done = 0
-    for split, values in seeds.items():
-        splits[split] = []
-        for _ in values:
-            splits[split].append(next(faces))
-            done += 1
-            progress.step(f"drawing {done:,} of {total:,} faces")
-    progress.line(f"drew {total:,} faces")
-    return splits
-
-
-def _draw(seeds: list[int], config: DataConfig) -> Iterator[StoredFace]:
-    """Draw in this process, or in one for each core where that pays."""
-    draw = partial(draw_stored, size=config.drawn_size, definition=config.crop, markup=config.markup.name)
-    workers = os.cpu_count() or 1
-    if workers == 1 or len(seeds) < FEW:
-        yield from map(draw, seeds)
-        return
-    # Forking would copy the locks of threads that JAX and TensorFlow have started.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(draw, seeds, chunksize=16)
+def drawn_name(seed: int) -> str:
+    """What a drawn face is called, in place of a file."""
+    return f"drawn/{seed:010d}"
 
 
 def draw_stored(seed: int, size: int, definition: CropDefinition, markup: str) -> StoredFace:
@@ -108,7 +69,7 @@ def draw_stored(seed: int, size: int, definition: CropDefinition, markup: str) -
 
     picture, drawn_px = draw_face(seed, size)
     landmarks_px = convert_landmarks(drawn_px, markup)
-    name = f"drawn/{seed:010d}"
+    name = drawn_name(seed)
     return store_face(
         picture,
         landmarks_px,

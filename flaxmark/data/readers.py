@@ -46,15 +46,30 @@ def read_listing(config: DataConfig, root: Path) -> Listing:
     Raises:
         ConfigError: The folder, or a list, cannot be read at all.
     """
-    try:
-        listing = _read(config, root)
-    except OSError as error:
-        raise ConfigError(f"--data.dir {root}: cannot be read: {error}") from error
-    return _usable(listing, config.markup)
+    return _usable(_read(config, root)[1], config.markup)
 
 
-def _read(config: DataConfig, root: Path) -> Listing:
-    """What the folder or its lists name."""
+def read_folder(config: DataConfig, root: Path) -> tuple[Listing, Listing]:
+    """List the faces of a data set with and without the user's lists.
+
+    Args:
+        config: Gives its kind and the lists.
+        root: Its folder.
+
+    Returns:
+        All faces of the folder, and the listing of `read_listing`: the same one where no list chooses from the folder.
+        Faces of both share their array of points.
+
+    Raises:
+        ConfigError: The folder, or a list, cannot be read at all.
+    """
+    folder, chosen = _read(config, root)
+    usable = _usable(folder, config.markup)
+    return usable, usable if chosen is folder else _usable(chosen, config.markup)
+
+
+def _read(config: DataConfig, root: Path) -> tuple[Listing, Listing]:
+    """What the folder has, and what its lists choose."""
     points = config.markup.num_points
     readers: dict[str, Callable[[], Listing]] = {
         "ibug_300w": lambda: read_official(root),
@@ -63,16 +78,19 @@ def _read(config: DataConfig, root: Path) -> Listing:
         "csv": lambda: read_csv_folder(root, points, config.train_list, config.validation_list, config.test_list),
         "coco": lambda: read_coco_folder(root, points, config.train_list, config.validation_list, config.test_list),
     }
-    listing = readers[config.name]()
-    if config.name in ("csv", "coco"):  # their lists are files of faces
-        return listing
-    if config.train_list is None or config.validation_list is None:
-        return listing
-    names = {
-        "validation": read_list(config.validation_list, root, "--data.validation-list"),
-        "train": read_list(config.train_list, root, "--data.train-list"),
-    }
-    return choose_listed(listing, root, names, points)
+    try:
+        listing = readers[config.name]()
+        if config.name in ("csv", "coco"):  # their lists are files of faces
+            return listing, listing
+        if config.train_list is None or config.validation_list is None:
+            return listing, listing
+        names = {
+            "validation": read_list(config.validation_list, root, "--data.validation-list"),
+            "train": read_list(config.train_list, root, "--data.train-list"),
+        }
+        return listing, choose_listed(listing, root, names, points)
+    except OSError as error:
+        raise ConfigError(f"--data.dir {root}: cannot be read: {error}") from error
 
 
 def read_official(root: Path) -> Listing:
