@@ -25,5 +25,11 @@ def end_when_preempted() -> None:
 
 
 def _preempt(number: int, _: object) -> NoReturn:
-    signal.signal(number, signal.SIG_IGN)  # SLURM and others send it more than once
+    # SLURM and others send it more than once. SIG_IGN would not do: of one that is pending by then Python prints
+    # "Signal 15 ignored due to race condition" and a traceback.
+    signal.signal(number, _ignore)
     raise Preempted("by SIGTERM; give the same command again")
+
+
+def _ignore(*_: object) -> None:
+    """Take a signal that has had its effect already."""

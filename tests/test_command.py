@@ -86,6 +86,35 @@ def test_sigterm_has_its_status_wherever_it_comes() -> None:
     assert said == "\ninterrupted by SIGTERM; give the same command again\n"
 
 
+REPORTING = """
+import sys, threading, time
+from pathlib import Path
+from flaxmark.command import run_command
+
+def main(arguments):
+    for _ in range(8):  # a signal that comes while the main thread takes another one goes to one of the others
+        threading.Thread(target=time.sleep, args=(100,), daemon=True).start()
+    print("ready", flush=True)
+    while True:
+        Path(sys.argv[1]).write_text("figures")
+
+run_command(main)
+"""
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_sigterm_during_the_report_is_one_line_however_often_it_comes(tmp_path: Path, count: int) -> None:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    line = [sys.executable, "-c", REPORTING, str(tmp_path / "table.md")]
+    with subprocess.Popen(line, **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdout.readline() == "ready\n"
+        for _ in range(count):
+            process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert said == "\ninterrupted by SIGTERM; give the same command again\n"
+
+
 @pytest.mark.parametrize("arguments", [["--workdir", ""], ["--workdir="]])
 def test_a_variable_that_is_not_set_is_no_flag_left_out(arguments: list[str]) -> None:
     line = [sys.executable, "scripts/predict.py", "a.png", *arguments]

@@ -138,3 +138,22 @@ def test_twenty_kills_at_random(
         assert_equal_to_the_bit(whole[0], workdir)
     with capsys.disabled():
         print(f"\n{kills} kills in {runs} runs, all equal to the bit:", *log, sep="\n  ")
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_sigterm_during_the_report(
+    environment: Environment, whole: tuple[Path, float], tmp_path: Path, count: int
+) -> None:
+    """Schedulers send it several times: one line, and the same command writes the report."""
+    process = start(environment, tmp_path)
+    assert wait(process, lambda: (tmp_path / "curves.png").exists())  # the first file of the report
+    for _ in range(count):
+        process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 75, said
+    assert said.count("interrupted by SIGTERM; give the same command again") == 1
+    assert "Traceback" not in said
+    assert "race" not in said
+    finish(start(environment, tmp_path))
+    assert_equal_to_the_bit(whole[0], tmp_path)
