@@ -1,24 +1,13 @@
 """The grid of backbones, losses and seeds: every cell a run of its own, in a process of its own."""
 
-import contextlib
 import dataclasses
-import multiprocessing
-import os
-import signal
-import sys
-import threading
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from multiprocessing.process import BaseProcess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from flaxmark.command import explain
+from flaxmark.cell_processes import train_cells
 from flaxmark.config import DEPTHS, Config, ConfigError, Depth, LossConfig
 from flaxmark.config_rules import check_config
 from flaxmark.data.sources import find_data_dir
-from flaxmark.exit_status import INTERRUPTED, PREEMPTED
-from flaxmark.metric_writer import replace_text
 from flaxmark.sweep_progress import SweepProgress
 from flaxmark.workdir import stored_result
 
@@ -34,8 +23,7 @@ COLUMNS: dict[str, LossConfig] = {
 }
 """What a column trains with; smooth_l1 with beta 1 is the test report's: half of mse where errors are below 1."""
 
-FAILED, LOG = "failed.txt", "log.txt"
-POLL_SECONDS = 0.5
+MAX_JOBS = 64  # each is a process that holds a network; more would only wait for each other
 
 
 class SweepError(RuntimeError):
@@ -114,21 +102,25 @@ def make_cells(
     return cells[shard_index::num_shards]
 
 
-def run_sweep(configs: Mapping[Cell, Config], folder: Path) -> list[Outcome]:
+def run_sweep(configs: Mapping[Cell, Config], folder: Path, jobs: int = 1) -> list[Outcome]:
     """Train every cell that has no result yet; one that fails does not stop the others.
 
     Args:
         configs: Cells from `make_cells`, in the order in which they run, and what each is trained with.
         folder: Gets one workdir a cell, in it log.txt with what training prints, and failed.txt where
             it failed.
+        jobs: How many cells train at a time; each has its share of the cores, and of an accelerator's memory.
 
     Returns:
         How each cell ended, in order.
 
     Raises:
-        ConfigError: A cell's config cannot work, or its folder holds a result of another one.
-        KeyboardInterrupt: Ctrl-C; the cell that ran is saved, and the same command goes on from there.
+        ConfigError: A cell's config cannot work, or its folder holds a result of another one; or so many jobs.
+        KeyboardInterrupt: Ctrl-C; the cells that ran are saved, and the same command goes on from there.
+        SystemExit: SIGTERM, or a terminal that was closed: the same.
     """
+    if not 1 <= jobs <= MAX_JOBS:
+        raise ConfigError(f"--jobs {jobs}: must be from 1 to {MAX_JOBS}; 1 trains one cell after another")
     cells = list(configs)
     if not cells:
         return []
@@ -141,16 +133,10 @@ def run_sweep(configs: Mapping[Cell, Config], folder: Path) -> list[Outcome]:
         raise ConfigError(f"--model.init-from {base.model.init_from}: no such file, nor the workdir of a run")
     _make_folders(folder, cells)
     done = {cell for cell in cells if stored_result(folder / cell.name, configs[cell]) is not None}
-    progress = SweepProgress([cell.depth for cell in cells], [cell in done for cell in cells], base.train.epochs)
-    outcomes = []
-    for index, cell in enumerate(cells):
-        if cell in done:
-            outcomes.append(Outcome(cell, True))
-            continue
-        outcome = _run_cell(cell, configs[cell], folder / cell.name, progress, index)
-        outcomes.append(outcome)
-        progress.cell_ended(index, cell.name, outcome.done, outcome.reason)
-    return outcomes
+    progress = SweepProgress([cell.depth for cell in cells], [cell in done for cell in cells], base.train.epochs, jobs)
+    runs = {i: (configs[cell], folder / cell.name) for i, cell in enumerate(cells) if cell not in done}
+    failed = {i: reason for i, reason in train_cells(runs, jobs, progress).items() if reason}
+    return [Outcome(cell, i not in failed, failed.get(i, "")) for i, cell in enumerate(cells)]
 
 
 def _make_folders(folder: Path, cells: Sequence[Cell]) -> None:
@@ -160,85 +146,3 @@ def _make_folders(folder: Path, cells: Sequence[Cell]) -> None:
             (folder / cell.name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--workdir {folder}: {error.strerror}; name a folder that can be written") from error
-
-
-def _run_cell(cell: Cell, config: Config, workdir: Path, progress: SweepProgress, index: int) -> Outcome:
-    """Train one cell in a fresh process: a crash, or memory that runs out, ends that process alone."""
-    (workdir / FAILED).unlink(missing_ok=True)
-    process = multiprocessing.get_context("spawn").Process(target=_train_cell, args=(config, workdir))
-    process.start()
-    with _ending_together(process):
-        try:
-            while process.is_alive():
-                process.join(POLL_SECONDS)
-                progress.show(index, cell.name, workdir)
-        except KeyboardInterrupt:
-            _pass_on(process, signal.SIGINT)
-            raise KeyboardInterrupt(f"during {cell.name}, which is saved; the same command resumes") from None
-    if process.exitcode == 0:
-        return Outcome(cell, True)
-    reason = _reason(process.exitcode or 0, workdir / LOG)
-    replace_text(workdir / FAILED, reason + "\n")
-    return Outcome(cell, False, reason)
-
-
-@contextlib.contextmanager
-def _ending_together(process: BaseProcess) -> Iterator[None]:
-    """Whoever ends the sweep, or closes its terminal, means the cell that it trains, too, which saves first."""
-
-    def end(*_: object) -> None:
-        _pass_on(process, signal.SIGTERM)
-        sys.exit(PREEMPTED)
-
-    before: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
-                before[number] = signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _pass_on(process: BaseProcess, number: signal.Signals) -> None:
-    """Send a signal to a cell, and wait until it has saved."""
-    if process.is_alive() and process.pid is not None:
-        os.kill(process.pid, number)
-    process.join()
-
-
-def _train_cell(config: Config, workdir: Path) -> None:
-    """What the process of a cell does; all that it prints goes to its log."""
-    # Signals to the sweep's group would come twice, directly and through the sweep; the second one ends at once.
-    os.setpgrp()
-    with (workdir / LOG).open("a", encoding="utf-8") as log:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-            os.dup2(log.fileno(), stream.fileno())
-    from flaxmark.training import train
-
-    try:
-        train(config, workdir)
-    except KeyboardInterrupt as error:
-        print("interrupted", *error.args, flush=True)
-        os._exit(getattr(error, "exit_status", INTERRUPTED))
-    except Exception as error:
-        traceback.print_exc()
-        sys.exit(explain(error))
-
-
-def _reason(exit_code: int, log: Path) -> str:
-    """The last thing that a failed cell said, or what ended it."""
-    if exit_code < 0:
-        name = signal.Signals(-exit_code).name
-        return f"ended by {name}" + (": out of memory?" if name == "SIGKILL" else "")
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - 16384))
-            lines = stream.read().decode("utf-8", "replace").strip().splitlines()
-    except OSError:  # it ended before it could write one
-        lines = []
-    said = [line for line in lines if line.startswith("error: ")] or lines
-    return said[-1].removeprefix("error: ") if said else f"exit status {exit_code}"

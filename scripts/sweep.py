@@ -25,6 +25,8 @@ class Arguments(ConfigArguments):
     """Which part of the grid to train here, from 0: the number of the machine or of the SLURM array's task."""
     num_shards: int = 1
     """In how many parts the grid is divided."""
+    jobs: int = 1
+    """How many cells to train at a time; each has its share of the cores, and of an accelerator's memory."""
 
 
 def refuse_fields_of_cells(arguments: list[str]) -> None:
@@ -43,7 +45,7 @@ def refuse_fields_of_cells(arguments: list[str]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Train the cells one after another."""
+    """Train the cells, `--jobs` at a time."""
     parsed = config_from_arguments(Arguments, __doc__ or "", arguments)
     if "://" in (parsed.workdir or ""):
         raise ConfigError(f"--workdir {parsed.workdir}: a sweep's must be a folder of this machine")
@@ -51,7 +53,7 @@ def main(arguments: list[str]) -> None:
     refuse_fields_of_cells(arguments)
     cells = make_cells(parsed.depths, parsed.losses, parsed.seeds, parsed.shard_index, parsed.num_shards)
     bases = {depth: config_from_arguments(Arguments, "", arguments, depth).run for depth in parsed.depths}
-    outcomes = run_sweep({cell: cell.config(bases[cell.depth]) for cell in cells}, folder)
+    outcomes = run_sweep({cell: cell.config(bases[cell.depth]) for cell in cells}, folder, parsed.jobs)
     if not cells:
         print(f"no cell of this grid falls to shard {parsed.shard_index} of {parsed.num_shards}")
         return

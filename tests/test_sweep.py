@@ -2,16 +2,13 @@ import dataclasses
 import importlib
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
-from test_kills import ROOT, TINY, steps, wait
+from test_kills import ROOT
 from test_pretrained import fresh_variables, weights_of
 
 from flaxmark.checkpoint import load_best
@@ -21,7 +18,7 @@ from flaxmark.geometry import landmark_box, square_crop
 from flaxmark.inference import Predictor
 from flaxmark.pretrained import start_from
 from flaxmark.sweep import COLUMNS, make_cells, run_sweep
-from flaxmark.sweep_progress import SweepProgress, last_validation
+from flaxmark.sweep_progress import SweepProgress
 
 
 def test_shards_are_the_grid_and_deep_networks_come_last() -> None:
@@ -62,25 +59,6 @@ def test_what_the_cells_decide_is_no_flag(
         main(["--config", str(ROOT / "configs" / "quickstart.py"), "--workdir", str(tmp_path), flag])
 
 
-@pytest.mark.torture
-@pytest.mark.parametrize("to", ["sweep", "group", "cell and sweep"])
-def test_sigterm_saves_the_cell(environment: dict[str, str], tmp_path: Path, to: str) -> None:
-    """Also where all of the group get it, or every process, as from SLURM: for the cell it is one signal, not two."""
-    line = [sys.executable, "scripts/sweep.py", *TINY, "--depths", "18", "--losses", "mse", "--train.epochs", "40"]
-    line += ["--workdir", str(tmp_path)]
-    process = subprocess.Popen(line, cwd=ROOT, env=environment, start_new_session=True)
-    cell = tmp_path / "resnet18_mse_seed0"
-    assert wait(process, lambda: steps(cell) > 3)
-    if to == "cell and sweep":
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        os.kill(int(children[-1]), signal.SIGTERM)  # the first one keeps count of shared memory
-    (os.killpg if to == "group" else os.kill)(process.pid, signal.SIGTERM)
-    assert process.wait(60) == 75
-    assert "interrupted" in (cell / "log.txt").read_text()
-    assert steps(cell) > 3
-    assert any(path.name.isdigit() for path in (cell / "checkpoints").iterdir())
-
-
 def test_a_cell_changes_depth_loss_and_seed_alone() -> None:
     base = Config(train=TrainConfig(epochs=7))
     cell = make_cells((34,), ("smooth_l1_0.02",), (3,))[0]
@@ -108,27 +86,86 @@ def test_grids_that_cannot_be(arguments: tuple, message: str) -> None:
 
 def test_progress_says_what_is_done_and_what_is_left(tmp_path: Path) -> None:
     stream = io.StringIO()
-    progress = SweepProgress([18, 18, 152], [True, False, False], 4, stream)
-    lines = [{"kind": "validation", "epoch": 1, "nme": 9.5}, {"kind": "train", "epoch": 2}]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"kind": "valid')
-    last = last_validation(tmp_path)
-    assert last is not None
-    assert last["nme"] == 9.5
-    progress.show(1, "resnet18_mae_seed0", tmp_path)
-    progress.cell_ended(1, "resnet18_mae_seed0", True, "")
-    progress.cell_ended(2, "resnet152_mae_seed0", False, "out of memory")
+    progress = SweepProgress([18, 18, 152], [True, False, False], 4, stream=stream)
+    folders = [cell_folder(tmp_path / name) for name in ("resnet18_mae_seed0", "resnet152_mae_seed0")]
+    progress.cell_started(1, folders[0])
+    write_epochs(folders[0], 1)
+    progress.show()  # not in a log
+    progress.cell_ended(1, "")
+    progress.cell_started(2, folders[1])
+    progress.cell_ended(2, "out of memory")
     first, second = stream.getvalue().splitlines()
     assert first.startswith("resnet18_mae_seed0 done  |  2 done, 0 running, 1 left  |  ")
     assert second == "resnet152_mae_seed0 FAILED: out of memory  |  2 done, 1 failed, 0 running, 0 left  |  all ended"
 
 
+def cell_folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def write_epochs(folder: Path, epochs: int) -> None:
+    """Metrics of a run with so many epochs, cut off while it writes more."""
+    kinds = ("validation", "train")
+    lines = [json.dumps({"kind": kind, "epoch": e + 1, "nme": 9.5}) for e in range(epochs) for kind in kinds]
+    (folder / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines) + '{"kind": "valid')
+
+
+class Terminal(io.StringIO):
+    """A live line, and what came before it."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def line(self) -> str:
+        return self.getvalue().split("\r\x1b[K")[-1]
+
+
+def test_progress_shows_all_running_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four equal cells, two at a time, of which one was resumed after its second of four epochs."""
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    monkeypatch.setenv("COLUMNS", "200")
+    stream = Terminal()
+    progress = SweepProgress([18] * 4, [False] * 4, 4, 2, stream)
+    one, other = (cell_folder(tmp_path / name) for name in ("one", "other"))
+    progress.cell_started(0, one)
+    write_epochs(other, 2)
+    progress.cell_started(1, other)
+    progress.show()
+    cells = "one  epoch 0/4; other  epoch 2/4  NME 9.50 %"
+    assert stream.line() == f"0 done, 2 running, 2 left  |  {cells}  |  time left unknown yet"
+    clock[0] = 60.0
+    write_epochs(one, 1)
+    write_epochs(other, 3)
+    progress.show()  # an epoch takes a minute: 3 and 1 are left, then 4 and 4 on whichever is free: until 7 and 5
+    cells = "one  epoch 1/4  NME 9.50 %; other  epoch 3/4  NME 9.50 %"
+    assert stream.line() == f"0 done, 2 running, 2 left  |  {cells}  |  7m00s left"
+    monkeypatch.setenv("COLUMNS", "70")
+    progress.show()
+    assert stream.line() == "0 done, 2 running, 2 left  |  one  epoch 1/4  NME 9.5…  |  7m00s left"
+    clock[0] = 120.0
+    write_epochs(one, 2)
+    progress.cell_ended(1, "")
+    ended = "other done  |  1 done, 1 running, 2 left  |  one  epoch 2/4  NME 9.50 %  |  6m00s left\n"
+    assert stream.line() == ended
+
+
+def small_base(**train: Any) -> Config:
+    data = DataConfig(name="drawn_faces", drawn_train=8, drawn_validation=4, drawn_size=64, image_size=64)
+    return Config(
+        data,
+        ModelConfig(depth=18),
+        optimizer=OptimizerConfig(learning_rate=1e-6),
+        train=TrainConfig(**{"epochs": 1, "batch_size": 4, "eval_batch_size": 4} | train),
+    )
+
+
 def test_a_cell_that_fails_does_not_stop_the_others_and_results_are_kept(tmp_path: Path) -> None:
     """The real job: a cell with sigma that starts from a file of weights, and one whose folder is another run's."""
     safetensors.numpy.save_file(weights_of(18), tmp_path / "imagenet.safetensors")
-    data = DataConfig(name="drawn_faces", drawn_train=8, drawn_validation=4, drawn_size=64, image_size=64)
     model = ModelConfig(init_from=str(tmp_path / "imagenet.safetensors"))
-    optimizer = OptimizerConfig(learning_rate=1e-6)
-    base = Config(data, model, optimizer=optimizer, train=TrainConfig(epochs=1, batch_size=4, eval_batch_size=4))
+    base = dataclasses.replace(small_base(), model=model)
     cells = make_cells((18,), ("mse", "nll"), (0,))
     broken = tmp_path / cells[0].name
     (broken / "checkpoints").mkdir(parents=True)
