@@ -83,11 +83,9 @@ def test_the_region_size_holds_every_region(small: Path) -> None:
 
 def test_opening_a_split_reads_no_image(spoilt: Prepared) -> None:
     before = load_split(spoilt, "train")
-    expected = images(before)
     os.truncate(record_file(spoilt), 0)
     examples = load_split(spoilt, "train")
     assert examples.files == before.files
-    assert [len(image) for image in expected] != []
     with pytest.raises(
         ConfigError, match=r"train\.tfrecord.*: damaged at byte \d+; remove .*moved, and it is prepared"
     ):
