@@ -6,6 +6,7 @@ python benchmarks/memory.py --depth 152
 import argparse
 import dataclasses
 
+from flaxmark.aot import resident_form
 from flaxmark.memory import input_shapes
 from flaxmark.programs import build_programs
 from flaxmark.recipes import strong
@@ -25,9 +26,11 @@ def main() -> None:
         for remat in (False, True):
             config = strong(depth, "smooth_l1")
             config = dataclasses.replace(config, model=dataclasses.replace(config.model, remat=remat))
-            programs = build_programs(config, 57, mesh)
             data = dataclasses.replace(config.data, image_size=parsed.size)
-            shapes = input_shapes(programs, parsed.batch, data, mesh)
+            train = dataclasses.replace(config.train, batch_size=parsed.batch)
+            config, form = dataclasses.replace(config, data=data, train=train), resident_form(config).given()
+            programs = build_programs(config, 57, mesh, form)
+            shapes = input_shapes(programs, config, mesh, form)
             memory = programs.train.lower(*shapes).compile().memory_analysis()  # type: ignore[attr-defined]
             held, temporary = memory.argument_size_in_bytes / 1e9, memory.temp_size_in_bytes / 1e9
             print(f"| ResNet-{depth} | {'on' if remat else 'off'} | {held:.2f} | {temporary:.2f} |", flush=True)

@@ -72,6 +72,7 @@ def in_a_fresh_process(depth: int, size: int, batch: int, cache: Path) -> float:
 
 def compile_seconds(depth: int, size: int, batch: int) -> float:
     """Compile the training step of the strong recipe, without tracing it."""
+    from flaxmark.aot import resident_form
     from flaxmark.memory import input_shapes
     from flaxmark.programs import build_programs
     from flaxmark.recipes import strong
@@ -79,9 +80,11 @@ def compile_seconds(depth: int, size: int, batch: int) -> float:
 
     mesh = make_mesh()
     config = strong(depth, "smooth_l1")  # type: ignore[arg-type]
-    programs = build_programs(config, 57, mesh)
     data = dataclasses.replace(config.data, image_size=size)
-    lowered = programs.train.lower(*input_shapes(programs, batch, data, mesh))  # type: ignore[attr-defined]
+    train = dataclasses.replace(config.train, batch_size=batch)
+    config, form = dataclasses.replace(config, data=data, train=train), resident_form(config).given()
+    programs = build_programs(config, 57, mesh, form)
+    lowered = programs.train.lower(*input_shapes(programs, config, mesh, form))  # type: ignore[attr-defined]
     start = time.perf_counter()
     lowered.compile()
     return time.perf_counter() - start

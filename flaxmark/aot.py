@@ -8,10 +8,13 @@ from typing import Any
 
 from flaxmark.chips import Chip, find_chip, find_devices
 from flaxmark.config import Config, ConfigError
-from flaxmark.memory import input_shapes
+from flaxmark.face_images import InputForm
+from flaxmark.memory import eval_shapes, input_shapes
 from flaxmark.programs import build_programs, forward_flops
+from flaxmark.regions import padded_side
 from flaxmark.sharding import make_mesh
 
+OFFICIAL_FACES = 3148  # of 300-W's training set
 ITEM_BYTES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "pred": 1}
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
 _COLLECTIVE = re.compile(
@@ -98,16 +101,29 @@ def parse_collectives(text: str) -> tuple[Collective, ...]:
     return tuple(found)
 
 
+STEPS = ("train", "train, images given", "evaluate")
+
+
+def resident_form(config: Config, faces: int = OFFICIAL_FACES) -> InputForm:
+    """300-W's training faces, all of them in the memory of each chip."""
+    side = padded_side(math.ceil(config.data.crop.stored_size * config.data.crop.margin) + 2)
+    return InputForm(True, True, faces, side, config.data.crop.stored_size)
+
+
 def compile_for(
-    config: Config, topology: str, chips: int | None = None, steps: Sequence[str] = ("train", "evaluate")
+    config: Config, topology: str, chips: int | None = None, steps: Sequence[str] = STEPS
 ) -> dict[str, Cost]:
-    """Compile the train and the evaluation step of a run for a topology.
+    """Compile the steps of a run for a topology.
+
+    `train` makes the images itself, from regions in the chip's memory and the numbers of the faces, which are all that
+    comes from the host. `train, images given` is the step alone, on a batch that is there. `evaluate` makes its images
+    from regions that come with the batch.
 
     Args:
         config: The run; its batch is split over the chips.
         topology: Such as `v5e:4x4`, or `h100:8`.
         chips: Only the first so many of its chips; all by default.
-        steps: Which of the two.
+        steps: Which of them.
 
     Returns:
         Each of `steps` and what it costs.
@@ -116,28 +132,26 @@ def compile_for(
         ConfigError: Unknown topology, no compiler for it, or a batch that does not divide.
     """
     chip, mesh = find_chip(topology), make_mesh(find_devices(topology, chips))
-    sizes = {
-        "train": ("batch-size", config.train.batch_size),
-        "evaluate": ("eval-batch-size", config.train.eval_batch_size),
-    }
+    batch = ("batch-size", config.train.batch_size)
+    sizes = dict.fromkeys(STEPS, batch) | {"evaluate": ("eval-batch-size", config.train.eval_batch_size)}
     for field, size in (sizes[name] for name in steps):
         if size % mesh.size:
             raise ConfigError(f"--train.{field} {size}: must be a multiple of the {mesh.size} chips")
-    programs = build_programs(config, 100, mesh)
-    state, batch = input_shapes(programs, config.train.batch_size, config.data, mesh)
-    _, faces = input_shapes(programs, config.train.eval_batch_size, config.data, mesh)
+    form = resident_form(config)
+    programs = build_programs(config, 100, mesh, form)
     known = {
-        "train": (programs.train, (state, batch), 3),
-        "evaluate": (programs.evaluate, (state.eval_variables, faces), 1),
+        "train": lambda: (programs.train, input_shapes(programs, config, mesh, form), 3),
+        "train, images given": lambda: (programs.train, input_shapes(programs, config, mesh, form.given()), 3),
+        "evaluate": lambda: (programs.evaluation.evaluate, eval_shapes(programs, config, mesh, form), 1),
     }
-    return {name: _cost(*known[name], config, mesh.size, chip) for name in steps}
+    return {name: _cost(*known[name](), config, mesh.size, chip) for name in steps}
 
 
 def _cost(step: Any, shapes: Any, passes: int, config: Config, chips: int, chip: Chip) -> Cost:
     """Compile a step and read what XLA says of it; per chip, as it compiles one chip's program."""
     compiled = step.trace(*shapes).lower(lowering_platforms=(chip.platform,)).compile()
     counted, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
-    images = shapes[1]["image"].shape[0] // chips
+    images = shapes[-1]["mask"].shape[0] // chips
     return Cost(
         chips=chips,
         images=images,

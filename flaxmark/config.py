@@ -92,6 +92,9 @@ class DataConfig:
     """Divides RGB after the mean is subtracted."""
     augment: AugmentConfig = AugmentConfig()
     """Random changes of training faces."""
+    residency: Literal["auto", "device", "stream"] = "auto"
+    """Where training faces are: device (all of them decoded in its memory), stream (read and decoded for each batch),
+    or auto (in memory where they take at most half of what is free)."""
 
     def normalize(self, image: Any) -> Any:
         """RGB in [0, 1] to what the network is fed: float32 `[..., 3]`, an array or a tensor."""
@@ -182,7 +185,10 @@ class TrainConfig:
     log_every: int = 10
     """Steps between lines of metrics.jsonl and TensorBoard."""
     save_every: int | None = None
-    """Also save every so many steps, besides each epoch."""
+    """Also save every so many steps, besides each validation."""
+    validate_every: int | None = None
+    """Epochs between validations, each with a checkpoint; by default as many as have at least 200 steps. The last epoch
+    is always validated."""
     eval_batch_size: int = 64
     """Faces per evaluation step over all devices and processes."""
     profile_steps: tuple[int, int] | None = None

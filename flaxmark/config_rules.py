@@ -46,6 +46,7 @@ INTERVALS = {
     "train.ema_decay": "(0, 1)",
     "train.log_every": "[1, inf) steps",
     "train.save_every": "[1, inf) steps",
+    "train.validate_every": "[1, inf) epochs",
     "train.eval_batch_size": "[1, 65536]",
 }
 

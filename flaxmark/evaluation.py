@@ -1,20 +1,18 @@
 """Figures of a network on splits of faces, beside those of the mean face."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from flaxmark.config import Config
-from flaxmark.data.pipeline import Batch, eval_batches
 from flaxmark.data.prepare import Examples
+from flaxmark.feed import EvalFeed
 from flaxmark.landmarks import Markup
 from flaxmark.losses import Loss, per_example
 from flaxmark.metrics import summarize
 from flaxmark.models import Prediction, Variables
-from flaxmark.sharding import shard_batch
 
 Row = dict[str, Any]
 
@@ -39,46 +37,38 @@ class Outputs:
         losses: float32 `[n]`: loss of each face.
         sigma: float32 `[n, num_points]`: expected error of each coordinate in crop units, as the network gives it,
             or None.
+        sharpness: float32 `[n]` of the crops, where it was asked for.
     """
 
     landmarks: np.ndarray
     losses: np.ndarray
     sigma: np.ndarray | None = None
+    sharpness: np.ndarray | None = None
 
 
 def predict_split(
-    eval_step: Callable[..., Any],
-    variables: Variables,
-    examples: Examples,
-    config: Config,
-    mesh: Any,
-    change: Callable[[Iterator[Batch]], Iterator[Batch]] = iter,
+    eval_step: Callable[..., Any], variables: Variables, feed: EvalFeed, look: Callable[..., Any] | None = None
 ) -> Outputs:
     """Run the network on every face of a split exactly once.
 
     Args:
-        eval_step: Compiled for `mesh`.
+        eval_step: From `programs.build_evaluation`.
         variables: On the mesh.
-        examples: The split.
-        config: Size, normalisation, batch size.
-        mesh: From `make_mesh`.
-        change: What is done to the pictures before.
+        feed: Of the split.
+        look: Also from there, where sharpness is wanted.
 
     Returns:
         One row a face, in the order of the split.
     """
-    batches = eval_batches(
-        examples,
-        config.data,
-        batch_size=config.train.eval_batch_size,
-        process=jax.process_index(),
-        num_processes=jax.process_count(),
-    )
-    outputs = [eval_step(variables, shard_batch(batch, mesh, config.train.compile)) for batch in change(batches)]
-    count = len(examples.encoded)
+    outputs: list[dict[str, Any]] = []
+    for batch in feed.batches():
+        outputs.append(eval_step(variables, batch) | (look(variables, batch) if look else {}))
+        if len(outputs) > 2:  # so that batches do not pile up on the device
+            jax.block_until_ready(outputs[-3])
+    count = len(feed.examples)
     joined = {name: np.concatenate([np.asarray(o[name]) for o in outputs])[:count] for name in outputs[0]}
     sigma = np.exp(joined["log_sigma"]) if "log_sigma" in joined else None
-    return Outputs(joined["landmarks"], joined["loss"], sigma)
+    return Outputs(joined["landmarks"], joined["loss"], sigma, joined.get("sharpness"))
 
 
 def mean_face_losses(mean_face: np.ndarray, target: np.ndarray, loss: Loss) -> np.ndarray:

@@ -1,12 +1,7 @@
 """Is it a face at all? Read from how sure the network is of its points."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from scipy.special import expit
-
-TILES = 4
-Batch = dict[str, np.ndarray]
 
 
 def doubt(sigma: np.ndarray) -> np.ndarray:
@@ -19,30 +14,6 @@ def doubt(sigma: np.ndarray) -> np.ndarray:
         float64 `[n]`: mean logarithm of sigma over the points; crop units.
     """
     return np.log(np.asarray(sigma, np.float64)).mean(axis=-1)
-
-
-def without_faces(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Batches of the same pictures cut into 16 tiles that change places: all of a photograph, but no face.
-
-    Args:
-        batches: With `image` float32 `[n, size, size, 3]`.
-
-    Yields:
-        The same with other images.
-    """
-    # No tile stays in its place, and none keeps a neighbour.
-    order = np.array([10, 3, 12, 5, 15, 8, 1, 14, 7, 0, 13, 2, 4, 11, 6, 9])
-    for batch in batches:
-        image = batch["image"]
-        side = image.shape[1] // TILES
-        whole = image[:, : side * TILES, : side * TILES]
-        tiles = (
-            whole.reshape(-1, TILES, side, TILES, side, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 16, side, side, 3)
-        )
-        mixed = tiles[:, order].reshape(-1, TILES, TILES, side, side, 3).transpose(0, 1, 3, 2, 4, 5)
-        changed = image.copy()
-        changed[:, : side * TILES, : side * TILES] = mixed.reshape(whole.shape)
-        yield batch | {"image": changed}
 
 
 def fit_face_score(faces: np.ndarray, others: np.ndarray) -> dict[str, float]:

@@ -2,8 +2,12 @@
 
 import functools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+# One size for all runs, so that the sharpness of a face is the same in each.
+TRAIT_SIZE = 112
 # The jaw is not a place on the head: its points move along the visible contour as the head turns.
 RIGID = slice(17, 68)
 
@@ -40,19 +44,21 @@ def _mean_head() -> np.ndarray:
     return points - points.mean(axis=0)
 
 
-def sharpness(image: np.ndarray) -> float:
-    """How sharp a picture is: the variance of its Laplacian over that of its brightness.
+def sharpness(image: jax.Array) -> jax.Array:
+    """How sharp an image is: the variance of its Laplacian over that of its brightness.
 
     Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000; divided by the variance of the
     brightness so that contrast does not count as sharpness.
 
     Args:
-        image: `[height, width, 3]`, any range; compare pictures of one size only.
+        image: float32 `[height, width, 3]`, any range; compare images of one size only.
 
     Returns:
-        At least 0; 0 for an even picture.
+        float32 `[]`, at least 0; 0 for an even image.
     """
-    grey = np.asarray(image, np.float64).mean(axis=-1)
+    grey = image.mean(axis=-1)
+    grey = grey - grey.mean()  # float32 keeps more of small numbers
     inner = grey[1:-1, 1:-1]
     laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner
-    return float(laplacian.var() / inner.var()) if inner.var() > 0 else 0.0
+    spread = inner.var()
+    return jnp.where(spread > 0, laplacian.var() / jnp.where(spread > 0, spread, 1.0), 0.0)

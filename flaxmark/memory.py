@@ -1,16 +1,21 @@
 """Will it fit? An estimate from the compiled step, before anything large is allocated."""
 
+import dataclasses
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from flaxmark.config import Config, ConfigError, DataConfig
+from flaxmark.config import Config, ConfigError
+from flaxmark.face_images import InputForm
 from flaxmark.programs import Programs
+from flaxmark.regions import padded_side
 from flaxmark.sharding import AXIS
+
+FEW_BYTES = 2e9  # fit every accelerator, where its memory is not known
 
 
 def available_bytes(device: jax.Device) -> int | None:
@@ -34,13 +39,62 @@ def available_bytes(device: jax.Device) -> int | None:
     return stats.get("bytes_limit")
 
 
-def compile_within_memory(programs: Programs, config: Config, mesh: Mesh) -> Callable[..., Any]:
+def free_bytes(device: jax.Device) -> int | None:
+    """`available_bytes` without what is already in use on an accelerator."""
+    available = available_bytes(device)
+    if available is None or device.platform == "cpu":
+        return available
+    return available - (device.memory_stats() or {}).get("bytes_in_use", 0)
+
+
+class Faces(NamedTuple):
+    """How large a split is.
+
+    Attributes:
+        count: Of its faces.
+        region_size: Side of the largest stored region of the data set, pixels.
+        largest_side: Side of its largest crop, pixels of its region.
+    """
+
+    count: int
+    region_size: int
+    largest_side: float
+
+
+def choose_form(config: Config, training: Faces, validation: int, mesh: Mesh) -> InputForm:
+    """Decide where training faces are kept and where images are made.
+
+    Args:
+        config: The run.
+        training: How many faces there are, and how large.
+        validation: Validation faces, which stay on the devices too.
+        mesh: Where the steps run. On accelerators they make the images; a CPU makes them ahead of the step, in threads.
+
+    Returns:
+        The form. With `data.residency` auto all regions are in memory where they take at most half of what is free.
+    """
+    form = InputForm(
+        in_step=mesh.devices.flat[0].platform != "cpu",
+        resident=True,
+        faces=training.count,
+        side=padded_side(training.region_size),
+        largest_side=training.largest_side,
+    )
+    if config.data.residency != "auto":
+        return dataclasses.replace(form, resident=config.data.residency == "device")
+    free = free_bytes(mesh.devices.flat[0])
+    kept = form.region_bytes * (training.count + (validation if form.in_step else 0))
+    return dataclasses.replace(form, resident=kept <= (FEW_BYTES if free is None else free / 2))
+
+
+def compile_within_memory(programs: Programs, config: Config, mesh: Mesh, form: InputForm) -> Callable[..., Any]:
     """Compile the step for the run's shapes and refuse a run that will not fit.
 
     Args:
         programs: From `build_programs`.
         config: The run.
         mesh: Where it runs.
+        form: Of its input.
 
     Returns:
         The compiled step; under pmap, which compiles at its first call, `programs.train` itself, unchecked.
@@ -50,7 +104,7 @@ def compile_within_memory(programs: Programs, config: Config, mesh: Mesh) -> Cal
     """
     if config.train.compile == "pmap":
         return programs.train
-    shapes = input_shapes(programs, config.train.batch_size, config.data, mesh)
+    shapes = input_shapes(programs, config, mesh, form)
     compiled = programs.train.lower(*shapes).compile()  # type: ignore[attr-defined]
     memory, available = compiled.memory_analysis(), available_bytes(mesh.devices.flat[0])
     if memory is None or available is None:
@@ -60,36 +114,52 @@ def compile_within_memory(programs: Programs, config: Config, mesh: Mesh) -> Cal
     if mesh.devices.flat[0].platform == "cpu":
         needed *= len(mesh.local_devices)
     if needed > available:
-        train = config.train
-        fewest = train.accumulate * needed / available
-        parts = [n for n in range(1, train.batch_size + 1) if n >= fewest and train.batch_size % (n * mesh.size) == 0]
-        advice = f"try --train.accumulate {parts[0]}, " if parts else "try "
-        raise ConfigError(
-            f"a step of ResNet-{config.model.depth} at {config.data.image_size} px with --train.batch-size "
-            f"{train.batch_size} needs about {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB are free; "
-            f"{advice}a smaller --train.batch-size or --data.image-size"
-        )
+        raise ConfigError(_too_large(config, mesh, form, needed, available))
     return compiled
 
 
-def input_shapes(
-    programs: Programs, batch_size: int, data: DataConfig, mesh: Mesh
-) -> tuple[Any, dict[str, jax.ShapeDtypeStruct]]:
-    """State and batch as shapes with their places.
+def _too_large(config: Config, mesh: Mesh, form: InputForm, needed: int, available: int) -> str:
+    """What does not fit, and what would help."""
+    train, faces = config.train, form.faces * form.region_bytes
+    fewest = train.accumulate * needed / available
+    parts = [n for n in range(1, train.batch_size + 1) if n >= fewest and train.batch_size % (n * mesh.size) == 0]
+    advice = [f"--train.accumulate {parts[0]}"] if parts else []
+    if form.in_step and form.resident:
+        advice = [f"--data.residency stream (the faces take {faces / 1e9:.1f} GB)", *advice]
+    return (
+        f"a step of ResNet-{config.model.depth} at {config.data.image_size} px with --train.batch-size "
+        f"{train.batch_size} needs about {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB are free; "
+        f"try {', '.join([*advice, 'a smaller --train.batch-size'])} or --data.image-size"
+    )
+
+
+def input_shapes(programs: Programs, config: Config, mesh: Mesh, form: InputForm) -> tuple[Any, Any, Any]:
+    """State, faces and batch as shapes with their places.
 
     Args:
         programs: From `build_programs`.
-        batch_size: Global.
-        data: Gives the side of the pictures and the number of points.
+        config: The run.
         mesh: Where the batch is split.
+        form: Of the input.
 
     Returns:
         The arguments of `programs.train`, without their contents.
     """
-    points = data.markup.num_points
-    replicated, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
+    points = config.data.markup.num_points
     state = jax.eval_shape(programs.init, jax.random.key(0), jax.ShapeDtypeStruct((points, 2), jnp.float32))
-    state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), state)
-    image = (batch_size, data.image_size, data.image_size, 3)
-    shapes = {"image": image, "landmarks": (batch_size, points, 2), "mask": (batch_size,)}
-    return state, {name: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=split) for name, shape in shapes.items()}
+    faces, batch = form.face_shapes(points), form.batch_shapes(config.data, config.train.batch_size)
+    return place(state, mesh), place(faces, mesh), place(batch, mesh, AXIS)
+
+
+def eval_shapes(programs: Programs, config: Config, mesh: Mesh, form: InputForm) -> tuple[Any, Any]:
+    """The same for `programs.evaluation.evaluate`: variables and batch."""
+    state, _, _ = input_shapes(programs, config, mesh, form)
+    size = config.train.eval_batch_size
+    batch = form.region_shapes(config.data, size) | {"mask": jax.ShapeDtypeStruct((size,), jnp.float32)}
+    return state.eval_variables, place(batch, mesh, AXIS)
+
+
+def place(shapes: Any, mesh: Mesh, *axes: str) -> Any:
+    """The same shapes on a mesh: split over its axis `data`, or whole on each device."""
+    sharding = NamedSharding(mesh, PartitionSpec(*axes))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)

@@ -11,6 +11,15 @@ from jax.sharding import Mesh
 
 from flaxmark.config import Config
 from flaxmark.conv import make_operations
+from flaxmark.face_images import (
+    Batch,
+    InputForm,
+    make_eval_images,
+    make_training_images,
+    make_upright_images,
+    shuffle_tiles,
+)
+from flaxmark.face_traits import TRAIT_SIZE, sharpness
 from flaxmark.losses import make_loss
 from flaxmark.models import make_model
 from flaxmark.optimizer import make_optimizer, make_schedule
@@ -20,27 +29,43 @@ from flaxmark.train_state import TrainState, init_train_state
 
 
 @dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation computes, ready to be compiled for its mesh.
+
+    Attributes:
+        evaluate: `(variables, batch) -> outputs`, as `steps.make_eval_step`.
+        evaluate_mixed: The same of images whose tiles have changed places, which show no face.
+        look: `(variables, batch) -> {"sharpness": float32 [batch]}`.
+    """
+
+    evaluate: Callable[..., Any]
+    evaluate_mixed: Callable[..., Any]
+    look: Callable[..., Any]
+
+
+@dataclasses.dataclass(frozen=True)
 class Programs:
     """What a run computes, ready to be compiled for its mesh.
 
     Attributes:
         init: `(key, mean_face) -> state`, to be called under jit.
-        train: `(state, batch) -> (state, metrics)`.
-        evaluate: `(variables, batch) -> outputs`.
+        train: `(state, faces, batch) -> (state, metrics)`, for what a `feed.TrainingFeed` gives.
+        evaluation: What runs on batches of a `feed.EvalFeed`.
     """
 
     init: Callable[[jax.Array, jax.Array], TrainState]
     train: Callable[..., Any]
-    evaluate: Callable[..., Any]
+    evaluation: Evaluation
 
 
-def build_programs(config: Config, steps_per_epoch: int, mesh: Mesh) -> Programs:
-    """Put model, loss, schedule and optimizer together.
+def build_programs(config: Config, steps_per_epoch: int, mesh: Mesh, form: InputForm) -> Programs:
+    """Put input, model, loss, schedule and optimizer together.
 
     Args:
         config: The run.
         steps_per_epoch: For the schedule and the epoch's loss.
         mesh: Where it will run; its devices need not be here.
+        form: Of its input.
 
     Returns:
         The functions.
@@ -62,13 +87,45 @@ def build_programs(config: Config, steps_per_epoch: int, mesh: Mesh) -> Programs
         axis_name=axis_name,
     )
 
+    images = make_training_images(config.data, form.largest_side)
+
     def init(key: jax.Array, mean_face: jax.Array) -> TrainState:
         return init_train_state(key, model, optimizer, mean_face, config.train.ema_decay is not None)
 
-    return Programs(
-        init=init,
-        train=compile_step(train_step, mesh, config.train.compile, updates=True),
-        evaluate=compile_step(make_eval_step(model, loss), mesh, config.train.compile, updates=False),
+    def train(state: TrainState, faces: Batch, batch: Batch) -> Any:
+        return train_step(state, images(faces, batch))
+
+    compiled = compile_step(train, mesh, config.train.compile, updates=True, replicated=2)
+    return Programs(init, compiled, build_evaluation(config, mesh))
+
+
+def build_evaluation(config: Config, mesh: Mesh, largest_side: float | None = None) -> Evaluation:
+    """Put input, model and loss together.
+
+    Args:
+        config: The run.
+        mesh: Where it will run.
+        largest_side: Of a crop, pixels of its region; as stored by default.
+
+    Returns:
+        The functions.
+    """
+    operations = make_operations(mesh.devices.flat[0].platform)
+    model = make_model(config.model, config.data.markup.num_points, operations=operations)
+    step = make_eval_step(model, make_loss(config.loss))
+    images, traits = make_eval_images(config.data, largest_side), make_upright_images(config.data, TRAIT_SIZE)
+
+    def evaluate(variables: Any, batch: Batch) -> dict[str, jax.Array]:
+        return step(variables, {**batch, "image": images(batch)})
+
+    def evaluate_mixed(variables: Any, batch: Batch) -> dict[str, jax.Array]:
+        return step(variables, {**batch, "image": shuffle_tiles(images(batch))})
+
+    def look(_: Any, batch: Batch) -> dict[str, jax.Array]:
+        return {"sharpness": jax.vmap(sharpness)(traits(batch))}
+
+    return Evaluation(
+        *(compile_step(f, mesh, config.train.compile, updates=False) for f in (evaluate, evaluate_mixed, look))
     )
 
 

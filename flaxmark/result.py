@@ -1,7 +1,6 @@
 """What result.json says of a finished run: figures and errors of every face, what it cost, where it came from."""
 
 import importlib.metadata
-import io
 import os
 import platform
 import subprocess
@@ -11,19 +10,15 @@ from typing import Any
 
 import jax
 import numpy as np
-from PIL import Image
 
 from flaxmark.config import Config
 from flaxmark.data.prepare import Examples
 from flaxmark.evaluation import Outputs
-from flaxmark.face_traits import head_yaw, sharpness
-from flaxmark.geometry import FaceRegion, warp_crop
+from flaxmark.face_traits import head_yaw
 from flaxmark.landmarks import IBUG_68, Markup
 from flaxmark.metrics import coverage, nme, normalising_distance, point_errors
 from flaxmark.programs import forward_flops
 
-# One size for all runs, so that the sharpness of a face is the same in each.
-TRAIT_SIZE = 112
 SHARES = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.8, 0.9, 0.95, 0.99])
 PACKAGES = ("flaxmark", "jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
 
@@ -43,9 +38,9 @@ def split_figures(
     Returns:
         `points`: mean error of each point, per cent of the inter-ocular distance; `faces`: lists `[n]` in the order
         of the split, rounded: `file`, `subset`, `nme` and `mean_face_nme` (inter-ocular, per cent), `loss`, `size`
-        (pixels between the outer eye corners in the original picture), `sharpness` and, of iBUG's 68 points, `yaw`
-        (degrees); of a network with sigma also `coverage`: `share` that circles should hold, and `plain` and `scaled`
-        that they do.
+        (pixels between the outer eye corners in the original picture), `sharpness` where it is known and, of iBUG's 68
+        points, `yaw` (degrees); of a network with sigma also `coverage`: `share` that circles should hold, and `plain`
+        and `scaled` that they do.
     """
     target, predictions = examples.landmarks, outputs.landmarks
     distance = normalising_distance(target, markup=markup)
@@ -57,8 +52,9 @@ def split_figures(
         "mean_face_nme": _rounded(nme(np.broadcast_to(mean_face, target.shape), target, markup=markup), 3),
         "loss": [float(f"{value:.4g}") for value in outputs.losses],
         "size": _rounded(distance * examples.source_crops[:, 2], 1),
-        "sharpness": _rounded(np.array([sharpness(crop_of(examples, i, TRAIT_SIZE)) for i in range(len(target))]), 4),
     }
+    if outputs.sharpness is not None:
+        faces["sharpness"] = _rounded(outputs.sharpness, 4)
     if markup == IBUG_68:
         faces["yaw"] = _rounded(head_yaw(target), 1)
     figures: dict[str, Any] = {"points": _rounded(point_means, 3), "faces": faces}
@@ -69,21 +65,6 @@ def split_figures(
         }
         figures["coverage"] = {"share": SHARES.tolist(), "scale": scale, **held}
     return figures
-
-
-def crop_of(examples: Examples, index: int, size: int) -> np.ndarray:
-    """The crop of a face, as the network sees it before normalisation.
-
-    Args:
-        examples: A split.
-        index: Which face.
-        size: Side of the result, pixels.
-
-    Returns:
-        float32 `[size, size, 3]` in [0, 255].
-    """
-    pixels = np.asarray(Image.open(io.BytesIO(examples.encoded[index])))
-    return warp_crop(FaceRegion(pixels, examples.crops[index].astype(np.float64)), size)
 
 
 def cost_of_run(config: Config, metrics: Sequence[Mapping[str, Any]], parameters: int) -> dict[str, float | None]:

@@ -1,7 +1,7 @@
 """A run before its first step: its folder, its faces, its compiled steps and its initial state."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 
 import flaxmark
+from flaxmark.clock import Clock
 from flaxmark.config import Config, ConfigError, to_dict
-from flaxmark.data.pipeline import Batch, epoch_order, train_batches
+from flaxmark.data.pipeline import epoch_order
 from flaxmark.data.prepare import Examples, Prepared, load_split
+from flaxmark.face_images import InputForm
+from flaxmark.feed import EvalFeed, TrainingFeed
 from flaxmark.markups import check_flip_order
-from flaxmark.memory import compile_within_memory
+from flaxmark.memory import Faces, choose_form, compile_within_memory, eval_shapes
 from flaxmark.metric_writer import replace_text
-from flaxmark.programs import build_programs
+from flaxmark.programs import Evaluation, Programs, build_programs
 from flaxmark.sharding import make_mesh
 from flaxmark.train_state import TrainState
 from flaxmark.workdir import TRAIN_FACES
+
+# The least number of steps between validations, unless the config says otherwise.
+VALIDATION_STEPS = 200
 
 
 @dataclasses.dataclass
@@ -34,9 +40,11 @@ class Run:
     workdir: Path
     mesh: Any
     train_step: Callable[..., Any]
-    eval_step: Callable[..., Any]
+    evaluation: Evaluation
     examples: Examples
-    validation: Examples
+    feed: TrainingFeed
+    form: InputForm
+    validation: EvalFeed
     mean_face: np.ndarray
     state: TrainState
     metadata: dict[str, Any]
@@ -46,35 +54,25 @@ class Run:
     @property
     def steps_per_epoch(self) -> int:
         """Steps of one pass, the remainder dropped."""
-        return len(self.examples.encoded) // self.config.train.batch_size
+        return len(self.examples) // self.config.train.batch_size
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.config.train.epochs * self.steps_per_epoch
+
+    def validates_after(self, step: int) -> bool:
+        """Whether the run is validated after update `step`, counted from 1."""
+        epoch, rest = divmod(step, self.steps_per_epoch)
+        every = self.config.train.validate_every or -(-VALIDATION_STEPS // self.steps_per_epoch)
+        return rest == 0 and (epoch % every == 0 or step == self.total_steps)
 
     def files_of(self, step: int) -> list[str]:
         """Files of the faces from which update `step`, counted from 1, learns on all processes."""
         epoch, index = divmod(step - 1, self.steps_per_epoch)
         size, seed = self.config.train.batch_size, self.config.train.seed
-        rows = epoch_order(len(self.examples.encoded), seed, epoch)[index * size : (index + 1) * size]
+        rows = epoch_order(len(self.examples), seed, epoch)[index * size : (index + 1) * size]
         return [self.examples.files[row] for row in rows]
-
-    def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
-        """This process's share of an epoch's batches.
-
-        Args:
-            epoch: From 0.
-            first_step: Of the epoch, from 0; those before it are left out.
-
-        Returns:
-            They come one by one.
-        """
-        return train_batches(
-            self.examples,
-            self.config.data,
-            batch_size=self.config.train.batch_size,
-            seed=self.config.train.seed,
-            epoch=epoch,
-            first_step=first_step,
-            process=jax.process_index(),
-            num_processes=jax.process_count(),
-        )
 
 
 def write_train_faces(run: Run) -> None:
@@ -87,13 +85,14 @@ def write_train_faces(run: Run) -> None:
         replace_text(run.workdir / TRAIN_FACES, "\n".join(dict.fromkeys(run.examples.files)) + "\n")
 
 
-def make_run(config: Config, workdir: Path, prepared: Prepared) -> Run:
+def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) -> Run:
     """Load the faces, build the steps and the initial state.
 
     Args:
         config: The run.
         workdir: Its folder.
         prepared: The data set.
+        clock: Told what takes the time.
 
     Returns:
         All that the loop needs, at step 0.
@@ -101,40 +100,71 @@ def make_run(config: Config, workdir: Path, prepared: Prepared) -> Run:
     Raises:
         ConfigError: Too few faces for one batch, a flip order that does not mirror them, or too little memory.
     """
-    examples, validation = (load_split(prepared, split) for split in ("train", "validation"))
-    if len(examples.encoded) < config.train.batch_size:
-        raise ConfigError(
-            f"--train.batch-size {config.train.batch_size}: only {len(examples.encoded)} training faces; "
-            "give a smaller batch or more faces"
-        )
-    mesh = make_mesh()
-    mean_face = examples.landmarks.mean(axis=0, dtype=np.float64).astype(np.float32)
-    try:
-        check_flip_order(config.data.markup, mean_face)
-    except ValueError as error:
-        raise ConfigError(f"--data.markup: {error}") from error
-    programs = build_programs(config, len(examples.encoded) // config.train.batch_size, mesh)
-    replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    init, key = jax.jit(programs.init, out_shardings=replicated), jax.random.key(config.train.seed)
-    # XLA compiles without Python's lock: all together take as long as the slowest one.
-    with ThreadPoolExecutor(2) as pool:
-        compiled_init = pool.submit(lambda: init.lower(key, mean_face).compile())
-        first_face = pool.submit(lambda: next(train_batches(examples, config.data, batch_size=1, seed=0, epoch=0)))
-        compiled = compile_within_memory(programs, config, mesh)
-        state = compiled_init.result()(key, mean_face)
-        first_face.result()  # what is done to faces is compiled now
+    with clock.phase("load"):
+        examples, validation = (load_split(prepared, split) for split in ("train", "validation"))
+        mean_face = _check_faces(config, examples)
+        mesh = make_mesh()
+        faces = Faces(len(examples), examples.region_size, float(examples.crops[:, 2].max()))
+        form = choose_form(config, faces, len(validation), mesh)
+    with clock.phase("compile"):
+        programs = build_programs(config, len(examples) // config.train.batch_size, mesh, form)
+        replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+        init, key = jax.jit(programs.init, out_shardings=replicated), jax.random.key(config.train.seed)
+        # XLA compiles without Python's lock: all together take as long as the slowest one. Faces are read meanwhile.
+        with ThreadPoolExecutor(2) as pool:
+            compiled_init = pool.submit(lambda: init.lower(key, mean_face).compile())
+            loaded = pool.submit(_load_feed, examples, config, mesh, form)
+            compiled = compile_within_memory(programs, config, mesh, form)
+            state = compiled_init.result()(key, mean_face)
+            with clock.phase("load"):
+                feed = loaded.result()
     return Run(
         config=config,
         workdir=workdir,
         mesh=mesh,
         train_step=compiled,
-        eval_step=programs.evaluate,
+        evaluation=_compile_meanwhile(programs, config, mesh, form),
         examples=examples,
-        validation=validation,
+        feed=feed,
+        form=form,
+        validation=EvalFeed(validation, config, mesh, keep=form.resident),
         mean_face=mean_face,
         state=state,
         metadata=make_metadata(config, prepared, mean_face),
     )
+
+
+def _check_faces(config: Config, examples: Examples) -> np.ndarray:
+    """The mean face, float32 `[num_points, 2]`, of training faces that can be trained on."""
+    if len(examples) < config.train.batch_size:
+        raise ConfigError(
+            f"--train.batch-size {config.train.batch_size}: only {len(examples)} training faces; "
+            "give a smaller batch or more faces"
+        )
+    mean_face = examples.landmarks.mean(axis=0, dtype=np.float64).astype(np.float32)
+    try:
+        check_flip_order(config.data.markup, mean_face)
+    except ValueError as error:
+        raise ConfigError(f"--data.markup: {error}") from error
+    return mean_face
+
+
+def _load_feed(examples: Examples, config: Config, mesh: Any, form: InputForm) -> TrainingFeed:
+    """The training faces, ready for the first step."""
+    feed = TrainingFeed(examples, config, mesh, form)
+    feed.warm_up()
+    return feed
+
+
+def _compile_meanwhile(programs: Programs, config: Config, mesh: Any, form: InputForm) -> Evaluation:
+    """Compile the evaluation while the first steps run; its first call waits for it."""
+    evaluation = programs.evaluation
+    if config.train.compile == "pmap":
+        return evaluation
+    shapes, pool = eval_shapes(programs, config, mesh, form), ThreadPoolExecutor(1)
+    compiled = pool.submit(lambda: evaluation.evaluate.lower(*shapes).compile())  # type: ignore[attr-defined]
+    pool.shutdown(wait=False)
+    return dataclasses.replace(evaluation, evaluate=lambda *arguments: compiled.result()(*arguments))
 
 
 def start_from_weights(config: Config, state: TrainState) -> TrainState:
@@ -204,12 +234,22 @@ def print_header(run: Run, prepared: Prepared) -> None:
         **_describe_listing(prepared),
         "devices": f"{run.mesh.size} x {device.device_kind} ({device.platform}), {train_config.compile}",
         "input": f"{config.data.image_size} px, batch {train_config.batch_size}, {run.steps_per_epoch} steps an epoch",
+        "faces": _describe_form(run),
         "workdir": str(run.workdir),
     }
     if step:
-        lines["resuming"] = f"after step {step} of {train_config.epochs * run.steps_per_epoch}"
+        lines["resuming"] = f"after step {step} of {run.total_steps}"
     if jax.process_index() == 0:
         print("\n".join(f"{name:<9} {text}" for name, text in lines.items()), flush=True)
+
+
+def _describe_form(run: Run) -> str:
+    """Where the training faces are, and where images are made."""
+    form = run.form
+    size = f"{form.side} px, {form.faces * form.region_bytes / 1e6:,.0f} MB"
+    where = "the device's memory" if form.in_step else "memory"
+    kept = f"in {where} ({size})" if form.resident else f"read and decoded for each batch ({size} in all)"
+    return f"{kept}; images are made {'in the step' if form.in_step else 'ahead of the step'}"
 
 
 def _describe_listing(prepared: Prepared) -> dict[str, str]:

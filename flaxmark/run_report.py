@@ -9,20 +9,22 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from flaxmark.checkpoint import load_best
-from flaxmark.config import Config, ConfigError, from_dict
+from flaxmark.clock import Clock
+from flaxmark.config import Config, ConfigError, DataConfig, from_dict
 from flaxmark.data.prepare import Examples, Prepared, load_split
 from flaxmark.evaluation import Outputs, Row, format_table, predict_split, rows_of_split
+from flaxmark.feed import EvalFeed, crops_of
 from flaxmark.landmarks import Markup
 from flaxmark.losses import make_loss
 from flaxmark.metric_writer import read_metrics, replace_text
 from flaxmark.metrics import nme
-from flaxmark.models import make_model
 from flaxmark.plotting import plot_curves, plot_faces
-from flaxmark.result import cost_of_run, crop_of, provenance, split_figures
-from flaxmark.sharding import compile_step, make_mesh
-from flaxmark.steps import make_eval_step
+from flaxmark.programs import Evaluation, build_evaluation
+from flaxmark.result import cost_of_run, provenance, split_figures
+from flaxmark.sharding import make_mesh
 from flaxmark.workdir import PREDICTIONS, RESULT, TRAIN_FACES
 
 SHEET_FACES = 24
@@ -48,36 +50,54 @@ class Evaluated:
 Evaluator = Callable[[Examples], Outputs]
 
 
-def load_evaluator(workdir: Path, config: Config | None = None) -> tuple[Evaluator, int, dict[str, Any]]:
+def load_evaluator(
+    workdir: Path,
+    config: Config | None = None,
+    compiled: tuple[Evaluation, Mesh] | None = None,
+    enlarged: float = 1.0,
+) -> tuple[Evaluator, int, dict[str, Any]]:
     """A run's best checkpoint, ready to predict splits.
 
     Args:
         workdir: The run.
         config: Replaces the run's own batch size and data fields; the network's input stays its own.
+        compiled: The programs of the run that has just ended, and where they run; built anew by default.
+        enlarged: Largest crop over the largest that is stored.
 
     Returns:
         A function from a split to what the network says of it; the network's parameters; the checkpoint's metadata.
     """
     variables, metadata = load_best(workdir)
-    own = from_dict(metadata["config"])
-    config, loss = config or own, make_loss(own.loss)
-    mesh, model = make_mesh(), make_model(config.model, config.data.markup.num_points)
-    eval_step = compile_step(make_eval_step(model, loss), mesh, config.train.compile, updates=False)
+    config = config or from_dict(metadata["config"])
+    if compiled is None:
+        mesh = make_mesh()
+        compiled = build_evaluation(config, mesh, enlarged * config.data.crop.stored_size), mesh
+    evaluation, mesh = compiled
     # From host memory: an array of one process's device cannot be put on those of others.
     variables = jax.device_put(
         jax.device_get(variables), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     )
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    return lambda examples: predict_split(eval_step, variables, examples, config, mesh), parameters, metadata
+
+    def evaluate(examples: Examples) -> Outputs:
+        return predict_split(evaluation.evaluate, variables, EvalFeed(examples, config, mesh), evaluation.look)
+
+    return evaluate, parameters, metadata
 
 
-def evaluate_run(workdir: Path, prepared: Prepared, config: Config | None = None) -> Evaluated:
+def evaluate_run(
+    workdir: Path,
+    prepared: Prepared,
+    config: Config | None = None,
+    compiled: tuple[Evaluation, Mesh] | None = None,
+) -> Evaluated:
     """Predict every face of every split but train with a run's best checkpoint.
 
     Args:
         workdir: The run.
         prepared: The faces; may be another data set than it was trained on.
         config: As for `load_evaluator`.
+        compiled: As for `load_evaluator`.
 
     Returns:
         Predictions and figures.
@@ -85,7 +105,7 @@ def evaluate_run(workdir: Path, prepared: Prepared, config: Config | None = None
     Raises:
         ConfigError: There are training faces only, or the checkpoint has no mean face.
     """
-    evaluate, parameters, metadata = load_evaluator(workdir, config)
+    evaluate, parameters, metadata = load_evaluator(workdir, config, compiled)
     own = from_dict(metadata["config"])
     loss, markup = make_loss(own.loss), own.data.markup
     mean_face = _mean_face(workdir, metadata, markup)
@@ -126,17 +146,20 @@ def _warn_of_trained_faces(
             print(f"warning: {count} of the {len(examples.files)} {split} faces were trained on", file=sys.stderr)
 
 
-def write_report(workdir: Path, prepared: Prepared) -> dict[str, Any]:
+def write_report(workdir: Path, prepared: Prepared, evaluation: Evaluation, mesh: Mesh, clock: Clock) -> dict[str, Any]:
     """Write result.json, predictions.npz, table.md, curves.png and test.png of a run that has ended.
 
     Args:
         workdir: The run.
         prepared: Its faces.
+        evaluation: Its compiled programs.
+        mesh: Where they run.
+        clock: Knows where its time went.
 
     Returns:
         The content of result.json; on all processes but the first, which alone writes, only its `rows`.
     """
-    evaluated = evaluate_run(workdir, prepared)
+    evaluated = evaluate_run(workdir, prepared, compiled=(evaluation, mesh))
     rows = evaluated.rows
     if jax.process_index() != 0:
         return {"rows": rows}
@@ -147,9 +170,11 @@ def write_report(workdir: Path, prepared: Prepared) -> dict[str, Any]:
     plot_curves(result["history"], title, mean_face_nme, workdir / "curves.png")
     split = "test_full" if "test_full" in evaluated.splits else list(evaluated.splits)[-1]
     examples, outputs = evaluated.splits[split]
-    plot_sheet(examples, outputs.landmarks, config.data.markup, f"{title}: {split}", workdir / "test.png")
+    plot_sheet(examples, outputs.landmarks, config.data, f"{title}: {split}", workdir / "test.png")
     save_arrays(workdir / PREDICTIONS, {name: outputs.landmarks for name, (_, outputs) in evaluated.splits.items()})
     replace_text(workdir / "table.md", table + "\n")
+    # Of this start alone; writing the line itself is left out.
+    result["time"] = clock.seconds()
     replace_text(workdir / RESULT, json.dumps(result) + "\n")
     print(f"\nbest checkpoint: step {result['best_step']}\n{table}\n")
     print("wrote " + ", ".join(str(workdir / name) for name in ("table.md", "curves.png", "test.png", RESULT)))
@@ -173,7 +198,7 @@ def make_result(evaluated: Evaluated, metrics: list[dict[str, Any]]) -> dict[str
     return {
         "rows": evaluated.rows,
         "best_step": metadata["step"],
-        "epochs": len(history),
+        "epochs": history[-1]["epoch"],
         "history": [{key: line[key] for key in ("epoch", "loss", "train_loss", "nme")} for line in history],
         "splits": {
             name: split_figures(examples, outputs, mean_face, config.data.markup, metadata.get("sigma_scale"))
@@ -202,19 +227,19 @@ def describe(config: Config) -> str:
     return f"ResNet-{config.model.depth}, {config.loss.title}, {config.data.image_size} px"
 
 
-def plot_sheet(examples: Examples, predictions: np.ndarray, markup: Markup, title: str, path: Path) -> None:
+def plot_sheet(examples: Examples, predictions: np.ndarray, data: DataConfig, title: str, path: Path) -> None:
     """Faces spread evenly over a split, with ground truth and prediction.
 
     Args:
         examples: The split.
         predictions: float32 `[n, num_points, 2]`, crop units.
-        markup: What the points are.
+        data: Of the run.
         title: Above the sheet.
         path: PNG to write.
     """
-    count = len(examples.encoded)
+    count, markup = len(examples), data.markup
     chosen = np.unique(np.linspace(0, count - 1, min(SHEET_FACES, count)).round().astype(int))
-    images = [crop_of(examples, i, 224) for i in chosen]
+    images = list(crops_of(examples, chosen, data, 224))
     targets = examples.landmarks[chosen]
     errors = nme(predictions[chosen], targets, markup=markup)
     plot_faces(images, targets, predictions[chosen], markup, nme_captions(errors), title, path)

@@ -85,15 +85,16 @@ def _options_known(options: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def compile_step(
-    step: Callable[..., Any], mesh: Mesh, mode: Literal["jit", "pmap"], *, updates: bool
+    step: Callable[..., Any], mesh: Mesh, mode: Literal["jit", "pmap"], *, updates: bool, replicated: int = 1
 ) -> Callable[..., Any]:
-    """Compile `(replicated, batch) -> outputs` for all devices of a mesh.
+    """Compile `(replicated, .., batch) -> outputs` for all devices of a mesh.
 
     Args:
-        step: A train step (state, batch) -> (state, metrics) or an eval step (variables, batch) -> outputs.
+        step: A train step (state, faces, batch) -> (state, metrics) or an eval step (variables, batch) -> outputs.
             Under pmap it must have been built with axis_name=`AXIS` where it averages.
         mesh: From `make_mesh`.
         mode: `jit`: the batch is split over the mesh, BatchNorm sees it whole. `pmap`: one program per device.
+        replicated: How many arguments before the batch every device has whole; the first one is never empty.
         updates: It is a train step. Its outputs are the same on every device, and under jit they take the memory of
             its first argument, whose arrays must have been made inside jit. An eval step has outputs `[batch, ...]`.
 
@@ -102,12 +103,11 @@ def compile_step(
     """
     if mode == "pmap":
         return _compile_pmap(step, mesh, updates)
-    replicated = NamedSharding(mesh, PartitionSpec())
-    split = NamedSharding(mesh, PartitionSpec(AXIS))
+    whole, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
     return jax.jit(
         step,
-        in_shardings=(replicated, split),
-        out_shardings=replicated,
+        in_shardings=(*[whole] * replicated, split),
+        out_shardings=whole,
         donate_argnums=(0,) if updates else (),
         compiler_options=_options_known(compiler_options(mesh)),
     )
@@ -116,19 +116,32 @@ def compile_step(
 def _compile_pmap(step: Callable[..., Any], mesh: Mesh, updates: bool) -> Callable[..., Any]:
     """A pmap of the step whose replicated arguments and results carry no device axis."""
 
-    def gathered(variables: Any, batch: Any) -> Any:
+    def whole(replicated: tuple[Any, ...], batch: Any) -> Any:
+        return step(*replicated, batch)
+
+    def gathered(replicated: tuple[Any, ...], batch: Any) -> Any:
         # Among the devices, since a process sees no more of what they return than its own rows.
-        return jax.lax.all_gather(step(variables, batch), AXIS, tiled=True)
+        return jax.lax.all_gather(step(*replicated, batch), AXIS, tiled=True)
 
-    function, devices = (step if updates else gathered), list(mesh.devices.flat)
-    return jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=None, devices=devices)
+    function, devices = (whole if updates else gathered), list(mesh.devices.flat)
+    mapped = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=None, devices=devices)
+    # As one argument: with an empty one among several JAX 0.10.2 splits the wrong ones.
+    return lambda *arguments: mapped(arguments[:-1], arguments[-1])
 
 
-def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh, mode: Literal["jit", "pmap"]) -> dict[str, Any]:
+def replicate(arrays: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+    """Put arrays, the same on every process, whole on every device."""
+    sharding = NamedSharding(mesh, PartitionSpec())
+    if jax.process_count() == 1:
+        return jax.device_put(dict(arrays), sharding)
+    return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in arrays.items()}
+
+
+def shard_batch(batch: Mapping[str, Any], mesh: Mesh, mode: Literal["jit", "pmap"]) -> dict[str, Any]:
     """Put this process's rows of a batch on its devices.
 
     Args:
-        batch: Arrays `[batch / processes, ...]`.
+        batch: Arrays `[batch / processes, ...]`, of NumPy or on a device of this process.
         mesh: From `make_mesh`.
         mode: As in `compile_step`.
 
@@ -137,8 +150,9 @@ def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh, mode: Literal["jit"
     """
     if mode == "pmap":
         count = len(mesh.local_devices)
-        return {name: array.reshape(count, -1, *array.shape[1:]) for name, array in batch.items()}
+        # In host memory: pmap takes an array that is on one device for the part of that device.
+        return {name: np.asarray(array).reshape(count, -1, *array.shape[1:]) for name, array in batch.items()}
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
     if jax.process_count() == 1:  # all arrays at once, in two thirds of the time
         return jax.device_put(dict(batch), sharding)
-    return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in batch.items()}
+    return {name: jax.make_array_from_process_local_data(sharding, np.asarray(x)) for name, x in batch.items()}

@@ -1,18 +1,19 @@
 """One run: prepare, train, validate, keep the best, report."""
 
 import math
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from flaxmark.checkpoint import RunCheckpoints, restore_newest
+from flaxmark.clock import Clock
 from flaxmark.config import Config
 from flaxmark.config_rules import check_config
 from flaxmark.data.prepare import prepare
 from flaxmark.evaluation import Outputs, format_table, predict_split
-from flaxmark.face_score import doubt, fit_face_score, without_faces
+from flaxmark.face_score import doubt, fit_face_score
 from flaxmark.interrupts import StopRequests, stop_requests
 from flaxmark.metric_writer import MetricWriter, replace_text
 from flaxmark.metrics import sigma_scale, summarize
@@ -21,7 +22,6 @@ from flaxmark.progress import Progress
 from flaxmark.remote import local_workdir, push
 from flaxmark.run import Run, make_run, print_header, start_from_weights, write_train_faces
 from flaxmark.run_report import write_report
-from flaxmark.sharding import shard_batch
 from flaxmark.storage import storage_errors
 from flaxmark.workdir import BAD_FACES, claim_workdir, lock_workdir, stored_result
 
@@ -33,13 +33,14 @@ class TrainingError(RuntimeError):
     """The run cannot go on."""
 
 
-def train(config: Config, workdir: str | Path) -> dict[str, Any]:
+def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> dict[str, Any]:
     """Train to the end, resuming what is in the workdir.
 
     Args:
         config: The run.
         workdir: A folder, or a URL (see `remote.local_workdir`). Gets config.json, train_faces.txt, metrics.jsonl,
             tensorboard/, checkpoints/, and at the end result.json, predictions.npz, table.md, curves.png and test.png.
+        clock: Of a command that has been running for a while; a new one by default.
 
     Returns:
         The content of result.json: `rows` of figures per split and what led to them.
@@ -49,6 +50,7 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
         TrainingError: The loss is not finite or has exploded.
         Interrupted: Ctrl-C, or SIGTERM (Preempted); saved.
     """
+    clock = clock or Clock()
     check_config(config, jax.device_count())
     workdir = local_workdir(workdir)
     first = jax.process_index() == 0
@@ -60,73 +62,84 @@ def train(config: Config, workdir: str | Path) -> dict[str, Any]:
         return result
     with lock_workdir(workdir) if first else nullcontext():
         claim_workdir(workdir, config, write=first)
-        prepared = prepare(config.data)
-        run = make_run(config, workdir, prepared)
+        with clock.phase("prepare"):
+            prepared = prepare(config.data)
+        run = make_run(config, workdir, prepared, clock)
         write_train_faces(run)
-        restored = restore_newest(workdir, run.state)
-        run.state = start_from_weights(config, run.state) if restored is None else restored
+        with clock.phase("load"):
+            restored = restore_newest(workdir, run.state)
+            run.state = start_from_weights(config, run.state) if restored is None else restored
         checkpoints = RunCheckpoints(workdir)
         with storage_errors(workdir, lambda: checkpoints.kept):
-            with checkpoints, stop_requests() as stop_requested:
+            with clock.phase("saving"), checkpoints, stop_requests() as stop_requested:
                 print_header(run, prepared)
-                run_epochs(run, checkpoints, stop_requested)
-            result = write_report(workdir, prepared)
+                with clock.phase("steps"):
+                    run_steps(run, checkpoints, stop_requested, clock)
+            with clock.phase("report"):
+                result = write_report(workdir, prepared, run.evaluation, run.mesh, clock)
             if first:
                 push(workdir)
+                print(f"time: {clock}")
             return result
 
 
-def run_epochs(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequests) -> None:
+def run_steps(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequests, clock: Clock) -> None:
     """The loop: each step is dispatched before the previous one's metrics are read, and few of them are.
 
     Args:
         run: Its state is moved on.
         checkpoints: Where it is saved.
         stop_requested: Asked after each step.
+        clock: Told what takes the time.
 
     Raises:
         TrainingError: The loss, or that of the validation split, is not finite, or it has exploded.
         Interrupted: Stopped on request, saved.
     """
-    config, per_epoch = run.config.train, run.steps_per_epoch
-    step = int(run.state.step)
+    config, step = run.config.train, int(run.state.step)
     writer = MetricWriter(run.workdir, step) if jax.process_index() == 0 else None
-    progress = Progress(config.epochs * per_epoch, step, config.batch_size)
+    progress = Progress(run.total_steps, step, config.batch_size)
     profiler = StepProfiler(config.profile_steps, run.workdir / "profile")
-    note = ""
+    note, previous = "", None
     try:
-        for epoch in range(step // per_epoch, config.epochs):
-            previous = None
-            progress.resume()
-            for batch in run.batches(epoch, step % per_epoch):
+        with closing(run.feed.batches(step)) as batches:
+            for batch in batches:
                 profiler.before(step + 1)
-                run.state, metrics = run.train_step(run.state, shard_batch(batch, run.mesh, config.compile))
+                run.state, metrics = run.train_step(run.state, run.feed.faces, batch)
                 step += 1
                 profiler.after(step, metrics)
                 # At most two steps are under way, so that batches do not pile up on the device.
                 jax.block_until_ready(previous)
-                if previous is not None and (step - 1) % config.log_every == 0:
+                if previous is not None and ((step - 1) % config.log_every == 0 or _ends_epoch(run, step - 1)):
                     record(run, writer, step - 1, previous, progress, checkpoints)
                 previous = metrics
-                progress.step(f"epoch {epoch + 1}/{config.epochs}  loss {run.epoch_loss:.5f}{note}")
-                last, stop = step % per_epoch == 0, stop_requested(step)
-                if last or stop or (config.save_every and step % config.save_every == 0):
+                position = f"epoch {-(-step // run.steps_per_epoch)}/{config.epochs}"
+                progress.step(f"{position}  loss {run.epoch_loss:.5f}{note}")
+                if validates := run.validates_after(step):
                     record(run, writer, step, previous, progress, checkpoints)
-                    previous = None
-                    if not last:
+                    progress.pause()
+                    with clock.phase("validation"):
+                        figures = validate(run, writer, checkpoints, clock)
+                    note = f"  validation {figures['loss']:.5f}  NME {figures['nme']:.2f} %"
+                    progress.line(f"{position}  loss {figures['train_loss']:.5f}{note}")
+                    progress.resume()
+                stop = stop_requested(step)
+                if not validates and (stop or (config.save_every and step % config.save_every == 0)):
+                    record(run, writer, step, previous, progress, checkpoints)
+                    with clock.phase("saving"):
                         checkpoints.save(run.state, run.metadata)
-                if stop and not last:
+                previous = None if validates or stop else previous
+                if stop and step < run.total_steps:
                     raise stop_requested.interruption(f"stopped after step {step}; the same command resumes")
-            progress.pause()
-            figures = validate(run, epoch, writer, checkpoints)
-            note = f"  validation {figures['loss']:.5f}  NME {figures['nme']:.2f} %"
-            progress.line(f"epoch {epoch + 1}/{config.epochs}  loss {figures['train_loss']:.5f}{note}")
-            if stop_requested(step) and epoch + 1 < config.epochs:
-                raise stop_requested.interruption(f"stopped after epoch {epoch + 1}; the same command resumes")
     finally:
         profiler.close()
         if writer is not None:
             writer.close()
+
+
+def _ends_epoch(run: Run, step: int) -> bool:
+    """Whether update `step`, counted from 1, is the last one of its epoch."""
+    return step % run.steps_per_epoch == 0
 
 
 def record(
@@ -150,7 +163,7 @@ def record(
     Raises:
         TrainingError: The loss is not finite or has exploded.
     """
-    values = {name: float(value) for name, value in metrics.items()}
+    values = {name: float(value) for name, value in jax.device_get(metrics).items()}
     epoch, finite = (step - 1) // run.steps_per_epoch, int(values.pop("finite_steps"))
     loss = values["epoch_loss"]
     if not math.isfinite(loss):
@@ -203,23 +216,23 @@ def calibrate(run: Run, outputs: Outputs) -> dict[str, Any]:
     """
     if outputs.sigma is None:
         return {}
-    variables = run.state.eval_variables
-    mixed = predict_split(run.eval_step, variables, run.validation, run.config, run.mesh, without_faces)
+    mixed = predict_split(run.evaluation.evaluate_mixed, run.state.eval_variables, run.validation)
     assert mixed.sigma is not None
+    target = run.validation.examples.landmarks
     return {
-        "sigma_scale": sigma_scale(outputs.landmarks, run.validation.landmarks, outputs.sigma),
+        "sigma_scale": sigma_scale(outputs.landmarks, target, outputs.sigma),
         "face_score": fit_face_score(doubt(outputs.sigma), doubt(mixed.sigma)),
     }
 
 
-def validate(run: Run, epoch: int, writer: MetricWriter | None, checkpoints: RunCheckpoints) -> dict[str, float]:
+def validate(run: Run, writer: MetricWriter | None, checkpoints: RunCheckpoints, clock: Clock) -> dict[str, float]:
     """Figures on the validation split after an epoch, and the checkpoint that goes with them.
 
     Args:
         run: At the end of an epoch.
-        epoch: From 0.
         writer: None on all processes but the first.
         checkpoints: Keeps it as latest, and as best if its loss is the lowest.
+        clock: Told what takes the time.
 
     Returns:
         The figures of `summarize` and `train_loss`.
@@ -227,10 +240,9 @@ def validate(run: Run, epoch: int, writer: MetricWriter | None, checkpoints: Run
     Raises:
         TrainingError: The validation loss is not finite.
     """
-    outputs = predict_split(run.eval_step, run.state.eval_variables, run.validation, run.config, run.mesh)
-    markup = run.config.data.markup
-    figures = summarize(outputs.landmarks, run.validation.landmarks, outputs.losses, markup)
-    step = int(run.state.step)
+    outputs = predict_split(run.evaluation.evaluate, run.state.eval_variables, run.validation)
+    markup, step = run.config.data.markup, int(run.state.step)
+    figures = summarize(outputs.landmarks, run.validation.examples.landmarks, outputs.losses, markup)
     if not math.isfinite(figures["loss"]):
         raise TrainingError(
             f"validation loss is {figures['loss']} after step {step}; "
@@ -238,6 +250,8 @@ def validate(run: Run, epoch: int, writer: MetricWriter | None, checkpoints: Run
         )
     figures |= {"train_loss": run.epoch_loss}
     if writer is not None:
-        writer.write("validation", step, {"epoch": epoch + 1, **figures})
-    checkpoints.save(run.state, run.metadata | calibrate(run, outputs), figures)
+        writer.write("validation", step, {"epoch": step // run.steps_per_epoch, **figures})
+    metadata = run.metadata | calibrate(run, outputs)
+    with clock.phase("saving"):
+        checkpoints.save(run.state, metadata, figures)
     return figures

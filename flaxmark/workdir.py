@@ -16,7 +16,7 @@ CONFIG, RESULT, PREDICTIONS = "config.json", "result.json", "predictions.npz"
 TRAIN_FACES, BAD_FACES, LOCK = "train_faces.txt", "not_finite.txt", ".lock"
 
 # Where files lie, and how often something is written, changes no number of a run.
-_FREE = ("dir", "prepared_dir", "log_every", "save_every", "profile_steps")
+_FREE = ("dir", "prepared_dir", "residency", "log_every", "save_every", "profile_steps")
 
 
 @contextmanager

@@ -12,9 +12,10 @@ def main(arguments: list[str]) -> None:
 
         initialize_distributed()
     # Imported late: --help and a misspelt flag need not wait for JAX and TensorFlow.
+    from flaxmark.clock import Clock, seconds_since_process_start
     from flaxmark.training import train
 
-    train(parsed.run, workdir)
+    train(parsed.run, workdir, Clock(seconds_since_process_start()))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
-"""From the examples of a split to batches for this process: decode, warp, change, normalise."""
+"""From the records of a split to batches of regions: order, reading by index, decoding, batching, prefetching."""
 
-import math
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from flaxmark.config import DataConfig
-from flaxmark.data.augment import RANDOM, make_face_programs
 from flaxmark.data.prepare import Examples
 from flaxmark.data.tensorflow_setup import tf
+from flaxmark.regions import TILE, num_tiles, padded_side
 
 Batch = dict[str, np.ndarray]
 
@@ -29,9 +27,8 @@ def epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(num_examples)
 
 
-def train_batches(
-    examples: Examples,
-    config: DataConfig,
+def train_rows(
+    num_examples: int,
     *,
     batch_size: int,
     seed: int,
@@ -39,95 +36,112 @@ def train_batches(
     first_step: int = 0,
     process: int = 0,
     num_processes: int = 1,
-) -> Iterator[Batch]:
-    """One epoch of augmented batches; the remainder of the permutation is dropped.
+) -> np.ndarray:
+    """Which faces the steps of an epoch learn from; the remainder of the permutation is dropped.
 
     Args:
-        examples: The training split.
-        config: Size, normalisation, augmentation.
+        num_examples: Examples of the split.
         batch_size: Global; a multiple of the processes.
         seed: Of the run.
         epoch: From 0.
         first_step: Batches of this epoch that are already done.
-        process: Which rows of each batch to make: its contiguous share.
+        process: Which rows of each batch to take: its contiguous share.
         num_processes: How many share a batch.
 
     Returns:
-        Iterator of `{"image": float32 [n, size, size, 3], "landmarks": float32 [n, num_points, 2],
-        "mask": float32 [n]}` with n = batch_size / num_processes.
+        int64 `[steps, batch_size / num_processes]`.
     """
-    steps = len(examples.encoded) // batch_size
-    order = epoch_order(len(examples.encoded), seed, epoch)[: steps * batch_size]
-    share = np.split(order.reshape(steps, batch_size)[first_step:], num_processes, axis=1)[process]
-    arrays = _as_tensors(examples)
-    epoch_seed = tf.constant(np.random.default_rng([seed, epoch, 1]).integers(2**31, size=2), tf.int32)
-    augmented, _ = make_face_programs(config)
-
-    def make(index: Any) -> dict[str, Any]:
-        # The example's own random numbers: folding in the index makes them independent of order and process.
-        folded = tf.random.fold_in(epoch_seed, tf.cast(index, tf.int32), alg=RANDOM)
-        pixels, shape, crop, landmarks = _decode(arrays, index, config)
-        image, landmarks = augmented(pixels, shape, crop, landmarks, folded)
-        return {"image": image, "landmarks": landmarks, "mask": tf.ones([], tf.float32)}
-
-    return iter(_dataset(share, make).as_numpy_iterator())
+    steps = num_examples // batch_size
+    order = epoch_order(num_examples, seed, epoch)[: steps * batch_size]
+    return np.split(order.reshape(steps, batch_size)[first_step:], num_processes, axis=1)[process]
 
 
-def eval_batches(
-    examples: Examples, config: DataConfig, *, batch_size: int, process: int = 0, num_processes: int = 1
-) -> Iterator[Batch]:
-    """Every example once, in order, the last batch padded with repetitions whose mask is 0.
+def eval_rows(
+    num_examples: int, *, batch_size: int, process: int = 0, num_processes: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every face once, in order; the last batch is padded with repetitions of the last face.
+
+    Args:
+        num_examples: Examples of the split.
+        batch_size: Global; a multiple of the processes.
+        process: Which rows of each batch to take.
+        num_processes: How many share a batch.
+
+    Returns:
+        Rows int64 and mask float32 (1 = a real example), each `[steps, batch_size / num_processes]`.
+    """
+    steps = -(-num_examples // batch_size)
+    rows = np.arange(steps * batch_size).reshape(steps, batch_size)
+    share = np.split(rows, num_processes, axis=1)[process]
+    return np.minimum(share, num_examples - 1), (share < num_examples).astype(np.float32)
+
+
+def region_batches(examples: Examples, rows: Callable[[], Iterator[np.ndarray]], batch_size: int) -> Iterator[Batch]:
+    """Read and decode faces in a given order, two batches ahead of who takes them.
+
+    Args:
+        examples: A split, whose images are on disk.
+        rows: Called twice; each time gives the faces of each batch, int64 `[batch_size]`, perhaps without end.
+        batch_size: Faces of a batch.
+
+    Yields:
+        `{"pixels": uint32 [batch, num_tiles, 8, 128], "crop": float32 [batch, 3], "landmarks": float32
+        [batch, num_points, 2]}`, regions as `regions.pack_region` lays them out.
+
+    Raises:
+        ConfigError: A record is damaged or gone.
+    """
+    side = padded_side(examples.region_size)
+    failed: list[Exception] = []
+
+    def read(row: Any) -> bytes:
+        try:
+            return examples.encoded(int(row))
+        except Exception as error:  # TensorFlow would give it another kind and a page of text
+            failed.append(error)
+            raise
+
+    def region_of(row: Any) -> Any:
+        encoded = tf.numpy_function(read, [row], tf.string)
+        # The accurate transform decodes as Pillow does, which predict uses.
+        pixels = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+        shape = tf.shape(pixels)
+        words = tf.pad(pixels, [[0, side - shape[0]], [0, side - shape[1]], [0, 1]])
+        words = tf.bitcast(tf.ensure_shape(words, [side, side, 4]), tf.uint32)
+        return tf.reshape(words, [num_tiles(side), *TILE])
+
+    try:
+        regions = _dataset(rows, batch_size, region_of).as_numpy_iterator()
+        for chosen, pixels in zip(rows(), regions, strict=True):
+            yield {"pixels": pixels, "crop": examples.crops[chosen], "landmarks": examples.landmarks[chosen]}
+    except tf.errors.OpError as error:
+        raise failed[0] if failed else error from None
+
+
+def load_regions(examples: Examples, rows: np.ndarray | None = None) -> np.ndarray:
+    """Decode a whole split, or some of its faces, into memory.
 
     Args:
         examples: A split.
-        config: Size and normalisation.
-        batch_size: Global; a multiple of the processes.
-        process: Which rows of each batch to make.
-        num_processes: How many share a batch.
+        rows: int64 `[n]`; all faces in order by default.
 
     Returns:
-        Iterator as from `train_batches`, without augmentation.
+        uint32 `[n, num_tiles, 8, 128]`.
     """
-    count = len(examples.encoded)
-    steps = -(-count // batch_size)
-    rows = np.arange(steps * batch_size).reshape(steps, batch_size)
-    share = np.split(rows, num_processes, axis=1)[process]
-    arrays = _as_tensors(examples)
-    _, plain = make_face_programs(config)
-
-    def make(row: Any) -> dict[str, Any]:
-        pixels, shape, crop, landmarks = _decode(arrays, tf.minimum(row, count - 1), config)
-        return {
-            "image": plain(pixels, shape, crop),
-            "landmarks": landmarks,
-            "mask": tf.cast(row < count, tf.float32),
-        }
-
-    return iter(_dataset(share, make).as_numpy_iterator())
+    chosen = np.arange(len(examples)) if rows is None else np.asarray(rows)
+    whole = np.empty((len(chosen), num_tiles(padded_side(examples.region_size)), *TILE), np.uint32)
+    # One by one, as their number is seldom a multiple of anything; they are decoded in parallel all the same.
+    for place, batch in enumerate(region_batches(examples, lambda: iter(chosen[:, None]), 1)):
+        whole[place] = batch["pixels"][0]
+    return whole
 
 
-def _as_tensors(examples: Examples) -> tuple[Any, Any, Any]:
-    """Encoded pictures, crops and landmarks where a tf.data function can index them."""
-    return tf.constant(examples.encoded), tf.constant(examples.crops), tf.constant(examples.landmarks)
-
-
-def _decode(arrays: tuple[Any, Any, Any], index: Any, config: DataConfig) -> tuple[Any, Any, Any, Any]:
-    """Pixels uint8 `[capacity, 3]`, their height and width `[2]`, crop `[3]` and landmarks of one example."""
-    encoded, crops, landmarks = arrays
-    # The accurate transform decodes as Pillow does, which predict uses.
-    pixels = tf.io.decode_jpeg(encoded[index], channels=3, dct_method="INTEGER_ACCURATE")
-    shape = tf.shape(pixels)[:2]
-    # One length for all pictures, so that one compiled program serves them: the largest region that `cut_region` cuts.
-    capacity = (math.ceil(config.crop.stored_size * config.crop.margin) + 2) ** 2
-    flat = tf.pad(tf.reshape(pixels, [-1, 3]), [[0, capacity - tf.reduce_prod(shape)], [0, 0]])
-    return tf.ensure_shape(flat, [capacity, 3]), shape, crops[index], landmarks[index]
-
-
-def _dataset(rows: np.ndarray, make: Callable[[Any], dict[str, Any]]) -> Any:
-    """The examples int64 `[steps, batch]`, made and batched in their order, two batches ahead of who takes them."""
+def _dataset(rows: Callable[[], Iterator[np.ndarray]], batch_size: int, make: Any) -> Any:
+    """The examples made and batched in their order, two batches ahead of who takes them."""
     options = tf.data.Options()
     # The thread of its autotuning sleeps longer and longer, up to a minute, and an iterator that ends waits for it
     # to wake: after half of the epochs of 45 seconds training stood still for 40 more (TensorFlow 2.21).
     options.autotune.enabled = False
-    examples = tf.data.Dataset.from_tensor_slices(rows.reshape(-1)).map(make, num_parallel_calls=os.cpu_count())
-    return examples.batch(rows.shape[1]).prefetch(2).with_options(options)
+    batches = tf.data.Dataset.from_generator(rows, output_signature=tf.TensorSpec([batch_size], tf.int64))
+    examples = batches.unbatch().map(make, num_parallel_calls=os.cpu_count())
+    return examples.batch(batch_size, drop_remainder=True).prefetch(2).with_options(options)

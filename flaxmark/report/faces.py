@@ -7,11 +7,11 @@ import numpy as np
 
 from flaxmark.config import ConfigError, from_dict
 from flaxmark.data.prepare import Examples, load_split, prepare
+from flaxmark.feed import crops_of
 from flaxmark.metrics import nme
 from flaxmark.plotting import plot_faces
 from flaxmark.remote import checkpoints_of
 from flaxmark.report.records import Record
-from flaxmark.result import crop_of
 from flaxmark.run_report import SHEET_FACES, load_evaluator, nme_captions
 from flaxmark.workdir import PREDICTIONS
 
@@ -59,7 +59,8 @@ def draw_sheets(record: Record, split: str, examples: Examples, folder: Path) ->
         raise ConfigError(f"{record.name} has no {PREDICTIONS} here")
     with np.load(path, allow_pickle=False) as stored:
         predictions = stored[split]
-    markup = record.markup
+    assert record.result is not None
+    data, markup = from_dict(record.result["config"]).data, record.markup
     errors = nme(predictions, examples.landmarks, markup=markup)
     count = min(SHEET_FACES, len(errors))
     chosen = {
@@ -67,7 +68,7 @@ def draw_sheets(record: Record, split: str, examples: Examples, folder: Path) ->
         "random": np.sort(np.random.default_rng(0).choice(len(errors), count, replace=False)),
     }
     for name, indices in chosen.items():
-        images = [crop_of(examples, i, FACE_SIZE) for i in indices]
+        images = list(crops_of(examples, indices, data, FACE_SIZE))
         title = f"{record.label}, {split}: {name}"
         plot_faces(
             images,
@@ -96,7 +97,7 @@ def jitter_errors(record: Record, examples: Examples) -> dict[str, list[float]]:
     """
     if not checkpoints_of(record.folder).is_dir():
         raise ConfigError(f"{record.name} has no checkpoint here")
-    evaluate, _, metadata = load_evaluator(record.folder)
+    evaluate, _, metadata = load_evaluator(record.folder, enlarged=1 + max(JITTER_LEVELS) / 100)
     scale = from_dict(metadata["config"]).data.crop.scale
     # The same directions at each level, so that the curves are smooth.
     draws = np.random.default_rng(0).uniform(-1, 1, (len(examples.landmarks), 3))

@@ -1,0 +1,207 @@
+"""A split of faces as compiled steps take it: from memory or from disk, two batches ahead of the step."""
+
+import dataclasses
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from flaxmark.config import Config, DataConfig
+from flaxmark.data.pipeline import eval_rows, load_regions, region_batches, train_rows
+from flaxmark.data.prepare import Examples
+from flaxmark.face_images import InputForm, epoch_key, make_training_images, make_upright_images, one_after_another
+from flaxmark.regions import join_regions
+from flaxmark.sharding import replicate, shard_batch
+
+Batch = dict[str, Any]
+Made = TypeVar("Made")
+
+AHEAD = 2
+# One thread makes several hundred images a second, more than any network on a CPU takes; a second one fills gaps.
+IMAGE_THREADS = 2
+
+
+def ahead(tasks: Iterable[Callable[[], Made]], workers: int, count: int = AHEAD) -> Iterator[Made]:
+    """Do tasks in threads, `count` of them ahead of who takes the results, which come in order."""
+    waiting: deque[Future[Made]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(task))
+                if len(waiting) > count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class TrainingFeed:
+    """The training faces of a run.
+
+    Attributes:
+        faces: What the step is given besides each batch: all regions, on every device; or nothing.
+    """
+
+    def __init__(self, examples: Examples, config: Config, mesh: Mesh, form: InputForm) -> None:
+        """Load what has to be in memory.
+
+        Args:
+            examples: The training split.
+            config: The run.
+            mesh: Where its steps run.
+            form: Of the input.
+        """
+        self._examples, self._config, self._mesh, self._form = examples, config, mesh, form
+        self._regions = load_regions(examples) if form.resident else None
+        self.faces: Batch = {}
+        if form.in_step and self._regions is not None:
+            arrays = {"pixels": join_regions(self._regions), "crop": examples.crops, "landmarks": examples.landmarks}
+            self.faces, self._regions = replicate(arrays, mesh), None
+        # One program for each batch of this process; steps run beside it on the same cores.
+        images = make_training_images(config.data, form.largest_side, one_after_another)
+        self._make_images = jax.jit(partial(images, {}))
+
+    def batches(self, first_step: int = 0) -> Iterator[Batch]:
+        """This process's share of all batches from a step on to the last epoch's end, on its devices.
+
+        They depend on (seed, epoch, index) alone, not on the form, nor on what was done before.
+
+        Args:
+            first_step: Updates already made.
+
+        Returns:
+            An iterator of batches for the step.
+        """
+        put = self._put if self._form.in_step else self._make
+        keys = _epoch_keys(self._config.train.seed, first_step // self._steps, self._steps, first_step % self._steps)
+        rows = self._rows(first_step)
+        tasks = (partial(put, *task) for task in zip(self._read(first_step), rows, keys, strict=False))
+        if self.faces:  # a few numbers each: a thread would cost more
+            return (task() for task in tasks)
+        return ahead(tasks, 1 if self._form.in_step else min(IMAGE_THREADS, os.cpu_count() or 1))
+
+    @property
+    def _steps(self) -> int:
+        """Steps of an epoch."""
+        return len(self._examples) // self._config.train.batch_size
+
+    def _rows(self, first_step: int) -> Iterator[np.ndarray]:
+        """This process's faces of each step, int64 `[batch / processes]`, to the end of the last epoch."""
+        train = self._config.train
+        for epoch in range(first_step // self._steps, train.epochs):
+            yield from train_rows(
+                len(self._examples),
+                batch_size=train.batch_size,
+                seed=train.seed,
+                epoch=epoch,
+                first_step=max(0, first_step - epoch * self._steps),
+                process=jax.process_index(),
+                num_processes=jax.process_count(),
+            )
+
+    def warm_up(self) -> None:
+        """Compile what makes images on the host."""
+        if not self._form.in_step:
+            size = self._config.train.batch_size // jax.process_count()
+            streamed = dataclasses.replace(self._form, in_step=True, resident=False)
+            shapes = streamed.batch_shapes(self._config.data, size)
+            jax.block_until_ready(self._make_images({name: np.zeros(x.shape, x.dtype) for name, x in shapes.items()}))
+
+    def _read(self, first_step: int) -> Iterator[Batch]:
+        """Regions of the faces of each step, where they are not in memory."""
+        if self._form.resident:
+            return itertools.repeat({})
+        size = self._config.train.batch_size // jax.process_count()
+        return region_batches(self._examples, lambda: self._rows(first_step), size)
+
+    def _put(self, regions: Batch, rows: np.ndarray, key: np.ndarray) -> Batch:
+        """Put on the devices what the step makes images from."""
+        return shard_batch({**regions, **_numbers(rows, key)}, self._mesh, self._config.train.compile)
+
+    def _make(self, regions: Batch, rows: np.ndarray, key: np.ndarray) -> Batch:
+        """Make images on the host and put them on the devices."""
+        if self._regions is not None:
+            regions = {
+                "pixels": self._regions[rows],
+                "crop": self._examples.crops[rows],
+                "landmarks": self._examples.landmarks[rows],
+            }
+        images = self._make_images({**regions, **_numbers(rows, key)})
+        return shard_batch(images, self._mesh, self._config.train.compile)
+
+
+def _numbers(rows: np.ndarray, key: np.ndarray) -> Batch:
+    """What a batch says of its faces besides their regions."""
+    count = len(rows)
+    return {"row": rows.astype(np.uint32), "key": np.tile(key, (count, 1)), "mask": np.ones(count, np.float32)}
+
+
+def _epoch_keys(seed: int, epoch: int, steps: int, first: int) -> Iterator[np.ndarray]:
+    """The key of each step's epoch, without end; `first` steps of the first epoch are left out."""
+    for number in itertools.count(epoch):
+        yield from itertools.repeat(epoch_key(seed, number), steps - (first if number == epoch else 0))
+
+
+class EvalFeed:
+    """A split in its order, in batches of one shape, without augmentation."""
+
+    def __init__(self, examples: Examples, config: Config, mesh: Mesh, keep: bool = False) -> None:
+        """Choose the faces.
+
+        Args:
+            examples: A split.
+            config: The run.
+            mesh: Where its steps run.
+            keep: Leave the batches on the devices, for the next time.
+        """
+        self.examples = examples
+        self._config, self._mesh, self._keep = config, mesh, keep
+        self._kept: list[Batch] = []
+
+    def batches(self) -> Iterator[Batch]:
+        """Every face once, and padding whose mask is 0 at the end of the last batch."""
+        if self._kept:
+            return iter(self._kept)
+        batches = ahead(self._tasks(), 1)
+        if not self._keep:
+            return batches
+        self._kept = list(batches)
+        return iter(self._kept)
+
+    def _tasks(self) -> Iterator[Callable[[], Batch]]:
+        """Reading happens as they are listed, copying to the devices as they are done."""
+        rows, mask = eval_rows(
+            len(self.examples),
+            batch_size=self._config.train.eval_batch_size,
+            process=jax.process_index(),
+            num_processes=jax.process_count(),
+        )
+        for number, regions in enumerate(region_batches(self.examples, lambda: iter(rows), rows.shape[1])):
+            batch = {**regions, "mask": mask[number]}
+            yield partial(shard_batch, batch, self._mesh, self._config.train.compile)
+
+
+def crops_of(examples: Examples, rows: Sequence[int] | np.ndarray, data: DataConfig, size: int) -> np.ndarray:
+    """Crops of a few faces, as the network sees them before normalisation.
+
+    Args:
+        examples: A split.
+        rows: int `[n]`: which faces.
+        data: Of the run.
+        size: Side of the result, pixels.
+
+    Returns:
+        float32 `[n, size, size, 3]` in [0, 255].
+    """
+    chosen = np.asarray(rows)
+    batch = {"pixels": load_regions(examples, chosen), "crop": examples.crops[chosen]}
+    return np.asarray(jax.jit(make_upright_images(data, size))(batch))
