@@ -94,14 +94,14 @@ def train_cells(runs: Mapping[int, tuple[Config, Path]], jobs: int, progress: Sw
     waiting, running, reasons = deque(runs), list[_Running](), dict[int, str]()
     jobs = min(jobs, len(runs))
     free: list[Share | None] = [*deal_out(jobs, _own_cores())] if jobs > 1 else [None]
-    with _stop_signals() as asked:
+    with _stop_signals() as (asked, woken):
         try:
             while (waiting or running) and not asked:
                 while waiting and free:
                     index, share = waiting.popleft(), free.pop(0)
                     running.append(_start(index, *runs[index], share))
                     progress.cell_started(index, running[-1].workdir)
-                connection.wait([cell.process.sentinel for cell in running], POLL_SECONDS)
+                connection.wait([woken, *(cell.process.sentinel for cell in running)], POLL_SECONDS)
                 for cell in [cell for cell in running if not cell.process.is_alive()]:
                     running.remove(cell)
                     free.append(cell.share)
@@ -134,16 +134,19 @@ def _start(index: int, config: Config, workdir: Path, share: Share | None) -> _R
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[list[int]]:
+def _stop_signals() -> Iterator[tuple[list[int], int]]:
     """Signals that ask the sweep to stop, as they come: whoever ends it, or closes its terminal, means its cells too.
 
     They are remembered, not raised, so that none comes between the start of a process and its being known. Ctrl-C is
-    raised the second time: the sweep ends at once, its cells save.
+    raised the second time: the sweep ends at once, its cells save. With them comes a file descriptor that can be read
+    from the first one on: a cell that got SIGTERM itself must get the sweep's soon, or it is a second one.
     """
     asked: list[int] = []
+    woken, wake = os.pipe()
 
     def remember(number: int, _: object) -> None:
         asked.append(number)
+        os.write(wake, b"!")
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before: dict[signal.Signals, Any] = {}
@@ -152,10 +155,12 @@ def _stop_signals() -> Iterator[list[int]]:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
                 before[number] = signal.signal(number, remember)
     try:
-        yield asked
+        yield asked, woken
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        os.close(woken)
+        os.close(wake)
 
 
 def _end_together(processes: Sequence[BaseProcess], asked: list[int]) -> None:
