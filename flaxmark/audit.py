@@ -17,12 +17,13 @@ from flaxmark.data.picture_hash import Fingerprint, fingerprint
 from flaxmark.data.pictures import PictureError, read_picture
 from flaxmark.data.readers import read_listing
 from flaxmark.face_traits import head_yaw
-from flaxmark.geometry import cut_region, landmark_box, square_crop, to_crop_units, warp_crop
+from flaxmark.geometry import cut_region, landmark_box, square_crop, to_crop_units
 from flaxmark.landmarks import IBUG_68, Markup
 from flaxmark.metric_writer import replace_text
 from flaxmark.metrics import normalising_distance
 from flaxmark.plotting import plot_audit, plot_faces
 from flaxmark.progress import Progress
+from flaxmark.sampler import crop_image
 
 SHEET_SIZE = 160
 
@@ -137,7 +138,7 @@ def _draw_sheet(subset: str, entries: Sequence[FaceEntry], root: Path, config: D
             continue
         crop = square_crop(landmark_box(entry.landmarks_px), config.crop.scale)
         try:
-            images.append(warp_crop(cut_region(picture, crop, config.crop, margin=False), SHEET_SIZE))
+            images.append(crop_image(cut_region(picture, crop, config.crop, margin=False), SHEET_SIZE))
         except ValueError:  # outside its picture: among the findings
             continue
         points.append(to_crop_units(entry.landmarks_px, crop))

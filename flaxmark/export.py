@@ -34,9 +34,9 @@ import numpy as np
 from flaxmark.agreement import Agreement, Program, check_agreement
 from flaxmark.config import ConfigError
 from flaxmark.conv import make_operations
+from flaxmark.exported_crop import JaxLibrary, cut_crops, square_crops
 from flaxmark.inference import Predictor
 from flaxmark.network import Network, Outputs, make_forward
-from flaxmark.traced_crop import JaxLibrary, cut_crops, square_crops
 
 DESCRIPTION = "flaxmark.json"
 

@@ -1,4 +1,4 @@
-"""Boxes, the one crop of training and of predict, and how pixels are sampled for it.
+"""Boxes, the one crop of training and of predict, and the pixels around it; `sampler` has how those are sampled.
 
 Pixel centres are integers, (0, 0) the top left one, so a picture reaches from -0.5 to width - 0.5.
 A crop is a square `(left, top, side)` of pixels, whose first column has its centre at `left`;
@@ -122,7 +122,7 @@ def cut_region(picture: np.ndarray, crop: np.ndarray, definition: CropDefinition
         picture: uint8 `[height, width, 3]`.
         crop: `[3]`: left, top, side, pixels of `picture`.
         definition: Gives the margin and the largest stored side.
-        margin: With the margin that augmentation needs; without it, those of the same pixels that `warp_crop` samples.
+        margin: With the margin that augmentation needs; without it, only the pixels that an upright crop samples.
 
     Returns:
         The region and the same crop in its pixels.
@@ -143,7 +143,7 @@ def cut_region(picture: np.ndarray, crop: np.ndarray, definition: CropDefinition
     # `left` is also the edge of the crop counted from the edge of the picture, which is what scales.
     inside = np.array([left - x0, top - y0, side]) * shrink
     columns, rows = (max(1, int(n * shrink)) for n in (x1 - x0, y1 - y0))
-    window = (0, 0, columns, rows) if margin else _sampled_window(inside, columns, rows)
+    window = (0, 0, columns, rows) if margin else sampled_window(inside, columns, rows)
     pixels = _shrink_window(picture[y0:y1, x0:x1], shrink, window)
     return FaceRegion(np.ascontiguousarray(pixels), inside - np.array([*window[:2], 0]))
 
@@ -152,12 +152,26 @@ Window = tuple[int, int, int, int]
 """Left, top, right and bottom of some pixels, the last two excluded."""
 
 
-def _sampled_window(crop: np.ndarray, columns: int, rows: int) -> Window:
-    """The pixels that bilinear samples of a crop read, and one more all around."""
+def sampled_window(crop: np.ndarray, columns: int, rows: int) -> Window:
+    """The pixels that bilinear samples of an upright crop read, and one more all around.
+
+    Args:
+        crop: `[3]`: left, top, side, pixels.
+        columns: Of the image.
+        rows: Of the image.
+
+    Returns:
+        A window inside the image, at least one pixel wide and high.
+    """
     left, top, side = crop
     x0, x1 = (min(max(0, value), columns - 1) for value in (math.floor(left) - 2, math.ceil(left + side) + 2))
     y0, y1 = (min(max(0, value), rows - 1) for value in (math.floor(top) - 2, math.ceil(top + side) + 2))
     return x0, y0, x1 + 1, y1 + 1
+
+
+def sampled_side(definition: CropDefinition) -> int:
+    """The side of the square, in pixels, that holds each region that `cut_region` cuts without its margin."""
+    return definition.stored_size + 8  # the window has 5 more around the crop, and up to 2 for fractions
 
 
 def _shrink_window(pixels: np.ndarray, factor: float, window: Window) -> np.ndarray:
@@ -168,49 +182,3 @@ def _shrink_window(pixels: np.ndarray, factor: float, window: Window) -> np.ndar
     height, width = pixels.shape[:2]
     box = (x0 / factor, y0 / factor, min(width, x1 / factor), min(height, y1 / factor))
     return np.asarray(Image.fromarray(pixels).resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=box))
-
-
-def samples_per_pixel(side: float, size: int) -> int:
-    """How many samples along each axis make one pixel of the warped crop, so that shrinking is antialiased.
-
-    Args:
-        side: Side of the crop in source pixels.
-        size: Side of the warped crop in pixels.
-
-    Returns:
-        So many that they lie at most 1.5 source pixels apart: a bilinear sample is 2 wide, so that no pixel is skipped.
-    """
-    return max(1, math.ceil(side / size - 0.5 - 1e-6))
-
-
-def warp_crop(region: FaceRegion, size: int) -> np.ndarray:
-    """Sample the crop of a region at the network's resolution: the augmentation's warp without augmentation.
-
-    Each output pixel is the mean of k x k bilinear samples; beyond the picture is black.
-
-    Args:
-        region: Pixels and the crop in them.
-        size: Side of the result in pixels.
-
-    Returns:
-        float32 `[size, size, 3]` in [0, 255].
-    """
-    left, top, side = region.crop
-    # Without rotation the warp is separable. Columns that are not sampled are left out first: it is all about copies.
-    # No matrix product, though it is one: BLAS's threads keep spinning for a while and would hinder the network.
-    x0, _, x1, _ = _sampled_window(region.crop, region.pixels.shape[1], region.pixels.shape[0])
-    vertical = _sample_rows(region.pixels[:, x0:x1], top, side, size)
-    return _sample_rows(vertical.swapaxes(0, 1).copy(), left - x0, side, size).swapaxes(0, 1)
-
-
-def _sample_rows(pixels: np.ndarray, start: float, side: float, size: int) -> np.ndarray:
-    """Warp along the first axis: each output row is a weighted sum of the few source rows that its samples read."""
-    count = samples_per_pixel(side, size)
-    positions = start - 0.5 + (np.arange(size * count) + 0.5).reshape(size, count) * (side / (size * count))
-    taps = np.floor(positions[:, :1]).astype(np.intp) + np.arange(math.ceil(side / size) + 2)
-    weights = np.maximum(0.0, 1.0 - np.abs(positions[:, :, None] - taps[:, None])).mean(axis=1)
-    weights *= (taps >= 0) & (taps < len(pixels))
-    total = np.zeros((size, *pixels.shape[1:]), np.float32)
-    for rows, weight in zip(taps.T, weights.T.astype(np.float32), strict=True):
-        total += pixels.take(rows, 0, mode="clip") * weight[:, None, None]
-    return total

@@ -20,7 +20,7 @@ from flaxmark.detection import (
     find_faces,
     make_detector,
 )
-from flaxmark.geometry import CropDefinition, cut_region, square_crop, to_pixels, warp_crop
+from flaxmark.geometry import CropDefinition, cut_region, sampled_side, square_crop, to_pixels
 from flaxmark.landmarks import Markup
 from flaxmark.network import BATCH_SIZES, Network
 
@@ -52,8 +52,9 @@ class Face:
 class _Picture:
     """What is known of a picture before the network has seen its faces."""
 
-    inputs: np.ndarray  # float32 [n, size, size, 3] in [0, 255]
-    crops: np.ndarray  # [n, 3]
+    regions: np.ndarray  # uint8 [n, side, side, 3], around each face
+    region_crops: np.ndarray  # float32 [n, 3], in pixels of the regions
+    crops: np.ndarray  # [n, 3], in pixels of the picture
     boxes: np.ndarray  # [n, 4]
     scores: list[float | None]
     detected: bool  # and may be left out for their scores
@@ -160,7 +161,7 @@ class Predictor:
             for picture in self._pictures(images, boxes, on_broken):
                 pending.append(picture)
                 # Pictures without faces, too, are given out in time.
-                if max(len(pending), sum(len(waiting.inputs) for waiting in pending)) >= BATCH_SIZES[-1]:
+                if max(len(pending), sum(len(waiting.crops) for waiting in pending)) >= BATCH_SIZES[-1]:
                     yield from self._faces(pending)
                     pending = []
         except ConfigError:  # the pictures before the bad one are done first
@@ -194,7 +195,7 @@ class Predictor:
     def _pictures(
         self, images: Iterable[PictureSource], boxes: ManyBoxes, on_broken: OnBroken | None
     ) -> Iterator[_Picture]:
-        """Read pictures, find or check boxes, and warp crops."""
+        """Read pictures, find or check boxes, and cut the faces out."""
         if isinstance(images, str | Path | bytes) or getattr(images, "ndim", 4) < 4:
             raise ConfigError("predict_many takes a list or generator of pictures; predict takes one")
         own_boxes = None if boxes is None or isinstance(boxes, str) else iter(boxes)
@@ -215,7 +216,7 @@ class Predictor:
             raise ConfigError(f"boxes of {len(boxes)} pictures for {index + 1} pictures; give boxes for each picture")
 
     def _look_at(self, picture: np.ndarray, boxes: Boxes | None) -> _Picture:
-        """Crops of a picture at the network's size."""
+        """Cut the faces of a picture out."""
         height, width = picture.shape[:2]
         if boxes is None:
             found, scores = self.detect(picture)
@@ -223,17 +224,20 @@ class Predictor:
         else:
             crops, found = crops_of_boxes(boxes, width, height, self.crop.scale)
             scores = [None] * len(found)
-        size = self.network.data.image_size
-        inputs = np.empty((len(crops), size, size, 3), np.float32)
+        side = sampled_side(self.crop)
+        regions, region_crops = np.zeros((len(crops), side, side, 3), np.uint8), np.empty((len(crops), 3), np.float32)
         for row, crop in enumerate(crops):
-            inputs[row] = warp_crop(cut_region(picture, crop, self.crop, margin=False), size)
-        return _Picture(inputs, crops, found, scores, boxes is None)
+            region = cut_region(picture, crop, self.crop, margin=False)
+            rows, columns = region.pixels.shape[:2]
+            regions[row, :rows, :columns], region_crops[row] = region.pixels, region.crop
+        return _Picture(regions, region_crops, crops, found, scores, boxes is None)
 
     def _faces(self, pictures: list[_Picture]) -> Iterator[list[Face]]:
         """Run the network on what waits and deal the landmarks out to their pictures."""
         if not pictures:
             return
-        outputs = self.network.run(np.concatenate([picture.inputs for picture in pictures]))
+        regions = np.concatenate([picture.regions for picture in pictures])
+        outputs = self.network.run(regions, np.concatenate([picture.region_crops for picture in pictures]))
         start = 0
         for picture in pictures:
             rows = slice(start, start + len(picture.crops))

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from flaxmark.face_score import doubt, face_score
 from flaxmark.landmarks import Markup, flip_landmarks
 from flaxmark.models import Variables, make_model
 from flaxmark.packed import SUFFIX, load_packed
+from flaxmark.sampler import most_samples, sample_crop
 from flaxmark.sharding import compile_step, make_mesh
 
 # Trained on drawn faces alone, for any use: docs/model_card.md.
@@ -60,11 +62,26 @@ def make_forward(config: Config, operations: Operations, flip: bool) -> Any:
     return look_twice if flip else look
 
 
+def make_crops(data: DataConfig) -> Callable[[Mapping[str, jax.Array]], jax.Array]:
+    """What samples the crops of faces, in the compiled program.
+
+    Args:
+        data: How faces become the network's input.
+
+    Returns:
+        `{"pixels": [n, height, width, 3], "crop": float32 [n, 3]} -> float32 [n, size, size, 3]` in [0, 255].
+    """
+    size, most = data.image_size, most_samples(data.crop.stored_size, data.image_size)
+    sample = jax.vmap(lambda pixels, crop: sample_crop(pixels, crop, size, most))
+    return lambda faces: sample(faces["pixels"], faces["crop"])
+
+
 def _compile_forward(config: Config, flip: bool) -> Any:
-    """`make_forward` for the first local device: a handful of faces is not worth splitting."""
+    """`(variables, faces) -> outputs`, for the first local device: a handful of faces is not worth splitting."""
     mesh = make_mesh(jax.local_devices()[:1])
     operations = make_operations(mesh.devices.flat[0].platform, gradients=False)
-    return compile_step(make_forward(config, operations, flip), mesh, "jit", updates=False)
+    crops, forward = make_crops(config.data), make_forward(config, operations, flip)
+    return compile_step(lambda variables, faces: forward(variables, crops(faces)), mesh, "jit", updates=False)
 
 
 class Network:
@@ -130,27 +147,50 @@ class Network:
         """What its points are."""
         return self.config.data.markup
 
-    def run(self, crops: np.ndarray) -> dict[str, np.ndarray]:
-        """Look at crops, in batches of fixed sizes.
+    def run(self, regions: np.ndarray, crops: np.ndarray) -> dict[str, np.ndarray]:
+        """Look at faces, in batches of fixed sizes.
 
         Args:
-            crops: float32 `[n, size, size, 3]` in [0, 255].
+            regions: uint8 `[n, height, width, 3]`: a part of an image around each face, as `geometry.cut_region` cuts
+                it, black beyond its right and lower edge. A program is compiled for each height and width.
+            crops: float32 `[n, 3]`: left, top, side of the faces' crops in pixels of their regions.
 
         Returns:
-            As `make_forward`; empty without crops. `sigma` is scaled to the errors on the validation faces, and there
+            As `make_forward`; empty without faces. `sigma` is scaled to the errors on the validation faces, and there
             is a `score` float64 `[n]` of how likely each crop holds a face, in [0, 1], where the network has learnt it.
         """
         outputs: list[dict[str, np.ndarray]] = []
         for start in range(0, len(crops), BATCH_SIZES[-1]):
-            batch = crops[start : start + BATCH_SIZES[-1]]
-            padded = next(size for size in BATCH_SIZES if size >= len(batch))
-            filled = np.zeros((padded, *batch.shape[1:]), np.float32)
-            filled[: len(batch)] = batch
-            said = self._forward(self.variables, filled)
-            outputs.append({name: np.asarray(values)[: len(batch)] for name, values in said.items()})
+            faces = {"pixels": regions, "crop": crops}
+            batch = {name: array[start : start + BATCH_SIZES[-1]] for name, array in faces.items()}
+            count = len(batch["crop"])
+            padded = next(size for size in BATCH_SIZES if size >= count)
+            said = self._forward(self.variables, {name: _pad(array, padded) for name, array in batch.items()})
+            outputs.append({name: np.asarray(values)[:count] for name, values in said.items()})
         joined = {name: np.concatenate([said[name] for said in outputs]) for name in (outputs[0] if outputs else ())}
         if "sigma" in joined:
             if "face_score" in self.metadata:
                 joined["score"] = face_score(doubt(joined["sigma"]), self.metadata["face_score"])
             joined["sigma"] = joined["sigma"] * np.float32(self.metadata["sigma_scale"])
         return joined
+
+    def run_images(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Look at images that are crops already.
+
+        Args:
+            images: uint8 or float32 `[n, size, size, 3]` in [0, 255]; sampled pixel by pixel at the network's size.
+
+        Returns:
+            As `run`.
+        """
+        whole = np.array([0, 0, images.shape[1]], np.float32)
+        return self.run(images, np.tile(whole, (len(images), 1)))
+
+
+def _pad(array: np.ndarray, count: int) -> np.ndarray:
+    """More rows, of zeros, up to a number."""
+    if len(array) == count:
+        return array
+    padded = np.zeros((count, *array.shape[1:]), array.dtype)
+    padded[: len(array)] = array
+    return padded

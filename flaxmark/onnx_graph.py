@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from flaxmark.exported_crop import cut_crops, square_crops
 from flaxmark.models import STAGE_SIZES
 from flaxmark.network import Network
-from flaxmark.traced_crop import cut_crops, square_crops
 
 OPSET, IR_VERSION = 20, 9
 
@@ -111,7 +111,7 @@ class OnnxLibrary:
         return self._graph.add("Floor", x)
 
     def absolute(self, x: Any) -> Tensor:
-        """Its size without its sign."""
+        """Absolute value."""
         return self._graph.add("Abs", x)
 
     def maximum(self, x: Any, y: Any) -> Tensor:
@@ -138,9 +138,9 @@ class OnnxLibrary:
         """`[count]` as `[count, 1]`."""
         return self._graph.add("Unsqueeze", x, np.array([1]))
 
-    def lengths(self, picture: Any) -> tuple[Tensor, Tensor]:
+    def lengths(self, image: Any) -> tuple[Tensor, Tensor]:
         """Height and width."""
-        shape = self._graph.add("Shape", picture)
+        shape = self._graph.add("Shape", image)
         height, width = (self._graph.add("Gather", shape, np.array(axis), axis=0) for axis in (1, 2))
         return height, width
 
@@ -153,14 +153,14 @@ class OnnxLibrary:
         """A length as a float32 scalar."""
         return self._graph.add("Cast", length, to=TensorProto.FLOAT)
 
-    def across(self, pictures: Any, weights: Any) -> Tensor:
+    def across(self, images: Any, weights: Any) -> Tensor:
         """`[.., 3, h, w]` and `[n, columns, w]` to `[n, 3, h, columns]`."""
         turned = self._graph.add("Transpose", weights, perm=[0, 2, 1])
-        return self._graph.add("MatMul", pictures, self._graph.add("Unsqueeze", turned, np.array([1])))
+        return self._graph.add("MatMul", images, self._graph.add("Unsqueeze", turned, np.array([1])))
 
-    def down(self, pictures: Any, weights: Any) -> Tensor:
+    def down(self, images: Any, weights: Any) -> Tensor:
         """`[n, 3, h, w]` and `[n, rows, h]` to `[n, 3, rows, w]`."""
-        return self._graph.add("MatMul", self._graph.add("Unsqueeze", weights, np.array([1])), pictures)
+        return self._graph.add("MatMul", self._graph.add("Unsqueeze", weights, np.array([1])), images)
 
 
 def add_network(graph: Graph, network: Network, crops: Tensor) -> dict[str, Tensor]:

@@ -13,7 +13,8 @@ import numpy as np
 from flaxmark.boxes import as_numbers
 from flaxmark.config import ConfigError
 from flaxmark.data.faces import FaceEntry
-from flaxmark.geometry import FaceRegion, square_crop, to_pixels, warp_crop
+from flaxmark.geometry import FaceRegion, square_crop, to_pixels
+from flaxmark.sampler import crop_image
 
 System = Callable[[np.ndarray, np.ndarray, FaceEntry], np.ndarray | None]
 """`(picture uint8 [h, w, 3], box [4], entry) -> points [68, 2] in pixels`, or None where it has none. The box is tight
@@ -138,8 +139,8 @@ def make_mesh_model(_: str) -> System:
 
     def system(picture: np.ndarray, box: np.ndarray, _: FaceEntry) -> np.ndarray:
         crop = square_crop(box, 1.5)
-        pixels = warp_crop(FaceRegion(picture, crop), MESH_SIZE) / 255
-        interpreter.set_tensor(entrance, pixels[None].astype(np.float32))
+        pixels = crop_image(FaceRegion(picture, crop), MESH_SIZE) / 255
+        interpreter.set_tensor(entrance, pixels[None])
         interpreter.invoke()
         mesh = interpreter.get_tensor(exits[0]["index"]).reshape(468, 3)[:, :2]
         return to_pixels((mesh[list(MESH_TO_68)] + 0.5) / MESH_SIZE, crop)

@@ -16,12 +16,13 @@ from flaxmark import export as exports
 from flaxmark.agreement import Agreement
 from flaxmark.config import Config, ConfigError, DataConfig, LossConfig, ModelConfig, to_dict
 from flaxmark.export import export, make_program
-from flaxmark.geometry import CropDefinition, cut_region, landmark_box, square_crop, warp_crop
+from flaxmark.exported_crop import JaxLibrary, cut_crops, square_crops
+from flaxmark.geometry import CropDefinition, cut_region, landmark_box, square_crop
 from flaxmark.markups import FIVE_POINTS
 from flaxmark.models import make_model
 from flaxmark.network import Network
 from flaxmark.packed import pack
-from flaxmark.traced_crop import JaxLibrary, cut_crops, square_crops
+from flaxmark.sampler import crop_image
 
 
 def packed_run(path: Path, depth: int, sigma: bool, dtype: str = "float32", stored_size: int = 256) -> Path:
@@ -62,7 +63,7 @@ def predictor(packed: Path) -> flaxmark.Predictor:
 
 
 @pytest.mark.parametrize("size", [64, 112, 224])
-def test_the_traced_crop_is_the_crop_of_predict(size: int) -> None:
+def test_the_exported_crop_is_the_crop_of_predict(size: int) -> None:
     """Boxes of any size inside, over the border and larger than the picture, enlarged and shrunk."""
     rng, definition = np.random.default_rng(0), CropDefinition(stored_size=96)
     trace = jax.jit(lambda planes, boxes: traced(planes, boxes, definition, size))
@@ -76,7 +77,7 @@ def test_the_traced_crop_is_the_crop_of_predict(size: int) -> None:
     crops = square_crop(boxes, definition.scale)
     assert (crops[touching, 2] > definition.stored_size).sum() > 8
     for crop, own in zip(crops[touching], found[touching], strict=True):
-        difference = np.abs(own - warp_crop(cut_region(picture, crop, definition, margin=False), size))
+        difference = np.abs(own - crop_image(cut_region(picture, crop, definition, margin=False), size))
         # A sum half-way between two grey levels may be rounded to either side where the face is shrunk first.
         assert difference.max() < (0.01 if crop[2] <= definition.stored_size else 1.01)
         assert difference.mean() < 0.005
@@ -158,7 +159,7 @@ def test_the_network_alone_agrees_in_onnx_runtime(predictor: flaxmark.Predictor)
     )
     crops = np.random.default_rng(0).uniform(0, 255, (3, 64, 64, 3)).astype(np.float32)
     landmarks = session.run(["landmarks"], {"crops": crops})[0]
-    np.testing.assert_allclose(landmarks, predictor.network.run(crops)["landmarks"], atol=1e-5)
+    np.testing.assert_allclose(landmarks, predictor.network.run_images(crops)["landmarks"], atol=1e-5)
 
 
 @pytest.mark.parametrize(("dtype", "stored_size"), [("bfloat16", 256), ("float32", 64), ("float32", 640)])
