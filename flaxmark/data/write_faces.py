@@ -77,7 +77,8 @@ def write_records(name: str, source: Source, folder: Path) -> None:
             index, builder_dir = _write_with_tfds(name, faces, folder)
             index.save(folder / INDEX)
             region_size = -(-int(index.sizes.max()) // 16) * 16
-    progress.line(f"prepared {name}: {total - len(unusable):,} faces, {len(unusable):,} unusable")
+    usable = len(source.items) - len(unusable)  # those of `test_full` are made twice
+    progress.line(f"prepared {name}: {usable:,} faces, {len(unusable):,} unusable")
     problems = {number: dataclasses.asdict(problem) for number, problem in unusable.items()}
     prepared = {"dir": builder_dir, "region_size": region_size, "unusable": problems}
     _write_json(folder / PREPARED, prepared)
