@@ -59,7 +59,7 @@ def blur(image: jax.Array, key: jax.Array, config: AugmentConfig) -> jax.Array:
             padded, inside = jnp.pad(image, room), np.pad(np.ones(size, np.float32), reach)
             total = sum(taps[k] * inside[k : k + size] for k in range(2 * reach + 1))
             slices = [jax.lax.slice_in_dim(padded, k, k + size, axis=axis) for k in range(2 * reach + 1)]
-            image = sum(taps[k] * piece for k, piece in enumerate(slices)) / jnp.expand_dims(total, (1 - axis, 2))  # type: ignore[arg-type]
+            image = sum(taps[k] * piece for k, piece in enumerate(slices)) / jnp.expand_dims(total, (1 - axis, 2))
         return image
 
     def products(image: jax.Array) -> jax.Array:

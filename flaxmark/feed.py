@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -28,7 +28,7 @@ AHEAD = 2
 IMAGE_THREADS = 2
 
 
-def ahead(tasks: Iterable[Callable[[], Made]], workers: int, count: int = AHEAD) -> Iterator[Made]:
+def ahead(tasks: Iterable[Callable[[], Made]], workers: int, count: int = AHEAD) -> Generator[Made]:
     """Do tasks in threads, `count` of them ahead of who takes the results, which come in order."""
     waiting: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(workers) as pool:
@@ -70,7 +70,7 @@ class TrainingFeed:
         images = make_training_images(config.data, form.largest_side, one_after_another)
         self._make_images = jax.jit(partial(images, {}))
 
-    def batches(self, first_step: int = 0) -> Iterator[Batch]:
+    def batches(self, first_step: int = 0) -> Generator[Batch]:
         """This process's share of all batches from a step on to the last epoch's end, on its devices.
 
         They depend on (seed, epoch, index) alone, not on the form, nor on what was done before.
@@ -79,7 +79,7 @@ class TrainingFeed:
             first_step: Updates already made.
 
         Returns:
-            An iterator of batches for the step.
+            A generator of batches for the step; close it when it is left early.
         """
         put = self._put if self._form.in_step else self._make
         keys = _epoch_keys(self._config.train.seed, first_step // self._steps, self._steps, first_step % self._steps)

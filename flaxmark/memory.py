@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,8 @@ def free_bytes(device: jax.Device) -> int | None:
     return available - (device.memory_stats() or {}).get("bytes_in_use", 0)
 
 
-class Faces(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Faces:
     """How large a split is.
 
     Attributes:

@@ -25,10 +25,10 @@ def main(arguments: list[str]) -> None:
     import numpy as np
 
     from flaxmark.data.prepare import load_split, prepare
+    from flaxmark.feed import crops_of
     from flaxmark.metrics import nme
     from flaxmark.network import BATCH_SIZES, Network
     from flaxmark.packed import pack
-    from flaxmark.result import crop_of
 
     assert out is not None  # --out is required
     network = Network(parsed.workdir)
@@ -45,9 +45,9 @@ def main(arguments: list[str]) -> None:
     found: dict[str, list[np.ndarray]] = {name: [] for name in networks}
     for start in range(0, count, BATCH_SIZES[-1]):  # crops take far more memory than what is found in them
         chosen = range(start, min(start + BATCH_SIZES[-1], count))
-        crops = np.stack([crop_of(examples, index, data.image_size) for index in chosen])
+        crops = crops_of(examples, chosen, data, data.image_size)
         for name, of in networks.items():
-            found[name].append(of.run(crops)["landmarks"])
+            found[name].append(of.run_images(crops)["landmarks"])
     for name, landmarks in found.items():
         error = nme(np.concatenate(landmarks), examples.landmarks, markup=data.markup).mean()
         print(f"NME on the {count} validation faces, {name}: {error:.3f} %")

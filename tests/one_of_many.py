@@ -15,11 +15,12 @@ from test_steps import linear_model
 
 import flaxmark.programs
 from flaxmark.config import Config, TrainConfig
-from flaxmark.data.pipeline import train_batches
 from flaxmark.evaluation import predict_split
+from flaxmark.face_images import InputForm
+from flaxmark.feed import EvalFeed, TrainingFeed
 from flaxmark.programs import build_programs
 from flaxmark.recipes import strong
-from flaxmark.sharding import make_mesh, shard_batch
+from flaxmark.sharding import make_mesh
 from flaxmark.train_state import TrainState
 
 FACES = 16  # a batch
@@ -39,10 +40,11 @@ def arrays(name: str, tree: Any) -> dict[str, np.ndarray]:
     return {name + jax.tree_util.keystr(path): np.asarray(leaf.addressable_data(0)) for path, leaf in leaves}
 
 
-def run(folder: Path, mode: str, dtype: str, steps: int) -> None:
+def run(folder: Path, mode: str, dtype: str, steps: int, in_step: bool) -> None:
     """Some steps, one an epoch, and an evaluation; writes what came out."""
     config, mesh = make_config(mode, dtype), make_mesh()
-    programs = build_programs(config, 1, mesh)
+    form = InputForm(in_step=in_step, resident=True, faces=22, side=128, largest_side=80.0)
+    programs, feed = build_programs(config, 1, mesh, form), TrainingFeed(EXAMPLES, config, mesh, form)
     replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
     def init(key: jax.Array) -> TrainState:
@@ -50,14 +52,12 @@ def run(folder: Path, mode: str, dtype: str, steps: int) -> None:
         return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, state)
 
     state, losses, first = jax.jit(init, out_shardings=replicated)(jax.random.key(0)), [], {}
-    place = {"process": jax.process_index(), "num_processes": jax.process_count()}
-    for epoch in range(steps):
-        (batch,) = train_batches(EXAMPLES, config.data, batch_size=FACES, seed=0, epoch=epoch, **place)
-        state, metrics = programs.train(state, shard_batch(batch, mesh, config.train.compile))
+    for epoch, batch in zip(range(steps), feed.batches(), strict=False):
+        state, metrics = programs.train(state, feed.faces, batch)
         losses.append(float(metrics["loss"]))
         if not epoch:  # Adam's first moment is a tenth of the gradient
             first = arrays("first", (state.batch_stats, optax.tree.get(state.opt_state, "mu")))
-    outputs = predict_split(programs.evaluate, state.eval_variables, EXAMPLES, config, mesh)
+    outputs = predict_split(programs.evaluation.evaluate, state.eval_variables, EvalFeed(EXAMPLES, config, mesh))
     np.savez(
         folder / f"{jax.process_index()}_of_{jax.process_count()}.npz",
         losses=losses,
@@ -72,7 +72,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     for name in ("process", "processes", "devices", "port"):
         parser.add_argument(name, type=int)
-    for name in ("folder", "network", "mode", "dtype"):
+    for name in ("folder", "network", "mode", "dtype", "images"):
         parser.add_argument(name)
     parser.add_argument("steps", type=int)
     arguments = parser.parse_args(sys.argv[1:])
@@ -84,4 +84,4 @@ if __name__ == "__main__":
         jax.distributed.initialize(address, num_processes=arguments.processes, process_id=arguments.process)
     if arguments.network == "linear":  # compiles in a moment
         flaxmark.programs.make_model = lambda *_, **__: linear_model()  # type: ignore[assignment]
-    run(Path(arguments.folder), arguments.mode, arguments.dtype, arguments.steps)
+    run(Path(arguments.folder), arguments.mode, arguments.dtype, arguments.steps, arguments.images == "step")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flaxmark.face_score import doubt, face_score, fit_face_score, without_faces
+from flaxmark.face_score import doubt, face_score, fit_face_score
 
 
 def test_doubt_by_hand() -> None:
@@ -25,21 +25,3 @@ def test_kinds_that_do_not_overlap_and_kinds_that_are_the_same() -> None:
     assert face_score(np.array([-5.0, -1.0]), apart).tolist() == pytest.approx([1, 0], abs=0.02)
     same = fit_face_score(np.full(5, -3.0), np.full(9, -3.0))
     assert face_score(np.array([-3.0]), same)[0] == pytest.approx(0.5, abs=0.01)
-
-
-def test_tiles_change_places_and_nothing_is_lost() -> None:
-    image = np.random.default_rng(0).normal(size=(2, 70, 70, 3)).astype(np.float32)
-    batch = {"image": image, "mask": np.ones(2, np.float32)}
-    (changed,) = without_faces(iter([batch]))
-    tiles = [image[:, r * 17 : r * 17 + 17, c * 17 : c * 17 + 17] for r in range(4) for c in range(4)]
-    moved = [changed["image"][:, r * 17 : r * 17 + 17, c * 17 : c * 17 + 17] for r in range(4) for c in range(4)]
-    places = [next(i for i, tile in enumerate(tiles) if np.array_equal(tile, other)) for other in moved]
-    assert sorted(places) == list(range(16))
-    for at, place in enumerate(places):
-        assert place != at
-        for step in (1, 4):  # the neighbours to the right and below
-            if at + step < 16 and (step == 4 or at % 4 < 3):
-                assert places[at + step] - place != step
-    np.testing.assert_array_equal(changed["image"][:, 68:], image[:, 68:])
-    assert changed["mask"] is batch["mask"]
-    assert np.array_equal(image, batch["image"])

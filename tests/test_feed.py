@@ -15,7 +15,7 @@ from test_pipeline import CONFIG, EXAMPLES
 from flaxmark import memory
 from flaxmark.config import Config, TrainConfig
 from flaxmark.data.pipeline import epoch_order
-from flaxmark.face_images import InputForm, epoch_key, make_eval_images, make_training_images
+from flaxmark.face_images import InputForm, epoch_key, make_eval_images, make_training_images, shuffle_tiles
 from flaxmark.feed import EvalFeed, TrainingFeed, ahead, crops_of
 from flaxmark.memory import Faces, choose_form
 from flaxmark.run import Run
@@ -163,3 +163,18 @@ def test_faces_stay_in_memory_where_they_take_half_of_it(
     config = dataclasses.replace(make_config(), data=dataclasses.replace(CONFIG, residency=wanted))  # type: ignore[arg-type]
     form = choose_form(config, Faces(1000, 120, 80.0), 10, make_mesh(jax.devices()[:1]))
     assert form == InputForm(in_step=False, resident=resident, faces=1000, side=128, largest_side=80.0)
+
+
+def test_tiles_change_places_and_nothing_is_lost() -> None:
+    image = np.random.default_rng(0).normal(size=(2, 70, 70, 3)).astype(np.float32)
+    changed = np.asarray(shuffle_tiles(jax.numpy.asarray(image)))
+    tiles = [image[:, r * 17 : r * 17 + 17, c * 17 : c * 17 + 17] for r in range(4) for c in range(4)]
+    moved = [changed[:, r * 17 : r * 17 + 17, c * 17 : c * 17 + 17] for r in range(4) for c in range(4)]
+    places = [next(i for i, tile in enumerate(tiles) if np.array_equal(tile, other)) for other in moved]
+    assert sorted(places) == list(range(16))
+    for at, place in enumerate(places):
+        assert place != at
+        for step in (1, 4):  # the neighbours to the right and below
+            if at + step < 16 and (step == 4 or at % 4 < 3):
+                assert places[at + step] - place != step
+    np.testing.assert_array_equal(changed[:, 68:], image[:, 68:])

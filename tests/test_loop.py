@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from flaxmark import training
+from flaxmark.clock import Clock
 from flaxmark.config import Config, TrainConfig
 from flaxmark.exit_status import Preempted
 from flaxmark.interrupts import StopRequests
 from flaxmark.metric_writer import read_metrics
-from flaxmark.sharding import make_mesh
-from flaxmark.training import TrainingError, run_epochs
+from flaxmark.sharding import make_mesh, shard_batch
+from flaxmark.training import TrainingError, run_steps
 
 STEPS = 12
 BATCH = {
@@ -55,21 +56,24 @@ class Checkpoints:
 def make_run(workdir: Path, train: TrainConfig, metrics_of: Callable[[int], dict[str, Any]]) -> Any:
     """A run whose step does nothing but hand out metrics."""
 
-    def train_step(state: Any, _: Any) -> tuple[Any, dict[str, Any]]:
+    def train_step(state: Any, *_: Any) -> tuple[Any, dict[str, Any]]:
         step = state.step + 1
         return SimpleNamespace(step=step, eval_variables={}), metrics_of(step)
 
-    def batches(_: int, first_step: int) -> Iterator[dict[str, np.ndarray]]:
-        return iter([BATCH] * (STEPS - first_step))
+    def batches(first_step: int) -> Iterator[dict[str, Any]]:
+        return (batch for batch in [shard_batch(BATCH, mesh, "jit")] * (train.epochs * STEPS - first_step))
 
+    mesh = make_mesh(jax.devices()[:1])
     return SimpleNamespace(
         config=Config(train=train),
         workdir=workdir,
-        mesh=make_mesh(jax.devices()[:1]),
+        mesh=mesh,
         steps_per_epoch=STEPS,
+        total_steps=train.epochs * STEPS,
+        validates_after=lambda step: step % (STEPS * (train.validate_every or 1)) == 0,
+        feed=SimpleNamespace(faces={}, batches=batches),
         state=SimpleNamespace(step=0),
         train_step=train_step,
-        batches=batches,
         epoch_loss=float("nan"),
         first_loss=float("nan"),
         files_of=lambda step: [f"{step}a.jpg", f"{step}b.jpg"],
@@ -100,7 +104,7 @@ def test_metrics_are_read_after_the_next_step_is_dispatched(tmp_path: Path) -> N
         return {name: Reading(float(value), step, dispatched, last) for name, value in metrics_of(step).items()}
 
     run = make_run(tmp_path, TrainConfig(epochs=2, batch_size=2, log_every=4), recorded)
-    run_epochs(run, Checkpoints(), StopRequests())  # type: ignore[arg-type]
+    run_steps(run, Checkpoints(), StopRequests(), Clock())  # type: ignore[arg-type]
     assert dispatched == list(range(1, 2 * STEPS + 1))
     assert [line["step"] for line in read_metrics(tmp_path)] == [4, 8, 12, 16, 20, 24]
 
@@ -113,7 +117,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_checkpoint(tmp_path: Path
         lambda step: metrics_of(step) if step < STEPS + 3 else metrics_of(step, np.nan, finite=2),
     )
     with pytest.raises(TrainingError, match=rf"not finite at step {STEPS + 3} \(at step 15.*runs/x/checkpoints/40"):
-        run_epochs(run, Checkpoints(), StopRequests())  # type: ignore[arg-type]
+        run_steps(run, Checkpoints(), StopRequests(), Clock())  # type: ignore[arg-type]
     assert (tmp_path / "not_finite.txt").read_text() == f"{STEPS + 3}a.jpg\n{STEPS + 3}b.jpg\n"
 
 
@@ -121,7 +125,7 @@ def test_a_loss_that_explodes_stops(tmp_path: Path) -> None:
     train = TrainConfig(epochs=2, batch_size=2, log_every=5)
     run = make_run(tmp_path, train, lambda step: metrics_of(step, 1.0 if step < 10 else 2000.0))
     with pytest.raises(TrainingError, match=r"grown from 1 at step 10 .*10a.jpg and the others in"):
-        run_epochs(run, Checkpoints(), StopRequests())  # type: ignore[arg-type]
+        run_steps(run, Checkpoints(), StopRequests(), Clock())  # type: ignore[arg-type]
 
 
 def test_a_stop_between_steps_saves_what_was_done(tmp_path: Path) -> None:
@@ -133,15 +137,18 @@ def test_a_stop_between_steps_saves_what_was_done(tmp_path: Path) -> None:
 
     run = make_run(tmp_path, TrainConfig(epochs=2, batch_size=2), told_in_step_5)
     with pytest.raises(Preempted, match="after step 5"):
-        run_epochs(run, checkpoints, asked)  # type: ignore[arg-type]
+        run_steps(run, checkpoints, asked, Clock())  # type: ignore[arg-type]
     assert checkpoints.saved == [5]
     assert run.epoch_loss == 1
 
 
 def test_saving_every_few_steps(tmp_path: Path) -> None:
     checkpoints = Checkpoints()
-    run_epochs(
-        make_run(tmp_path, TrainConfig(epochs=1, batch_size=2, save_every=5), metrics_of), checkpoints, StopRequests()
+    run_steps(
+        make_run(tmp_path, TrainConfig(epochs=1, batch_size=2, save_every=5), metrics_of),
+        checkpoints,  # type: ignore[arg-type]
+        StopRequests(),
+        Clock(),
     )  # type: ignore[arg-type]
     assert checkpoints.saved == [5, 10]  # the last one of the epoch is saved by its validation
 
@@ -159,7 +166,7 @@ def test_a_step_costs_the_loop_less_than_1000_numbers_as_json(tmp_path: Path, mo
         run = make_run(tmp_path / str(attempt), TrainConfig(epochs=1, batch_size=2), metrics_of)
         run.workdir.mkdir()
         start = time.thread_time()
-        run_epochs(run, Checkpoints(), StopRequests())  # type: ignore[arg-type]
+        run_steps(run, Checkpoints(), StopRequests(), Clock())  # type: ignore[arg-type]
         seconds.append((time.thread_time() - start) / 500)
     print(f"{1e3 * min(seconds):.3f} ms a step, {1e3 * min(yardstick):.3f} ms the numbers")
     assert min(seconds) < min(yardstick)  # whatever else runs only adds to both

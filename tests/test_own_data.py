@@ -1,5 +1,6 @@
 """The same drawn faces as .pts, CSV and COCO files, with 5 and 98 points."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -18,21 +19,24 @@ from PIL import Image
 from test_end_to_end import refusal
 
 from flaxmark.audit import audit
-from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig
+from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, TrainConfig
 from flaxmark.data import faces
 from flaxmark.data.coco_reader import MAX_BYTES, read_coco_folder
-from flaxmark.data.pipeline import train_batches
 from flaxmark.data.prepare import load_split, prepare
 from flaxmark.data.readers import read_listing
 from flaxmark.drawing import convert_landmarks
+from flaxmark.face_images import InputForm
+from flaxmark.feed import TrainingFeed
 from flaxmark.geometry import landmark_box
 from flaxmark.landmarks import Markup, flip_landmarks
 from flaxmark.markups import FIVE_POINTS, WFLW_98, markup_to_json
 from flaxmark.programs import build_programs
 from flaxmark.progress import Progress
+from flaxmark.regions import padded_side
 from flaxmark.sharding import make_mesh
 
 COUNT, VALIDATION, SIZE = 20, 4, 96
+FORM = InputForm(in_step=False, resident=False, faces=16, side=128, largest_side=80.0)
 ROOT = Path(__file__).parent.parent
 
 
@@ -115,9 +119,11 @@ def test_every_form_gives_the_same_faces(tmp_path: Path, kind: str, markup: Mark
     assert prepared.counts == {"train": COUNT - VALIDATION, "validation": VALIDATION}
     examples = load_split(prepared, "train")
     assert examples.landmarks.shape == (COUNT - VALIDATION, markup.num_points, 2)
-    batch = next(train_batches(examples, config, batch_size=8, seed=0, epoch=0))
+    run = Config(data=config, train=TrainConfig(batch_size=8))
+    form = dataclasses.replace(FORM, faces=len(examples), side=padded_side(examples.region_size))
+    batch = next(TrainingFeed(examples, run, make_mesh(jax.devices()[:1]), form).batches())
     assert batch["landmarks"].shape == (8, markup.num_points, 2)
-    assert np.abs(batch["landmarks"] - examples.landmarks.mean(axis=0)).mean() < 0.15
+    assert np.abs(np.asarray(batch["landmarks"]) - examples.landmarks.mean(axis=0)).mean() < 0.15
     looked_at = audit(config, tmp_path, lambda total: Progress(total, 0, 1))
     assert not any("annotation" in finding.kind for finding in looked_at.findings)
 
@@ -126,7 +132,7 @@ def test_the_head_has_two_units_a_point() -> None:
     for markup in (FIVE_POINTS, WFLW_98):
         config = Config(data=DataConfig(markup=markup), model=ModelConfig(depth=18))
         mean_face = jax.ShapeDtypeStruct((markup.num_points, 2), np.float32)
-        state = jax.eval_shape(build_programs(config, 1, make_mesh()).init, jax.random.key(0), mean_face)
+        state = jax.eval_shape(build_programs(config, 1, make_mesh(), FORM).init, jax.random.key(0), mean_face)
         assert state.params["head"]["bias"].shape == (2 * markup.num_points,)
 
 

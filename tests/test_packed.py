@@ -15,6 +15,7 @@ from quick import quick_jit
 
 from flaxmark.batch_norm import fold_batch_norm
 from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, to_dict
+from flaxmark.data.examples import Examples
 from flaxmark.markups import FIVE_POINTS
 from flaxmark.models import make_model
 from flaxmark.network import Network
@@ -53,7 +54,7 @@ def test_a_packed_network_is_the_same_network(folded: dict, tmp_path: Path) -> N
         np.testing.assert_allclose(ours, stored, atol=float(np.abs(stored).max()) / 250)
     network = Network(path)
     crops = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
-    assert network.run(crops)["landmarks"].shape == (2, 5, 2)
+    assert network.run_images(crops)["landmarks"].shape == (2, 5, 2)
     assert network.markup == FIVE_POINTS
 
 
@@ -67,12 +68,19 @@ def test_packing_measures_a_few_crops_at_a_time(
         seen.append(len(crops))
         return {"landmarks": truth[crops[:, 0, 0, 0].astype(int)]}
 
-    network = SimpleNamespace(variables={"params": {}}, metadata=METADATA | {"step": 3}, data=CONFIG.data, run=run)
+    network = SimpleNamespace(
+        variables={"params": {}}, metadata=METADATA | {"step": 3}, data=CONFIG.data, run_images=run
+    )
     monkeypatch.setattr("flaxmark.network.Network", lambda _: network)
     monkeypatch.setattr("flaxmark.data.prepare.prepare", lambda *_, **__: None)
-    examples = SimpleNamespace(encoded=[b""] * len(truth), landmarks=truth)
+    names = [str(number) for number in range(len(truth))]
+    nothing = np.zeros((len(truth), 4), np.float32)
+    examples = Examples(truth, nothing, nothing, nothing, names, names, names, 64, [b""] * len(truth))
     monkeypatch.setattr("flaxmark.data.prepare.load_split", lambda *_: examples)
-    monkeypatch.setattr("flaxmark.result.crop_of", lambda _, index, size: np.full((size, size, 3), index, np.float32))
+    monkeypatch.setattr(
+        "flaxmark.feed.crops_of",
+        lambda _, rows, data, size: np.float32([np.full((size, size, 3), row) for row in rows]),
+    )
     script = Path(__file__).parent.parent / "scripts" / "pack.py"
     arguments = ["--workdir", str(tmp_path), "--out", str(tmp_path / "x.safetensors")]
     runpy.run_path(str(script))["main"](arguments)

@@ -20,7 +20,7 @@ def free_port() -> int:
 
 
 def run(folder: Path, processes: int, devices: int, *what: str | int) -> list[dict[str, np.ndarray]]:
-    """What came out of each process; `what` is network, mode, dtype and steps."""
+    """What came out of each process; `what` is network, mode, dtype, where images are made, and steps."""
     folder.mkdir()
     fixed = [devices, free_port(), folder, *what]
     started = [
@@ -49,12 +49,12 @@ def distance(one: dict[str, np.ndarray], other: dict[str, np.ndarray], part: str
     return float(np.linalg.norm(a - b) / np.linalg.norm(a))
 
 
-@pytest.mark.parametrize("mode", ["jit", "pmap"])
-def test_two_processes_equal_one(tmp_path: Path, mode: str) -> None:
-    (alone,) = run(tmp_path / "one", 1, 2, "linear", mode, "float64", 5)
+@pytest.mark.parametrize(("mode", "images"), [("jit", "host"), ("pmap", "host"), ("jit", "step"), ("pmap", "step")])
+def test_two_processes_equal_one(tmp_path: Path, mode: str, images: str) -> None:
+    (alone,) = run(tmp_path / "one", 1, 2, "linear", mode, "float64", images, 5)
     assert alone["losses"].shape == (5,)
     assert alone["landmarks"].shape == (22, 68, 2)  # 22 faces in batches of 16: the last one is padded
-    for shared in run(tmp_path / "two", 2, 1, "linear", mode, "float64", 5):
+    for shared in run(tmp_path / "two", 2, 1, "linear", mode, "float64", images, 5):
         assert shared.keys() == alone.keys()
         for name in alone:
             assert difference(alone[name], shared[name]) < 1e-8, name
@@ -64,7 +64,9 @@ def test_two_processes_equal_one(tmp_path: Path, mode: str) -> None:
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.ndarray]]:
     folder = tmp_path_factory.mktemp("alone")
     steps = {"float64": 20, "float32": 50}
-    return {dtype: run(folder / dtype, 1, 1, "resnet", "jit", dtype, count)[0] for dtype, count in steps.items()}
+    return {
+        dtype: run(folder / dtype, 1, 1, "resnet", "jit", dtype, "host", count)[0] for dtype, count in steps.items()
+    }
 
 
 @pytest.mark.torture
@@ -78,14 +80,14 @@ def test_every_place_equals_one_device(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     say = functools.partial(print, f"\n{place}, {mode}:")
-    for shared in run(tmp_path / "exact", *PLACES[place], "resnet", mode, "float64", 20):
+    for shared in run(tmp_path / "exact", *PLACES[place], "resnet", mode, "float64", "host", 20):
         differences = {name: difference(alone["float64"][name], shared[name]) for name in alone["float64"]}
         worst = max(differences, key=lambda name: differences[name])
         with capsys.disabled():
             say(f"20 steps in float64 {differences[worst]:.1e}", end="")
         assert differences[worst] < 1e-8, worst
     expected = alone["float32"]
-    for shared in run(tmp_path / "short", *PLACES[place], "resnet", mode, "float32", 50):
+    for shared in run(tmp_path / "short", *PLACES[place], "resnet", mode, "float32", "host", 50):
         first = max(distance(expected, shared, part) for part in ("first[0]", "first[1]"))  # statistics, gradient
         last = abs(np.mean(shared["losses"][-5:]) / np.mean(expected["losses"][-5:]) - 1)
         with capsys.disabled():

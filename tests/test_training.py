@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from flaxmark import interrupts, memory
 from flaxmark.config import Config, ConfigError, DataConfig, ModelConfig, TrainConfig, to_dict
 from flaxmark.data.prepare import Examples
 from flaxmark.evaluation import Outputs, format_table, rows_of_split
+from flaxmark.face_images import InputForm
 from flaxmark.interrupts import stop_requests
 from flaxmark.landmarks import IBUG_68
 from flaxmark.losses import mse
@@ -114,18 +116,22 @@ def test_a_result_counts_wherever_it_is_brought_but_for_its_own_config(tmp_path:
 def test_a_run_that_will_not_fit_is_refused_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config(data=DataConfig(image_size=64), model=ModelConfig(depth=18), train=TrainConfig(batch_size=8))
     mesh = make_mesh(jax.devices()[:1])
-    programs = build_programs(config, 9, mesh)
+    form = InputForm(in_step=False, resident=True, faces=9, side=128, largest_side=80.0)
+    programs = build_programs(config, 9, mesh, form)
     monkeypatch.setattr(memory, "available_bytes", lambda device: 10**6)
     with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer count with floats
         with pytest.raises(ConfigError, match=r"needs about \d\.\d GB and 0\.0 GB are free; try a smaller"):
-            memory.compile_within_memory(programs, config, mesh)
+            memory.compile_within_memory(programs, config, mesh, form)
         monkeypatch.setattr(memory, "available_bytes", lambda device: 15 * 10**7)
         with pytest.raises(
             ConfigError, match=r"needs about \d\.\d GB and 0\.\d GB are free; try --train\.accumulate 2,"
         ):
-            memory.compile_within_memory(programs, config, mesh)
+            memory.compile_within_memory(programs, config, mesh, form)
+        with pytest.raises(ConfigError, match=r"--data\.residency stream \(the faces take 6\.6 GB\), a smaller"):
+            resident = dataclasses.replace(form, in_step=True, faces=100_000)
+            memory.compile_within_memory(build_programs(config, 9, mesh, resident), config, mesh, resident)
         monkeypatch.setattr(memory, "available_bytes", lambda device: 10**12)
-        memory.compile_within_memory(programs, config, mesh)
+        memory.compile_within_memory(programs, config, mesh, form)
 
 
 def test_this_machine_knows_its_memory() -> None:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from flaxmark.cell_processes import FAILED
 from flaxmark.config import ConfigError, from_dict
 from flaxmark.landmarks import Markup
-from flaxmark.sweep import COLUMNS, FAILED
+from flaxmark.sweep import COLUMNS
 from flaxmark.sweep_progress import last_validation
 from flaxmark.workdir import RESULT
 
