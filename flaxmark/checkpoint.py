@@ -5,7 +5,6 @@ import json
 import math
 import os
 import sys
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
+from flaxmark.checksum import check_checksums, make_checksums
 from flaxmark.config import ConfigError, from_dict
 from flaxmark.models import make_model
 from flaxmark.remote import CHECKPOINTS, checkpoints_of, push
@@ -105,12 +105,13 @@ class RunCheckpoints:
         if jax.process_index() == 0:
             push(self._workdir)
         self._bytes = sum(leaf.nbytes for leaf in jax.tree.leaves((state, state.eval_variables)))
-        said = {**metadata, "checksums": {"state": checksum(state), "model": checksum(state.eval_variables)}}
+        arrays = {"state": state, "model": state.eval_variables}
+        said = {**metadata, "checksums": make_checksums(arrays)}
         if metrics is not None:
             said["validation"] = dict(metrics)
         self._checkpointer.save_checkpointables_async(
             step,
-            {"state": state, "model": state.eval_variables, "metadata": said},
+            {**arrays, "metadata": said},
             force=True,
             overwrite=step == self.latest_step,
             metrics=None if metrics is None else dict(metrics),
@@ -165,10 +166,7 @@ def _folders(directory: epath.Path) -> list[epath.Path]:
 def _load(folder: epath.Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Parts of a checkpoint, `state` and `model`; raises whatever when one is not as it was saved."""
     loaded = dict(ocp.load_checkpointables(folder, dict(wanted)))
-    saved = _metadata(folder)["checksums"]
-    for name in wanted:
-        if checksum(loaded[name]) != saved[name]:
-            raise ValueError(f"{name} is not what was saved: another checksum")
+    check_checksums({name: loaded[name] for name in wanted}, _metadata(folder)["checksums"])
     return loaded
 
 
@@ -205,22 +203,6 @@ def _all_agree(sound: bool) -> bool:
     if jax.process_count() == 1:
         return sound
     return bool(np.all(multihost_utils.process_allgather(np.array(sound))))
-
-
-def checksum(tree: Any) -> int:
-    """CRC-32 of all arrays of a tree, in its order: orbax does not notice a flipped bit in its files.
-
-    Args:
-        tree: Arrays on devices, each whole on every process.
-
-    Returns:
-        From 0 to 2^32 - 1.
-    """
-    total = 0
-    for leaf in jax.tree.leaves(tree):
-        array = np.ascontiguousarray(leaf.addressable_data(0))
-        total = zlib.crc32(array.reshape(-1).view(np.uint8).data, total)
-    return total
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:

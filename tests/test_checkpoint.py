@@ -10,6 +10,7 @@ import pytest
 from small_state import METADATA, at_step, make_state
 
 from flaxmark.checkpoint import RunCheckpoints, load_best, restore_newest
+from flaxmark.checksum import crc32
 from flaxmark.config import ConfigError
 from flaxmark.train_state import TrainState
 
@@ -150,6 +151,27 @@ def test_the_best_sound_checkpoint_is_used(two: Path, tmp_path: Path, state: Tra
     shutil.rmtree(tmp_path / "checkpoints" / "3" / "model")
     with pytest.raises(ConfigError, match="no validated checkpoint in it is sound; bring a copy back"):
         load_best(tmp_path)
+
+
+def test_checkpoints_with_crc_32_are_still_checked(
+    two: Path, tmp_path: Path, state: TrainState, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def of_old(parts: dict[str, Any]) -> dict[str, int]:
+        return {name: crc32(tree) for name, tree in parts.items()}
+
+    monkeypatch.setattr("flaxmark.checkpoint.make_checksums", of_old)
+    with RunCheckpoints(tmp_path) as checkpoints:
+        checkpoints.save(at_step(state, 1), METADATA, {"loss": 0.3})
+        checkpoints.save(at_step(state, 2), METADATA)
+    monkeypatch.undo()
+    assert load_best(tmp_path)[1]["checksums"].keys() == {"state", "model"}
+    assert load_best(two)[1]["checksums"]["method"] == "mix32"
+    restored = restore_newest(tmp_path, state)
+    jax.tree.map(np.testing.assert_array_equal, restored, at_step(state, 2))
+    monkeypatch.setattr("flaxmark.checksum.crc32", lambda tree: 0)
+    with pytest.raises(ConfigError, match="is not what was saved: another checksum"):
+        restore_newest(tmp_path, state)
+    capsys.readouterr()
 
 
 def test_metrics_that_cannot_be_read_are_damage(tmp_path: Path, state: TrainState) -> None:
