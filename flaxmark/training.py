@@ -100,7 +100,8 @@ def run_steps(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequest
     writer = MetricWriter(run.workdir, step) if jax.process_index() == 0 else None
     progress = Progress(run.total_steps, step, config.batch_size)
     profiler = StepProfiler(config.profile_steps, run.workdir / "profile")
-    note, previous = "", None
+    note = ""
+    previous: dict[str, jax.Array] | None = None  # metrics of the step before, until they are read
     try:
         with closing(run.feed.batches(step)) as batches:
             for batch in batches:
@@ -110,25 +111,26 @@ def run_steps(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequest
                 profiler.after(step, metrics)
                 # At most two steps are under way, so that batches do not pile up on the device.
                 jax.block_until_ready(previous)
-                if previous is not None and ((step - 1) % config.log_every == 0 or _ends_epoch(run, step - 1)):
+                if previous and ((step - 1) % config.log_every == 0 or _ends_epoch(run, step - 1)):
                     record(run, writer, step - 1, previous, progress, checkpoints)
-                previous = metrics
                 position = f"epoch {-(-step // run.steps_per_epoch)}/{config.epochs}"
                 progress.step(f"{position}  loss {run.epoch_loss:.5f}{note}")
+                previous = metrics
                 if validates := run.validates_after(step):
-                    record(run, writer, step, previous, progress, checkpoints)
+                    record(run, writer, step, metrics, progress, checkpoints)
                     progress.pause()
                     with clock.phase("validation"):
                         figures = validate(run, writer, checkpoints, clock)
                     note = f"  validation {figures['loss']:.5f}  NME {figures['nme']:.2f} %"
                     progress.line(f"{position}  loss {figures['train_loss']:.5f}{note}")
                     progress.resume()
+                    previous = None
                 stop = stop_requested(step)
                 if not validates and (stop or (config.save_every and step % config.save_every == 0)):
-                    record(run, writer, step, previous, progress, checkpoints)
+                    record(run, writer, step, metrics, progress, checkpoints)
                     with clock.phase("saving"):
                         checkpoints.save(run.state, run.metadata)
-                previous = None if validates or stop else previous
+                    previous = None
                 if stop and step < run.total_steps:
                     raise stop_requested.interruption(f"stopped after step {step}; the same command resumes")
     finally:

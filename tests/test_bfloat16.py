@@ -14,7 +14,7 @@ FLAGS = [
     "--config", "configs/quickstart.py", "--data.image-size", "64", "--data.drawn-train", "416",
     "--data.drawn-validation", "64", "--train.epochs", "4", "--optimizer.learning-rate", "5e-4",
     "--train.ema-decay", "0.98", "--data.augment.rotation", "0", "--data.augment.scale", "0",
-    "--data.augment.shift", "0", "--data.augment.blur", "0",
+    "--data.augment.shift", "0", "--data.augment.blur", "0", "--train.validate-every", "1",
 ]  # fmt: skip
 
 
