@@ -1,22 +1,35 @@
-"""flaxmark's real train step on a fixed batch, to be timed."""
+"""flaxmark's real train step on a fixed batch, and its real loop, to be timed."""
 
+import contextlib
+import dataclasses
 import statistics
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flaxmark.config import LossConfig, ModelConfig, OptimizerConfig
+from flaxmark.clock import Clock
+from flaxmark.config import Config, LossConfig, ModelConfig, OptimizerConfig
 from flaxmark.conv import Operations, make_operations
+from flaxmark.data.prepare import Examples, load_split, prepare
+from flaxmark.exit_status import Interrupted
+from flaxmark.face_images import InputForm, make_training_images
+from flaxmark.feed import TrainingFeed
+from flaxmark.interrupts import StopRequests
 from flaxmark.losses import make_loss
+from flaxmark.memory import Faces, choose_form, compile_within_memory
 from flaxmark.models import make_model
 from flaxmark.optimizer import make_optimizer, make_schedule
-from flaxmark.sharding import compile_step, make_mesh, shard_batch
+from flaxmark.programs import build_programs
+from flaxmark.run import Run
+from flaxmark.sharding import compile_step, make_mesh, replicate, shard_batch
 from flaxmark.steps import make_train_step
 from flaxmark.train_state import init_train_state
+from flaxmark.training import run_steps
 
 
 class FlaxmarkStep:
@@ -29,7 +42,7 @@ class FlaxmarkStep:
 
         Args:
             depth: Of the ResNet.
-            size: Side of the pictures, pixels.
+            size: Side of the images, pixels.
             batch: Faces a step.
             operations: Of the network; flaxmark's choice for this backend by default.
             options: Compile with flaxmark's options, else with XLA's defaults.
@@ -50,26 +63,198 @@ class FlaxmarkStep:
 
     def seconds(self) -> float:
         """Make one update, wait for it, and say how long it took; the first one compiles."""
-        return self.seconds_of(1)
-
-    def seconds_of(self, batches: Iterable[Mapping[str, Any]] | int) -> float:
-        """Make an update with each of these batches, as the training loop does, and wait for the last one.
-
-        Args:
-            batches: From the pipeline; or how many updates to make with the fixed batch.
-
-        Returns:
-            Seconds of all.
-        """
         start = time.perf_counter()
-        for batch in [self._batch] * batches if isinstance(batches, int) else batches:
-            self._state, metrics = self._step(self._state, shard_batch(batch, self._mesh, "jit"))
+        self._state, metrics = self._step(self._state, self._batch)
         float(metrics["loss"])
         return time.perf_counter() - start
 
     def compiled_text(self) -> str:
         """The step as XLA runs it."""
         return self._step.lower(self._state, self._batch).compile().as_text()  # type: ignore[attr-defined]
+
+
+WARM_UP = 3
+RESIDENCY = {"resident": "device", "streamed": "stream"}
+
+
+class FlaxmarkTraining:
+    """A run on this backend with three inputs: `fixed`, one batch that is on the device; `resident`; `streamed`.
+
+    Attributes:
+        about: Device and version.
+        compile_seconds: Input -> seconds; of `resident` alone, as the other steps find some of its work done.
+        memory: Input -> bytes on a device. Where the device tells, its peak so far, which never falls.
+    """
+
+    def __init__(self, config: Config, workdir: Path) -> None:
+        """Compile the steps, load the faces and make a few steps with each input.
+
+        Args:
+            config: The run.
+            workdir: For its metrics.
+        """
+        examples = load_split(prepare(config.data), "train")
+        mesh = make_mesh()
+        device = mesh.devices.flat[0]
+        self.about = {"version": f"JAX {jax.__version__}", "device": device.device_kind, "platform": device.platform}
+        self.about |= {"devices": mesh.size}
+        configs = {name: with_residency(config, name) for name in RESIDENCY} | {"fixed": config}
+        forms = {name: input_form(configs[name], examples, mesh) for name in RESIDENCY}
+        forms["fixed"] = forms["resident"].given()
+        programs = build_programs(config, len(examples) // config.train.batch_size, mesh, forms["resident"])
+        steps, start = {}, time.perf_counter()
+        for name, form in forms.items():
+            steps[name] = compile_within_memory(programs, config, mesh, form)
+            if name == "resident":
+                self.compile_seconds = {name: time.perf_counter() - start}
+        mean_face = replicate({"mean_face": examples.landmarks.mean(axis=0)}, mesh)["mean_face"]
+        self._state = jax.jit(programs.init, out_shardings=mean_face.sharding)(jax.random.key(0), mean_face)
+        self._runs: dict[str, Loop] = {}
+        self.memory: dict[str, int] = {}
+        for name in ("streamed", "fixed", "resident"):
+            feed: Any = None
+            if name == "fixed":
+                self._batch = first_images(config, self._runs["streamed"])
+            else:
+                feed = TrainingFeed(examples, configs[name], mesh, forms[name])
+                feed.warm_up()
+            self._runs[name] = Loop(
+                config=configs[name],
+                workdir=workdir,
+                mesh=mesh,
+                train_step=steps[name],
+                evaluation=programs.evaluation,
+                examples=examples,
+                feed=feed,
+                form=forms[name],
+                validation=None,  # type: ignore[arg-type]
+                mean_face=np.asarray(mean_face),
+                state=self._state,
+                metadata={},
+            )
+            self.segment(name, 1, 0)
+            self.memory[name] = bytes_held(device, steps[name])
+
+    def segment(self, name: str, steps: int, seconds: float) -> tuple[int, float]:
+        """Train for a while.
+
+        Args:
+            name: Of the input.
+            steps: At least so many, after those to warm up.
+            seconds: At least so long.
+
+        Returns:
+            Steps made, and the seconds they took.
+        """
+        run = self._runs[name]
+        run.state = self._state
+        watch = Stopwatch(run, steps, seconds)
+        if name == "fixed":
+            repeat(run, self._batch, watch)
+        else:
+            with contextlib.suppress(Interrupted):
+                run_steps(run, NoCheckpoints(), watch, Clock())  # type: ignore[arg-type]
+        self._state = run.state
+        return watch.steps, watch.seconds
+
+
+class Loop(Run):
+    """A run that is never validated."""
+
+    def validates_after(self, step: int) -> bool:
+        """As `Run.validates_after`: after no step."""
+        return False
+
+
+class NoCheckpoints:
+    """Keeps nothing."""
+
+    def save(self, *_: Any) -> None:
+        """Leave it out."""
+
+    def describe_latest(self) -> str:
+        """For the message where a loss is not finite."""
+        return "none"
+
+
+class Stopwatch(StopRequests):
+    """Times the steps that follow a few to warm up, and then asks the loop to stop.
+
+    Attributes:
+        steps: Made.
+        seconds: That they took, until the device had finished them.
+    """
+
+    def __init__(self, run: Run, steps: int, seconds: float) -> None:
+        """Say how long: at least so many steps and seconds."""
+        super().__init__()
+        self._run, self._least = run, (steps, seconds)
+        self.steps, self.seconds = -WARM_UP, 0.0
+
+    def __call__(self, _: int) -> bool:
+        """Whether to stop, asked after each step."""
+        self.steps += 1
+        if self.steps < 0:
+            return False
+        if self.steps == 0:
+            jax.block_until_ready(self._run.state)
+            self._start = time.perf_counter()
+        done = self.steps >= self._least[0] and time.perf_counter() - self._start >= self._least[1]
+        if done:
+            jax.block_until_ready(self._run.state)
+            self.seconds = time.perf_counter() - self._start
+        return done
+
+
+def repeat(run: Run, batch: Any, stop_requested: Stopwatch) -> None:
+    """Make steps with one batch, two of them under way as in the loop, and do nothing else."""
+    previous, stop = None, False
+    while not stop:
+        run.state, metrics = run.train_step(run.state, {}, batch)
+        jax.block_until_ready(previous)
+        previous, stop = metrics, stop_requested(0)
+
+
+def with_residency(config: Config, name: str) -> Config:
+    """The same run with its faces `resident` or `streamed`."""
+    residency: Any = RESIDENCY[name]
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, residency=residency))
+
+
+def input_form(config: Config, examples: Examples, mesh: Any) -> InputForm:
+    """How a run's training faces reach its step."""
+    faces = Faces(len(examples), examples.region_size, float(examples.crops[:, 2].max()))
+    return choose_form(config, faces, 0, mesh)
+
+
+def image_batches(config: Config, feed: TrainingFeed, form: InputForm) -> Generator[Any, None, None]:
+    """Batches of images on the device, also where the step would make them."""
+    make = jax.jit(make_training_images(config.data, form.largest_side))
+    with contextlib.closing(feed.batches()) as batches:
+        for batch in batches:
+            yield make(feed.faces, batch) if form.in_step else batch
+
+
+def flaxmark_batches(config: Config, examples: Examples, name: str) -> Iterator[Any]:
+    """The same of a run whose faces are `resident` or `streamed`, each batch ready."""
+    config, mesh = with_residency(config, name), make_mesh()
+    form = input_form(config, examples, mesh)
+    feed = TrainingFeed(examples, config, mesh, form)
+    feed.warm_up()
+    return map(jax.block_until_ready, image_batches(config, feed, form))
+
+
+def first_images(config: Config, run: Run) -> dict[str, Any]:
+    """The first batch of a run, as images on the device."""
+    with contextlib.closing(image_batches(config, run.feed, run.form)) as batches:
+        return shard_batch(next(batches), run.mesh, "jit")
+
+
+def bytes_held(device: jax.Device, step: Any) -> int:
+    """Memory of a device: the most in use so far where it tells, else what a compiled step holds."""
+    peak = (device.memory_stats() or {}).get("peak_bytes_in_use")
+    held = step.memory_analysis()
+    return peak or held.argument_size_in_bytes + held.temp_size_in_bytes
 
 
 def gflop_per_step(depth: int, size: int, batch: int) -> float:

@@ -1,4 +1,7 @@
-"""flaxmark's input pipeline beside PyTorch's DataLoader and Grain, both with OpenCV; in turn, in fresh processes.
+"""flaxmark's input beside PyTorch's DataLoader and Grain, both with OpenCV; in turn, in fresh processes.
+
+flaxmark's images are made as on this backend, its faces in memory (resident) or read and decoded (streamed).
+
 
 python benchmarks/input.py [--size 112] [--rounds 5]      (pip install -e '.[bench]')
 """
@@ -13,28 +16,34 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-CONTENDERS = ("flaxmark", "torch", "grain")
+CONTENDERS = {
+    "resident": "flaxmark, resident",
+    "streamed": "flaxmark, streamed",
+    "torch": "PyTorch's DataLoader",
+    "grain": "Grain",
+}
 
 
 def main() -> None:
     """Measure one contender (as a child process), or all of them in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=224, help="side of the pictures, pixels")
+    parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
     parser.add_argument("--batch", type=int, default=32, help="faces a batch")
     parser.add_argument("--batches", type=int, default=60, help="timed batches of a process")
     parser.add_argument("--rounds", type=int, default=5, help="fresh processes of each contender")
     parser.add_argument("--workers", type=int, default=2, help="processes or threads of the peers")
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), help="whom to measure")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     if parsed.measure:
         print(json.dumps(measure(parsed)))
         return
-    results = [{name: in_a_fresh_process(name, parsed) for name in CONTENDERS} for _ in range(parsed.rounds)]
+    results = [{name: in_a_fresh_process(name, parsed) for name in parsed.contenders} for _ in range(parsed.rounds)]
     print(f"{parsed.size} px, batch {parsed.batch}, strong augmentation, {parsed.rounds} rounds")
     print("| | images/s (lowest to highest) | images/s of a core's time |\n|---|---:|---:|")
-    for name in CONTENDERS:
+    for name in parsed.contenders:
         wall, core = ([r[name][key] for r in results] for key in ("wall", "core"))
-        print(f"| {name} | {statistics.median(wall):.0f} ({min(wall):.0f} to {max(wall):.0f}) ", end="")
+        print(f"| {CONTENDERS[name]} | {statistics.median(wall):.0f} ({min(wall):.0f} to {max(wall):.0f}) ", end="")
         print(f"| {statistics.median(core):.0f} |")
 
 
@@ -63,21 +72,22 @@ def measure(parsed: argparse.Namespace) -> dict[str, float]:
 
 
 def make_batches(parsed: argparse.Namespace) -> Iterator[Any]:
-    """The contender's batches of drawn faces, without end."""
+    """The contender's batches of drawn faces, each of them ready, without end."""
     import dataclasses
-    import itertools
 
     from flaxmark.config import DataConfig
-    from flaxmark.data.pipeline import train_batches
     from flaxmark.data.prepare import load_split, prepare
     from flaxmark.recipes import strong
 
+    config = strong(18, "smooth_l1")
     data = DataConfig(name="drawn_faces", drawn_train=1000, drawn_validation=20, drawn_size=320)
-    data = dataclasses.replace(data, image_size=parsed.size, augment=strong(18, "mse").data.augment)
+    data = dataclasses.replace(data, image_size=parsed.size, augment=config.data.augment)
     examples = load_split(prepare(data), "train")
-    if parsed.measure == "flaxmark":
-        epochs = (train_batches(examples, data, batch_size=parsed.batch, seed=0, epoch=e) for e in itertools.count())
-        return itertools.chain.from_iterable(epochs)
+    if parsed.measure in ("resident", "streamed"):
+        from flaxmark_step import flaxmark_batches
+
+        train = dataclasses.replace(config.train, batch_size=parsed.batch, epochs=100_000)
+        return flaxmark_batches(dataclasses.replace(config, data=data, train=train), examples, parsed.measure)
     from opencv_peer import OpenCvFaces, grain_batches, torch_batches
 
     make = torch_batches if parsed.measure == "torch" else grain_batches

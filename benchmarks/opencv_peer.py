@@ -44,7 +44,7 @@ class OpenCvFaces:
 
 
 def draw_affine(config: AugmentConfig, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """As `flaxmark.data.augment.affine_of_crop`."""
+    """As `flaxmark.augment.draw_affine`."""
     draws = random.uniform(-1, 1, 5)
     angle, zoom = math.radians(draws[0] * config.rotation), 1 + draws[1] * config.scale
     mirror = -1.0 if config.flip and draws[4] < 0 else 1.0
@@ -53,7 +53,7 @@ def draw_affine(config: AugmentConfig, random: np.random.Generator) -> tuple[np.
 
 
 def warp(pixels: np.ndarray, crop: np.ndarray, matrix: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
-    """As `flaxmark.data.augment.warp_pixels`, with the same supersampling."""
+    """As `flaxmark.sampler.sample_crop`, with as many samples a pixel."""
     left, top, side = (float(v) for v in crop)
     count = max(1, math.ceil(side * math.sqrt(abs(np.linalg.det(matrix))) / size - 0.5 - 1e-4))
     samples = size * count
@@ -65,7 +65,7 @@ def warp(pixels: np.ndarray, crop: np.ndarray, matrix: np.ndarray, shift: np.nda
 
 
 def change_pixels(image: np.ndarray, config: AugmentConfig, random: np.random.Generator) -> np.ndarray:
-    """As `flaxmark.data.augment.change_pixels`."""
+    """As `flaxmark.augment.AUGMENTATIONS`, one after another."""
     size = image.shape[0]
     if config.blur and random.random() < 0.5:
         sigma = random.random() * config.blur / 100 * size
@@ -82,12 +82,29 @@ def change_pixels(image: np.ndarray, config: AugmentConfig, random: np.random.Ge
     return image
 
 
-def torch_batches(faces: OpenCvFaces, batch: int, workers: int) -> Iterator[Any]:
-    """PyTorch's DataLoader with worker processes, without end."""
+def torch_batches(faces: OpenCvFaces, batch: int, workers: int, pin_memory: bool = False) -> Iterator[Any]:
+    """PyTorch's DataLoader with worker processes, without end.
+
+    Epochs follow each other without a gap: a loader that starts anew for each of them would have nothing ready.
+    """
     from torch.utils.data import DataLoader
 
+    loader = DataLoader(
+        faces,
+        batch_sampler=shuffled(len(faces), batch),
+        num_workers=workers,
+        persistent_workers=True,
+        pin_memory=pin_memory,
+    )
+    return iter(loader)
+
+
+def shuffled(count: int, batch: int) -> Iterator[list[int]]:
+    """Which faces to take, epoch after epoch, the remainder dropped."""
+    random = np.random.default_rng(0)
     while True:
-        yield from DataLoader(faces, batch, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=False)
+        order = random.permutation(count)
+        yield from (order[first : first + batch].tolist() for first in range(0, count - batch + 1, batch))
 
 
 def grain_batches(faces: OpenCvFaces, batch: int, workers: int) -> Iterator[Any]:

@@ -1,7 +1,10 @@
 """The peer: the same network and the same update in PyTorch."""
 
+import itertools
 import statistics
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +13,8 @@ from torch import nn
 from torch.fx.experimental.optimization import fuse
 
 from flaxmark.models import STAGE_SIZES
+
+Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Block(nn.Module):
@@ -62,7 +67,7 @@ def seconds_per_step(mode: str, depth: int, size: int, batch: int, steps: int, t
     Args:
         mode: `eager`, `channels_last` or `compile` (which is channels_last too).
         depth: Of the ResNet.
-        size: Side of the pictures, pixels.
+        size: Side of the images, pixels.
         batch: Faces a step.
         steps: Timed ones, after two more.
         threads: Of PyTorch.
@@ -89,6 +94,131 @@ def seconds_per_step(mode: str, depth: int, size: int, batch: int, steps: int, t
         loss.item()
         times.append(time.perf_counter() - start)
     return statistics.median(times[2:])
+
+
+WARM_UP = 3
+
+
+class TorchTraining:
+    """Training with two inputs: `fixed`, one batch that is on the device; `fed`, by a DataLoader.
+
+    Attributes:
+        about: Device and version.
+        compile_seconds: Input -> seconds; of `fixed` alone, whose first step compiles.
+        memory: Input -> most bytes in use on a CUDA device.
+    """
+
+    def __init__(self, mode: str, depth: int, dtype: str, batches: Iterator[Any]) -> None:
+        """Compile, and make a few steps with each input.
+
+        Args:
+            mode: Of torch.compile.
+            depth: Of the ResNet.
+            dtype: `bfloat16` for autocast, or `float32`.
+            batches: Images `[batch, size, size, 3]` and landmarks `[batch, 68, 2]`, without end.
+        """
+        torch.manual_seed(0)
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+        self._device = torch.device(device_name())
+        kind = torch.cuda.get_device_name() if self._device.type == "cuda" else "cpu"
+        platform = {"cuda": "gpu"}.get(self._device.type, "cpu")
+        self.about = {"version": f"torch {torch.__version__}", "device": kind, "platform": platform, "devices": 1}
+        self._cast = torch.autocast(self._device.type, torch.bfloat16, enabled=dtype == "bfloat16")
+        network = make_network(depth).to(self._device, memory_format=torch.channels_last)
+        self._optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=self._device.type == "cuda")
+
+        def loss_of(images: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            return nn.functional.smooth_l1_loss(network(images).float(), target, beta=0.02)
+
+        self._loss_of = torch.compile(loss_of, mode=mode)
+        fresh = on_device(batches, self._device)
+        fixed = next(fresh)
+        self._inputs: dict[str, Iterator[Batch]] = {"fixed": itertools.repeat(fixed), "fed": fresh}
+        start = time.perf_counter()
+        self._step(*fixed)
+        self._wait()
+        self.compile_seconds = {"fixed": time.perf_counter() - start}
+        self.memory: dict[str, int | None] = {}
+        for name in self._inputs:
+            self._forget_peak()
+            self.segment(name, 1, 0)
+            self.memory[name] = torch.cuda.max_memory_allocated() if self._device.type == "cuda" else None
+
+    def segment(self, name: str, steps: int, seconds: float) -> tuple[int, float]:
+        """Train for a while.
+
+        Args:
+            name: Of the input.
+            steps: At least so many, after those to warm up.
+            seconds: At least so long.
+
+        Returns:
+            Steps made, and the seconds they took.
+        """
+        previous, start = None, 0.0
+        for made in itertools.count(1 - WARM_UP):
+            self._step(*next(self._inputs[name]))
+            # Two steps are under way, as in flaxmark's loop.
+            if previous is not None:
+                previous.synchronize()
+            previous = self._event()
+            if made == 0:
+                self._wait()
+                start = time.perf_counter()
+            elif made >= steps and time.perf_counter() - start >= seconds:
+                break
+        self._wait()
+        return made, time.perf_counter() - start
+
+    def _step(self, images: torch.Tensor, target: torch.Tensor) -> None:
+        """One update."""
+        with self._cast:
+            loss = self._loss_of(images, target)
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+
+    def _event(self) -> Any:
+        """What is done when the steps dispatched so far are; None on a CPU, where they are."""
+        if self._device.type == "cpu":
+            return None
+        event = torch.cuda.Event()
+        event.record()
+        return event
+
+    def _wait(self) -> None:
+        """Until the device has nothing left to do."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def _forget_peak(self) -> None:
+        """Count the most memory in use from now on."""
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+
+
+def device_name() -> str:
+    """CUDA where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def on_device(batches: Iterator[Any], device: torch.device) -> Iterator[Batch]:
+    """Images `[batch, 3, size, size]`, channels last, and targets; on CUDA copied one batch ahead, beside the steps."""
+    if device.type == "cpu":
+        for images, target in batches:
+            yield images.permute(0, 3, 1, 2), target.flatten(1)
+        return
+    copies, ready = torch.cuda.Stream(), None
+    for images, target in batches:
+        with torch.cuda.stream(copies):
+            on_cuda = (images.to(device, non_blocking=True), target.to(device, non_blocking=True))
+        if ready is not None:
+            yield ready
+        torch.cuda.current_stream().wait_stream(copies)
+        for tensor in on_cuda:
+            tensor.record_stream(torch.cuda.current_stream())
+        ready = on_cuda[0].permute(0, 3, 1, 2), on_cuda[1].flatten(1)
 
 
 class TorchPredictor:
