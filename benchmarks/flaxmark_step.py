@@ -14,6 +14,7 @@ import numpy as np
 
 from flaxmark.clock import Clock
 from flaxmark.config import Config, LossConfig, ModelConfig, OptimizerConfig
+from flaxmark.config_rules import check_config
 from flaxmark.conv import Operations, make_operations
 from flaxmark.data.prepare import Examples, load_split, prepare
 from flaxmark.exit_status import Interrupted
@@ -93,6 +94,7 @@ class FlaxmarkTraining:
             config: The run.
             workdir: For its metrics.
         """
+        check_config(config, jax.device_count())
         examples = load_split(prepare(config.data), "train")
         mesh = make_mesh()
         device = mesh.devices.flat[0]
