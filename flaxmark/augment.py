@@ -74,7 +74,8 @@ def blur(image: jax.Array, key: jax.Array, config: AugmentConfig) -> jax.Array:
 
 def change_saturation(image: jax.Array, key: jax.Array, config: AugmentConfig) -> jax.Array:
     """Move every pixel towards its grey or away from it."""
-    grey = image.mean(axis=-1, keepdims=True)
+    # Not `mean`: XLA for CPUs takes four times as long for sums over three neighbours.
+    grey = (image[..., 0:1] + image[..., 1:2] + image[..., 2:3]) / 3
     return grey + _factor(key, config.saturation) * (image - grey)
 
 

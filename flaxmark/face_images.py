@@ -1,6 +1,7 @@
 """From regions of faces to what the network is fed, as pure functions that are compiled into steps."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from flaxmark.augment import augment_face
 from flaxmark.config import DataConfig
-from flaxmark.regions import TILE, num_tiles, pick_regions, unpack_region
+from flaxmark.regions import TILE, num_tiles, pick_region, unpack_region
 from flaxmark.sampler import most_samples, sample_crop
 
 Batch = Mapping[str, Any]
@@ -105,24 +106,25 @@ def make_training_images(
     """
     most = most_samples(largest_side, data.image_size, 1 - data.augment.scale)
 
-    def of_one(words: jax.Array, crop: jax.Array, landmarks: jax.Array, key: jax.Array, row: jax.Array) -> Any:
-        own = jax.random.fold_in(jax.random.wrap_key_data(key, impl=KEY_KIND), row)
-        return augment_face(unpack_region(words), crop, landmarks, own, data, most)
-
     def images(faces: Batch, batch: Batch) -> dict[str, jax.Array]:
         if "image" in batch:
             return dict(batch)
-        region = pick_regions(faces, batch["row"]) if faces else batch
-        arguments = region["pixels"], region["crop"], region["landmarks"], batch["key"], batch["row"]
-        image, landmarks = each(of_one)(*arguments)
-        return {"image": image, "landmarks": landmarks, "mask": batch["mask"]}
+
+        def of_one(face: Batch) -> dict[str, jax.Array]:
+            region = pick_region(faces, face["row"]) if faces else face
+            key = jax.random.fold_in(jax.random.wrap_key_data(face["key"], impl=KEY_KIND), face["row"])
+            pixels = unpack_region(region["pixels"])
+            image, landmarks = augment_face(pixels, region["crop"], region["landmarks"], key, data, most)
+            return {"image": image, "landmarks": landmarks, "mask": face["mask"]}
+
+        return each(of_one)(dict(batch))
 
     return images
 
 
 def one_after_another(function: Callable[..., Any]) -> Callable[..., Any]:
     """Map a function over the first axis without computing for several faces at once, as CPUs like it."""
-    return lambda *arrays: jax.lax.map(lambda one: function(*one), arrays)
+    return functools.partial(jax.lax.map, function)
 
 
 def make_upright_images(

@@ -61,14 +61,14 @@ class TrainingFeed:
             form: Of the input.
         """
         self._examples, self._config, self._mesh, self._form = examples, config, mesh, form
-        self._regions = load_regions(examples) if form.resident else None
-        self.faces: Batch = {}
-        if form.in_step and self._regions is not None:
-            arrays = {"pixels": join_regions(self._regions), "crop": examples.crops, "landmarks": examples.landmarks}
-            self.faces, self._regions = replicate(arrays, mesh), None
+        resident: Batch = {}
+        if form.resident:
+            pixels = join_regions(load_regions(examples))
+            resident = {"pixels": pixels, "crop": examples.crops, "landmarks": examples.landmarks}
+        self.faces = replicate(resident, mesh) if form.in_step else {}
         # One program for each batch of this process; steps run beside it on the same cores.
-        images = make_training_images(config.data, form.largest_side, one_after_another)
-        self._make_images = jax.jit(partial(images, {}))
+        self._images = jax.jit(make_training_images(config.data, form.largest_side, one_after_another))
+        self._host_faces = {} if form.in_step else jax.device_put(resident, jax.local_devices()[0])
 
     def batches(self, first_step: int = 0) -> Generator[Batch]:
         """This process's share of all batches from a step on to the last epoch's end, on its devices.
@@ -112,9 +112,9 @@ class TrainingFeed:
         """Compile what makes images on the host."""
         if not self._form.in_step:
             size = self._config.train.batch_size // jax.process_count()
-            streamed = dataclasses.replace(self._form, in_step=True, resident=False)
-            shapes = streamed.batch_shapes(self._config.data, size)
-            jax.block_until_ready(self._make_images({name: np.zeros(x.shape, x.dtype) for name, x in shapes.items()}))
+            shapes = dataclasses.replace(self._form, in_step=True).batch_shapes(self._config.data, size)
+            zeros = {name: np.zeros(x.shape, x.dtype) for name, x in shapes.items()}
+            jax.block_until_ready(self._images(self._host_faces, zeros))
 
     def _read(self, first_step: int) -> Iterator[Batch]:
         """Regions of the faces of each step, where they are not in memory."""
@@ -129,13 +129,7 @@ class TrainingFeed:
 
     def _make(self, regions: Batch, rows: np.ndarray, key: np.ndarray) -> Batch:
         """Make images on the host and put them on the devices."""
-        if self._regions is not None:
-            regions = {
-                "pixels": self._regions[rows],
-                "crop": self._examples.crops[rows],
-                "landmarks": self._examples.landmarks[rows],
-            }
-        images = self._make_images({**regions, **_numbers(rows, key)})
+        images = self._images(self._host_faces, {**regions, **_numbers(rows, key)})
         return shard_batch(images, self._mesh, self._config.train.compile)
 
 

@@ -58,22 +58,21 @@ def unpack_region(words: jax.Array) -> jax.Array:
 
 
 def join_regions(pixels: np.ndarray) -> np.ndarray:
-    """Regions `[n, num_tiles, 8, 128]` as one list of tiles: the form that `pick_regions` picks from."""
+    """Regions `[n, num_tiles, 8, 128]` as one list of tiles: the form that `pick_region` picks from."""
     return pixels.reshape(-1, *TILE)
 
 
-def pick_regions(faces: Arrays, rows: jax.Array) -> dict[str, jax.Array]:
-    """Pick faces from those that lie on the device.
+def pick_region(faces: Arrays, row: jax.Array) -> dict[str, jax.Array]:
+    """Pick one of the faces that lie on the device.
 
     Args:
         faces: `pixels` uint32 `[n * num_tiles, 8, 128]` and others `[n, ...]`.
-        rows: uint32 `[batch]`.
+        row: uint32 `[]`.
 
     Returns:
-        The same names, `[batch, ...]`.
+        The same names: `pixels` uint32 `[num_tiles, 8, 128]`, others `[...]`.
     """
     tiles = faces["pixels"].shape[0] // faces["crop"].shape[0]
     # Tile by tile: of whole regions XLA for TPUs copies the data set in halves first, each step.
-    places = rows[:, None] * jnp.uint32(tiles) + jnp.arange(tiles, dtype=jnp.uint32)[None]
-    picked = {name: array[rows] for name, array in faces.items() if name != "pixels"}
-    return picked | {"pixels": faces["pixels"][places]}
+    places = row * jnp.uint32(tiles) + jnp.arange(tiles, dtype=jnp.uint32)
+    return {name: array[places if name == "pixels" else row] for name, array in faces.items()}
