@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.sparse import csr_array
 
 from flaxmark.array_library import JAX, NUMPY, Array, ArrayLibrary
 from flaxmark.geometry import FaceRegion, sampled_window
@@ -74,6 +75,14 @@ def by_platform(*arguments: jax.Array, gathers: Any, products: Any) -> jax.Array
 
     TPUs gather single pixels slowly, and XLA computes the weights of a product inside it there (docs/scaling.md).
     GPUs and CPUs gather fast, and would write those weights to memory.
+
+    Args:
+        *arguments: Of either form.
+        gathers: The form for CPUs and GPUs.
+        products: The form for TPUs.
+
+    Returns:
+        What the chosen form returns.
     """
     return jax.lax.platform_dependent(*arguments, tpu=products, default=gathers)
 
@@ -98,7 +107,19 @@ def _count(xp: ArrayLibrary, reach: Array) -> Array:
 def sample_by_gathers(
     pixels: jax.Array, linear: jax.Array, origin: jax.Array, count: jax.Array, size: int, most: int
 ) -> jax.Array:
-    """Bilinear gathers of single pixels: for CPUs and GPUs."""
+    """Bilinear gathers of single pixels: for CPUs and GPUs.
+
+    Args:
+        pixels: uint8 `[height, width, 3]`.
+        linear: float32 `[2, 2]`: from a step in the result, x and y, to the step in the source, both in pixels.
+        origin: float32 `[2]`: where the middle of the result lies in the source, pixels.
+        count: float32 `[]`: samples along each axis of a pixel, a whole number.
+        size: Side of the result, pixels.
+        most: At least `count`.
+
+    Returns:
+        float32 `[size, size, 3]` in [0, 255].
+    """
     height, width, _ = pixels.shape
     flat, middle = pixels.reshape(-1, 3), jnp.arange(size, dtype=jnp.float32) - (size - 1) / 2
 
@@ -145,6 +166,17 @@ def sample_by_products(
     For a source at (a x + b y + c, d x + e y + g), row v of the source is needed where y = (v - d x - g) / e, at the
     column (a - b d / e) x + (b / e) (v - g) + c. Where a face is turned by more than 45 degrees e is small, and the
     transposed image is sampled instead.
+
+    Args:
+        pixels: uint8 `[height, width, 3]`.
+        linear: As for `sample_by_gathers`.
+        origin: As for `sample_by_gathers`.
+        count: As for `sample_by_gathers`.
+        size: Side of the result, pixels.
+        most: At least `count`.
+
+    Returns:
+        float32 `[size, size, 3]` in [0, 255].
     """
     # Square, so that the transposed image has the same shape.
     longest = max(pixels.shape[:2])
@@ -213,9 +245,10 @@ def crop_image(region: FaceRegion, size: int) -> np.ndarray:
     x0, y0, x1, y1 = sampled_window(region.crop, region.pixels.shape[1], region.pixels.shape[0])
     pixels, most = region.pixels[y0:y1, x0:x1].astype(np.float32), most_samples(side, size)
 
-    def weights(start: float, length: int) -> np.ndarray:
+    def along(pixels: np.ndarray, start: float) -> np.ndarray:
         first, extent = (np.full((1, 1, 1), value, np.float32) for value in (start, side))
-        return upright_weights(NUMPY, first, extent, size, length, most)[0]
+        # Sparse: each pixel is made of a few. Of a dense product BLAS's threads would go on spinning.
+        weights = csr_array(upright_weights(NUMPY, first, extent, size, len(pixels), most)[0])
+        return (weights @ pixels.reshape(len(pixels), -1)).reshape(size, -1, 3)
 
-    rows = np.tensordot(weights(top - y0, y1 - y0), pixels, axes=1)
-    return np.matmul(weights(left - x0, x1 - x0), rows)
+    return along(along(pixels, top - y0).swapaxes(0, 1), left - x0).swapaxes(0, 1)

@@ -273,15 +273,14 @@ def test_things_that_are_no_pictures(predictor: flaxmark.Predictor, image: objec
 @pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="FLAXMARK_DATA is not set")
 def test_stored_crops_and_original_pictures_agree(predictor: flaxmark.Predictor) -> None:
     from flaxmark.data.pictures import read_picture
-    from flaxmark.data.pipeline import eval_batches
     from flaxmark.data.prepare import load_split, prepare
+    from flaxmark.feed import crops_of
     from flaxmark.geometry import to_pixels
 
     folder = Path(os.environ["FLAXMARK_DATA"], "originals")
     examples = load_split(prepare(DataConfig(dir=str(folder), image_size=64)), "train")
-    images = np.concatenate([b["image"] for b in eval_batches(examples, CONFIG.data, batch_size=1)])
-    mean, std = (np.array(v, np.float32) for v in (CONFIG.data.pixel_mean, CONFIG.data.pixel_std))
-    stored = predictor.network.run(255 * (images * std + mean))["landmarks"]
+    images = crops_of(examples, range(len(examples)), CONFIG.data, 64)
+    stored = predictor.network.run_images(images)["landmarks"]
     differences = []
     for file, box, crop, points, truth in zip(
         examples.files, examples.boxes, examples.source_crops, stored, examples.landmarks, strict=True

@@ -54,6 +54,26 @@ def test_drawn_faces(predictor: flaxmark.Predictor, drawn: list[tuple[np.ndarray
     assert nme(found, np.stack([points for _, points in drawn])).mean() < 7
 
 
+# Seed, side in pixels and columns cut off -> chin, nose, outer eye corners and corners of the mouth, as commit 3505513
+# found them, which sampled crops by other code. One face reaches over the border, and one is shrunk first.
+GOLDEN_POINTS = [8, 30, 36, 45, 48, 54]
+GOLDEN = {
+    (SEEDS[0], 60, 0): "31.80 40.27 34.18 28.95 24.30 21.98 39.59 21.97 27.52 32.79 36.60 32.62",
+    (SEEDS[1], 180, 0): "98.82 132.51 91.78 85.36 65.64 74.65 116.07 67.89 80.76 108.36 109.76 104.17",
+    (SEEDS[2], 220, 70): "39.80 164.76 53.24 102.00 17.55 73.91 77.29 81.79 23.13 123.53 64.24 128.16",
+    (SEEDS[3], 480, 0): "229.68 335.15 241.75 239.72 170.22 174.16 303.47 179.26 196.98 271.16 269.98 274.38",
+}
+
+
+@pytest.mark.parametrize("face", GOLDEN)
+def test_landmarks_stay_what_they_were(predictor: flaxmark.Predictor, face: tuple[int, int, int]) -> None:
+    seed, side, cut = face
+    image, points = draw_face(seed, side)
+    (found,) = predictor.predict(image[:, cut:], landmark_box(points - [cut, 0]))
+    expected = np.fromstring(GOLDEN[face], sep=" ").reshape(-1, 2)
+    np.testing.assert_allclose(found.landmarks[GOLDEN_POINTS], expected, atol=0.02)
+
+
 def test_it_is_less_sure_of_points_that_are_covered(
     predictor: flaxmark.Predictor, drawn: list[tuple[np.ndarray, np.ndarray]]
 ) -> None:
