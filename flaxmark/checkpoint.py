@@ -12,13 +12,13 @@ from typing import Any
 import jax
 import numpy as np
 from etils import epath
-from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from flaxmark.checksum import check_checksums, make_checksums
 from flaxmark.config import ConfigError, from_dict
 from flaxmark.models import make_model
 from flaxmark.remote import CHECKPOINTS, checkpoints_of, push
+from flaxmark.sharding import all_agree
 from flaxmark.train_state import TrainState
 
 _METRIC = "loss"
@@ -142,7 +142,7 @@ def restore_newest(workdir: str | Path, like: TrainState) -> TrainState | None:
             found = _load(folder, newest if state is None else older).get("state")
         except Exception as error:  # damaged files make their readers raise almost anything
             damaged[folder] = _first_line(error)
-        if not _all_agree(folder not in damaged):
+        if not all_agree(folder not in damaged):
             damaged.setdefault(folder, "another process cannot read it")
         elif state is None:
             state = found
@@ -196,13 +196,6 @@ def _put_aside(damaged: Mapping[epath.Path, str]) -> None:
 def _first_line(error: Exception) -> str:
     """An error in a few words."""
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160] if str(error).strip() else ''}"
-
-
-def _all_agree(sound: bool) -> bool:
-    """Whether a checkpoint can be read on all processes."""
-    if jax.process_count() == 1:
-        return sound
-    return bool(np.all(multihost_utils.process_allgather(np.array(sound))))
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:

@@ -13,7 +13,7 @@ from flaxmark.config import Config, ConfigError
 from flaxmark.face_images import InputForm
 from flaxmark.programs import Programs
 from flaxmark.regions import padded_side
-from flaxmark.sharding import AXIS
+from flaxmark.sharding import AXIS, all_agree
 
 FEW_BYTES = 2e9  # fit every accelerator, where its memory is not known
 
@@ -85,7 +85,8 @@ def choose_form(config: Config, training: Faces, validation: int, mesh: Mesh) ->
         return dataclasses.replace(form, resident=config.data.residency == "device")
     free = free_bytes(mesh.devices.flat[0])
     kept = form.region_bytes * (training.count + (validation if form.in_step else 0))
-    return dataclasses.replace(form, resident=kept <= (FEW_BYTES if free is None else free / 2))
+    # Hosts with different memory still have to run one program.
+    return dataclasses.replace(form, resident=all_agree(kept <= (FEW_BYTES if free is None else free / 2)))
 
 
 def compile_within_memory(programs: Programs, config: Config, mesh: Mesh, form: InputForm) -> Callable[..., Any]:

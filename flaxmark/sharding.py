@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from flaxmark.config import ConfigError
@@ -127,6 +128,13 @@ def _compile_pmap(step: Callable[..., Any], mesh: Mesh, updates: bool) -> Callab
     mapped = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=None, devices=devices)
     # As one argument: with an empty one among several JAX 0.10.2 splits the wrong ones.
     return lambda *arguments: mapped(arguments[:-1], arguments[-1])
+
+
+def all_agree(answer: bool) -> bool:
+    """Whether all processes say yes."""
+    if jax.process_count() == 1:
+        return answer
+    return bool(np.all(multihost_utils.process_allgather(np.array(answer))))
 
 
 def replicate(arrays: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:

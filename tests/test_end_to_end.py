@@ -66,7 +66,12 @@ def test_a_run_leaves_everything(workdir: Path) -> None:
     assert names >= {"config.json", "metrics.jsonl", "tensorboard", "checkpoints", "table.md", "result.json"}
     for picture in ("curves.png", "test.png"):
         assert shorter_side(workdir / picture) > 300
-    rows = json.loads((workdir / "result.json").read_text())["rows"]
+    result = json.loads((workdir / "result.json").read_text())
+    phases = ["start", "prepare", "load", "compile", "saving", "steps", "validation", "report", "other"]
+    assert list(result["time"]) == phases
+    assert all(seconds >= 0 for seconds in result["time"].values())
+    assert result["time"]["steps"] > 0
+    rows = result["rows"]
     assert {(r["split"], r["predictor"]) for r in rows} >= {("validation", "network"), ("test", "mean face")}
     lines = metric_lines(workdir)
     assert [line["step"] for line in lines if line["kind"] == "train"] == list(range(1, 13))

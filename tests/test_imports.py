@@ -57,7 +57,7 @@ ALLOWED = {
         "train_state",
     },
     "checksum": set(),
-    "checkpoint": {"checksum", "models", "remote", "train_state"},
+    "checkpoint": {"checksum", "models", "remote", "sharding", "train_state"},
     "face_traits": {"drawing"},
     "cell_processes": {"command", "exit_status", "metric_writer", "sweep_progress", "training"},
     "sweep": {"cell_processes", "config_rules", "data", "sweep_progress", "workdir"},
