@@ -29,17 +29,35 @@ def make_checksums(parts: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         Name -> from 0 to 2^32 - 1, and `method`; ready for JSON.
     """
-    leaves = {name: jax.tree.leaves(tree) for name, tree in parts.items()}
-    distinct = {id(leaf): _local(leaf) for own in leaves.values() for leaf in own}  # the model is in the state, too
-    numbers = {key: index for index, key in enumerate(distinct)}
-    members = tuple(tuple(numbers[id(leaf)] for leaf in own) for own in leaves.values())
-    arrays = list(distinct.values())
+    leaves, members = _distinct(parts)
+    arrays = [_local(leaf) for leaf in leaves]
     if all(isinstance(array, np.ndarray) for array in arrays):
         sums = sums_on_host(arrays, members)
     else:  # NumPy's among them as words, since JAX may cut 64 bits to 32
         arrays = [_words_on_host(array) if isinstance(array, np.ndarray) else array for array in arrays]
         sums = jax.device_get(sums_on_device(arrays, members)).tolist()
-    return {"method": METHOD, **dict(zip(leaves, sums, strict=True))}
+    return {"method": METHOD, **dict(zip(parts, sums, strict=True))}
+
+
+def compile_checksums(parts: Mapping[str, Any], device: jax.Device) -> None:
+    """Compile what `make_checksums` runs on an accelerator, for JAX's cache of compiled programs.
+
+    Args:
+        parts: Shapes in place of arrays.
+        device: Where they will be.
+    """
+    leaves, members = _distinct(parts)
+    place = jax.sharding.SingleDeviceSharding(device)
+    shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place) for leaf in leaves]
+    sums_on_device.lower(shapes, members).compile()
+
+
+def _distinct(parts: Mapping[str, Any]) -> tuple[list[Any], tuple[tuple[int, ...], ...]]:
+    """The leaves of all parts, each once, as the model is in the state, too; and which of them each part has."""
+    leaves = [jax.tree.leaves(tree) for tree in parts.values()]
+    distinct = {id(leaf): leaf for own in leaves for leaf in own}
+    numbers = {key: index for index, key in enumerate(distinct)}
+    return list(distinct.values()), tuple(tuple(numbers[id(leaf)] for leaf in own) for own in leaves)
 
 
 def check_checksums(parts: Mapping[str, Any], saved: Mapping[str, Any]) -> None:

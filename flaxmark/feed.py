@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from jax.sharding import Mesh
 from flaxmark.config import Config, DataConfig
 from flaxmark.data.pipeline import eval_rows, load_regions, region_batches, train_rows
 from flaxmark.data.prepare import Examples
+from flaxmark.data.workers import usable_cores
 from flaxmark.face_images import InputForm, epoch_key, make_training_images, make_upright_images, one_after_another
 from flaxmark.regions import join_regions
 from flaxmark.sharding import replicate, shard_batch
@@ -87,7 +87,7 @@ class TrainingFeed:
         tasks = (partial(put, *task) for task in zip(self._read(first_step), rows, keys, strict=False))
         if self.faces:  # a few numbers each: a thread would cost more
             return (task() for task in tasks)
-        return ahead(tasks, 1 if self._form.in_step else min(IMAGE_THREADS, os.cpu_count() or 1))
+        return ahead(tasks, 1 if self._form.in_step else min(IMAGE_THREADS, usable_cores()))
 
     @property
     def _steps(self) -> int:

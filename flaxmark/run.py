@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import flaxmark
+from flaxmark.checksum import compile_checksums
 from flaxmark.clock import Clock
 from flaxmark.config import Config, ConfigError, to_dict
 from flaxmark.data.pipeline import epoch_order
@@ -18,7 +19,7 @@ from flaxmark.data.prepare import Examples, Prepared, load_split
 from flaxmark.face_images import InputForm
 from flaxmark.feed import EvalFeed, TrainingFeed
 from flaxmark.markups import check_flip_order
-from flaxmark.memory import Faces, choose_form, compile_within_memory, eval_shapes
+from flaxmark.memory import Faces, choose_form, compile_within_memory, eval_shapes, input_shapes
 from flaxmark.metric_writer import replace_text
 from flaxmark.programs import Evaluation, Programs, build_programs
 from flaxmark.sharding import make_mesh
@@ -157,12 +158,16 @@ def _load_feed(examples: Examples, config: Config, mesh: Any, form: InputForm) -
 
 
 def _compile_meanwhile(programs: Programs, config: Config, mesh: Any, form: InputForm) -> Evaluation:
-    """Compile the evaluation while the first steps run; its first call waits for it."""
+    """Compile evaluation and, for accelerators, checksums while the first steps run; their first use waits for it."""
     evaluation = programs.evaluation
     if config.train.compile == "pmap":
         return evaluation
     shapes, pool = eval_shapes(programs, config, mesh, form), ThreadPoolExecutor(1)
     compiled = pool.submit(lambda: evaluation.evaluate.lower(*shapes).compile())  # type: ignore[attr-defined]
+    if form.in_step:
+        state, _, _ = input_shapes(programs, config, mesh, form)
+        parts = {"state": state, "model": state.eval_variables}
+        pool.submit(compile_checksums, parts, mesh.local_devices[0])
     pool.shutdown(wait=False)
     return dataclasses.replace(evaluation, evaluate=lambda *arguments: compiled.result()(*arguments))
 

@@ -71,10 +71,13 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
             run.state = start_from_weights(config, run.state) if restored is None else restored
         checkpoints = RunCheckpoints(workdir)
         with storage_errors(workdir, lambda: checkpoints.kept):
-            with clock.phase("saving"), checkpoints, stop_requests() as stop_requested:
-                print_header(run, prepared)
-                with clock.phase("steps"):
-                    run_steps(run, checkpoints, stop_requested, clock)
+            with stop_requests() as stop_requested:
+                with clock.phase("saving"), checkpoints:  # leaving waits for the last save
+                    print_header(run, prepared)
+                    with clock.phase("steps"):
+                        run_steps(run, checkpoints, stop_requested, clock)
+                if stop_requested(run.total_steps):
+                    raise stop_requested.interruption("after the last step; the same command writes the report")
             with clock.phase("report"):
                 result = write_report(workdir, prepared, run.evaluation, run.mesh, clock)
             if first:

@@ -189,7 +189,7 @@ def test_drawing_in_processes_gives_the_same(tmp_path: Path, monkeypatch: pytest
     config = DataConfig(name="drawn_faces", drawn_train=20, drawn_validation=0, drawn_size=64)
     alone = prepare(dataclasses.replace(config, prepared_dir=str(tmp_path / "alone")))
     monkeypatch.setattr("flaxmark.data.workers.FEW", 1)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("flaxmark.data.workers.usable_cores", lambda: 2)
     shared = prepare(dataclasses.replace(config, prepared_dir=str(tmp_path / "shared")))
     assert images(load_split(alone, "train")) == images(load_split(shared, "train"))
 

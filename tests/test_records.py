@@ -136,7 +136,7 @@ def test_records_travel_to_threads_and_processes(drawn: Prepared) -> None:
 def test_a_split_without_a_usable_face_is_left_out(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that is wrong is listed, also where processes find it, and of test faces once, though in two splits."""
     monkeypatch.setattr(workers, "FEW", 1)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("flaxmark.data.workers.usable_cores", lambda: 2)
     (small / "ibug").mkdir()
     for number in range(20):
         (small / f"ibug/{number}_1.jpg").write_bytes(encode(np.zeros((9, 9, 3), np.uint8), ".jpg")[: -number - 300])
@@ -152,7 +152,7 @@ def test_processes_store_the_same(official_tree: Tree, tmp_path: Path, monkeypat
     config = DataConfig(dir=str(official_tree.folder), prepared_dir=str(tmp_path / "alone"))
     alone = prepare(config)
     monkeypatch.setattr(workers, "FEW", 1)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("flaxmark.data.workers.usable_cores", lambda: 2)
     shared = prepare(dataclasses.replace(config, prepared_dir=str(tmp_path / "shared")))
     assert shared.counts == alone.counts
     for split in alone.counts:

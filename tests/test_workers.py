@@ -20,7 +20,7 @@ TESTS = Path(__file__).parent
 @pytest.fixture(autouse=True)
 def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "FEW", 1)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("flaxmark.data.workers.usable_cores", lambda: 2)
 
 
 def negative(number: int) -> int:

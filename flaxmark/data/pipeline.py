@@ -1,6 +1,5 @@
 """From the records of a split to batches of regions: order, reading by index, decoding, batching, prefetching."""
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from flaxmark.data.prepare import Examples
 from flaxmark.data.tensorflow_setup import tf
+from flaxmark.data.workers import usable_cores
 from flaxmark.regions import TILE, num_tiles, padded_side
 
 Batch = dict[str, np.ndarray]
@@ -152,5 +152,5 @@ def _dataset(encoded: Callable[[], Iterator[list[bytes]]], batch_size: int, regi
     # to wake: after half of the epochs of 45 seconds training stood still for 40 more (TensorFlow 2.21).
     options.autotune.enabled = False
     batches = tf.data.Dataset.from_generator(encoded, output_signature=tf.TensorSpec([batch_size], tf.string))
-    regions = batches.unbatch().map(region_of, num_parallel_calls=os.cpu_count())
+    regions = batches.unbatch().map(region_of, num_parallel_calls=usable_cores())
     return regions.batch(batch_size, drop_remainder=True).prefetch(2).with_options(options)

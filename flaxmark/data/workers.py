@@ -22,6 +22,13 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
+def usable_cores() -> int:
+    """How many cores this process may use: a sweep deals them out."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def worker_processes(make: Callable[[Item], Made], total: int) -> Iterator[Callable[[Sequence[Item]], Iterator[Made]]]:
     """Start a process for each core, or none where that does not pay.
@@ -37,7 +44,7 @@ def worker_processes(make: Callable[[Item], Made], total: int) -> Iterator[Calla
     Raises:
         ConfigError: A process has died.
     """
-    count = os.cpu_count() or 1
+    count = usable_cores()
     if count == 1 or total < FEW:
         yield partial(map, make)
         return
