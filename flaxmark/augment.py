@@ -43,7 +43,16 @@ def warp_landmarks(landmarks: jax.Array, affine: Affine, markup: Markup) -> jax.
 
 
 def blur(image: jax.Array, key: jax.Array, config: AugmentConfig) -> jax.Array:
-    """Blur half of the images by a Gaussian; what lies beyond the image has no weight."""
+    """Blur half of the images by a Gaussian; what lies beyond the image has no weight.
+
+    Args:
+        image: float32 `[size, size, 3]`.
+        key: Decides whether, and how much.
+        config: `blur` is the largest standard deviation, in 1/100 of the side.
+
+    Returns:
+        float32 like `image`.
+    """
     size, largest = image.shape[0], config.blur / 100
     draws = jax.random.uniform(key, (2,), jnp.float32)
     sigma, reach = draws[0] * largest * size, max(1, math.ceil(2 * largest * size))

@@ -29,7 +29,16 @@ IMAGE_THREADS = 2
 
 
 def ahead(tasks: Iterable[Callable[[], Made]], workers: int, count: int = AHEAD) -> Generator[Made]:
-    """Do tasks in threads, `count` of them ahead of who takes the results, which come in order."""
+    """Do tasks in threads, a few of them ahead of who takes the results.
+
+    Args:
+        tasks: Listed no further than they are done.
+        workers: Threads.
+        count: How many tasks are begun, or done, before their results are wanted.
+
+    Yields:
+        The results, in the order of the tasks.
+    """
     waiting: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:

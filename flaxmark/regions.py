@@ -44,7 +44,14 @@ def pack_region(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def unpack_region(words: jax.Array) -> jax.Array:
-    """Read a packed region, uint32 `[num_tiles, 8, 128]`, as uint8 `[side, side, 3]`."""
+    """Read a packed region.
+
+    Args:
+        words: uint32 `[num_tiles, 8, 128]`.
+
+    Returns:
+        uint8 `[side, side, 3]`.
+    """
     side = round((words.shape[0] * TILE[0] * TILE[1]) ** 0.5)
 
     def cast(words: jax.Array) -> jax.Array:

@@ -14,6 +14,7 @@ from test_pipeline import CONFIG, EXAMPLES
 
 from flaxmark import memory
 from flaxmark.config import Config, TrainConfig
+from flaxmark.data.examples import Examples
 from flaxmark.data.pipeline import epoch_order
 from flaxmark.face_images import InputForm, epoch_key, make_eval_images, make_training_images, shuffle_tiles
 from flaxmark.feed import EvalFeed, TrainingFeed, ahead, crops_of
@@ -52,6 +53,17 @@ def images_of(name: str, devices: int = 1, mode: str = "jit", first_step: int = 
 
 
 EXPECTED = "ahead, memory"
+ARRAYS = ("landmarks", "crops", "boxes", "source_crops")
+
+
+class Modulo:
+    """A few records that pass for many."""
+
+    def __init__(self, records: Any, count: int) -> None:
+        self.records, self.count = records, count
+
+    def __getitem__(self, index: int) -> bytes:
+        return self.records[index % self.count]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +125,30 @@ def test_evaluation_sees_the_crops_that_sheets_show() -> None:
     images = np.concatenate([make_eval_images(CONFIG)(batch) for batch in feed.batches()])[:22]
     expected = CONFIG.normalize(crops_of(EXAMPLES, range(22), CONFIG, 64) / 255)
     np.testing.assert_allclose(images, expected, atol=1e-5)
+
+
+def test_a_streamed_epoch_is_read_as_it_goes() -> None:
+    reads: list[int] = []
+
+    class Counted:
+        def __getitem__(self, index: int) -> bytes:
+            reads.append(index)
+            return EXAMPLES.encoded(index)
+
+    count = 4096
+    many = {
+        name: np.resize(value, (count, *value.shape[1:])) for name, value in vars(EXAMPLES).items() if name in ARRAYS
+    }
+    names = [str(number) for number in range(count)]
+    texts = {name: names for name in ("subsets", "photographs", "files")}
+    examples = Examples(**many, **texts, region_size=128, records=Modulo(Counted(), 22))  # type: ignore[arg-type]
+    form = dataclasses.replace(FORMS["ahead, disk"], faces=count)
+    batches = TrainingFeed(examples, make_config(), make_mesh(jax.devices()[:1]), form).batches()
+    for _ in range(3):
+        next(batches)
+    time.sleep(0.5)  # what is read ahead has been read by then
+    assert 3 * 8 <= len(reads) < 300
+    batches.close()
 
 
 def test_two_tasks_are_done_ahead_and_in_order() -> None:
