@@ -238,7 +238,7 @@ def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     raise ConfigError(
         f"{workdir}: no validated checkpoint in it is sound; bring a copy back, or train again in another folder"
         if scored
-        else f"{workdir}: no validated checkpoint yet; let the run finish its first epoch"
+        else f"{workdir}: no validated checkpoint yet; let the run get to its first validation (--train.validate-every)"
     )
 
 

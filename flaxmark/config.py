@@ -93,8 +93,8 @@ class DataConfig:
     augment: AugmentConfig = AugmentConfig()
     """Random changes of training faces."""
     residency: Literal["auto", "device", "stream"] = "auto"
-    """Where training faces are: device (all of them decoded in its memory), stream (read and decoded for each batch),
-    or auto (in memory where they take at most half of what is free)."""
+    """Where training faces are: device (all of them decoded in the device's memory, which is the host's on a CPU),
+    stream (read and decoded for each batch), or auto (in memory where they take at most half of what is free)."""
 
     def normalize(self, image: Any) -> Any:
         """RGB in [0, 1] to what the network is fed: float32 `[..., 3]`, an array or a tensor."""

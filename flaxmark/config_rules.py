@@ -13,6 +13,7 @@ Rule = tuple[bool, str, Any, str]
 """Whether it holds, the field, its value, and what it must be."""
 
 # Where a number may lie: ( and ) leave the end out, [ and ] include it. Fields that may be none are not checked then.
+MOST_SAMPLES = 16
 INTERVALS = {
     "data.max_megapixels": "(0, 10000]",
     "data.drawn_train": "[1, 10000000]",
@@ -29,7 +30,7 @@ INTERVALS = {
     "data.augment.brightness": "[0, 1]",
     "data.augment.contrast": "[0, 1]",
     "data.augment.saturation": "[0, 1]",
-    "data.augment.blur": "[0, 100]",
+    "data.augment.blur": "[0, 10]",
     "data.augment.occlusion": "[0, 1]",
     "model.head_init_scale": "[0, 100]",
     "loss.beta": "(0, inf)",
@@ -142,6 +143,13 @@ def _data_rules(data: DataConfig) -> list[Rule]:
             "data.augment.flip",
             data.augment.flip,
             f"off: mark-up {markup.name} has no flip_order",
+        ),
+        (
+            data.crop.stored_size <= MOST_SAMPLES * data.image_size * (1 - data.augment.scale),
+            "data.image-size",
+            data.image_size,
+            f"at least 1/{MOST_SAMPLES} of data.crop.stored-size / (1 - data.augment.scale): a pixel would be made of "
+            f"more than {MOST_SAMPLES} x {MOST_SAMPLES} samples",
         ),
         (lists_go_together, "data.train-list", data.train_list, "given together with --data.validation-list"),
         (

@@ -36,6 +36,7 @@ class InputForm:
         faces: Training faces.
         side: Of their regions, padded, pixels.
         largest_side: Largest side of a crop, pixels of its region.
+        validation: Validation faces, whose regions stay where the resident ones are.
     """
 
     in_step: bool
@@ -43,6 +44,7 @@ class InputForm:
     faces: int
     side: int
     largest_side: float
+    validation: int = 0
 
     def given(self) -> "InputForm":
         """The same faces, with their images made by the host."""

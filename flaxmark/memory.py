@@ -1,8 +1,9 @@
-"""Will it fit? An estimate from the compiled step, before anything large is allocated."""
+"""Will it fit? Where faces are kept, and an estimate of the step's memory as it is compiled."""
 
 import dataclasses
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,12 +11,18 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from flaxmark.config import Config, ConfigError
+from flaxmark.data.workers import usable_cores
 from flaxmark.face_images import InputForm
 from flaxmark.programs import Programs
 from flaxmark.regions import padded_side
 from flaxmark.sharding import AXIS, all_agree
 
 FEW_BYTES = 2e9  # fit every accelerator, where its memory is not known
+GROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+"""Limit and usage of this process's control group, of both versions."""
 
 
 def available_bytes(device: jax.Device) -> int | None:
@@ -28,15 +35,37 @@ def available_bytes(device: jax.Device) -> int | None:
         Bytes, or None where it is not known.
     """
     if device.platform == "cpu":
-        try:
-            pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-            with open("/proc/meminfo", encoding="ascii") as file:
-                lines = dict(line.split(":", 1) for line in file)
-            return int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else pages
-        except (OSError, ValueError):
-            return None
+        return _machine_bytes()
     stats = device.memory_stats() or {}
     return stats.get("bytes_limit")
+
+
+def _machine_bytes() -> int | None:
+    """Memory that this process may still take of the machine, or of its container or job."""
+    try:
+        pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        with open("/proc/meminfo", encoding="ascii") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        free = int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else pages
+    except (OSError, ValueError):
+        return None
+    limits = [_left_in_group(folder) for folder in GROUPS]
+    return min([free, *(limit for limit in limits if limit is not None)])
+
+
+def _left_in_group(files: tuple[str, str]) -> int | None:
+    """What a control group leaves of its limit; None where there is none."""
+    try:
+        limit, used = (Path(file).read_text(encoding="ascii").strip() for file in files)
+        return max(0, int(limit) - int(used))
+    except (OSError, ValueError):  # ValueError: its limit is `max`
+        return None
+
+
+def host_bytes() -> int | None:
+    """The share of the host's free memory that goes with this process's share of its cores, as a sweep deals them."""
+    free = _machine_bytes()
+    return None if free is None else int(free * usable_cores() / (os.cpu_count() or 1))
 
 
 def free_bytes(device: jax.Device) -> int | None:
@@ -80,13 +109,15 @@ def choose_form(config: Config, training: Faces, validation: int, mesh: Mesh) ->
         faces=training.count,
         side=padded_side(training.region_size),
         largest_side=training.largest_side,
+        validation=validation,
     )
     if config.data.residency != "auto":
         return dataclasses.replace(form, resident=config.data.residency == "device")
-    free = free_bytes(mesh.devices.flat[0])
-    kept = form.region_bytes * (training.count + (validation if form.in_step else 0))
+    # They are decoded in the host's memory, wherever they are kept then.
+    known = [free for free in (free_bytes(mesh.devices.flat[0]), host_bytes()) if free is not None]
+    kept = form.region_bytes * (training.count + validation)
     # Hosts with different memory still have to run one program.
-    return dataclasses.replace(form, resident=all_agree(kept <= (FEW_BYTES if free is None else free / 2)))
+    return dataclasses.replace(form, resident=all_agree(kept <= (min(known) / 2 if known else FEW_BYTES)))
 
 
 def compile_within_memory(programs: Programs, config: Config, mesh: Mesh, form: InputForm) -> Callable[..., Any]:
@@ -113,6 +144,8 @@ def compile_within_memory(programs: Programs, config: Config, mesh: Mesh, form: 
         return compiled
     # The state is donated: its output takes its own place.
     needed = memory.argument_size_in_bytes + memory.temp_size_in_bytes
+    if form.in_step and form.resident:
+        needed += form.region_bytes * form.validation // mesh.size
     if mesh.devices.flat[0].platform == "cpu":
         needed *= len(mesh.local_devices)
     if needed > available:
@@ -120,14 +153,40 @@ def compile_within_memory(programs: Programs, config: Config, mesh: Mesh, form: 
     return compiled
 
 
+def compile_fitting(
+    programs: Programs, config: Config, mesh: Mesh, form: InputForm
+) -> tuple[InputForm, Callable[..., Any]]:
+    """Compile the step; faces that do not fit beside it are streamed, unless the config wants them on the device.
+
+    Args:
+        programs: From `build_programs`.
+        config: The run.
+        mesh: Where it runs.
+        form: From `choose_form`.
+
+    Returns:
+        The form, and the step as from `compile_within_memory`.
+
+    Raises:
+        ConfigError: As there.
+    """
+    try:
+        return form, compile_within_memory(programs, config, mesh, form)
+    except ConfigError:
+        if config.data.residency != "auto" or not (form.in_step and form.resident):
+            raise
+    streamed = dataclasses.replace(form, resident=False)
+    return streamed, compile_within_memory(programs, config, mesh, streamed)
+
+
 def _too_large(config: Config, mesh: Mesh, form: InputForm, needed: int, available: int) -> str:
     """What does not fit, and what would help."""
-    train, faces = config.train, form.faces * form.region_bytes
+    train, faces = config.train, form.region_bytes * (form.faces + form.validation // mesh.size)
     fewest = train.accumulate * needed / available
     parts = [n for n in range(1, train.batch_size + 1) if n >= fewest and train.batch_size % (n * mesh.size) == 0]
     advice = [f"--train.accumulate {parts[0]}"] if parts else []
-    if form.in_step and form.resident:
-        advice = [f"--data.residency stream (the faces take {faces / 1e9:.1f} GB)", *advice]
+    if form.in_step and form.resident and needed - faces <= available:
+        advice = [f"--data.residency stream (the faces take {faces / 1e9:.1f} GB)"]
     return (
         f"a step of ResNet-{config.model.depth} at {config.data.image_size} px with --train.batch-size "
         f"{train.batch_size} needs about {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB are free; "

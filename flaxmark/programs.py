@@ -113,7 +113,8 @@ def build_evaluation(config: Config, mesh: Mesh, largest_side: float | None = No
     operations = make_operations(mesh.devices.flat[0].platform)
     model = make_model(config.model, config.data.markup.num_points, operations=operations)
     step = make_eval_step(model, make_loss(config.loss))
-    images, traits = make_eval_images(config.data, largest_side), make_upright_images(config.data, TRAIT_SIZE)
+    images = make_eval_images(config.data, largest_side)
+    traits = make_upright_images(config.data, TRAIT_SIZE, largest_side)
 
     def evaluate(variables: Any, batch: Batch) -> dict[str, jax.Array]:
         return step(variables, {**batch, "image": images(batch)})

@@ -19,7 +19,7 @@ from flaxmark.data.prepare import Examples, Prepared, load_split
 from flaxmark.face_images import InputForm
 from flaxmark.feed import EvalFeed, TrainingFeed
 from flaxmark.markups import check_flip_order
-from flaxmark.memory import Faces, choose_form, compile_within_memory, eval_shapes, input_shapes
+from flaxmark.memory import Faces, choose_form, compile_fitting, eval_shapes, input_shapes
 from flaxmark.metric_writer import replace_text
 from flaxmark.programs import Evaluation, Programs, build_programs
 from flaxmark.sharding import make_mesh
@@ -112,13 +112,18 @@ def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) ->
         replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
         init, key = jax.jit(programs.init, out_shardings=replicated), jax.random.key(config.train.seed)
         # XLA compiles without Python's lock: all together take as long as the slowest one. Faces are read meanwhile.
-        with ThreadPoolExecutor(2) as pool:
+        pool = ThreadPoolExecutor(2)
+        try:
             compiled_init = pool.submit(lambda: init.lower(key, mean_face).compile())
             loaded = pool.submit(_load_feed, examples, config, mesh, form)
-            compiled = compile_within_memory(programs, config, mesh, form)
+            fitting, compiled = compile_fitting(programs, config, mesh, form)
+            if fitting != form:
+                form, loaded = fitting, pool.submit(_load_feed, examples, config, mesh, fitting)
             state = compiled_init.result()(key, mean_face)
             with clock.phase("load"):
                 feed = loaded.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # who stops the run does not wait for faces to be read
     return Run(
         config=config,
         workdir=workdir,

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,12 +14,12 @@ import pytest
 from test_pipeline import CONFIG, EXAMPLES
 
 from flaxmark import memory
-from flaxmark.config import Config, TrainConfig
+from flaxmark.config import Config, ConfigError, TrainConfig
 from flaxmark.data.examples import Examples
-from flaxmark.data.pipeline import epoch_order
+from flaxmark.data.pipeline import epoch_order, load_regions
 from flaxmark.face_images import InputForm, epoch_key, make_eval_images, make_training_images, shuffle_tiles
 from flaxmark.feed import EvalFeed, TrainingFeed, ahead, crops_of
-from flaxmark.memory import Faces, choose_form
+from flaxmark.memory import Faces, choose_form, compile_fitting
 from flaxmark.run import Run
 from flaxmark.sharding import compile_step, make_mesh
 
@@ -196,9 +197,10 @@ def test_faces_stay_in_memory_where_they_take_half_of_it(
     wanted: str, free: float | None, resident: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda _: free)
+    monkeypatch.setattr(memory, "host_bytes", lambda: None)
     config = dataclasses.replace(make_config(), data=dataclasses.replace(CONFIG, residency=wanted))  # type: ignore[arg-type]
     form = choose_form(config, Faces(1000, 120, 80.0), 10, make_mesh(jax.devices()[:1]))
-    assert form == InputForm(in_step=False, resident=resident, faces=1000, side=128, largest_side=80.0)
+    assert form == InputForm(in_step=False, resident=resident, faces=1000, side=128, largest_side=80.0, validation=10)
 
 
 def test_tiles_change_places_and_nothing_is_lost() -> None:
@@ -214,3 +216,39 @@ def test_tiles_change_places_and_nothing_is_lost() -> None:
             if at + step < 16 and (step == 4 or at % 4 < 3):
                 assert places[at + step] - place != step
     np.testing.assert_array_equal(changed[:, 68:], image[:, 68:])
+
+
+def test_faces_that_do_not_fit_beside_the_step_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    form = dataclasses.replace(FORM, in_step=True)
+
+    def compiled(_: Any, __: Any, ___: Any, form: InputForm) -> str:
+        if form.resident:
+            raise ConfigError("too large")
+        return "step"
+
+    monkeypatch.setattr(memory, "compile_within_memory", compiled)
+    config, mesh = make_config(), make_mesh(jax.devices()[:1])
+    programs: Any = None
+    assert compile_fitting(programs, config, mesh, form) == (dataclasses.replace(form, resident=False), "step")
+    wanted = dataclasses.replace(config, data=dataclasses.replace(CONFIG, residency="device"))
+    with pytest.raises(ConfigError, match="too large"):
+        compile_fitting(programs, wanted, mesh, form)
+
+
+def test_a_container_has_the_memory_that_its_group_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
+    monkeypatch.setattr(memory, "GROUPS", ((str(limit), str(used)),))
+    device = jax.devices()[0]
+    whole = memory.available_bytes(device)
+    assert whole is not None
+    limit.write_text("70000000\n")
+    used.write_text("20000000\n")
+    assert memory.available_bytes(device) == 50_000_000
+    limit.write_text("max\n")
+    assert (memory.available_bytes(device) or 0) > 50_000_000
+
+
+def test_regions_lie_where_jax_takes_them_over_without_a_copy() -> None:
+    regions = load_regions(EXAMPLES)
+    assert regions.ctypes.data % 64 == 0
+    assert jax.device_put(regions, jax.devices()[0]).unsafe_buffer_pointer() == regions.ctypes.data

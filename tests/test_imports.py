@@ -42,7 +42,7 @@ ALLOWED = {
     "face_images": {"augment", "regions", "sampler"},
     "feed": {"data", "face_images", "regions", "sharding"},
     "clock": {"progress"},
-    "memory": {"face_images", "programs", "regions", "sharding"},
+    "memory": {"data", "face_images", "programs", "regions", "sharding"},
     "chips": set(),
     "aot": {"chips", "face_images", "memory", "programs", "regions", "sharding"},
     "programs": {

@@ -100,6 +100,8 @@ def load_index(path: Path, folder: Path) -> FaceIndex:
         with np.load(path, allow_pickle=False) as stored:
             values = dict(stored)
         return FaceIndex(**values | {name: _decode(values[name]) for name in TEXTS})
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: has gone; the same command prepares it again") from error
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigError(f"{path}: damaged, or not there; {prepare_again(folder)}") from error
 
