@@ -10,6 +10,7 @@ from flaxmark.config import LossConfig, ModelConfig
 from flaxmark.conv import make_operations
 from flaxmark.losses import make_loss
 from flaxmark.models import make_model
+from flaxmark.sampler import Affine, sample_crop
 from flaxmark.steps import make_train_step
 from flaxmark.train_state import init_train_state
 
@@ -44,3 +45,17 @@ def test_the_cpu_has_its_own() -> None:
     # The head, the three 1x1 shortcuts and, at 64 px, the four 3x3 convolutions to 2x2 pixels are products:
     # forward, gradient of the kernel, gradient of the input.
     assert text.count("stablehlo.dot_general") == 8 * 3
+
+
+@pytest.mark.parametrize(("lowering", "gathers", "products"), [("cuda", 4, 0), ("cpu", 4, 0), ("tpu", 0, 2)])
+def test_each_platform_gets_its_form_of_the_sampler(lowering: str, gathers: int, products: int) -> None:
+    """Gathers of four pixels, or two products, under `vmap` as in the step; never both."""
+
+    def sample(pixels: jax.Array, crop: jax.Array, matrix: jax.Array) -> jax.Array:
+        return sample_crop(pixels, crop, 64, 1, Affine(matrix, jnp.zeros(2)))
+
+    shapes = [jax.ShapeDtypeStruct((3, 96, 96, 3), jnp.uint8)]
+    shapes += [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((3, 3), (3, 2, 2))]
+    text = jax.jit(jax.vmap(sample)).trace(*shapes).lower(lowering_platforms=(lowering,)).as_text()
+    assert text.count('"stablehlo.gather"(') == gathers
+    assert text.count("stablehlo.dot_general") == products
