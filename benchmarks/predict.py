@@ -96,8 +96,8 @@ def flaxmark_calls(parsed: argparse.Namespace, picture: np.ndarray) -> dict[int,
     import flaxmark
     from flaxmark.checkpoint import RunCheckpoints
     from flaxmark.config import Config, DataConfig, ModelConfig, to_dict
+    from flaxmark.face_images import make_upright_images
     from flaxmark.models import make_model
-    from flaxmark.network import make_crops
     from flaxmark.train_state import init_train_state
 
     config = Config(data=DataConfig(image_size=parsed.size), model=ModelConfig(depth=parsed.depth[0]))
@@ -109,7 +109,7 @@ def flaxmark_calls(parsed: argparse.Namespace, picture: np.ndarray) -> dict[int,
             metadata = {"config": to_dict(config), "terms": "free"}
             checkpoints.save(state.replace(step=jnp.int32(1)), metadata, {"loss": 1.0})
         whole, crops = flaxmark.Predictor(folder), flaxmark.Predictor(folder)
-    sample = jax.jit(make_crops(config.data))
+    sample = jax.jit(make_upright_images(config.data))
 
     def no_network(_: object, faces: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         return {"landmarks": jnp.broadcast_to(face, (len(sample(faces).block_until_ready()), 68, 2))}
@@ -129,14 +129,14 @@ def onnx_network(predictor: Any, threads: int) -> Callable[[object, dict[str, np
     import jax
     import onnxruntime
 
-    from flaxmark.network import make_crops
+    from flaxmark.face_images import make_upright_images
     from flaxmark.onnx_graph import make_crop_model
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     model = make_crop_model(predictor.network).SerializeToString()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    sample = jax.jit(make_crops(predictor.network.data))
+    sample = jax.jit(make_upright_images(predictor.network.data))
     return lambda _, faces: {"landmarks": session.run(["landmarks"], {"crops": np.asarray(sample(faces))})[0]}
 
 

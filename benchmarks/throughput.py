@@ -26,6 +26,7 @@ from typing import Any
 from flaxmark.command import Parser, run_command
 from flaxmark.config import DEPTHS, Config, ConfigError
 from flaxmark.config_rules import check_config
+from flaxmark.cores import usable_cores
 from flaxmark.recipes import strong
 
 Result = dict[str, Any]
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> None:
     for depth, results in found.items():
         print(format_depth(parsed, depth, faces, results), end="\n\n")
     first = next(iter(found.values()))
-    about = {"date": datetime.date.today().isoformat(), "cores": cores(), "machine": platform.machine()}
+    about = {"date": datetime.date.today().isoformat(), "cores": usable_cores(), "machine": platform.machine()}
     print(format_machine(first, about))
     targets = [line for depth, results in found.items() for line in check_targets(parsed.size, depth, results)]
     print("\n".join(target["text"] for target in targets) or "no target applies here")
@@ -188,7 +189,7 @@ def make_training(name: str, config: Config, workdir: Path) -> Any:
     from flaxmark.data.prepare import load_split, prepare
 
     faces = OpenCvFaces(load_split(prepare(config.data), "train"), config.data)
-    batches = torch_batches(faces, config.train.batch_size, cores(), pin_memory=device_name() == "cuda")
+    batches = torch_batches(faces, config.train.batch_size, usable_cores(), pin_memory=device_name() == "cuda")
     return TorchTraining(TORCH[name], config.model.depth, config.model.dtype, batches)
 
 
@@ -257,7 +258,7 @@ def check_targets(size: int, depth: int, results: dict[str, Result]) -> list[dic
     """Targets that apply here: what was wanted and reached, and as text whether it is met."""
     ours = results["flaxmark"]
     where = ours["about"]["platform"]
-    wanted = SHARES.get((where, depth, size), TWO_CORES if (where, cores(), size) == ("cpu", 2, 224) else None)
+    wanted = SHARES.get((where, depth, size), TWO_CORES if (where, usable_cores(), size) == ("cpu", 2, 224) else None)
     rows, targets = ours["rows"], []
     if wanted:
         for kind in ("resident", "streamed"):
@@ -274,11 +275,6 @@ def check_targets(size: int, depth: int, results: dict[str, Result]) -> list[dic
         text = f"ResNet-{depth}, {what}: {reached:.3f} of {wanted:.2f}, {outcome}"
         lines.append({"text": text, "depth": depth, "wanted": wanted, "reached": reached, "met": outcome == "met"})
     return lines
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def write_new(path: Path, text: str) -> None:

@@ -139,10 +139,12 @@ def compile_for(
             raise ConfigError(f"--train.{field} {size}: must be a multiple of the {mesh.size} chips")
     form = resident_form(config)
     programs = build_programs(config, 100, mesh, form)
+    shapes = input_shapes(programs, config, mesh, form)
+    state = shapes[0]
     known = {
-        "train": lambda: (programs.train, input_shapes(programs, config, mesh, form), 3),
+        "train": lambda: (programs.train, shapes, 3),
         "train, images given": lambda: (programs.train, input_shapes(programs, config, mesh, form.given()), 3),
-        "evaluate": lambda: (programs.evaluation.evaluate, eval_shapes(programs, config, mesh, form), 1),
+        "evaluate": lambda: (programs.evaluation.evaluate, eval_shapes(state, config, mesh, form), 1),
     }
     return {name: _cost(*known[name](), config, mesh.size, chip) for name in steps}
 

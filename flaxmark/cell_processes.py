@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from flaxmark.command import explain
 from flaxmark.config import Config
+from flaxmark.cores import core_numbers
 from flaxmark.exit_status import INTERRUPTED, PREEMPTED, end_when_preempted
 from flaxmark.metric_writer import replace_text
 from flaxmark.sweep_progress import SweepProgress
@@ -93,7 +94,7 @@ def train_cells(runs: Mapping[int, tuple[Config, Path]], jobs: int, progress: Sw
     """
     waiting, running, reasons = deque(runs), list[_Running](), dict[int, str]()
     jobs = min(jobs, len(runs))
-    free: list[Share | None] = [*deal_out(jobs, _own_cores())] if jobs > 1 else [None]
+    free: list[Share | None] = [*deal_out(jobs, core_numbers())] if jobs > 1 else [None]
     with _stop_signals() as (asked, woken):
         try:
             while (waiting or running) and not asked:
@@ -113,11 +114,6 @@ def train_cells(runs: Mapping[int, tuple[Config, Path]], jobs: int, progress: Sw
     if asked:
         _interrupt(asked[0], [cell.workdir.name for cell in running])
     return reasons
-
-
-def _own_cores() -> list[int]:
-    """Numbers of the cores that this process may use; none where the system cannot say."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def _start(index: int, config: Config, workdir: Path, share: Share | None) -> _Running:

@@ -22,7 +22,6 @@ device."""
 KEY_KIND = "threefry2x32"  # named, as a user's JAX may have another default
 AUGMENTATION = 1_000_003  # apart from the keys that initial weights are drawn from
 
-
 Shapes = dict[str, jax.ShapeDtypeStruct]
 
 
@@ -140,13 +139,15 @@ def make_upright_images(
         largest_side: Of a crop, pixels of its region; as stored by default.
 
     Returns:
-        `batch -> float32 [batch, size, size, 3]` in [0, 255].
+        `batch -> float32 [batch, size, size, 3]` in [0, 255]; `pixels` of the batch are packed regions, or
+        uint8 or float32 `[batch, height, width, 3]`.
     """
     side = size or data.image_size
     most = most_samples(largest_side or data.crop.stored_size, side)
 
-    def of_one(words: jax.Array, crop: jax.Array) -> jax.Array:
-        return sample_crop(unpack_region(words), crop, side, most)
+    def of_one(region: jax.Array, crop: jax.Array) -> jax.Array:
+        pixels = unpack_region(region) if region.dtype == jnp.uint32 else region
+        return sample_crop(pixels, crop, side, most)
 
     return lambda batch: jax.vmap(of_one)(batch["pixels"], batch["crop"])
 

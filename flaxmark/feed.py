@@ -1,6 +1,7 @@
 """A split of faces as compiled steps take it: from memory or from disk, two batches ahead of the step."""
 
 import dataclasses
+import functools
 import itertools
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -13,9 +14,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from flaxmark.config import Config, DataConfig
+from flaxmark.cores import usable_cores
 from flaxmark.data.pipeline import eval_rows, load_regions, region_batches, train_rows
 from flaxmark.data.prepare import Examples
-from flaxmark.data.workers import usable_cores
 from flaxmark.face_images import InputForm, epoch_key, make_training_images, make_upright_images, one_after_another
 from flaxmark.regions import join_regions
 from flaxmark.sharding import replicate, shard_batch
@@ -90,10 +91,13 @@ class TrainingFeed:
         Returns:
             A generator of batches for the step; close it when it is left early.
         """
-        put = self._put if self._form.in_step else self._make
-        keys = _epoch_keys(self._config.train.seed, first_step // self._steps, self._steps, first_step % self._steps)
-        rows = self._rows(first_step)
-        tasks = (partial(put, *task) for task in zip(self._read(first_step), rows, keys, strict=False))
+        put, regions = (self._put if self._form.in_step else self._make), self._read(first_step)
+        tasks = (
+            partial(put, next(regions), rows, key)
+            for epoch in self._epochs(first_step)
+            for key in [epoch_key(self._config.train.seed, epoch)]
+            for rows in self._rows(epoch, first_step)
+        )
         if self.faces:  # a few numbers each: a thread would cost more
             return (task() for task in tasks)
         return ahead(tasks, 1 if self._form.in_step else min(IMAGE_THREADS, usable_cores()))
@@ -103,19 +107,22 @@ class TrainingFeed:
         """Steps of an epoch."""
         return len(self._examples) // self._config.train.batch_size
 
-    def _rows(self, first_step: int) -> Iterator[np.ndarray]:
-        """This process's faces of each step, int64 `[batch / processes]`, to the end of the last epoch."""
+    def _epochs(self, first_step: int) -> range:
+        """Epochs that have steps to make."""
+        return range(first_step // self._steps, self._config.train.epochs)
+
+    def _rows(self, epoch: int, first_step: int) -> np.ndarray:
+        """This process's faces of an epoch's steps that are to make, int64 `[steps, batch / processes]`."""
         train = self._config.train
-        for epoch in range(first_step // self._steps, train.epochs):
-            yield from train_rows(
-                len(self._examples),
-                batch_size=train.batch_size,
-                seed=train.seed,
-                epoch=epoch,
-                first_step=max(0, first_step - epoch * self._steps),
-                process=jax.process_index(),
-                num_processes=jax.process_count(),
-            )
+        return train_rows(
+            len(self._examples),
+            batch_size=train.batch_size,
+            seed=train.seed,
+            epoch=epoch,
+            first_step=max(0, first_step - epoch * self._steps),
+            process=jax.process_index(),
+            num_processes=jax.process_count(),
+        )
 
     def warm_up(self) -> None:
         """Compile what makes images on the host."""
@@ -130,7 +137,11 @@ class TrainingFeed:
         if self._form.resident:
             return itertools.repeat({})
         size = self._config.train.batch_size // jax.process_count()
-        return region_batches(self._examples, lambda: self._rows(first_step), size)
+
+        def rows() -> Iterator[np.ndarray]:
+            return (rows for epoch in self._epochs(first_step) for rows in self._rows(epoch, first_step))
+
+        return region_batches(self._examples, rows, size)
 
     def _put(self, regions: Batch, rows: np.ndarray, key: np.ndarray) -> Batch:
         """Put on the devices what the step makes images from."""
@@ -146,12 +157,6 @@ def _numbers(rows: np.ndarray, key: np.ndarray) -> Batch:
     """What a batch says of its faces besides their regions."""
     count = len(rows)
     return {"row": rows.astype(np.uint32), "key": np.tile(key, (count, 1)), "mask": np.ones(count, np.float32)}
-
-
-def _epoch_keys(seed: int, epoch: int, steps: int, first: int) -> Iterator[np.ndarray]:
-    """The key of each step's epoch, without end; `first` steps of the first epoch are left out."""
-    for number in itertools.count(epoch):
-        yield from itertools.repeat(epoch_key(seed, number), steps - (first if number == epoch else 0))
 
 
 class EvalFeed:
@@ -207,4 +212,10 @@ def crops_of(examples: Examples, rows: Sequence[int] | np.ndarray, data: DataCon
     """
     chosen = np.asarray(rows)
     batch = {"pixels": load_regions(examples, chosen), "crop": examples.crops[chosen]}
-    return np.asarray(jax.jit(make_upright_images(data, size))(batch))
+    return np.asarray(_compiled_crops(data, size)(batch))
+
+
+@functools.cache
+def _compiled_crops(data: DataConfig, size: int) -> Callable[..., jax.Array]:
+    """What `crops_of` runs, compiled once for many calls."""
+    return jax.jit(make_upright_images(data, size))

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from flaxmark.config import Config, ConfigError
-from flaxmark.data.workers import usable_cores
+from flaxmark.cores import usable_cores
 from flaxmark.face_images import InputForm
 from flaxmark.programs import Programs
 from flaxmark.regions import padded_side
 from flaxmark.sharding import AXIS, all_agree
+from flaxmark.train_state import TrainState
 
 FEW_BYTES = 2e9  # fit every accelerator, where its memory is not known
 GROUPS = (
@@ -49,7 +50,7 @@ def _machine_bytes() -> int | None:
         free = int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else pages
     except (OSError, ValueError):
         return None
-    limits = [_left_in_group(folder) for folder in GROUPS]
+    limits = [_left_in_group(files) for files in GROUPS]
     return min([free, *(limit for limit in limits if limit is not None)])
 
 
@@ -212,12 +213,11 @@ def input_shapes(programs: Programs, config: Config, mesh: Mesh, form: InputForm
     return place(state, mesh), place(faces, mesh), place(batch, mesh, AXIS)
 
 
-def eval_shapes(programs: Programs, config: Config, mesh: Mesh, form: InputForm) -> tuple[Any, Any]:
-    """The same for `programs.evaluation.evaluate`: variables and batch."""
-    state, _, _ = input_shapes(programs, config, mesh, form)
+def eval_shapes(state: TrainState, config: Config, mesh: Mesh, form: InputForm) -> tuple[Any, Any]:
+    """The same for `programs.evaluation.evaluate`, variables and batch, for a state or its shapes."""
     size = config.train.eval_batch_size
     batch = form.region_shapes(config.data, size) | {"mask": jax.ShapeDtypeStruct((size,), jnp.float32)}
-    return state.eval_variables, place(batch, mesh, AXIS)
+    return place(state.eval_variables, mesh), place(batch, mesh, AXIS)
 
 
 def place(shapes: Any, mesh: Mesh, *axes: str) -> Any:

@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ from flaxmark.checkpoint import load_best
 from flaxmark.config import Config, ConfigError, DataConfig, from_dict
 from flaxmark.config_rules import check_intervals
 from flaxmark.conv import Operations, make_operations
+from flaxmark.face_images import make_upright_images
 from flaxmark.face_score import doubt, face_score
 from flaxmark.landmarks import Markup, flip_landmarks
 from flaxmark.models import Variables, make_model
 from flaxmark.packed import SUFFIX, load_packed
-from flaxmark.sampler import most_samples, sample_crop
 from flaxmark.sharding import compile_step, make_mesh
 
 # Trained on drawn faces alone, for any use: docs/model_card.md.
@@ -62,25 +61,11 @@ def make_forward(config: Config, operations: Operations, flip: bool) -> Any:
     return look_twice if flip else look
 
 
-def make_crops(data: DataConfig) -> Callable[[Mapping[str, jax.Array]], jax.Array]:
-    """What samples the crops of faces, in the compiled program.
-
-    Args:
-        data: How faces become the network's input.
-
-    Returns:
-        `{"pixels": [n, height, width, 3], "crop": float32 [n, 3]} -> float32 [n, size, size, 3]` in [0, 255].
-    """
-    size, most = data.image_size, most_samples(data.crop.stored_size, data.image_size)
-    sample = jax.vmap(lambda pixels, crop: sample_crop(pixels, crop, size, most))
-    return lambda faces: sample(faces["pixels"], faces["crop"])
-
-
 def _compile_forward(config: Config, flip: bool) -> Any:
     """`(variables, faces) -> outputs`, for the first local device: a handful of faces is not worth splitting."""
     mesh = make_mesh(jax.local_devices()[:1])
     operations = make_operations(mesh.devices.flat[0].platform, gradients=False)
-    crops, forward = make_crops(config.data), make_forward(config, operations, flip)
+    crops, forward = make_upright_images(config.data), make_forward(config, operations, flip)
     return compile_step(lambda variables, faces: forward(variables, crops(faces)), mesh, "jit", updates=False)
 
 

@@ -19,9 +19,9 @@ from flaxmark.data.prepare import Examples, Prepared, load_split
 from flaxmark.face_images import InputForm
 from flaxmark.feed import EvalFeed, TrainingFeed
 from flaxmark.markups import check_flip_order
-from flaxmark.memory import Faces, choose_form, compile_fitting, eval_shapes, input_shapes
+from flaxmark.memory import Faces, choose_form, compile_fitting, eval_shapes, place
 from flaxmark.metric_writer import replace_text
-from flaxmark.programs import Evaluation, Programs, build_programs
+from flaxmark.programs import Evaluation, build_programs
 from flaxmark.sharding import make_mesh
 from flaxmark.train_state import TrainState
 from flaxmark.workdir import TRAIN_FACES
@@ -129,7 +129,7 @@ def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) ->
         workdir=workdir,
         mesh=mesh,
         train_step=compiled,
-        evaluation=_compile_meanwhile(programs, config, mesh, form),
+        evaluation=_compile_meanwhile(programs.evaluation, state, config, mesh, form),
         examples=examples,
         feed=feed,
         form=form,
@@ -162,16 +162,17 @@ def _load_feed(examples: Examples, config: Config, mesh: Any, form: InputForm) -
     return feed
 
 
-def _compile_meanwhile(programs: Programs, config: Config, mesh: Any, form: InputForm) -> Evaluation:
+def _compile_meanwhile(
+    evaluation: Evaluation, state: TrainState, config: Config, mesh: Any, form: InputForm
+) -> Evaluation:
     """Compile evaluation and, for accelerators, checksums while the first steps run; their first use waits for it."""
-    evaluation = programs.evaluation
     if config.train.compile == "pmap":
         return evaluation
-    shapes, pool = eval_shapes(programs, config, mesh, form), ThreadPoolExecutor(1)
+    shapes, pool = eval_shapes(state, config, mesh, form), ThreadPoolExecutor(1)
     compiled = pool.submit(lambda: evaluation.evaluate.lower(*shapes).compile())  # type: ignore[attr-defined]
     if form.in_step:
-        state, _, _ = input_shapes(programs, config, mesh, form)
-        parts = {"state": state, "model": state.eval_variables}
+        known = place(state, mesh)  # the arrays themselves are donated to the first step
+        parts = {"state": known, "model": known.eval_variables}
         pool.submit(compile_checksums, parts, mesh.local_devices[0])
     pool.shutdown(wait=False)
     return dataclasses.replace(evaluation, evaluate=lambda *arguments: compiled.result()(*arguments))

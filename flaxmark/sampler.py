@@ -6,6 +6,7 @@ pixel out. Turned crops are sampled in one of two forms with one meaning, uprigh
 """
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -60,13 +61,7 @@ def sample_crop(pixels: jax.Array, crop: jax.Array, size: int, most: int, affine
         float32 `[size, size, 3]` in [0, 255].
     """
     linear, origin, count = _source_map(crop, size, most, affine)
-
-    def gathers(pixels: jax.Array, linear: jax.Array, origin: jax.Array, count: jax.Array) -> jax.Array:
-        return sample_by_gathers(pixels, linear, origin, count, size, most)
-
-    def products(pixels: jax.Array, linear: jax.Array, origin: jax.Array, count: jax.Array) -> jax.Array:
-        return sample_by_products(pixels, linear, origin, count, size, most)
-
+    gathers, products = (partial(form, size=size, most=most) for form in (sample_by_gathers, sample_by_products))
     return by_platform(pixels, linear, origin, count, gathers=gathers, products=products)
 
 

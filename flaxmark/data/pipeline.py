@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from flaxmark.cores import usable_cores
 from flaxmark.data.prepare import Examples
 from flaxmark.data.tensorflow_setup import tf
-from flaxmark.data.workers import usable_cores
 from flaxmark.regions import TILE, num_tiles, padded_side
 
 Batch = dict[str, np.ndarray]

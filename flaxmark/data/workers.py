@@ -13,6 +13,7 @@ from functools import partial
 from typing import IO, Any, TypeVar
 
 from flaxmark.config import ConfigError
+from flaxmark.cores import usable_cores
 
 FEW = 256  # starting processes takes longer than making these
 CHUNK = 8  # items a message: fewer cost time, more cost memory
@@ -20,13 +21,6 @@ AHEAD = 3  # chunks for each process, made or being made before anybody takes th
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-
-
-def usable_cores() -> int:
-    """How many cores this process may use: a sweep deals them out."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager
