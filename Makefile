@@ -31,9 +31,9 @@ torture: install
 coverage: install
 	$(BIN)/pytest --cov=flaxmark --cov-report=
 	$(BIN)/coverage report --show-missing --fail-under 95 --include "\
-	flaxmark/data/*reader*.py,flaxmark/data/pts*.py,flaxmark/data/lists.py,flaxmark/data/faces.py,flaxmark/data/pictures.py,\
-	flaxmark/checkpoint.py,flaxmark/storage.py,flaxmark/remote.py,flaxmark/packed.py,flaxmark/pretrained.py,flaxmark/torch_files.py,\
-	flaxmark/geometry.py,flaxmark/metrics.py,flaxmark/landmarks.py,flaxmark/markups.py,flaxmark/losses.py"
+	flaxmark/data/*reader*.py,flaxmark/data/pts*.py,flaxmark/data/readers/lists.py,flaxmark/data/entries.py,flaxmark/data/images.py,\
+	flaxmark/storage/checkpoint.py,flaxmark/system/disk_errors.py,flaxmark/storage/remote.py,flaxmark/storage/packed.py,flaxmark/models/pretrained.py,flaxmark/models/torch_files.py,\
+	flaxmark/faces/crop.py,flaxmark/evaluation/metrics.py,flaxmark/faces/markup.py,flaxmark/faces/markup_files.py,flaxmark/models/losses.py"
 
 # The set that was tested, with hashes, and its bill of materials; first: pip install uv cyclonedx-bom pip-audit
 lock:

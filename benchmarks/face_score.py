@@ -13,16 +13,17 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from flaxmark.boxes import overlap
-from flaxmark.command import new_file, parse_flags, run_command
-from flaxmark.config import ConfigError, DataConfig
-from flaxmark.data.pictures import read_picture
-from flaxmark.data.readers import read_listing
-from flaxmark.data.sources import find_data_dir
-from flaxmark.detection import correct_boxes, correction_of, find_faces, make_detector
-from flaxmark.geometry import landmark_box
-from flaxmark.inference import Predictor
-from flaxmark.progress import Progress
+from flaxmark.cli.command import new_file, parse_flags, run_command
+from flaxmark.config.schema import DataConfig
+from flaxmark.data.images import read_picture
+from flaxmark.data.prepare.sources import find_data_dir
+from flaxmark.data.readers.listing import read_listing
+from flaxmark.errors import ConfigError
+from flaxmark.faces.boxes import overlap
+from flaxmark.faces.crop import landmark_box
+from flaxmark.inference.detection import correct_boxes, correction_of, find_faces, make_detector
+from flaxmark.inference.predictor import Predictor
+from flaxmark.system.progress import Progress
 
 ELSEWHERE = 0.1  # overlap with an annotated face below which a box is none of it
 

@@ -12,25 +12,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flaxmark.clock import Clock
-from flaxmark.config import Config, LossConfig, ModelConfig, OptimizerConfig
-from flaxmark.config_rules import check_config
-from flaxmark.conv import Operations, make_operations
-from flaxmark.data.prepare import Examples, load_split, prepare
-from flaxmark.exit_status import Interrupted
-from flaxmark.face_images import InputForm, make_training_images
-from flaxmark.feed import TrainingFeed
-from flaxmark.interrupts import StopRequests
-from flaxmark.losses import make_loss
-from flaxmark.memory import Faces, choose_form, compile_within_memory
-from flaxmark.models import make_model
-from flaxmark.optimizer import make_optimizer, make_schedule
-from flaxmark.programs import build_programs
-from flaxmark.run import Run
-from flaxmark.sharding import compile_step, make_mesh, replicate, shard_batch
-from flaxmark.steps import make_train_step
-from flaxmark.train_state import init_train_state
-from flaxmark.training import run_steps
+from flaxmark.config.checks import check_config
+from flaxmark.config.schema import Config, LossConfig, ModelConfig, OptimizerConfig
+from flaxmark.data.input.feed import TrainingFeed
+from flaxmark.data.input.network_input import InputForm, make_training_images
+from flaxmark.data.prepare.prepare import Examples, load_split, prepare
+from flaxmark.models.losses import make_loss
+from flaxmark.models.operations import Operations, make_operations
+from flaxmark.models.resnet import make_model
+from flaxmark.system.clock import Clock
+from flaxmark.system.devices import compile_step, make_mesh, replicate, shard_batch
+from flaxmark.system.signals import Interrupted
+from flaxmark.training.loop import run_steps
+from flaxmark.training.memory import Faces, choose_form, compile_within_memory
+from flaxmark.training.optimizer import make_optimizer, make_schedule
+from flaxmark.training.programs import build_programs
+from flaxmark.training.setup import Run
+from flaxmark.training.state import init_train_state
+from flaxmark.training.step import make_train_step
+from flaxmark.training.stop_requests import StopRequests
 
 
 class FlaxmarkStep:

@@ -75,9 +75,9 @@ def make_batches(parsed: argparse.Namespace) -> Iterator[Any]:
     """The contender's batches of drawn faces, each of them ready, without end."""
     import dataclasses
 
-    from flaxmark.config import DataConfig
-    from flaxmark.data.prepare import load_split, prepare
-    from flaxmark.recipes import strong
+    from flaxmark.config.recipes import strong
+    from flaxmark.config.schema import DataConfig
+    from flaxmark.data.prepare.prepare import load_split, prepare
 
     config = strong(18, "smooth_l1")
     data = DataConfig(name="drawn_faces", drawn_train=1000, drawn_validation=20, drawn_size=320)

@@ -6,11 +6,11 @@ python benchmarks/memory.py --depth 152
 import argparse
 import dataclasses
 
-from flaxmark.aot import resident_form
-from flaxmark.memory import input_shapes
-from flaxmark.programs import build_programs
-from flaxmark.recipes import strong
-from flaxmark.sharding import make_mesh
+from flaxmark.config.recipes import strong
+from flaxmark.system.devices import make_mesh
+from flaxmark.tools.aot import resident_form
+from flaxmark.training.memory import input_shapes
+from flaxmark.training.programs import build_programs
 
 
 def main() -> None:

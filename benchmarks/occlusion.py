@@ -7,11 +7,11 @@ import argparse
 
 import numpy as np
 
-from flaxmark.drawing import draw_face
-from flaxmark.geometry import landmark_box
-from flaxmark.inference import Predictor
-from flaxmark.landmarks import IBUG_68
-from flaxmark.metrics import normalising_distance
+from flaxmark.data.drawn import draw_face
+from flaxmark.evaluation.metrics import normalising_distance
+from flaxmark.faces.crop import landmark_box
+from flaxmark.faces.markup import IBUG_68
+from flaxmark.inference.predictor import Predictor
 
 FIRST_SEED = 2_000_000_000  # that of the test faces
 # Patches over parts with their neighbours: what is hidden is nowhere else to be seen.

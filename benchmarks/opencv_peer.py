@@ -7,9 +7,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flaxmark.config import AugmentConfig, DataConfig
-from flaxmark.data.prepare import Examples
-from flaxmark.landmarks import IBUG_68
+from flaxmark.config.schema import AugmentConfig, DataConfig
+from flaxmark.data.prepare.prepare import Examples
+from flaxmark.faces.markup import IBUG_68
 
 
 class OpenCvFaces:
@@ -44,7 +44,7 @@ class OpenCvFaces:
 
 
 def draw_affine(config: AugmentConfig, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """As `flaxmark.augment.draw_affine`."""
+    """As `flaxmark.data.input.augment.draw_affine`."""
     draws = random.uniform(-1, 1, 5)
     angle, zoom = math.radians(draws[0] * config.rotation), 1 + draws[1] * config.scale
     mirror = -1.0 if config.flip and draws[4] < 0 else 1.0
@@ -53,7 +53,7 @@ def draw_affine(config: AugmentConfig, random: np.random.Generator) -> tuple[np.
 
 
 def warp(pixels: np.ndarray, crop: np.ndarray, matrix: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
-    """As `flaxmark.sampler.sample_crop`, with as many samples a pixel."""
+    """As `flaxmark.faces.crop_sampler.sample_crop`, with as many samples a pixel."""
     left, top, side = (float(v) for v in crop)
     count = max(1, math.ceil(side * math.sqrt(abs(np.linalg.det(matrix))) / size - 0.5 - 1e-4))
     samples = size * count
@@ -65,7 +65,7 @@ def warp(pixels: np.ndarray, crop: np.ndarray, matrix: np.ndarray, shift: np.nda
 
 
 def change_pixels(image: np.ndarray, config: AugmentConfig, random: np.random.Generator) -> np.ndarray:
-    """As `flaxmark.augment.AUGMENTATIONS`, one after another."""
+    """As `flaxmark.data.input.augment.AUGMENTATIONS`, one after another."""
     size = image.shape[0]
     if config.blur and random.random() < 0.5:
         sigma = random.random() * config.blur / 100 * size

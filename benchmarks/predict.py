@@ -94,11 +94,11 @@ def flaxmark_calls(parsed: argparse.Namespace, picture: np.ndarray) -> dict[int,
     import optax
 
     import flaxmark
-    from flaxmark.checkpoint import RunCheckpoints
-    from flaxmark.config import Config, DataConfig, ModelConfig, to_dict
-    from flaxmark.face_images import make_upright_images
-    from flaxmark.models import make_model
-    from flaxmark.train_state import init_train_state
+    from flaxmark.config.schema import Config, DataConfig, ModelConfig, to_dict
+    from flaxmark.data.input.network_input import make_upright_images
+    from flaxmark.models.resnet import make_model
+    from flaxmark.storage.checkpoint import RunCheckpoints
+    from flaxmark.training.state import init_train_state
 
     config = Config(data=DataConfig(image_size=parsed.size), model=ModelConfig(depth=parsed.depth[0]))
     model = make_model(config.model)
@@ -129,8 +129,8 @@ def onnx_network(predictor: Any, threads: int) -> Callable[[object, dict[str, np
     import jax
     import onnxruntime
 
-    from flaxmark.face_images import make_upright_images
-    from flaxmark.onnx_graph import make_crop_model
+    from flaxmark.data.input.network_input import make_upright_images
+    from flaxmark.inference.export.onnx_graph import make_crop_model
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

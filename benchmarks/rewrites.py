@@ -1,4 +1,4 @@
-"""What each rewrite of flaxmark/conv.py gains: the training step with all of them, and with one left out, in turn.
+"""What each rewrite of flaxmark/models/operations.py gains: the step with all of them, and with one left out, in turn.
 
 python benchmarks/rewrites.py --depth 18 --size 112
 """
@@ -10,7 +10,7 @@ import statistics
 from flaxmark_step import FlaxmarkStep
 from jax import lax
 
-from flaxmark.conv import Operations, channel_sums_xla, make_operations, max_pool_xla
+from flaxmark.models.operations import Operations, channel_sums_xla, make_operations, max_pool_xla
 
 
 def variants() -> dict[str, Operations]:

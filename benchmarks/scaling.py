@@ -53,8 +53,8 @@ def main() -> None:
 def compile_one(key: dict[str, Any]) -> dict[str, Any]:
     """The train step in bfloat16 for one topology."""
     os.environ.update(JAX_PLATFORMS="cpu", TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost", TPU_WORKER_ID="0")
-    from flaxmark.aot import compile_for, describe_collectives, in_cell
-    from flaxmark.recipes import strong
+    from flaxmark.config.recipes import strong
+    from flaxmark.tools.aot import compile_for, describe_collectives, in_cell
 
     config = strong(key["depth"], "smooth_l1")
     model = dataclasses.replace(config.model, dtype="bfloat16", batch_norm_group=key["group"], remat=key["remat"])

@@ -72,11 +72,11 @@ def in_a_fresh_process(depth: int, size: int, batch: int, cache: Path) -> float:
 
 def compile_seconds(depth: int, size: int, batch: int) -> float:
     """Compile the training step of the strong recipe, without tracing it."""
-    from flaxmark.aot import resident_form
-    from flaxmark.memory import input_shapes
-    from flaxmark.programs import build_programs
-    from flaxmark.recipes import strong
-    from flaxmark.sharding import make_mesh
+    from flaxmark.config.recipes import strong
+    from flaxmark.system.devices import make_mesh
+    from flaxmark.tools.aot import resident_form
+    from flaxmark.training.memory import input_shapes
+    from flaxmark.training.programs import build_programs
 
     mesh = make_mesh()
     config = strong(depth, "smooth_l1")  # type: ignore[arg-type]

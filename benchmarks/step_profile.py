@@ -40,7 +40,7 @@ def main() -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])  # before XLA makes its threads
     from flaxmark_step import FlaxmarkStep
 
-    from flaxmark.conv import make_operations
+    from flaxmark.models.operations import make_operations
 
     steps = {
         "flaxmark": FlaxmarkStep(parsed.depth, parsed.size, parsed.batch),

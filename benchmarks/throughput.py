@@ -23,11 +23,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flaxmark.command import Parser, run_command
-from flaxmark.config import DEPTHS, Config, ConfigError
-from flaxmark.config_rules import check_config
-from flaxmark.cores import usable_cores
-from flaxmark.recipes import strong
+from flaxmark.cli.command import Parser, run_command
+from flaxmark.config.checks import check_config
+from flaxmark.config.recipes import strong
+from flaxmark.config.schema import DEPTHS, Config
+from flaxmark.errors import ConfigError
+from flaxmark.system.cores import usable_cores
 
 Result = dict[str, Any]
 """What `measure` gives of a contender, with `rows` from `make_rows`; or `failed`, why there is nothing."""
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> None:
         print(json.dumps(measure(parsed)))
         return
     check_arguments(parsed)
-    from flaxmark.data.prepare import load_split, prepare
+    from flaxmark.data.prepare.prepare import load_split, prepare
 
     faces = len(load_split(prepare(make_config(parsed, parsed.depth[0]).data), "train"))
     if faces < parsed.batch:
@@ -186,7 +187,7 @@ def make_training(name: str, config: Config, workdir: Path) -> Any:
     from opencv_peer import OpenCvFaces, torch_batches
     from torch_peer import TorchTraining, device_name
 
-    from flaxmark.data.prepare import load_split, prepare
+    from flaxmark.data.prepare.prepare import load_split, prepare
 
     faces = OpenCvFaces(load_split(prepare(config.data), "train"), config.data)
     batches = torch_batches(faces, config.train.batch_size, usable_cores(), pin_memory=device_name() == "cuda")

@@ -12,13 +12,13 @@ from PIL import Image
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
-from flaxmark.models import STAGE_SIZES
+from flaxmark.models.resnet import STAGE_SIZES
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Block(nn.Module):
-    """A basic block or a bottleneck, laid out as in flaxmark.models."""
+    """A basic block or a bottleneck, laid out as in flaxmark.models.resnet."""
 
     def __init__(self, channels: int, width: int, stride: int, expansion: int) -> None:
         """Build the layers: two 3x3 convolutions, or 1x1, 3x3 and 1x1 where `expansion` is 4."""

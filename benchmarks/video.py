@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from flaxmark.drawing import draw, sample_parameters
-from flaxmark.inference import Predictor
-from flaxmark.landmarks import IBUG_68
-from flaxmark.metrics import normalising_distance
-from flaxmark.smoothing import OneEuroConfig
-from flaxmark.tracking import TrackConfig, Tracker
+from flaxmark.data.drawn import draw, sample_parameters
+from flaxmark.evaluation.metrics import normalising_distance
+from flaxmark.faces.markup import IBUG_68
+from flaxmark.inference.predictor import Predictor
+from flaxmark.inference.video.smoothing import OneEuroConfig
+from flaxmark.inference.video.tracking import TrackConfig, Tracker
 
 SIZE, RATE = 320, 30
 Sequence = tuple[list[np.ndarray], np.ndarray]

@@ -7,7 +7,15 @@ one seed (the peer's own: 6.02, 6.00, 6.67; the mean face: 18.23). About 22 minu
 JAX 0.10.2, 2026-11-25; docs/results.md.
 """
 
-from flaxmark.config import AugmentConfig, Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, TrainConfig
+from flaxmark.config.schema import (
+    AugmentConfig,
+    Config,
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
 
 
 def get_config() -> Config:

@@ -7,12 +7,12 @@ __version__ = "0.1.0"
 __all__ = ["Face", "Predictor", "__version__", "predict", "predict_many"]
 
 if TYPE_CHECKING:
-    from flaxmark.api import predict, predict_many
-    from flaxmark.inference import Face, Predictor
+    from flaxmark.inference.api import predict, predict_many
+    from flaxmark.inference.predictor import Face, Predictor
 
 _HOMES = {
-    "Face": "flaxmark.inference", "Predictor": "flaxmark.inference",
-    "predict": "flaxmark.api", "predict_many": "flaxmark.api",
+    "Face": "flaxmark.inference.predictor", "Predictor": "flaxmark.inference.predictor",
+    "predict": "flaxmark.inference.api", "predict_many": "flaxmark.inference.api",
 }  # fmt: skip
 
 

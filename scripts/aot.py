@@ -7,9 +7,9 @@ python scripts/aot.py --config configs/resnet50_smooth_l1.py --topology v5e:16x1
 import dataclasses
 import os
 
-from flaxmark.command import ConfigArguments, config_from_arguments, run_command
-from flaxmark.config import ConfigError
-from flaxmark.config_rules import check_config
+from flaxmark.cli.command import ConfigArguments, config_from_arguments, run_command
+from flaxmark.config.checks import check_config
+from flaxmark.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
     check_config(parsed.run)
     # The compilers must not look for chips, nor ask Google's metadata server where they are.
     os.environ.update(JAX_PLATFORMS="cpu", TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost", TPU_WORKER_ID="0")
-    from flaxmark.aot import compile_for, format_costs
+    from flaxmark.tools.aot import compile_for, format_costs
 
     print(format_costs(compile_for(parsed.run, parsed.topology, parsed.chips), parsed.topology))
 

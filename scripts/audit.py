@@ -8,9 +8,10 @@ import collections
 import dataclasses
 import sys
 
-from flaxmark.command import new_folder, parse_flags, run_command
-from flaxmark.config import ConfigError, DataConfig
-from flaxmark.config_rules import check_data
+from flaxmark.cli.command import new_folder, parse_flags, run_command
+from flaxmark.config.checks import check_data
+from flaxmark.config.schema import DataConfig
+from flaxmark.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +33,10 @@ def main(arguments: list[str]) -> None:
     check_data(parsed.data)
     if parsed.data.name == "drawn_faces":
         raise ConfigError("--data.name drawn_faces: has no files to look at; name a data set in a folder")
-    from flaxmark.audit import audit, write_audit
-    from flaxmark.data.faces import HELD_OUT
-    from flaxmark.data.sources import find_data_dir
-    from flaxmark.progress import Progress
+    from flaxmark.data.entries import HELD_OUT
+    from flaxmark.data.prepare.sources import find_data_dir
+    from flaxmark.evaluation.audit.audit import audit, write_audit
+    from flaxmark.system.progress import Progress
 
     root, out = find_data_dir(parsed.data), new_folder("--out", parsed.out)
     result = audit(parsed.data, root, lambda total: Progress(total, 0, 1))

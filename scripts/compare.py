@@ -9,9 +9,10 @@ import platform
 import sys
 from datetime import date
 
-from flaxmark.command import new_folder, parse_flags, run_command
-from flaxmark.config import ConfigError, DataConfig
-from flaxmark.config_rules import check_data
+from flaxmark.cli.command import new_folder, parse_flags, run_command
+from flaxmark.config.checks import check_data
+from flaxmark.config.schema import DataConfig
+from flaxmark.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +42,13 @@ def main(arguments: list[str]) -> None:
         raise ConfigError("--systems is missing: name at least one, such as flaxmark:runs/x")
     if parsed.data.name == "drawn_faces" or parsed.data.markup.num_points != 68:
         raise ConfigError("faces with 68 points in files are compared; choose another --data.name or --data.markup")
-    from flaxmark.compare import choose_split, compare, format_comparison, to_json
-    from flaxmark.data.faces import name_problems
-    from flaxmark.data.readers import read_listing
-    from flaxmark.data.sources import find_data_dir
-    from flaxmark.metric_writer import replace_text
-    from flaxmark.plotting import plot_systems
-    from flaxmark.systems import make_system
+    from flaxmark.data.entries import name_problems
+    from flaxmark.data.prepare.sources import find_data_dir
+    from flaxmark.data.readers.listing import read_listing
+    from flaxmark.evaluation.plots import plot_systems
+    from flaxmark.system.files import replace_text
+    from flaxmark.tools.compare import choose_split, compare, format_comparison, to_json
+    from flaxmark.tools.peers import make_system
 
     root, out = find_data_dir(parsed.data), new_folder("--out", parsed.out)
     if (out / "compare.json").exists() and not parsed.overwrite:

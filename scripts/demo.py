@@ -6,8 +6,8 @@ Only this machine can see it.
 import argparse
 import signal
 
-from flaxmark.command import Parser, run_command
-from flaxmark.config import ConfigError
+from flaxmark.cli.command import Parser, run_command
+from flaxmark.errors import ConfigError
 
 
 def main(arguments: list[str]) -> None:
@@ -23,8 +23,8 @@ def main(arguments: list[str]) -> None:
     parsed = parser.parse_args(arguments)
     if not 0 < parsed.port < 65536:
         raise ConfigError(f"--port {parsed.port}: must be from 1 to 65535")
-    from flaxmark.inference import Predictor
-    from flaxmark.web_demo import serving
+    from flaxmark.inference.predictor import Predictor
+    from flaxmark.tools.web_demo import serving
 
     # Whoever ends it otherwise than by Ctrl-C means the pictures' folder, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

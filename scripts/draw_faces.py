@@ -1,7 +1,7 @@
 """A sheet of drawn faces with their 68 points: python scripts/draw_faces.py --out sheet.jpg."""
 
-from flaxmark.command import Parser, new_file, run_command
-from flaxmark.config import ConfigError
+from flaxmark.cli.command import Parser, new_file, run_command
+from flaxmark.errors import ConfigError
 
 
 def main(arguments: list[str]) -> None:
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     import numpy as np
     from PIL import Image, ImageDraw
 
-    from flaxmark.drawing import draw_face
+    from flaxmark.data.drawn import draw_face
 
     tiles = []
     for index in range(parsed.faces):

@@ -9,10 +9,11 @@ import json
 import sys
 from pathlib import Path
 
-from flaxmark.command import new_file, parse_flags, run_command
-from flaxmark.config import Config, ConfigError, DataConfig, from_dict
-from flaxmark.config_rules import check_data
-from flaxmark.remote import checkpoints_of
+from flaxmark.cli.command import new_file, parse_flags, run_command
+from flaxmark.config.checks import check_data
+from flaxmark.config.schema import Config, DataConfig, from_dict
+from flaxmark.errors import ConfigError
+from flaxmark.storage.remote import checkpoints_of
 
 # What the network is fed belongs to the run; evaluation chooses only the faces.
 FIXED = ("image_size", "pixel_mean", "pixel_std", "augment", "markup")
@@ -70,10 +71,10 @@ def main(arguments: list[str]) -> None:
     check_faces(parsed.data, config.data)
     out = new_file(parsed.out, parsed.overwrite, (".md",))
     figures = new_file(parsed.out and str(Path(parsed.out).with_suffix(".json")), parsed.overwrite, (".json",))
-    from flaxmark.data.prepare import prepare
-    from flaxmark.evaluation import format_table
-    from flaxmark.metric_writer import replace_text
-    from flaxmark.run_report import evaluate_run
+    from flaxmark.data.prepare.prepare import prepare
+    from flaxmark.evaluation.evaluate import format_table
+    from flaxmark.evaluation.run_report import evaluate_run
+    from flaxmark.system.files import replace_text
 
     evaluated = evaluate_run(
         Path(parsed.workdir), prepare(parsed.data, for_training=False), dataclasses.replace(config, data=parsed.data)

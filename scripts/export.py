@@ -6,8 +6,8 @@ python scripts/export.py --workdir runs/x --format onnx --out face.onnx   # or s
 import argparse
 from pathlib import Path
 
-from flaxmark.command import Parser, new_file, run_command
-from flaxmark.config import ConfigError
+from flaxmark.cli.command import Parser, new_file, run_command
+from flaxmark.errors import ConfigError
 
 
 def main(arguments: list[str]) -> None:
@@ -35,8 +35,8 @@ def main(arguments: list[str]) -> None:
     if out.is_file() and parsed.format == "savedmodel":
         raise ConfigError(f"--out {out}: a file; a SavedModel is a folder: give another name")
 
-    from flaxmark.export import describe, export
-    from flaxmark.inference import Predictor
+    from flaxmark.inference.export.export import describe, export
+    from flaxmark.inference.predictor import Predictor
 
     predictor = Predictor(parsed.workdir)
     agreement = export(predictor, parsed.format, out)

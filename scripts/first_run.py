@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from flaxmark.command import run_command
+from flaxmark.cli.command import run_command
 
 WORKDIR = Path("runs/demo")
 
@@ -12,13 +12,14 @@ def main(arguments: list[str]) -> None:
     """Train (or find trained), draw a new face, predict its landmarks, name what was written."""
     from PIL import Image
 
-    from flaxmark.config import ConfigError, load_config
-    from flaxmark.drawing import draw_face
-    from flaxmark.geometry import landmark_box
-    from flaxmark.inference import Predictor
-    from flaxmark.metrics import nme
-    from flaxmark.painting import paint_faces, save_picture
-    from flaxmark.training import train
+    from flaxmark.config.schema import load_config
+    from flaxmark.data.drawn import draw_face
+    from flaxmark.errors import ConfigError
+    from flaxmark.evaluation.metrics import nme
+    from flaxmark.faces.crop import landmark_box
+    from flaxmark.inference.overlay import paint_faces, save_picture
+    from flaxmark.inference.predictor import Predictor
+    from flaxmark.training.loop import train
 
     if arguments and arguments != ["--debug"]:
         raise ConfigError(f"{arguments[0]}: the demo takes no arguments; scripts/train.py does")

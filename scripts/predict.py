@@ -9,10 +9,10 @@ import re
 import sys
 from pathlib import Path
 
-from flaxmark.command import Parser, new_file, run_command
-from flaxmark.config import ConfigError
-from flaxmark.detection import MIN_DETECTOR_SCORE, MIN_SCORE
-from flaxmark.inputs import Input, find_inputs, is_file_name
+from flaxmark.cli.command import Parser, new_file, run_command
+from flaxmark.errors import ConfigError
+from flaxmark.inference.detection import MIN_DETECTOR_SCORE, MIN_SCORE
+from flaxmark.inference.files.inputs import Input, find_inputs, is_file_name
 
 ENDINGS = {"jsonl": (".jsonl", ".json"), "csv": (".csv",), "coco": (".json",)}
 
@@ -103,7 +103,7 @@ def check_form(parsed: argparse.Namespace) -> None:
 
 def not_done(parsed: argparse.Namespace, inputs: list[Input]) -> list[Input]:
     """What an interrupted start has left to do."""
-    from flaxmark.face_writers import pictures_in
+    from flaxmark.inference.files.writers import pictures_in
 
     done = pictures_in(Path(parsed.out), parsed.format)
     left = [item for item in inputs if item.path.as_posix() not in done]
@@ -119,15 +119,15 @@ def main(arguments: list[str]) -> None:
         return
     import numpy as np
 
-    from flaxmark.boxes import Boxes
-    from flaxmark.data.pts import read_pts
-    from flaxmark.drawings import drawing_paths, refuse_pts_files, refuse_same_names
-    from flaxmark.face_writers import make_writer
-    from flaxmark.geometry import landmark_box
-    from flaxmark.inference import Predictor
-    from flaxmark.predict_files import predict_all
-    from flaxmark.smoothing import OneEuroConfig
-    from flaxmark.tracking import TrackConfig
+    from flaxmark.data.readers.pts import read_pts
+    from flaxmark.faces.boxes import Boxes
+    from flaxmark.faces.crop import landmark_box
+    from flaxmark.inference.files.drawing_paths import drawing_paths, refuse_pts_files, refuse_same_names
+    from flaxmark.inference.files.predict_all import predict_all
+    from flaxmark.inference.files.writers import make_writer
+    from flaxmark.inference.predictor import Predictor
+    from flaxmark.inference.video.smoothing import OneEuroConfig
+    from flaxmark.inference.video.tracking import TrackConfig
 
     drawings = drawing_paths(inputs, parsed.draw, parsed.overwrite or parsed.resume)
     if parsed.format == "pts" and parsed.out:

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import tyro
 
-from flaxmark.command import parse_flags, run_command
-from flaxmark.config import ConfigError
-from flaxmark.report.texts import Language
+from flaxmark.cli.command import parse_flags, run_command
+from flaxmark.errors import ConfigError
+from flaxmark.sweep.report.texts import Language
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     parsed = parse_flags(Arguments, arguments, __doc__ or "", Arguments())
     if not parsed.folder:
         raise ConfigError("a folder is missing: for example scripts/report.py runs/table")
-    from flaxmark.report.write import read_baselines, write_table_report
+    from flaxmark.sweep.report.write import read_baselines, write_table_report
 
     baselines = read_baselines(parsed.baseline)
     paths = write_table_report(

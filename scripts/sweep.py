@@ -6,9 +6,10 @@ Finished cells are skipped and interrupted ones resumed; scripts/report.py shows
 import dataclasses
 from pathlib import Path
 
-from flaxmark.command import ConfigArguments, config_from_arguments, default_workdir, run_command
-from flaxmark.config import DEPTHS, ConfigError, Depth
-from flaxmark.sweep import SweepError, make_cells, run_sweep
+from flaxmark.cli.command import ConfigArguments, config_from_arguments, default_workdir, run_command
+from flaxmark.config.schema import DEPTHS, Depth
+from flaxmark.errors import ConfigError
+from flaxmark.sweep.grid import SweepError, make_cells, run_sweep
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Train a network: python scripts/train.py --config configs/resnet50_smooth_l1.py [--any.field value ..]."""
 
-from flaxmark.command import RunArguments, config_from_arguments, default_workdir, run_command
+from flaxmark.cli.command import RunArguments, config_from_arguments, default_workdir, run_command
 
 
 def main(arguments: list[str]) -> None:
@@ -8,12 +8,12 @@ def main(arguments: list[str]) -> None:
     parsed = config_from_arguments(RunArguments, __doc__ or "", arguments)
     workdir = default_workdir(parsed)
     if parsed.distributed:
-        from flaxmark.sharding import initialize_distributed
+        from flaxmark.system.devices import initialize_distributed
 
         initialize_distributed()
     # Imported late: --help and a misspelt flag need not wait for JAX and TensorFlow.
-    from flaxmark.clock import Clock, seconds_since_process_start
-    from flaxmark.training import train
+    from flaxmark.system.clock import Clock, seconds_since_process_start
+    from flaxmark.training.loop import train
 
     train(parsed.run, workdir, Clock(seconds_since_process_start()))
 

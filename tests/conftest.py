@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from fixture_300w import Tree, write_csv_tree, write_dlib_packaging, write_official_tree
+from helpers.fixture_300w import Tree, write_csv_tree, write_dlib_packaging, write_official_tree
 
 # Before any device is touched: several CPU devices, and no silent promotion.
 jax.config.update("jax_platforms", "cpu")

@@ -1,0 +1,1 @@
+"""The flaxmark command."""

@@ -1,0 +1,126 @@
+"""From a clean picture to a photograph."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from flaxmark.data.drawn.paint.curves import Array
+
+
+def convolve(picture: Array, kernel: Array, axis: int) -> Array:
+    """Convolution along one side of the picture, with its border repeated.
+
+    Args:
+        picture: float32 [size, size, 3].
+        kernel: float32 [2 r + 1].
+        axis: 0 or 1.
+
+    Returns:
+        float32 [size, size, 3].
+    """
+    r = len(kernel) // 2
+    pad = [(0, 0)] * 3
+    pad[axis] = (r, r)
+    wide = np.pad(picture, pad, "edge")
+    length = picture.shape[axis]
+    total = np.zeros_like(picture)
+    for i, weight in enumerate(kernel):
+        total += weight * (wide[i : i + length] if axis == 0 else wide[:, i : i + length])
+    return total
+
+
+def soften(picture: Array, deviation: float, axes: tuple[int, ...] = (0, 1)) -> Array:
+    """Gaussian blur.
+
+    Args:
+        picture: float32 [size, size, 3].
+        deviation: in pixels.
+        axes: 0 for vertical, 1 for horizontal.
+
+    Returns:
+        float32 [size, size, 3].
+    """
+    r = max(1, int(np.ceil(2.2 * deviation)))
+    kernel = np.exp(-0.5 * (np.arange(-r, r + 1) / deviation) ** 2).astype(np.float32)
+    for axis in axes:
+        picture = convolve(picture, kernel / kernel.sum(), axis)
+    return picture
+
+
+@cache
+def cosine_basis() -> Array:
+    """Orthonormal discrete cosine transform of 8 samples.
+
+    Returns:
+        float32 [8, 8].
+    """
+    k, n = np.mgrid[0:8, 0:8]
+    basis = np.sqrt(0.25) * np.cos(np.pi * (2 * n + 1) * k / 16)
+    basis[0] = np.sqrt(0.125)
+    return np.asarray(basis, np.float32)
+
+
+def block_loss(picture: Array, step: float) -> Array:
+    """Rounds the cosine coefficients of 8 x 8 blocks, as JPEG does.
+
+    Args:
+        picture: float32 [size, size, 3], size a multiple of 8.
+        step: rounding step of the finest luma coefficient; the coarse ones get a tenth.
+
+    Returns:
+        float32 [size, size, 3].
+    """
+    n = len(picture) // 8
+    luma = picture @ np.array([0.3, 0.59, 0.11], np.float32)
+    planes = np.stack([luma, picture[..., 0] - luma, picture[..., 2] - luma])
+    blocks = planes.reshape(3, n, 8, n, 8).transpose(0, 1, 3, 2, 4)
+    basis = cosine_basis()
+    steps = step * (0.1 + 0.9 * np.add.outer(np.arange(8), np.arange(8)) / 14).astype(np.float32)
+    scale = np.stack([steps, 2 * steps, 2 * steps])[:, None, None]
+    coefficients = np.round(basis @ blocks @ basis.T / scale) * scale
+    planes = (basis.T @ coefficients @ basis).transpose(0, 1, 3, 2, 4).reshape(planes.shape)
+    luma, red, blue = planes
+    green = luma - (0.3 * red + 0.11 * blue) / 0.59
+    return np.stack([luma + red, green, luma + blue], -1)
+
+
+def photograph(picture: Array, rng: np.random.Generator) -> Array:
+    """What lens, sensor and file do to a picture.
+
+    Args:
+        picture: float32 [size, size, 3], display scale.
+        rng: source of the camera's faults.
+
+    Returns:
+        float32 [size, size, 3], in [0, 1].
+    """
+    chance = rng.random(6)
+    if chance[0] < 0.75:
+        picture = soften(
+            picture, float(rng.choice([0.45, 0.6, 0.8, 1.1, 1.5, 2.0], p=[0.3, 0.25, 0.2, 0.13, 0.08, 0.04]))
+        )
+    if chance[1] < 0.06:
+        picture = soften(picture, rng.uniform(1, 3), (int(rng.integers(2)),))
+    # A table, several times faster than a general power.
+    curve = np.linspace(0, 2, 4097, dtype=np.float32) ** np.float32(np.exp(0.18 * rng.standard_normal()))
+    picture = curve[np.clip(picture * 2048, 0, 4096).astype(np.int32)]
+    picture *= 1 + 0.05 * rng.standard_normal(3).astype(np.float32)
+    mean = picture.mean()
+    picture = mean + (picture - mean) * np.float32(np.exp(0.18 * rng.standard_normal()))
+    picture += np.float32(rng.uniform(-0.04, 0.06))
+    grey = picture @ np.array([0.3, 0.59, 0.11], np.float32)
+    if chance[2] < 0.07:
+        tone = 1 + rng.uniform(0, 0.1) * np.array([1, 0.2, -1]) * (rng.random() < 0.4)
+        picture = grey[..., None] * tone.astype(np.float32)
+    else:
+        picture = grey[..., None] + (picture - grey[..., None]) * np.float32(np.exp(0.2 * rng.standard_normal()))
+    if chance[3] < 0.7:
+        noise = rng.standard_normal(picture.shape, np.float32)
+        if chance[4] < 0.5:
+            noise = noise[..., :1] + 0.3 * noise
+        picture = picture + np.float32(0.03 * rng.random() ** 2) * noise
+    if chance[5] < 0.4 and len(picture) % 8 == 0:
+        picture = block_loss(picture, rng.uniform(0.05, 0.35))
+    return np.clip(picture, 0, 1)

@@ -1,0 +1,167 @@
+"""The head as a surface: a frontal map of landmarks, and a depth over it.
+
+Face units: the ears are at x = -0.5 and 0.5, the eyes at y = 0 (y points down), z points out of the
+face and is 0 at the ears. A horizontal cut of the head is an ellipse (angle u, 0 at the front), onto
+whose front the features are raised along z only, so that x and y of a feature stay those of the map.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flaxmark.data.drawn.head.frontal import Points, frontal_points
+from flaxmark.data.drawn.head.parameters import FaceParameters
+from flaxmark.data.drawn.paint.curves import smoothstep, spline
+
+CROWN = (
+    (0.0, -0.80),
+    (-0.17, -0.775),
+    (-0.33, -0.69),
+    (-0.45, -0.53),
+    (-0.497, -0.36),
+    (-0.495, -0.2),
+    (-0.495, -0.09),
+)
+
+# Depth of the middle line and of the jaw line over the height of a neutral face.
+HEIGHTS = (-0.8, -0.72, -0.6, -0.45, -0.3, -0.12, 0.0, 0.2, 0.35, 0.47, 0.6, 0.7, 0.76, 0.79)
+FRONT = (-0.15, 0.1, 0.25, 0.36, 0.415, 0.435, 0.405, 0.405, 0.415, 0.42, 0.41, 0.415, 0.39, 0.33)
+SIDE = (-0.2, -0.18, -0.15, -0.12, -0.08, -0.03, 0.0, 0.0, 0.02, 0.045, 0.105, 0.19, 0.26, 0.32)
+BACK = (0.0, 0.4, 0.6, 0.72, 0.78, 0.8, 0.78, 0.68, 0.6, 0.5, 0.4, 0.3, 0.15, 0.0)
+LEVELS = np.array([-0.8, -0.15, 0.0, 0.338, 0.469, 0.79])
+
+
+class Head:
+    """The surface of one head.
+
+    Attributes:
+        points: float64 [68, 2], frontal landmarks in face units.
+        rows: float64 [n, 2], left outline from crown to chin as (half width, y).
+    """
+
+    def __init__(self, p: FaceParameters) -> None:
+        """Build the outline and the profiles of a face.
+
+        Args:
+            p: All that is random about it.
+        """
+        self.p = p
+        self.points = q = frontal_points(p)
+        jaw = np.stack([(q[16:7:-1, 0] - q[:9, 0]) / 2, (q[16:7:-1, 1] + q[:9, 1]) / 2], 1)
+        crown = np.abs(np.array(CROWN)) * (1, -1)
+        self.rows = spline(np.concatenate([crown, jaw]), 8)
+        self.rows[:, 0] = np.maximum(self.rows[:, 0], 1e-3)
+        self.rows[:, 1] = np.maximum.accumulate(self.rows[:, 1])
+        levels = [LEVELS[0], LEVELS[1], 0.0, q[33, 1], q[[62, 66], 1].mean(), q[8, 1]]
+        neutral = np.linspace(-0.82, 0.82, 165)
+        self.heights = np.interp(neutral, LEVELS, levels, left=-0.82, right=levels[-1] + 0.02)
+        kernel = np.hanning(9)
+        kernel /= kernel.sum()
+        tables = (np.pad(np.interp(neutral, HEIGHTS, table), 4, "edge") for table in (FRONT, SIDE, BACK))
+        self.front, self.side, self.back = (p.depth * np.convolve(table, kernel, "valid") for table in tables)
+        nose = q[[27, 30, 33], 1]
+        at = [
+            nose[0] - 0.12,
+            nose[0],
+            (nose[0] + nose[1]) / 2,
+            nose[1] - 0.02,
+            nose[1] + 0.02,
+            nose[2] - 0.012,
+            nose[2] + 0.03,
+        ]
+        y = np.linspace(-0.3, 0.6, 181)
+        ridge = np.interp(y, at, np.array([0, 0.045, 0.125, 0.215, 0.21, 0.07, 0.0]) * p.nose_height)
+        self.ridge = y, np.convolve(np.pad(ridge, 4, "edge"), kernel, "valid")
+
+    def relief(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.floating]:
+        """What the features add to the depth of the ellipse.
+
+        Args:
+            x: frontal coordinate in face units, any shape.
+            y: frontal coordinate, same shape.
+
+        Returns:
+            Same shape, face units.
+        """
+        q, p = self.points, self.p
+        near = np.abs(x)
+
+        def bump(cx: float, cy: float, sx: float, sy: float) -> NDArray[np.floating]:
+            return np.asarray(np.exp(-(((near - cx) / sx) ** 2) - ((y - cy) / sy) ** 2))
+
+        wing, tip, base = q[35, 0], q[30, 1], q[33, 1]
+        width = 0.06 + (0.55 * wing - 0.06) * smoothstep((tip + 0.05) / 2, 0.12, y)
+        total = np.interp(y, *self.ridge) * np.exp(-((near / width) ** 2))
+        total = total + 0.06 * p.nose_height * bump(0.68 * wing, tip + 0.03, 0.4 * wing, 0.04)
+        eye = (q[42:48].mean(0) - q[36:42].mean(0))[0] / 2
+        level = q[36:48, 1].mean()
+        total = total - 0.055 * bump(eye - 0.02, level - 0.01, 0.1, 0.06) + 0.035 * bump(eye, level, 0.075, 0.05)
+        total = total - 0.015 * bump(0.62 * eye, level, 0.05, 0.04)
+        brow = q[17:27, 1].mean() + 0.02
+        # The rim of the eye socket stands out where the ellipse already turns back.
+        total = total + 0.035 * bump(eye, brow, 0.16, 0.05) + 0.07 * bump(0.42, brow + 0.02, 0.13, 0.09)
+        total = total + 0.03 * p.cheek * bump(0.27, 0.2, 0.12, 0.1)
+        upper, lower, chin = q[51, 1], q[57, 1], q[8, 1]
+        middle_top, middle_bottom = (upper + q[62, 1]) / 2, (q[66, 1] + lower) / 2
+        mouth = np.abs(q[54, 0] - q[48, 0]) / 2
+        total = (
+            total + 0.055 * bump(0, middle_top, 0.75 * mouth, 0.045) + 0.06 * bump(0, middle_bottom, 0.65 * mouth, 0.04)
+        )
+        total = total - 0.02 * bump(0, lower + 0.03, 0.1, 0.025) + 0.03 * bump(0, chin - 0.09, 0.11, 0.06)
+        return np.asarray(
+            total
+            - 0.03 * bump(mouth + 0.02, q[48, 1], 0.04, 0.05)
+            + 0.012 * bump(0, (base + upper) / 2, 0.1, 0.04)
+            + 0.042 * bump(0, base - 0.015, 0.16, 0.05)
+        )
+
+    def bend(self, x: NDArray[np.floating], y: NDArray[np.floating], z: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Makes the head a little unsymmetrical.
+
+        Args:
+            x: frontal coordinate, any shape.
+            y: frontal coordinate, same shape.
+            z: depth, same shape.
+
+        Returns:
+            [..., 3], positions in face units.
+        """
+        lean = self.p.asymmetry
+        return np.stack([x + lean * (y - 0.2) ** 2, y + 0.6 * lean * x, z], -1)
+
+    def surface(
+        self, u: NDArray[np.floating], row: NDArray[np.floating]
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Points of the head.
+
+        Args:
+            u: angle around the head in radians, 0 at the front, positive to the picture's right.
+            row: place between crown (0) and chin (1), broadcasts with u.
+
+        Returns:
+            Frontal coordinates [..., 2] and positions [..., 3] in face units.
+        """
+        u, row = np.broadcast_arrays(u, row)
+        place = np.linspace(0, 1, len(self.rows))
+        w, y = np.interp(row, place, self.rows[:, 0]), np.interp(row, place, self.rows[:, 1])
+        front, side, back = (np.interp(y, self.heights, table) for table in (self.front, self.side, self.back))
+        x = w * np.sin(u)
+        cosine = np.cos(u)
+        z = side + np.where(cosine > 0, front - side, back) * cosine
+        z = z + self.relief(x, y) * smoothstep(0.25, 0.25, cosine)
+        return np.stack([x, y], -1), self.bend(x, y, z)
+
+    def lift(self, points: Points) -> Points:
+        """Raises frontal points onto the surface.
+
+        Args:
+            points: float64 [..., 2], frontal coordinates in face units.
+
+        Returns:
+            float64 [..., 3], positions in face units.
+        """
+        y = np.clip(points[..., 1], self.rows[0, 1], self.rows[-1, 1])
+        row = np.interp(y, self.rows[:, 1], np.linspace(0, 1, len(self.rows)))
+        w = np.interp(y, self.rows[:, 1], self.rows[:, 0])
+        return np.asarray(self.surface(np.arcsin(np.clip(points[..., 0] / w, -1, 1)), row)[1], np.float64)

@@ -1,0 +1,1 @@
+"""Paint: curves, textures, light and the z-buffer."""

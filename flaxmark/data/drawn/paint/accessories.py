@@ -1,0 +1,228 @@
+"""Ears, neck, hair, hats and glasses: what surrounds the face."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flaxmark.data.drawn.head.shape import Head
+from flaxmark.data.drawn.paint.canvas import blend, gauss
+from flaxmark.data.drawn.paint.curves import Array, look_up, noise_tile, smoothstep
+from flaxmark.data.drawn.paint.skin import hairline
+
+Grid = tuple[NDArray[np.floating], NDArray[np.floating]]
+
+
+def ear(head: Head, side: int) -> Grid:
+    """An ear, a disc standing off the head.
+
+    Args:
+        head: the head it belongs to.
+        side: -1 for the picture's left one, 1 for the other.
+
+    Returns:
+        Positions [r, c, 3] in face units and coordinates [r, c, 2] in the disc, in [-1, 1].
+    """
+    a, radius = np.meshgrid(np.linspace(0, -2 * side * np.pi, 33), np.linspace(0.01, 1, 8))
+    across, down = radius * np.cos(a), radius * np.sin(a)
+    out = (across + 1) / 2
+    flare = 0.5 + 0.45 * ((head.p.detail_seed >> 3) % 7) / 7
+    x = side * (0.485 + 0.1 * out * flare + 0.01 * (1 - radius))
+    y = 0.1 + 0.165 * down - 0.02 * across
+    z = -0.03 - 0.15 * out + 0.03 * radius**2
+    return head.bend(x, y, z), np.stack([across, down], -1)
+
+
+def paint_ear(head: Head, coordinates: Array) -> Array:
+    """Colour of an ear.
+
+    Args:
+        head: the head it belongs to.
+        coordinates: float32 [n, 2], place in the disc.
+
+    Returns:
+        float32 [n, 3].
+    """
+    x, y = coordinates.T
+    colour = np.empty((len(x), 3), np.float32)
+    colour[:] = np.array(head.p.skin) * (1.0, 0.86, 0.82)
+    hollow = 0.5 * gauss(x, y, (-0.25, 0.05), 0.35, 0.45) + 0.35 * np.exp(-(((np.hypot(x, y) - 0.72) / 0.1) ** 2)) * (
+        x > -0.4
+    )
+    return np.asarray(colour * (1 - hollow)[:, None], np.float32)
+
+
+def neck(head: Head) -> NDArray[np.floating]:
+    """The neck, in coordinates of the head above and of the body below.
+
+    Args:
+        head: the head on it.
+
+    Returns:
+        [r, c, 3], positions in face units.
+    """
+    u, t = np.meshgrid(np.linspace(-2.2, 2.2, 30), np.linspace(0, 1, 16))
+    chin = head.points[8, 1] - 0.8 * head.p.mouth_open
+    radius = 0.29 + 0.08 * ((head.p.detail_seed >> 9) % 8) / 8 + 0.03 * np.cos(3 * t) + 0.15 * np.clip(t - 0.55, 0, 1)
+    return np.stack([radius * np.sin(u), 0.45 * chin + 1.0 * t, -0.2 + 0.9 * radius * np.cos(u) - 0.05 * t], -1)
+
+
+def shell(head: Head, thickness: float, length: float) -> Grid:
+    """A surface around the skull, hanging down at the sides and behind.
+
+    Args:
+        head: the head below it.
+        thickness: distance from the skull in face units.
+        length: height of its lower end in face units.
+
+    Returns:
+        Positions [r, c, 3] in face units and coordinates [r, c, 2]: angle and height.
+    """
+    centre = -np.radians(head.p.yaw) * 0.85
+    # Long hair is also seen from inside, behind the neck.
+    reach, cells = (2.2, 52) if length < 0.5 else (3.0, 70)
+    above = head.rows[head.rows[:, 1] < 0][::3] * (1, 1.0)
+    lengths = np.linspace(0, max(length, 0.1), 4 + int(16 * max(length, 0)))
+    outline = np.concatenate([above, np.stack([np.full(len(lengths), above[-1, 0]), lengths], 1)])
+    u, row = np.meshgrid(np.linspace(centre - reach, centre + reach, cells), np.arange(len(outline)))
+    w, y = outline[row, 0], outline[row, 1]
+    lift = thickness * (1 + 0.25 * np.sin(3 * u + head.p.detail_seed % 6) * np.sin(4 * y))
+    front, side, back = (
+        np.interp(np.minimum(y, 0), head.heights, table) for table in (head.front, head.side, head.back)
+    )
+    cosine = np.cos(u)
+    wide = w + lift * np.clip(w / 0.2, 0, 1) + 0.05 * np.clip(y, 0, 1)
+    z = side + np.where(cosine > 0, front - side + 0.7 * lift, back + lift) * cosine
+    top = y - lift * np.clip(1 - w / 0.5, 0, 1)
+    return head.bend(wide * np.sin(u), top, z), np.stack([u, y], -1)
+
+
+def hair_edge(head: Head, u: Array) -> Array:
+    """Lower edge of the hair.
+
+    Args:
+        head: the head below it.
+        u: float32 [n], angle around the head.
+
+    Returns:
+        float32 [n], height in face units.
+    """
+    p = head.p
+    shifted = u - 0.35 * p.parting
+    noise = look_up(noise_tile(1.0, 7), 40 * u + p.detail_seed % 199, np.zeros_like(u))
+    if p.hairstyle == "short":
+        return hairline(shifted, p.hairline, p.hair_length * 0.12) + 0.035 * noise
+    end = 0.12 if p.hair_length < 0.45 and p.hairstyle == "fringe" else p.hair_length
+    low = p.hairline + 0.28 if p.hairstyle == "fringe" else p.hairline - 0.02
+    middle = low + (0.03 if p.hairstyle == "fringe" else 0.12)
+    side = np.interp(
+        np.abs(shifted),
+        [0, 0.5, p.hair_side - 0.25, p.hair_side - 0.05, p.hair_side + 0.12],
+        [low, low + 0.02, middle, 0.0, end],
+    )
+    return np.asarray(side + (0.05 if p.hairstyle == "fringe" else 0.03) * noise, np.float32)
+
+
+def paint_hair(head: Head, coordinates: Array) -> Array:
+    """Colour of hair, in strands.
+
+    Args:
+        head: the head below it.
+        coordinates: float32 [n, 2], angle and height.
+
+    Returns:
+        float32 [n, 3].
+    """
+    u, y = coordinates.T
+    seed = head.p.detail_seed
+    wave = 6 * np.sin(5 * y + seed % 5) * (seed % 3)
+    strands = look_up(noise_tile(0.7, 8), 75 * u + wave + seed % 251, 9 * y + 30)
+    locks = look_up(noise_tile(1.2, 9), 60 * u + wave, 25 * y + seed % 101)
+    colour = np.array(head.p.hair, np.float32) * np.clip(1 + 0.22 * strands + 0.22 * locks, 0.15, 2)[:, None]
+    return np.asarray(colour, np.float32)
+
+
+def brim(head: Head) -> Grid:
+    """The peak of a cap.
+
+    Args:
+        head: the head that wears it.
+
+    Returns:
+        Positions [r, c, 3] in face units and coordinates [r, c, 2].
+    """
+    u, t = np.meshgrid(np.linspace(-1.1, 1.1, 20), np.linspace(0, 1, 10))
+    out = 0.1 + 0.42 * t * np.cos(u) ** 0.7
+    return head.bend(
+        (0.5 + 0.1 * t) * np.sin(u), -0.3 + 0.06 * t - 0.1 * np.cos(u) * (1 - t), 0.36 * np.cos(u) + out
+    ), np.stack([u, t], -1)
+
+
+def glasses(head: Head, plane: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Spectacles on the plane before the eyes.
+
+    Args:
+        head: the face that wears them.
+        plane: float32 [n, 2], frontal coordinates in face units where each pixel meets that plane.
+        rng: source of the style.
+
+    Returns:
+        float32 [n, 3] colour and float32 [n] opacity.
+    """
+    p, q = head.p, head.points
+    x, y = np.ascontiguousarray(plane.T)
+    eye = (q[42:48].mean(0)[0] - q[36:42].mean(0)[0]) / 2 + 0.01
+    half_w, half_h = rng.uniform(0.13, 0.19), rng.uniform(0.07, 0.14) + 0.03 * (p.glasses == "dark")
+    half_w = min(half_w, eye - 0.03)
+    power, thick = rng.uniform(2, 5), rng.choice([0.006, 0.01, 0.02])
+    level = q[36:48, 1].mean() + 0.02
+    r = (np.abs((np.abs(x) - eye) / half_w) ** power + np.abs((y - level) / half_h) ** power) ** (1 / power)
+    distance = (r - 1) * min(half_w, half_h)
+    rim = smoothstep(0, 0.008, thick - np.abs(distance)) * rng.uniform(0.6, 1.0)
+    bridge = smoothstep(0, 0.008, thick - np.abs(y - level + 0.02 + 0.5 * x**2)) * (np.abs(x) < eye - half_w)
+    arms = smoothstep(0, 0.008, thick - np.abs(y - level + 0.03)) * (np.abs(x) > eye + half_w) * (np.abs(x) < 0.5)
+    frame = np.maximum(np.maximum(rim, bridge), arms)
+    lens = smoothstep(0, 0.008, -distance)
+    glare = smoothstep(0, 0.06, np.sin(14 * (x + 0.6 * y) + rng.uniform(0, 6)) - 0.8) * rng.uniform(0, 0.7)
+    tint = rng.uniform(0.75, 1.0) if p.glasses == "dark" else rng.uniform(0, 0.12)
+    colour = np.empty((len(x), 3), np.float32)
+    dark = np.array([0.05, 0.05, 0.06]) + rng.uniform(0, 0.1, 3) * (p.glasses == "dark")
+    colour[:] = dark + 0.12 * (p.glasses == "dark") * np.clip((y - level) / 0.2, -0.3, 1)[:, None]
+    share = np.maximum(tint * lens, 0)
+    blend(colour, slice(None), (0.9, 0.93, 0.97), glare)
+    share = np.maximum(share, glare * lens)
+    metal = rng.choice([0.06, 0.08, 0.5]) * np.array([1.0, rng.uniform(0.7, 1), rng.uniform(0.6, 1)])
+    blend(colour, slice(None), metal, frame)
+    return colour, np.maximum(share, frame)
+
+
+def hat_edge(head: Head, u: Array) -> Array:
+    """Lower edge of a hat.
+
+    Args:
+        head: the head that wears it.
+        u: float32 [n], angle around the head.
+
+    Returns:
+        float32 [n], height in face units.
+    """
+    front = -0.34 + 0.12 * ((head.p.detail_seed >> 7) % 8) / 8
+    return np.asarray(front + (0.1 if head.p.hat == "cap" else 0.2) * (1 - np.cos(u)), np.float32)
+
+
+def paint_hat(head: Head, coordinates: Array) -> Array:
+    """Colour of a hat.
+
+    Args:
+        head: the head that wears it.
+        coordinates: float32 [n, 2], angle and height.
+
+    Returns:
+        float32 [n, 3].
+    """
+    u, y = coordinates.T
+    rng = np.random.default_rng(head.p.detail_seed)
+    base = rng.uniform(0.03, 0.9, 3) if rng.random() < 0.5 else np.full(3, rng.choice([0.06, 0.2, 0.85]))
+    grain = look_up(noise_tile(0.6, 3), 90 * u, 90 * y)
+    knit = np.sin(rng.uniform(30, 80) * (u if rng.random() < 0.5 else y)) * (head.p.hat == "beanie")
+    return np.asarray(base.astype(np.float32) * np.clip(1 + 0.08 * grain + 0.15 * knit, 0.2, 2)[:, None], np.float32)

@@ -1,0 +1,164 @@
+"""A z-buffer for meshes on rectangular grids, filled by dense samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flaxmark.data.drawn.paint.curves import Array
+
+ID_BITS = 24
+
+
+@dataclass
+class Patch:
+    """A grid of surface points in camera coordinates.
+
+    Attributes:
+        positions: [rows, columns, 3], face units, z towards the camera.
+        coordinates: [rows, columns, k], what the painter wants to know of a point.
+        normals: [rows, columns, 3], unit vectors, computed from the positions.
+    """
+
+    positions: NDArray[np.floating]
+    coordinates: NDArray[np.floating]
+
+    def __post_init__(self) -> None:
+        """Computes the normals."""
+        ax, ay, az = np.moveaxis(np.gradient(self.positions, axis=1), -1, 0)
+        bx, by, bz = np.moveaxis(np.gradient(self.positions, axis=0), -1, 0)
+        normals = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
+        self.normals = normals / (np.sqrt((normals**2).sum(-1, keepdims=True)) + 1e-9)
+
+
+@dataclass
+class Fragments:
+    """The pixels in which a patch is seen.
+
+    Attributes:
+        pixels: int [n], indices into the flattened picture.
+        coordinates: float32 [n, k].
+        normals: float32 [n, 3].
+    """
+
+    pixels: NDArray[np.int64]
+    coordinates: Array
+    normals: Array
+
+
+def refine(grid: NDArray[np.floating], rows: int, columns: int) -> Array:
+    """Bilinear interpolation between grid points.
+
+    Args:
+        grid: [r, c, k].
+        rows: new points per interval between rows.
+        columns: new points per interval between columns.
+
+    Returns:
+        float32 [(r - 1) * rows, (c - 1) * columns, k].
+    """
+    grid = np.asarray(grid, np.float32)
+    t = (np.arange(columns, dtype=np.float32) / columns)[None, None, :, None]
+    wide = grid[:, :-1, None] + t * np.diff(grid, axis=1)[:, :, None]
+    wide = wide.reshape(grid.shape[0], -1, grid.shape[2])
+    t = (np.arange(rows, dtype=np.float32) / rows)[None, :, None, None]
+    tall = wide[:-1, None] + t * np.diff(wide, axis=0)[:, None]
+    return np.asarray(tall.reshape(-1, wide.shape[1], grid.shape[2]), np.float32)
+
+
+def rasterise(
+    patches: Sequence[Patch],
+    screens: Sequence[NDArray[np.floating]],
+    keeps: Sequence[NDArray[np.bool_] | None],
+    size: int,
+) -> list[Fragments]:
+    """Finds which patch is seen in which pixel.
+
+    Args:
+        patches: the surfaces.
+        screens: for each patch [rows, columns, 3], pixels and depth.
+        keeps: for each patch None or bool [rows, columns] of the refined grid: where the surface exists.
+        size: side of the picture in pixels.
+
+    Returns:
+        For each patch its fragments.
+    """
+    keys = np.zeros((size + 2) * (size + 2), np.int64)
+    start, dense = 1, []
+    for screen, keep in zip(screens, keeps, strict=True):
+        steps = refinement(screen)
+        fine = refine(screen, *steps)
+        shape = fine.shape[:2]
+        number = np.arange(start, start + shape[0] * shape[1])
+        fine = fine.reshape(-1, 3)
+        if keep is not None:
+            number, fine = number[keep.ravel()], fine[keep.ravel()]
+        column, line = (np.clip(fine[:, k] + np.float32(1.5), 0, size + 1).astype(np.int32) for k in (0, 1))
+        depth = ((fine[:, 2] + 8) * 65536).astype(np.int64)
+        np.maximum.at(keys, line * (size + 2) + column, (depth << ID_BITS) + number)
+        dense.append((start, steps, shape))
+        start += shape[0] * shape[1]
+    grid = keys.reshape(size + 2, size + 2)
+    grid[[0, -1]] = 0
+    grid[:, [0, -1]] = 0
+    # Closing by one pixel, twice: a crack between two samples takes the farther neighbour.
+    for _ in range(2):
+        grid[:, 1:-1] = np.maximum(grid[:, 1:-1], np.minimum(grid[:, :-2], grid[:, 2:]))
+        grid[1:-1] = np.maximum(grid[1:-1], np.minimum(grid[:-2], grid[2:]))
+    numbers = (grid[1:-1, 1:-1] & ((1 << ID_BITS) - 1)).ravel()
+    return [gather(patch, numbers, *info) for patch, info in zip(patches, dense, strict=True)]
+
+
+def refinement(screen: NDArray[np.floating]) -> tuple[int, int]:
+    """How finely a grid must be cut to leave no pixel without a sample.
+
+    Args:
+        screen: [rows, columns, 3], pixels and depth.
+
+    Returns:
+        Samples per interval between rows, and between columns.
+    """
+    steps = []
+    for axis in (0, 1):
+        right, down = (np.abs(np.diff(screen[..., k], axis=axis)) for k in (0, 1))
+        stride = np.maximum(right, down)
+        # The closing bridges one missing pixel, so that samples may be almost two pixels apart.
+        widest = min(stride.max(), stride.mean() + 3 * stride.std())
+        steps.append(int(np.clip(np.ceil(0.55 * widest), 1, 12)))
+    return steps[0], steps[1]
+
+
+def gather(
+    patch: Patch, numbers: NDArray[np.int64], start: int, steps: tuple[int, int], shape: tuple[int, int]
+) -> Fragments:
+    """Coordinates and normals of a patch in the pixels where it won.
+
+    Args:
+        patch: the surface.
+        numbers: int [pixels], number of the nearest sample.
+        start: number of the patch's first sample.
+        steps: refinement of the grid.
+        shape: rows and columns of the refined grid.
+
+    Returns:
+        The fragments.
+    """
+    pixels = np.flatnonzero((numbers >= start) & (numbers < start + shape[0] * shape[1]))
+    row, column = np.divmod(numbers[pixels] - start, shape[1])
+    row, down = np.divmod(row, steps[0])
+    column, right = np.divmod(column, steps[1])
+    values = np.concatenate([patch.coordinates, patch.normals], -1).astype(np.float32)
+    flat, width = values.reshape(-1, values.shape[-1]), values.shape[1]
+    corner = row * width + column
+    s = (down / steps[0]).astype(np.float32)[:, None]
+    t = (right / steps[1]).astype(np.float32)[:, None]
+    mixed = flat.take(corner, 0)
+    step_right = (flat.take(corner + 1, 0) - mixed) * t
+    step_down = (flat.take(corner + width, 0) - mixed) * s
+    mixed += step_right
+    mixed += step_down
+    k = patch.coordinates.shape[-1]
+    return Fragments(pixels, mixed[:, :k], mixed[:, k:])

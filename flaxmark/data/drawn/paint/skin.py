@@ -1,0 +1,133 @@
+"""Skin: its colour, folds, nostrils and beard."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flaxmark.data.drawn.paint.canvas import Canvas, blend, gauss
+from flaxmark.data.drawn.paint.curves import Array, interpolate, look_up, noise_tile, smoothstep
+
+
+def paint_complexion(canvas: Canvas) -> None:
+    """Large and small variation of the skin, red cheeks and nose, pale forehead.
+
+    Args:
+        canvas: the pixels, changed in place.
+    """
+    p, x, y = canvas.p, canvas.x, canvas.y
+    shift = canvas.rng.integers(0, 256, 4)
+    clouds = look_up(noise_tile(1.4), 110 * canvas.u + shift[0], 110 * y + shift[1])
+    pores = look_up(noise_tile(0.4, 1), 260 * canvas.u + shift[2], 260 * y + shift[3])
+    amount = 0.0 if p.plain else 1.0
+    canvas.colour *= (1 + amount * (p.blotch * 0.05 * clouds + (0.01 + 0.025 * p.blotch) * pores))[:, None]
+    near = np.abs(x)
+    red = gauss(near, y, (0.27, 0.22), 0.14, 0.12) + gauss(near, y, (0.0, 0.27), 0.09, 0.07)
+    red = red + 0.4 * gauss(near, y, (0.0, 0.72), 0.2, 0.08)
+    red = p.blush * (red + amount * 0.25 * clouds * red)
+    canvas.colour *= 1 + red[:, None] * np.array([0.02, -0.16, -0.14], np.float32)
+    spots = look_up(noise_tile(0.9, 2), 200 * canvas.u + shift[1], 200 * y + shift[2]) - 2.2
+    canvas.colour *= (1 - amount * p.blotch * np.clip(spots, 0, 0.5))[:, None]
+    canvas.shine *= 0.4 + 0.8 * gauss(x, y, (0, -0.25), 0.3, 0.15) + gauss(near, y, (0, 0.22), 0.05, 0.12) + 0.4 * red
+
+
+def paint_creases(canvas: Canvas) -> None:
+    """Nasolabial folds, lines on the forehead and under the eyes, shaded hollows.
+
+    Args:
+        canvas: the pixels, changed in place.
+    """
+    p, q, y = canvas.p, canvas.points, canvas.y
+    near = np.abs(canvas.x)
+    wing, corner = q[35], q[54]
+    strength = p.wrinkle + 0.6 * max(p.smile, 0)
+    t = np.clip((y - wing[1] + 0.05) / (corner[1] - wing[1] + 0.08), 0, 1)
+    fold = wing[0] + 0.02 + (corner[0] - wing[0] + 0.035) * t * (0.8 + 0.2 * t)
+    line = np.exp(-(((near - fold) / 0.013) ** 2)) * np.sin(np.pi * t) * 0.4 * strength
+    lines = np.sin(95 * (y + 0.25 * canvas.x**2) + canvas.rng.uniform(0, 6)) - 0.3
+    forehead = (
+        np.clip(lines, 0, 1)
+        * gauss(canvas.x, y, (0, -0.32), 0.28, 0.1)
+        * 0.3
+        * max(0.0, p.wrinkle + 12 * p.brow_raise - 0.2)
+    )
+    eye = q[42:48].mean(0)
+    bag = gauss(near, y, (eye[0] - 0.02, eye[1] + 0.075), 0.09, 0.022) * (0.08 + 0.3 * p.wrinkle)
+    socket = 0.16 * gauss(near, y, (eye[0] - 0.06, eye[1] - 0.03), 0.09, 0.06)
+    chin = 0.16 * gauss(canvas.x, y, (0, q[57, 1] + 0.025), 0.1, 0.022)
+    canvas.colour *= (1 - np.clip(line + forehead + bag + socket + chin, 0, 0.7))[:, None]
+
+
+def paint_nose(canvas: Canvas) -> None:
+    """Nostrils and the shade below and beside the nose.
+
+    Args:
+        canvas: the pixels, changed in place.
+    """
+    q = canvas.points
+    at = canvas.within(slice(27, 36), 0.08)
+    x, y, near = canvas.x[at], canvas.y[at], np.abs(canvas.x[at])
+    wing, base = q[35], q[33]
+    hole = gauss(near, y, (0.5 * wing[0], wing[1] + 0.006), 0.34 * wing[0], 0.013)
+    blend(canvas.colour, at, np.array(canvas.p.skin) * (0.28, 0.2, 0.18), np.clip(1.25 * hole - 0.1, 0, 0.92))
+    rim = np.exp(-(((near - 1.06 * wing[0]) / 0.014) ** 2) - ((y - wing[1] + 0.025) / 0.035) ** 2)
+    under = gauss(x, y, (0, base[1] + 0.004), 0.8 * wing[0], 0.012)
+    canvas.colour[at] *= (1 - 0.35 * rim - 0.3 * under)[:, None]
+
+
+def paint_scalp(canvas: Canvas) -> None:
+    """Shaved or thin hair on the skull.
+
+    Args:
+        canvas: the pixels, changed in place.
+    """
+    p = canvas.p
+    if p.hairstyle == "bald" and p.detail_seed % 3 == 0:
+        return
+    edge = hairline(canvas.u, p.hairline, 0.06 if p.hairstyle != "bald" else -0.02)
+    edge = edge + 0.02 * look_up(noise_tile(0.8, 3), 90 * canvas.u, 90 * canvas.y)
+    amount = {"bald": 0.35, "buzz": 0.9}.get(p.hairstyle, 0.95)
+    blend(canvas.colour, slice(None), p.hair, amount * smoothstep(0, 0.025, edge - canvas.y))
+
+
+def paint_beard(canvas: Canvas) -> None:
+    """Stubble or beard below a line from ear to mouth, and a moustache.
+
+    Args:
+        canvas: the pixels, changed in place.
+    """
+    p, q, y = canvas.p, canvas.points, canvas.y
+    if p.beard + p.moustache <= 0:
+        return
+    near = np.abs(canvas.x)
+    grain = look_up(noise_tile(0.6, 4), 220 * canvas.u, 120 * y)
+    edge = interpolate(
+        near,
+        [0, 0.12, 0.3, 0.5],
+        [q[57, 1] + 0.03, q[57, 1] - 0.01, q[54, 1] - 0.1 + 0.25 * p.beard_line, 0.05],
+    )
+    lower = smoothstep(0, 0.04, y - edge + 0.012 * grain)
+    narrow = 1.0 if p.beard_line < 0.33 else smoothstep(0, 0.04, 0.2 - near)
+    upper = smoothstep(0, 0.02, y - q[33, 1] - 0.015) * smoothstep(0, 0.03, q[54, 0] + 0.02 - near)
+    upper = upper * smoothstep(0, 0.05, q[54, 1] + (0.3 if p.beard_line > 0.25 else 0.0) - y)
+    upper = upper * (1 - smoothstep(0, 0.03, q[54, 0] - 0.015 - near) * smoothstep(0, 0.01, y - q[62, 1]))
+    cover = np.maximum(lower * narrow * p.beard, upper * p.moustache) * smoothstep(0, 0.05, 1.62 - np.abs(canvas.u))
+    cover = np.clip(cover * (1.0 + 0.25 * grain), 0, 1)
+    tint = np.array(p.hair, np.float32) * (1 + 0.25 * grain)[:, None]
+    blend(canvas.colour, slice(None), tint, 0.92 * cover)
+    canvas.shine *= 1 - 0.8 * cover
+
+
+def hairline(u: Array, top: float, temple: float) -> Array:
+    """Lower edge of the hair on the forehead and in front of the ears.
+
+    Args:
+        u: float32 [n], angle around the head.
+        top: height in the middle, face units.
+        temple: how far it comes down at the sides beyond the eyes' height.
+
+    Returns:
+        float32 [n], height in face units.
+    """
+    knots = [0.0, 0.5, 0.85, 1.05, 1.3, 1.45, 1.75, 3.2]
+    values = [top, top - 0.01, top + 0.1, -0.22, temple - 0.1, temple, 0.1, 0.45]
+    return interpolate(np.abs(u), knots, values)

@@ -1,0 +1,299 @@
+"""Puts head, surroundings and camera together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flaxmark.data.drawn import foreground, scene
+from flaxmark.data.drawn.camera import photograph
+from flaxmark.data.drawn.head.distribution import sample_parameters
+from flaxmark.data.drawn.head.parameters import FaceParameters
+from flaxmark.data.drawn.head.pose import PIVOT, View, rotation
+from flaxmark.data.drawn.head.shape import Head
+from flaxmark.data.drawn.paint import accessories
+from flaxmark.data.drawn.paint.canvas import Canvas
+from flaxmark.data.drawn.paint.curves import Array, look_up, noise_tile, smoothstep
+from flaxmark.data.drawn.paint.features import paint_brow, paint_eye, paint_mouth
+from flaxmark.data.drawn.paint.raster import Fragments, Patch, rasterise, refine, refinement
+from flaxmark.data.drawn.paint.shading import cast_shadow, expose, illuminate, sample_map
+from flaxmark.data.drawn.paint.skin import paint_beard, paint_complexion, paint_creases, paint_nose, paint_scalp
+
+SUPERSAMPLING = 2
+
+
+def head_patch(head: Head, view: View) -> Patch:
+    """The head's mesh, denser around the nose.
+
+    Args:
+        head: the surface.
+        view: its rotation.
+
+    Returns:
+        The mesh, with frontal x and y and the angle as coordinates.
+    """
+    around = -np.radians(0.85 * head.p.yaw) + np.linspace(-2.1, 2.1, 61)
+    u = np.unique(np.concatenate([around, np.linspace(-0.25, 0.25, 19)]))
+    rows = np.linspace(0, 1, (len(head.rows) - 1) // 2 + 1)
+    frontal, positions = head.surface(u[None], rows[:, None])
+    angle = np.broadcast_to(u[None, :, None], (*frontal.shape[:2], 1))
+    return Patch(view.turn(positions), np.concatenate([frontal, angle], -1))
+
+
+def neck_patch(head: Head, view: View) -> tuple[Patch, NDArray[np.floating]]:
+    """The neck, which follows the head above and the body below.
+
+    Args:
+        head: the head.
+        view: its rotation.
+
+    Returns:
+        The mesh, and the middle of its lower end in camera coordinates.
+    """
+    p = head.p
+    positions = accessories.neck(head)
+    body = (positions - PIVOT) @ rotation(0.3 * p.yaw, 0.2 * p.pitch, 0.3 * p.roll).T
+    t = np.linspace(0, 1, len(positions))[:, None, None]
+    turned = view.turn(positions) * (1 - t) + body * t
+    return Patch(turned, positions), turned[len(turned) // 2].mean(0)
+
+
+def surround(head: Head, view: View) -> tuple[list[str], list[Patch], list[NDArray[np.bool_] | None]]:
+    """Ears, hair and hat.
+
+    Args:
+        head: the head.
+        view: its rotation and camera.
+
+    Returns:
+        Names, meshes, and where on the refined meshes there is something.
+    """
+    p = head.p
+    names = ["ear", "ear"]
+    patches: list[Patch] = []
+    keeps: list[NDArray[np.bool_] | None] = []
+    for side in (-1, 1):
+        positions, coordinates = accessories.ear(head, side)
+        patches.append(Patch(view.turn(positions), coordinates))
+        keeps.append(None)
+    layers = [("hair", p.hair_thickness, p.hair_length)] if p.hairstyle in ("short", "fringe", "long") else []
+    if p.hat:
+        layers = [(n, min(t, 0.05), e) for n, t, e in layers] + [("hat", 0.075, 0.1)]
+    for name, thickness, length in layers:
+        positions, coordinates = accessories.shell(
+            head, thickness, length if p.hairstyle != "short" or name == "hat" else 0.45
+        )
+        patch = Patch(view.turn(positions), coordinates)
+        rows, columns = refinement(view.project(patch.positions))
+        angle = refine(coordinates[:2, :, :1], 1, columns)[0, :, 0]
+        height = refine(coordinates[:, :2, 1:], rows, 1)[:, 0, 0]
+        edge = accessories.hair_edge(head, angle) if name == "hair" else accessories.hat_edge(head, angle)
+        names.append(name)
+        patches.append(patch)
+        keeps.append(height[:, None] < edge)
+    if p.hat == "cap":
+        positions, coordinates = accessories.brim(head)
+        names.append("hat")
+        patches.append(Patch(view.turn(positions), coordinates))
+        keeps.append(None)
+    return names, patches, keeps
+
+
+def face_colour(head: Head, view: View, seen: Fragments, rng: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
+    """Light from the face.
+
+    Args:
+        head: the face.
+        view: its rotation and camera.
+        seen: the pixels in which it is seen.
+        rng: source of small variation.
+
+    Returns:
+        float32 [n, 3] linear light, and bool [n], which pixels are the face proper.
+    """
+    p = head.p
+    canvas = Canvas(head, seen.coordinates, rng)
+    for paint in (paint_complexion, paint_creases, paint_nose, paint_scalp, paint_beard):
+        paint(canvas)
+    for side in (0, 1):
+        paint_eye(canvas, side)
+        paint_brow(canvas, side)
+    paint_mouth(canvas)
+    x, y, u = canvas.x, canvas.y, canvas.u
+    lit = sample_map(cast_shadow(head, view), x, y)
+    lit = 1 - (0.45 + 0.5 * p.harsh) * (1 - lit)
+    if p.hat or p.hairstyle in ("short", "fringe", "long"):
+        edge = accessories.hat_edge(head, u) if p.hat else accessories.hair_edge(head, u)
+        lit = lit * (1 - 0.4 * np.exp(-np.clip(y - edge, 0, 1) / (0.15 if p.hat == "cap" else 0.04)))
+    if not p.plain:
+        bumps = look_up(noise_tile(0.9, 6), 170 * u, 170 * y)
+        seen.normals[:, 0] += 0.03 * (p.blotch + p.wrinkle) * bumps
+    return illuminate(p, np.clip(canvas.colour, 0.005, 1), seen.normals, canvas.shine, lit), (np.abs(u) < 1.3) & (
+        y > -0.3
+    )
+
+
+def part_colour(name: str, head: Head, view: View, seen: Fragments, rng: np.random.Generator) -> Array:
+    """Light from anything but the face.
+
+    Args:
+        name: "ear", "neck", "hair" or "hat".
+        head: the head.
+        view: its rotation and camera.
+        seen: the pixels in which it is seen.
+        rng: source of small variation.
+
+    Returns:
+        float32 [n, 3], linear light.
+    """
+    p, shine = head.p, 0.0
+    lit: Array | float = 1.0
+    if name == "ear":
+        colour = accessories.paint_ear(head, seen.coordinates)
+    elif name == "hair":
+        colour, shine = accessories.paint_hair(head, seen.coordinates), 0.15
+    elif name == "hat":
+        colour = accessories.paint_hat(head, seen.coordinates)
+    else:
+        colour = np.repeat(np.array([p.skin], np.float32) * (1.0, 0.93, 0.92), len(seen.pixels), 0).astype(np.float32)
+        under = 1 - smoothstep(0.35, 0.3, seen.coordinates[:, 1] - 0.75 * head.points[8, 1])
+        lit = 1 - np.float32(p.neck_shade) * under
+        colour *= (1 - np.float32(0.3 * p.neck_shade) * under)[:, None]
+    return illuminate(p, colour, seen.normals, shine, lit)
+
+
+def render_head(
+    head: Head, view: View, fine: View, size: int, rng: np.random.Generator
+) -> tuple[Array, Array, NDArray[np.floating]]:
+    """Everything with a mesh.
+
+    Args:
+        head: the head.
+        view: the camera of the picture.
+        fine: the same camera at the supersampled resolution.
+        size: supersampled side in pixels.
+        rng: source of small variation.
+
+    Returns:
+        float32 [size, size, 3] display scale, float32 [size, size] opacity, and the neck's end in pixels.
+    """
+    collar, base = neck_patch(head, fine)
+    names, patches, keeps = surround(head, fine)
+    names, patches, keeps = (
+        ["face", "neck", *names],
+        [head_patch(head, fine), collar, *patches],
+        [None, None, *keeps],
+    )
+    seen = rasterise(patches, [fine.project(patch.positions) for patch in patches], keeps, size)
+    lights, reference = [], np.zeros((0, 3), np.float32)
+    for name, part in zip(names, seen, strict=True):
+        if name == "face":
+            light, proper = face_colour(head, fine, part, rng)
+            reference = light[proper]
+        else:
+            light = part_colour(name, head, fine, part, rng)
+        lights.append(light)
+    canvas, cover = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
+    pixels = np.concatenate([part.pixels for part in seen])
+    canvas[pixels], cover[pixels] = expose(head.p, np.concatenate(lights), reference), 1
+    return canvas.reshape(size, size, 3), cover.reshape(size, size), view.project(base)
+
+
+def put_on_glasses(head: Head, fine: View, canvas: Array, cover: Array, rng: np.random.Generator) -> None:
+    """Draws glasses onto the head, in place.
+
+    Args:
+        head: the face that wears them.
+        fine: the camera at the canvas's resolution.
+        canvas: float32 [size, size, 3], changed.
+        cover: float32 [size, size], opacity of the canvas, changed.
+        rng: source of the style.
+    """
+    z = head.lift(head.points[27:28])[0, 2] + 0.03
+    level = head.points[36:48, 1].mean()
+    corners = fine.project(fine.turn(np.array([[x, level + y, z] for x in (-0.5, 0.5) for y in (-0.2, 0.25)])))[:, :2]
+    low = np.clip(np.floor(corners.min(0)).astype(int), 0, len(canvas))
+    high = np.clip(np.ceil(corners.max(0)).astype(int), 0, len(canvas))
+    y, x = np.mgrid[low[1] : high[1], low[0] : high[0]]
+    rays = (
+        np.stack(
+            [
+                (x - fine.offset[0]) / fine.scale,
+                (y - fine.offset[1]) / fine.scale,
+                np.full(x.shape, -fine.distance),
+            ],
+            -1,
+        )
+        @ fine.matrix
+    )
+    eye = np.array([0, 0, fine.distance]) @ fine.matrix
+    reach = (z - PIVOT[2] - eye[2]) / rays[..., 2]
+    plane = (eye + reach[..., None] * rays + PIVOT)[..., :2].reshape(-1, 2).astype(np.float32)
+    colour, share = accessories.glasses(head, plane, rng)
+    window = canvas[low[1] : high[1], low[0] : high[0]]
+    share = share.reshape(x.shape)
+    window += share[..., None] * (colour.reshape(window.shape) - window)
+    behind = cover[low[1] : high[1], low[0] : high[0]]
+    behind += share * (1 - behind)
+
+
+def shrink(picture: Array) -> Array:
+    """Box average that undoes the supersampling.
+
+    Args:
+        picture: float32 [n * size, n * size, ...], n = SUPERSAMPLING.
+
+    Returns:
+        float32 [size, size, ...].
+    """
+    n = SUPERSAMPLING
+    lines = np.add.reduce([picture[i::n] for i in range(n)])
+    return np.asarray(np.add.reduce([lines[:, i::n] for i in range(n)]) / np.float32(n * n))
+
+
+def draw(p: FaceParameters, size: int = 160) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Draws the face that the parameters describe.
+
+    Args:
+        p: the face.
+        size: side of the picture in pixels.
+
+    Returns:
+        uint8 [size, size, 3] RGB, and float64 [68, 2] landmarks (x, y) in pixels, centres at integers.
+    """
+    rng = np.random.default_rng(p.detail_seed)
+    head = Head(p)
+    view = View(head, size)
+    fine = view.magnified(SUPERSAMPLING)
+    canvas, cover, base = render_head(head, view, fine, SUPERSAMPLING * size, rng)
+    if p.glasses:
+        put_on_glasses(head, fine, canvas, cover, rng)
+    opacity, ahead = shrink(cover)[..., None], shrink(canvas)
+    picture = scene.background(p, size, rng) * (1 - opacity) + ahead
+    below = view.landmarks[:, 1].max() + p.collar * view.scale
+    collar = np.array([base[0], max(base[1], below) if p.collar >= 0.16 else below])
+    scene.clothes(picture, collar, view.scale, p, rng)
+    if p.strands:
+        foreground.strands(picture, view.landmarks, p, rng)
+    if p.occluder:
+        foreground.occlude(picture, view.landmarks, p, rng)
+    if p.cast:
+        foreground.cast_shadow(picture, p, rng)
+    if not p.plain:
+        picture = photograph(picture, rng)
+    finished = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    foreground.cut_off(finished, view.landmarks, p)
+    return finished, view.landmarks
+
+
+def draw_face(seed: int, size: int = 160) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Draws a random face.
+
+    Args:
+        seed: not negative; the same seed gives the same face.
+        size: side of the picture in pixels.
+
+    Returns:
+        uint8 [size, size, 3] RGB, and float64 [68, 2] landmarks (x, y) in pixels, centres at integers.
+    """
+    return draw(sample_parameters(np.random.default_rng(seed)), size)

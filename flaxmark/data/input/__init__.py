@@ -1,0 +1,1 @@
+"""From prepared faces to the batches that a compiled step takes."""

@@ -1,0 +1,227 @@
+"""A split of faces as compiled steps take it: from memory or from disk, two batches ahead of the step."""
+
+import dataclasses
+import functools
+import itertools
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from flaxmark.config.schema import Config, DataConfig
+from flaxmark.data.input.batches import eval_rows, load_regions, region_batches, train_rows
+from flaxmark.data.input.network_input import (
+    InputForm,
+    epoch_key,
+    make_training_images,
+    make_upright_images,
+    one_after_another,
+)
+from flaxmark.data.input.region_tiles import join_regions
+from flaxmark.data.prepare.prepare import Examples
+from flaxmark.system.cores import usable_cores
+from flaxmark.system.devices import replicate, shard_batch
+
+Batch = dict[str, Any]
+Made = TypeVar("Made")
+
+AHEAD = 2
+# One thread makes several hundred images a second, more than any network on a CPU takes; a second one fills gaps.
+IMAGE_THREADS = 2
+
+
+def ahead(tasks: Iterable[Callable[[], Made]], workers: int, count: int = AHEAD) -> Generator[Made]:
+    """Do tasks in threads, a few of them ahead of who takes the results.
+
+    Args:
+        tasks: Listed no further than they are done.
+        workers: Threads.
+        count: How many tasks are begun, or done, before their results are wanted.
+
+    Yields:
+        The results, in the order of the tasks.
+    """
+    waiting: deque[Future[Made]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(task))
+                if len(waiting) > count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class TrainingFeed:
+    """The training faces of a run.
+
+    Attributes:
+        faces: What the step is given besides each batch: all regions, on every device; or nothing.
+    """
+
+    def __init__(self, examples: Examples, config: Config, mesh: Mesh, form: InputForm) -> None:
+        """Load what has to be in memory.
+
+        Args:
+            examples: The training split.
+            config: The run.
+            mesh: Where its steps run.
+            form: Of the input.
+        """
+        self._examples, self._config, self._mesh, self._form = examples, config, mesh, form
+        resident: Batch = {}
+        if form.resident:
+            pixels = join_regions(load_regions(examples))
+            resident = {"pixels": pixels, "crop": examples.crops, "landmarks": examples.landmarks}
+        self.faces = replicate(resident, mesh) if form.in_step else {}
+        # One program for each batch of this process; steps run beside it on the same cores.
+        self._images = jax.jit(make_training_images(config.data, form.largest_side, one_after_another))
+        self._host_faces = {} if form.in_step else jax.device_put(resident, jax.local_devices()[0])
+
+    def batches(self, first_step: int = 0) -> Generator[Batch]:
+        """This process's share of all batches from a step on to the last epoch's end, on its devices.
+
+        They depend on (seed, epoch, index) alone, not on the form, nor on what was done before.
+
+        Args:
+            first_step: Updates already made.
+
+        Returns:
+            A generator of batches for the step; close it when it is left early.
+        """
+        put, regions = (self._put if self._form.in_step else self._make), self._read(first_step)
+        tasks = (
+            partial(put, next(regions), rows, key)
+            for epoch in self._epochs(first_step)
+            for key in [epoch_key(self._config.train.seed, epoch)]
+            for rows in self._rows(epoch, first_step)
+        )
+        if self.faces:  # a few numbers each: a thread would cost more
+            return (task() for task in tasks)
+        return ahead(tasks, 1 if self._form.in_step else min(IMAGE_THREADS, usable_cores()))
+
+    @property
+    def _steps(self) -> int:
+        """Steps of an epoch."""
+        return len(self._examples) // self._config.train.batch_size
+
+    def _epochs(self, first_step: int) -> range:
+        """Epochs that have steps to make."""
+        return range(first_step // self._steps, self._config.train.epochs)
+
+    def _rows(self, epoch: int, first_step: int) -> np.ndarray:
+        """This process's faces of an epoch's steps that are to make, int64 `[steps, batch / processes]`."""
+        train = self._config.train
+        return train_rows(
+            len(self._examples),
+            batch_size=train.batch_size,
+            seed=train.seed,
+            epoch=epoch,
+            first_step=max(0, first_step - epoch * self._steps),
+            process=jax.process_index(),
+            num_processes=jax.process_count(),
+        )
+
+    def warm_up(self) -> None:
+        """Compile what makes images on the host."""
+        if not self._form.in_step:
+            size = self._config.train.batch_size // jax.process_count()
+            shapes = dataclasses.replace(self._form, in_step=True).batch_shapes(self._config.data, size)
+            zeros = {name: np.zeros(x.shape, x.dtype) for name, x in shapes.items()}
+            jax.block_until_ready(self._images(self._host_faces, zeros))
+
+    def _read(self, first_step: int) -> Iterator[Batch]:
+        """Regions of the faces of each step, where they are not in memory."""
+        if self._form.resident:
+            return itertools.repeat({})
+        size = self._config.train.batch_size // jax.process_count()
+
+        def rows() -> Iterator[np.ndarray]:
+            return (rows for epoch in self._epochs(first_step) for rows in self._rows(epoch, first_step))
+
+        return region_batches(self._examples, rows, size)
+
+    def _put(self, regions: Batch, rows: np.ndarray, key: np.ndarray) -> Batch:
+        """Put on the devices what the step makes images from."""
+        return shard_batch({**regions, **_numbers(rows, key)}, self._mesh, self._config.train.compile)
+
+    def _make(self, regions: Batch, rows: np.ndarray, key: np.ndarray) -> Batch:
+        """Make images on the host and put them on the devices."""
+        images = self._images(self._host_faces, {**regions, **_numbers(rows, key)})
+        return shard_batch(images, self._mesh, self._config.train.compile)
+
+
+def _numbers(rows: np.ndarray, key: np.ndarray) -> Batch:
+    """What a batch says of its faces besides their regions."""
+    count = len(rows)
+    return {"row": rows.astype(np.uint32), "key": np.tile(key, (count, 1)), "mask": np.ones(count, np.float32)}
+
+
+class EvalFeed:
+    """A split in its order, in batches of one shape, without augmentation."""
+
+    def __init__(self, examples: Examples, config: Config, mesh: Mesh, keep: bool = False) -> None:
+        """Choose the faces.
+
+        Args:
+            examples: A split.
+            config: The run.
+            mesh: Where its steps run.
+            keep: Leave the batches on the devices, for the next time.
+        """
+        self.examples = examples
+        self._config, self._mesh, self._keep = config, mesh, keep
+        self._kept: list[Batch] = []
+
+    def batches(self) -> Iterator[Batch]:
+        """Every face once, and padding whose mask is 0 at the end of the last batch."""
+        if self._kept:
+            return iter(self._kept)
+        batches = ahead(self._tasks(), 1)
+        if not self._keep:
+            return batches
+        self._kept = list(batches)
+        return iter(self._kept)
+
+    def _tasks(self) -> Iterator[Callable[[], Batch]]:
+        """Reading happens as they are listed, copying to the devices as they are done."""
+        rows, mask = eval_rows(
+            len(self.examples),
+            batch_size=self._config.train.eval_batch_size,
+            process=jax.process_index(),
+            num_processes=jax.process_count(),
+        )
+        for number, regions in enumerate(region_batches(self.examples, lambda: iter(rows), rows.shape[1])):
+            batch = {**regions, "mask": mask[number]}
+            yield partial(shard_batch, batch, self._mesh, self._config.train.compile)
+
+
+def crops_of(examples: Examples, rows: Sequence[int] | np.ndarray, data: DataConfig, size: int) -> np.ndarray:
+    """Crops of a few faces, as the network sees them before normalisation.
+
+    Args:
+        examples: A split.
+        rows: int `[n]`: which faces.
+        data: Of the run.
+        size: Side of the result, pixels.
+
+    Returns:
+        float32 `[n, size, size, 3]` in [0, 255].
+    """
+    chosen = np.asarray(rows)
+    batch = {"pixels": load_regions(examples, chosen), "crop": examples.crops[chosen]}
+    return np.asarray(_compiled_crops(data, size)(batch))
+
+
+@functools.cache
+def _compiled_crops(data: DataConfig, size: int) -> Callable[..., jax.Array]:
+    """What `crops_of` runs, compiled once for many calls."""
+    return jax.jit(make_upright_images(data, size))

@@ -1,0 +1,92 @@
+"""Faces that would be in a data set twice, or on both sides of a split."""
+
+import dataclasses
+import hashlib
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from flaxmark.data.entries import HELD_OUT, SAME_FACE, FaceEntry, Problem
+
+# In the official lists of HELEN: two of its faces are training faces, one is a test face.
+KNOWN_SHARED = "helen/296814969"
+
+
+def remove_duplicates(
+    entries: list[FaceEntry], root: Path, by_content_only: bool
+) -> tuple[list[FaceEntry], list[Problem]]:
+    """Leave out repeated faces, and training faces whose photograph is in a validation list or a test split.
+
+    Byte-identical pictures are one photograph, whatever they are called.
+
+    Args:
+        entries: All faces, before a validation split is taken from the training faces.
+        root: The data set's folder.
+        by_content_only: Do not hold names against faces (where `photograph` is a person).
+
+    Returns:
+        The faces to keep, in their order, and what was left out.
+    """
+    contents = _repeated_contents(entries, root)
+    entries = _join_photographs(entries, contents)
+    # Held-out faces come first: of two faces that cannot both stay, the training face goes.
+    ordered = sorted(range(len(entries)), key=lambda i: entries[i].split == "train")
+    seen: dict[tuple[str, bytes], str] = {}
+    held_out: dict[str, str] = {}
+    kept: set[int] = set()
+    problems: list[Problem] = []
+    for i in ordered:
+        entry = entries[i]
+        content = contents.get(entry.file, entry.file)
+        face = (content, np.round(entry.landmarks_px, 3).tobytes())
+        photograph = content if by_content_only else entry.photograph
+        if face in seen:
+            problems.append(Problem(entry.file, SAME_FACE, f"same picture and points as {seen[face]}"))
+            continue
+        seen[face] = entry.file
+        if entry.split != "train":
+            held_out.setdefault(photograph, entry.file)
+        elif photograph in held_out:
+            known = photograph == KNOWN_SHARED
+            fate = "kept, as in the official lists" if known else "left out"
+            detail = f"also {held_out[photograph]}; {fate}"
+            problems.append(Problem(entry.file, HELD_OUT, detail, known))
+            if not known:
+                continue
+        kept.add(i)
+    return [entries[i] for i in sorted(kept)], problems
+
+
+def _repeated_contents(entries: list[FaceEntry], root: Path) -> dict[str, str]:
+    """File -> hash of its content, for files that share their size with another."""
+    by_size: dict[int, set[str]] = defaultdict(set)
+    for file in {entry.file for entry in entries}:
+        by_size[(root / file).stat().st_size].add(file)
+    same_size = (file for files in by_size.values() if len(files) > 1 for file in files)
+    return {file: _hash_file(root / file) for file in same_size}
+
+
+def _hash_file(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _join_photographs(entries: list[FaceEntry], contents: dict[str, str]) -> list[FaceEntry]:
+    """Give photographs that share a byte-identical picture the same name: the first in order."""
+    parent: dict[str, str] = {}
+
+    def first(name: str) -> str:
+        while name in parent:
+            name = parent[name]
+        return name
+
+    photograph_of: dict[str, str] = {}
+    for entry in entries:
+        content = contents.get(entry.file, entry.file)
+        earlier = photograph_of.setdefault(content, entry.photograph)
+        low, high = sorted((first(earlier), first(entry.photograph)))
+        if low != high:
+            parent[high] = low
+    return [dataclasses.replace(entry, photograph=first(entry.photograph)) for entry in entries]

@@ -1,0 +1,1 @@
+"""Annotation files to face entries, one module a format."""

@@ -1,0 +1,133 @@
+"""Faces in CSV files: a picture's name, then x0, y0, x1, y1 .. in pixels, starting at 0."""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import TextIO
+
+import numpy as np
+
+from flaxmark.data.entries import (
+    MALFORMED,
+    AnnotationError,
+    FaceEntry,
+    Listing,
+    Problem,
+    check_landmarks,
+    divide,
+    find_picture,
+)
+from flaxmark.data.images import SUFFIXES
+from flaxmark.data.readers.lists import check_size, find_list
+from flaxmark.errors import ConfigError
+
+TRAIN_NAME = "training_frames_keypoints.csv"
+TEST_NAME = "test_frames_keypoints.csv"
+MAX_LINE = 1_000_000
+
+
+def read_csv_folder(
+    root: Path, num_points: int, train_list: str | None, validation_list: str | None, test_list: str | None
+) -> Listing:
+    """List the faces of a folder's CSV files.
+
+    Args:
+        root: The folder.
+        num_points: How many points a face has.
+        train_list: CSV of training faces; by default `training_frames_keypoints.csv`, or every CSV that no
+            other split takes.
+        validation_list: CSV of validation faces, or None.
+        test_list: CSV of test faces; by default `test_frames_keypoints.csv` where there is one.
+
+    Returns:
+        A listing whose `found` counts each CSV file.
+
+    Raises:
+        ConfigError: There is no CSV file, one that is named does not exist, or one is too large.
+    """
+    files: dict[Path, str] = {}
+    if validation_list is not None:
+        files[find_list(validation_list, root, "--data.validation-list")] = "validation"
+    if test_list is not None:
+        files[find_list(test_list, root, "--data.test-list")] = "test"
+    if train_list is not None:
+        files[find_list(train_list, root, "--data.train-list")] = "train"
+    taken = {path.resolve() for path in files}
+    defaults = {root / TEST_NAME: "test"} if test_list is None and (root / TEST_NAME).is_file() else {}
+    if train_list is None:
+        named = [root / TRAIN_NAME] if (root / TRAIN_NAME).is_file() else sorted(root.glob("*.csv"))
+        defaults = dict.fromkeys(named, "train") | defaults
+    files |= {path: split for path, split in defaults.items() if path.resolve() not in taken}
+    if not files:
+        raise ConfigError(f"--data.dir {root}: has no CSV file; one line is: picture, x0, y0, x1, y1 ..")
+    entries: list[FaceEntry] = []
+    problems: list[Problem] = []
+    found: dict[str, tuple[int, int | None]] = {}
+    for path, split in files.items():
+        check_size(path, str(path))
+        good, bad = divide(_read_csv(path, root, split, num_points))
+        entries += good
+        problems += bad
+        found[path.name] = (len(good), len(good) + len(bad))
+    return Listing(sorted(entries, key=lambda e: e.file), problems, found)
+
+
+def _read_csv(path: Path, root: Path, split: str, num_points: int) -> Iterator[FaceEntry | Problem]:
+    """The faces of one file, in its order."""
+    folders = _picture_folders(path, root)
+    try:
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+            rows = csv.reader(_lines(stream, path))
+            for row in rows:
+                if row and not (rows.line_num == 1 and _is_header(row, path)):
+                    where = f"{path.name}:{rows.line_num}"
+                    file = find_picture(root, row[0].strip(), folders, where)
+                    yield _read_row(row[1:], where, file, split, num_points) if isinstance(file, str) else file
+    except csv.Error as error:
+        raise ConfigError(f"{path}: not a CSV file: {error}") from error
+
+
+def _lines(stream: TextIO, path: Path) -> Iterator[str]:
+    """Lines of text, none of them larger than any face can be."""
+    number = 0
+    while line := stream.readline(MAX_LINE):
+        number += 1
+        if len(line) == MAX_LINE:
+            raise ConfigError(f"{path}:{number}: a line of more than {MAX_LINE:,} characters is no face")
+        if "\0" in line:
+            raise ConfigError(f"{path}:{number}: not text; save the file as UTF-8")
+        yield line
+
+
+def _is_header(row: list[str], path: Path) -> bool:
+    """Whether the first line names the columns instead of a picture."""
+    if len(row) == 1:
+        raise ConfigError(f"{path}:1: has no comma; one line is: picture, x0, y0, x1, y1 ..")
+    return PurePosixPath(row[0].strip()).suffix.lower() not in SUFFIXES
+
+
+def _picture_folders(path: Path, root: Path) -> list[str]:
+    """Folders to look in for a CSV's pictures, relative to the data set's folder; the most likely first."""
+    base = path.parent.resolve()
+    if not base.is_relative_to(root.resolve()):
+        base = root.resolve()
+    named = [p.name for p in base.iterdir() if p.is_dir() and path.stem.startswith(p.name)]
+    here = base.relative_to(root.resolve()).as_posix()
+    return [f"{here}/{name}" for name in sorted(named, key=len, reverse=True)] + [here]
+
+
+def _read_row(cells: list[str], where: str, file: str, split: str, num_points: int) -> FaceEntry | Problem:
+    """One face."""
+    try:
+        numbers = np.array([float(cell) for cell in cells])
+        if len(numbers) % 2:
+            raise AnnotationError(f"{where}: an odd number of coordinates, {len(numbers)}", MALFORMED)
+        landmarks_px = check_landmarks(numbers.reshape(-1, 2), where, num_points)
+    except AnnotationError as error:
+        return Problem(file, error.reason, str(error))
+    except ValueError as error:
+        return Problem(file, MALFORMED, f"{where}: {error}")
+    person = re.sub(r"_\d+$", "", PurePosixPath(file).stem)
+    subset = PurePosixPath(file).parent.as_posix()
+    return FaceEntry(file, landmarks_px, None, subset, person, split)

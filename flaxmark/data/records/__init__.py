@@ -1,0 +1,1 @@
+"""Prepared faces on disk, as TFDS records with an index."""

@@ -1,0 +1,1 @@
+"""Metrics, figures of a network, and the report of a run."""

@@ -1,0 +1,1 @@
+"""What is odd in a data set, before it is trained on."""

@@ -1,0 +1,196 @@
+"""Pictures and curves."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from flaxmark.evaluation.metrics import ced
+from flaxmark.faces.markup import Markup
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+TRUTH, PREDICTION = "#009E73", "#D55E00"
+TRAIN, VALIDATION, REFERENCE = "#0072B2", "#D55E00", "#666666"
+SYSTEMS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+NME, LARGEST_ERROR = "NME, inter-ocular [%]", 20
+
+
+def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: float, path: Path) -> None:
+    """Loss and validation NME against epochs.
+
+    Args:
+        history: The `validation` lines of metrics.jsonl.
+        title: Above the picture.
+        mean_face_nme: Validation NME of the mean face, per cent.
+        path: PNG to write.
+    """
+    epochs = [line["epoch"] for line in history]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    # Few epochs are points: a line through one of them is nothing.
+    marker = "o" if len(history) <= 30 else None
+    left.plot(epochs, [line["train_loss"] for line in history], color=TRAIN, marker=marker, ms=4, label="training")
+    left.plot(epochs, [line["loss"] for line in history], color=VALIDATION, marker=marker, ms=4, label="validation")
+    positive = all(line[name] > 0 for line in history for name in ("train_loss", "loss"))  # nll goes below 0
+    left.set(xlabel="epoch", ylabel="loss", yscale="log" if positive else "linear")
+    right.plot(epochs, [line["nme"] for line in history], color=VALIDATION, marker=marker, ms=4, label="validation")
+    right.axhline(mean_face_nme, color=REFERENCE, linestyle="--", label=f"mean face {mean_face_nme:.1f} %")
+    top = 1.1 * max(mean_face_nme, *(line["nme"] for line in history))
+    right.set(xlabel="epoch", ylabel=NME, ylim=(0, top))
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend()
+        axes.set_xlim(0.5, max(epochs) + 0.5)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.suptitle(plain(title))
+    save_figure(figure, path)
+
+
+def plot_faces(
+    images: Sequence[np.ndarray],
+    targets: np.ndarray,
+    predictions: np.ndarray | None,
+    markup: Markup,
+    captions: Sequence[str],
+    title: str,
+    path: Path,
+) -> None:
+    """A grid of crops with ground truth and, where there is one, the prediction.
+
+    Args:
+        images: uint8 or float `[size, size, 3]`, in [0, 255].
+        targets: `[n, num_points, 2]`, crop units.
+        predictions: `[n, num_points, 2]`, crop units, or None.
+        markup: Which points are joined.
+        captions: Above each face, such as its NME.
+        title: Above the grid.
+        path: Picture to write; its ending chooses the format.
+    """
+    columns = min(6, max(1, len(images)))
+    rows = max(1, -(-len(images) // columns))
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(2.3 * columns, 2.45 * rows + 0.9), layout="constrained", squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    layers = [(targets, TRUTH, "ground truth")]
+    layers += [] if predictions is None else [(predictions, PREDICTION, "prediction")]
+    for index, (axis, image, caption) in enumerate(zip(axes.flat, images, captions, strict=False)):
+        axis.imshow(np.clip(np.asarray(image), 0, 255).astype(np.uint8))
+        for points, colour, _ in layers:
+            pixels = points[index] * len(image) - 0.5
+            lines = markup.outlines or tuple((i,) for i in range(markup.num_points))
+            for line in lines:
+                axis.plot(*pixels[list(line)].T, color=colour, linewidth=0.9, marker="o", markersize=1.5)
+        axis.set(xlim=(-0.5, len(image) - 0.5), ylim=(len(image) - 0.5, -0.5))
+        axis.set_title(plain(caption), fontsize=9)
+    handles = [plt.Line2D([], [], marker="o", color=colour) for _, colour, _ in layers]
+    figure.legend(handles, [name for _, _, name in layers], loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle(plain(title))
+    figure.get_layout_engine().set(h_pad=0.08)  # type: ignore[union-attr, call-arg]
+    save_figure(figure, path)
+
+
+def plain(text: str) -> str:
+    """Names of files and the like, for matplotlib.
+
+    Args:
+        text: Any.
+
+    Returns:
+        The text with nothing in it that is drawn as mathematics or cannot be drawn.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("$", r"\$")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure so that the file is there whole or not at all, and close it.
+
+    Args:
+        figure: Closed afterwards.
+        path: Its ending chooses the format.
+    """
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    figure.savefig(temporary, dpi=figure.dpi)
+    plt.close(figure)
+    temporary.replace(path)
+
+
+def plot_systems(errors: Mapping[str, np.ndarray], title: str, path: Path) -> None:
+    """Cumulative error distribution of several systems.
+
+    Args:
+        errors: Name -> inter-ocular NME of each face `[n]`, per cent; NaN counts as larger than any.
+        title: Above the plot.
+        path: Picture to write.
+    """
+    figure, axes = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
+    styles = zip(SYSTEMS, ("-", "--", "-.", ":", (0, (6, 2)), (0, (3, 1, 1, 1))), strict=True)
+    for (name, values), (colour, line) in zip(errors.items(), itertools.cycle(styles), strict=False):
+        draw_ced(axes, np.nan_to_num(values, nan=np.inf), color=colour, ls=line, label=plain(name))
+    finish_ced(axes, "")
+    axes.legend(loc="lower right")
+    axes.set_title(plain(title))
+    save_figure(figure, path)
+
+
+def draw_ced(axes: Axes, errors: np.ndarray, **style: Any) -> None:
+    """Add a cumulative error distribution.
+
+    Args:
+        axes: To draw on.
+        errors: Inter-ocular NME of each face `[n]`, per cent.
+        **style: Of the line, and its label.
+    """
+    thresholds = np.linspace(0, LARGEST_ERROR, 401)
+    axes.plot(thresholds, ced(errors, thresholds), **style)
+
+
+def finish_ced(axes: Axes, split: str) -> None:
+    """Label axes of cumulative error distributions, and mark the threshold of a failure.
+
+    Args:
+        axes: With lines of `draw_ced`.
+        split: Whose faces; empty where the title says so.
+    """
+    axes.axvline(8, color=REFERENCE, lw=0.8, ls=(0, (1, 3)))
+    label = "faces with at most this error [%]" + (f", {split}" if split else "")
+    axes.set(xlabel=NME, ylabel=label, xlim=(0, LARGEST_ERROR), ylim=(0, 100))
+    axes.grid(alpha=0.3)
+
+
+def plot_audit(traits: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
+    """Sizes and poses of the faces of each subset.
+
+    Args:
+        traits: Subset -> `size` (pixels between the outer eye corners) and, where the points tell, `yaw` (degrees),
+            `[n]` each.
+        path: Picture to write.
+    """
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(11, 1.6 + 0.42 * len(traits)), layout="constrained", sharey=True
+    )
+    places = np.arange(len(traits))
+    for axes, name in ((left, "size"), (right, "yaw")):
+        axes.boxplot(
+            [faces.get(name, []) for faces in traits.values()], positions=places, orientation="horizontal", widths=0.6,
+            whis=(1, 99), flierprops={"markersize": 2}, medianprops={"color": PREDICTION},
+        )  # fmt: skip
+        axes.grid(axis="x", alpha=0.3)
+    left.set(xscale="log", xlabel="between the outer eye corners [pixels]")
+    left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.xaxis.set_major_formatter("{x:g}")
+    left.xaxis.set_minor_formatter("")
+    left.set_yticks(places, [plain(f"{subset} ({len(faces['size'])})") for subset, faces in traits.items()])
+    left.invert_yaxis()
+    right.set(xlabel="head turned to the picture's left (-) or right (+) [degrees]")
+    figure.suptitle("Faces of each subset: box 25 to 75 %, whiskers 1 to 99 %")
+    save_figure(figure, path)

@@ -1,0 +1,161 @@
+"""The crop of predict as a chain of matrix products, for programs that are exported: from boxes to images.
+
+A large face is first shrunk as `geometry.cut_region` does it, by Pillow's bilinear filter, which rounds after each
+direction. Then `sampler.upright_weights` samples it. Both are separable: a matrix for each direction, which depends on
+the box alone.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax.numpy as jnp
+
+from flaxmark.faces.array_library import Array, ArrayLibrary, ModuleLibrary
+from flaxmark.faces.crop import CropDefinition, sampled_side
+from flaxmark.faces.crop_sampler import most_samples, upright_weights
+
+PILLOW_UNIT = 2.0**22  # Pillow's weights are whole numbers of its inverse
+
+
+class ImageLibrary(ArrayLibrary, Protocol):
+    """Functions of arrays, and those that know of images."""
+
+    def sum_last(self, x: Array) -> Array:
+        """Sum over the last axis, which stays with length 1."""
+
+    def lengths(self, image: Array) -> tuple[Any, Any]:
+        """Height and width."""
+
+    def counting(self, length: Any) -> Array:
+        """float32 `[length]`: 0, 1 .. of a length that is known only when the program runs."""
+
+    def scalar(self, length: Any) -> Array:
+        """Such a length as a float32 scalar."""
+
+    def across(self, images: Array, weights: Array) -> Array:
+        """`[3, h, w]` or `[n, 3, h, w]` and `[n, columns, w]` to `[n, 3, h, columns]`."""
+
+    def down(self, images: Array, weights: Array) -> Array:
+        """`[n, 3, h, w]` and `[n, rows, h]` to `[n, 3, rows, w]`."""
+
+
+class JaxLibrary(ModuleLibrary):
+    """All of them in jax.numpy."""
+
+    def __init__(self) -> None:
+        """Of jax.numpy."""
+        super().__init__(jnp)
+
+    def sum_last(self, x: Any) -> Any:
+        """Sum over the last axis, which stays with length 1."""
+        return x.sum(axis=-1, keepdims=True)
+
+    def lengths(self, image: Any) -> tuple[Any, Any]:
+        """Height and width."""
+        return image.shape[1:]
+
+    def counting(self, length: Any) -> Any:
+        """float32 `[length]`: 0, 1 .."""
+        return jnp.arange(length).astype(jnp.float32)
+
+    def scalar(self, length: Any) -> Any:
+        """A length as a float32 scalar."""
+        return jnp.asarray(length, jnp.float32)
+
+    def across(self, images: Any, weights: Any) -> Any:
+        """`[.., 3, h, w]` and `[n, columns, w]` to `[n, 3, h, columns]`."""
+        return jnp.matmul(images, weights[:, None].swapaxes(-1, -2), precision="highest")
+
+    def down(self, images: Any, weights: Any) -> Any:
+        """`[n, 3, h, w]` and `[n, rows, h]` to `[n, 3, rows, w]`."""
+        return jnp.matmul(weights[:, None], images, precision="highest")
+
+
+class ShrunkAxis(NamedTuple):
+    """One axis of shrunk faces.
+
+    Attributes:
+        weights: float32 `[n, window, length]`: pixels of the image to shrunk ones around the crop.
+        start: float32 `[n, 1, 1]`: left or top of the crops, shrunk pixels from the window's first.
+        side: float32 `[n, 1, 1]`: of the crops, shrunk pixels.
+    """
+
+    weights: Array
+    start: Array
+    side: Array
+
+
+def shrink_axis(
+    xp: ImageLibrary, pixels: Array, length: Array, start: Array, side: Array, definition: CropDefinition
+) -> ShrunkAxis:
+    """Shrink faces along one axis as `geometry.cut_region` does without its margin.
+
+    Args:
+        xp: Whose arrays they are.
+        pixels: float32 `[length]`: 0, 1 ..
+        length: float32 scalar: pixels of the image along this axis.
+        start: float32 `[n, 1, 1]`: left or top of the crops, pixels.
+        side: float32 `[n, 1, 1]`: of the crops, pixels.
+        definition: Of the crop.
+
+    Returns:
+        For crops that touch the image.
+    """
+    cells = xp.arange(sampled_side(definition))
+    shrink = xp.minimum(definition.stored_size / side, 1.0)
+    room = side * ((definition.margin - 1) / 2)
+    first = xp.maximum(xp.floor(start - room), 0.0)
+    last = xp.minimum(0.0 - xp.floor(0.0 - (start + side + room)), length)
+    inside, extent = (start - first) * shrink, side * shrink
+    columns = xp.maximum(xp.floor((last - first) * shrink), 1.0)
+    origin = xp.minimum(xp.maximum(xp.floor(inside) - 2.0, 0.0), columns - 1.0)
+    end = xp.minimum(xp.maximum(xp.floor(inside + extent) + 2.0, 0.0), columns - 1.0)
+    # Pillow's bilinear filter: a triangle that reaches a shrunk pixel to either side, over the pixels that there are.
+    centre = (origin + xp.column(cells) + 0.5) / shrink
+    triangle = xp.maximum(1.0 - xp.absolute(pixels - first + 0.5 - centre) * shrink, 0.0)
+    triangle = triangle * xp.less(first - 0.5, pixels) * xp.less(pixels, last - 0.5)
+    weights = triangle / xp.maximum(xp.sum_last(triangle), 1e-6) * xp.less(xp.column(cells), end - origin + 0.5)
+    return ShrunkAxis(xp.floor(weights * PILLOW_UNIT + 0.5) / PILLOW_UNIT, inside - origin, extent)
+
+
+def square_crops(xp: ArrayLibrary, edges: Sequence[Array], scale: float) -> tuple[Array, Array, Array]:
+    """As `geometry.square_crop`.
+
+    Args:
+        xp: Whose arrays they are.
+        edges: Left, top, right and bottom of the boxes, each float32 `[n, 1, 1]`, pixels.
+        scale: Side of the crop over the longer side of the box.
+
+    Returns:
+        Left, top and side of the crops, each float32 `[n, 1, 1]`, pixels.
+    """
+    left, top, right, bottom = edges
+    side = xp.maximum(right - left, bottom - top) * scale
+    return (left + right) / 2.0 + 0.5 - side / 2.0, (top + bottom) / 2.0 + 0.5 - side / 2.0, side
+
+
+def cut_crops(xp: ImageLibrary, image: Array, crops: Array, definition: CropDefinition, size: int) -> Array:
+    """What the network is fed, before normalisation.
+
+    Args:
+        xp: Whose arrays they are.
+        image: float32 `[3, height, width]` in [0, 255], whole numbers.
+        crops: float32 left, top and side of the crops, each `[n, 1, 1]`, pixels.
+        definition: Of the crop.
+        size: Side of the network's input, pixels.
+
+    Returns:
+        float32 `[n, 3, size, size]` in [0, 255].
+    """
+    left, top, side = crops
+    height, width = xp.lengths(image)
+    across = shrink_axis(xp, xp.counting(width), xp.scalar(width), left, side, definition)
+    down = shrink_axis(xp, xp.counting(height), xp.scalar(height), top, side, definition)
+    rows = xp.floor(xp.across(image, across.weights) + 0.5)
+    shrunk = xp.floor(xp.down(rows, down.weights) + 0.5)
+
+    def sample(axis: ShrunkAxis) -> Array:
+        most = most_samples(definition.stored_size, size)
+        return upright_weights(xp, axis.start, axis.side, size, sampled_side(definition), most)
+
+    return xp.across(xp.down(shrunk, sample(down)), sample(across))

@@ -1,0 +1,284 @@
+"""A trained network as an ONNX graph, written operator by operator; its crop from the function that JAX traces."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from flaxmark.inference.export.matrix_crop import cut_crops, square_crops
+from flaxmark.inference.network import Network
+from flaxmark.models.resnet import STAGE_SIZES
+
+OPSET, IR_VERSION = 20, 9
+
+Inputs = Mapping[str, tuple[int, Sequence[str | int | None]]]
+"""Name -> kind and shape, where names stand for lengths that are known only when the program runs."""
+
+
+class Graph:
+    """Nodes and constants in the order in which they are made."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self._known: dict[tuple[Any, ...], str] = {}
+
+    def constant(self, values: Any) -> "Tensor":
+        """An array that is kept in the file, once.
+
+        Args:
+            values: Any array or number.
+
+        Returns:
+            It.
+        """
+        array = np.asarray(values)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._known:
+            self._known[key] = f"constant{len(self.constants)}"
+            self.constants.append(numpy_helper.from_array(array, self._known[key]))
+        return Tensor(self, self._known[key])
+
+    def add(self, operator: str, *inputs: Any, **attributes: Any) -> "Tensor":
+        """A node.
+
+        Args:
+            operator: Of ONNX.
+            *inputs: Tensors, or numbers that become float32 constants.
+            **attributes: Of the operator.
+
+        Returns:
+            Its first output.
+        """
+        names = [self.tensor(value).name for value in inputs]
+        output = f"{operator.lower()}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, names, [output], **attributes))
+        return Tensor(self, output)
+
+    def tensor(self, value: Any) -> "Tensor":
+        """A tensor itself, or a constant of a number or array."""
+        if isinstance(value, Tensor):
+            return value
+        return self.constant(np.float32(value) if isinstance(value, int | float) else value)
+
+
+class Tensor:
+    """A value that the graph computes; arithmetic with it writes nodes."""
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        """Refer to an output, an input or a constant."""
+        self.graph, self.name = graph, name
+
+    def __add__(self, other: Any) -> "Tensor":
+        """Sum."""
+        return self.graph.add("Add", self, other)
+
+    def __sub__(self, other: Any) -> "Tensor":
+        """Difference."""
+        return self.graph.add("Sub", self, other)
+
+    def __rsub__(self, other: Any) -> "Tensor":
+        """Difference from a number."""
+        return self.graph.add("Sub", other, self)
+
+    def __mul__(self, other: Any) -> "Tensor":
+        """Product."""
+        return self.graph.add("Mul", self, other)
+
+    def __truediv__(self, other: Any) -> "Tensor":
+        """Quotient."""
+        return self.graph.add("Div", self, other)
+
+    def __rtruediv__(self, other: Any) -> "Tensor":
+        """Quotient of a number."""
+        return self.graph.add("Div", other, self)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+class OnnxLibrary:
+    """The crop's functions as nodes of a graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        """Write into a graph."""
+        self._graph = graph
+
+    def floor(self, x: Any) -> Tensor:
+        """Largest whole number not above x."""
+        return self._graph.add("Floor", x)
+
+    def absolute(self, x: Any) -> Tensor:
+        """Absolute value."""
+        return self._graph.add("Abs", x)
+
+    def maximum(self, x: Any, y: Any) -> Tensor:
+        """The larger of two."""
+        return self._graph.add("Max", x, y)
+
+    def minimum(self, x: Any, y: Any) -> Tensor:
+        """The smaller of two."""
+        return self._graph.add("Min", x, y)
+
+    def less(self, x: Any, y: Any) -> Tensor:
+        """1.0 where x < y, else 0.0."""
+        return self._graph.add("Cast", self._graph.add("Less", x, y), to=TensorProto.FLOAT)
+
+    def sum_last(self, x: Any) -> Tensor:
+        """Sum over the last axis, which stays with length 1."""
+        return self._graph.add("ReduceSum", x, np.array([-1]), keepdims=1)
+
+    def arange(self, count: int) -> Tensor:
+        """float32 `[count]`: 0, 1 .."""
+        return self._graph.constant(np.arange(count, dtype=np.float32))
+
+    def column(self, x: Any) -> Tensor:
+        """`[count]` as `[count, 1]`."""
+        return self._graph.add("Unsqueeze", x, np.array([1]))
+
+    def lengths(self, image: Any) -> tuple[Tensor, Tensor]:
+        """Height and width."""
+        shape = self._graph.add("Shape", image)
+        height, width = (self._graph.add("Gather", shape, np.array(axis), axis=0) for axis in (1, 2))
+        return height, width
+
+    def counting(self, length: Any) -> Tensor:
+        """float32 `[length]`: 0, 1 .."""
+        whole = self._graph.add("Range", np.array(0), length, np.array(1))
+        return self._graph.add("Cast", whole, to=TensorProto.FLOAT)
+
+    def scalar(self, length: Any) -> Tensor:
+        """A length as a float32 scalar."""
+        return self._graph.add("Cast", length, to=TensorProto.FLOAT)
+
+    def across(self, images: Any, weights: Any) -> Tensor:
+        """`[.., 3, h, w]` and `[n, columns, w]` to `[n, 3, h, columns]`."""
+        turned = self._graph.add("Transpose", weights, perm=[0, 2, 1])
+        return self._graph.add("MatMul", images, self._graph.add("Unsqueeze", turned, np.array([1])))
+
+    def down(self, images: Any, weights: Any) -> Tensor:
+        """`[n, 3, h, w]` and `[n, rows, h]` to `[n, 3, rows, w]`."""
+        return self._graph.add("MatMul", self._graph.add("Unsqueeze", weights, np.array([1])), images)
+
+
+def add_network(graph: Graph, network: Network, crops: Tensor) -> dict[str, Tensor]:
+    """Normalisation, the ResNet and its heads.
+
+    Args:
+        graph: To write into.
+        network: Whose weights.
+        crops: float32 `[n, 3, size, size]` in [0, 255].
+
+    Returns:
+        `landmarks` `[n, num_points, 2]` and, of a network with sigma, `sigma` `[n, num_points]`, crop units.
+    """
+    params, data, config = network.variables["params"], network.data, network.config.model
+    mean, deviation = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in (data.pixel_mean, data.pixel_std))
+
+    def conv(x: Tensor, group: dict[str, Any], name: str, stride: int) -> Tensor:
+        kernel = np.asarray(group[name]["kernel"], np.float32).transpose(3, 2, 0, 1)
+        bias = np.asarray(group[name.replace("conv", "norm")]["bias"], np.float32)
+        size = kernel.shape[-1]
+        ends = [size // 2] * 4
+        return graph.add("Conv", x, kernel, bias, kernel_shape=[size] * 2, strides=[stride] * 2, pads=ends)
+
+    x = (crops / 255.0 - mean) / deviation
+    x = graph.add("Relu", conv(x, params, "stem_conv", 2))
+    x = graph.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    for stage, blocks in enumerate(STAGE_SIZES[config.depth], start=1):
+        for block in range(1, blocks + 1):
+            group = params[f"stage{stage}_block{block}"]
+            stride = 2 if stage > 1 and block == 1 else 1
+            # The 3x3 convolution has the stride: the first of two, or the second of three.
+            strides = (stride, 1) if config.depth < 50 else (1, stride, 1)
+            y = x
+            for number, own in enumerate(strides, start=1):
+                y = conv(y, group, f"conv{number}", own)
+                y = graph.add("Relu", y) if number < len(strides) else y
+            x = conv(x, group, "conv_shortcut", stride) if "conv_shortcut" in group else x
+            x = graph.add("Relu", y + x)
+    features = graph.add("ReduceMean", x, np.array([2, 3]), keepdims=0)
+
+    def head(name: str) -> Tensor:
+        kernel, bias = (np.asarray(params[name][part], np.float32) for part in ("kernel", "bias"))
+        return graph.add("Gemm", features, kernel, bias)
+
+    landmarks = graph.add("Reshape", head("head"), np.array([-1, data.markup.num_points, 2]))
+    sigma = {"sigma": graph.add("Exp", head("head_sigma"))} if config.sigma else {}
+    return {"landmarks": landmarks, **sigma}
+
+
+def make_face_model(network: Network, description: str) -> onnx.ModelProto:
+    """Picture and boxes to landmarks in pixels.
+
+    Args:
+        network: Trained.
+        description: Kept in the file under `flaxmark`.
+
+    Returns:
+        Inputs `picture` uint8 `[height, width, 3]` and `boxes` float32 `[faces, 4]`; output `landmarks` float32
+        `[faces, num_points, 2]`, pixels, and where the network has it `sigma` `[faces, num_points]`, pixels.
+    """
+    graph, data = Graph(), network.data
+    boxes = Tensor(graph, "boxes")
+    # Each [faces, 1, 1].
+    edges = [
+        graph.add("Reshape", graph.add("Gather", boxes, np.array(i), axis=1), np.array([-1, 1, 1])) for i in range(4)
+    ]
+    xp = OnnxLibrary(graph)
+    left, top, side = square_crops(xp, edges, data.crop.scale)
+    planes = graph.add("Cast", Tensor(graph, "picture"), to=TensorProto.FLOAT)
+    planes = graph.add("Transpose", planes, perm=[2, 0, 1])
+    crops = cut_crops(xp, planes, (left, top, side), data.crop, data.image_size)
+    said = add_network(graph, network, crops)
+    outputs = {"landmarks": said["landmarks"] * side + graph.add("Concat", left, top, axis=2) - 0.5}
+    if "sigma" in said:
+        outputs["sigma"] = said["sigma"] * network.metadata["sigma_scale"] * graph.add("Squeeze", side, np.array([2]))
+    inputs: Inputs = {
+        "picture": (TensorProto.UINT8, ["height", "width", 3]),
+        "boxes": (TensorProto.FLOAT, ["faces", 4]),
+    }
+    return _finish(graph, inputs, outputs, data.markup.num_points, description)
+
+
+def make_crop_model(network: Network) -> onnx.ModelProto:
+    """The network alone, for comparisons of speed.
+
+    Args:
+        network: Trained.
+
+    Returns:
+        Input `crops` float32 `[faces, size, size, 3]` in [0, 255]; output `landmarks` `[faces, num_points, 2]`, crop
+        units, and where the network has it `sigma`.
+    """
+    graph, size = Graph(), network.data.image_size
+    planes = graph.add("Transpose", Tensor(graph, "crops"), perm=[0, 3, 1, 2])
+    said = add_network(graph, network, planes)
+    inputs: Inputs = {"crops": (TensorProto.FLOAT, ["faces", size, size, 3])}
+    return _finish(graph, inputs, said, network.markup.num_points, "")
+
+
+def _finish(
+    graph: Graph,
+    inputs: Inputs,
+    outputs: dict[str, Tensor],
+    points: int,
+    description: str,
+) -> onnx.ModelProto:
+    """Name the outputs and check the whole."""
+    shapes: dict[str, list[str | int | None]] = {"landmarks": ["faces", points, 2], "sigma": ["faces", points]}
+    for name, tensor in outputs.items():
+        graph.nodes.append(helper.make_node("Identity", [tensor.name], [name]))
+    made = helper.make_graph(
+        graph.nodes,
+        "flaxmark",
+        [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]) for name in outputs],
+        graph.constants,
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    helper.set_model_props(model, {"flaxmark": description})
+    onnx.checker.check_model(model)
+    return model

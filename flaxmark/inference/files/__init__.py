@@ -1,0 +1,1 @@
+"""What the predict command reads and writes."""

@@ -1,0 +1,219 @@
+"""Landmarks of all the pictures that a person names: read, predict, write, draw, and go on past broken ones."""
+
+import collections
+import contextlib
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from flaxmark.data.images import PictureError, read_picture
+from flaxmark.errors import ConfigError
+from flaxmark.faces.boxes import Boxes
+from flaxmark.inference.files.inputs import Input
+from flaxmark.inference.files.writers import FaceWriter
+from flaxmark.inference.overlay import paint_faces, save_picture
+from flaxmark.inference.predictor import Face, Predictor
+from flaxmark.inference.video.frames import VideoWriter, frame_rate, read_camera, read_frames
+from flaxmark.inference.video.tracking import TrackConfig, Tracker
+from flaxmark.system.progress import Progress
+
+
+@dataclasses.dataclass
+class Report:
+    """How it went.
+
+    Attributes:
+        done: Pictures, or frames of a video, that were looked at.
+        faces: Faces in them.
+        empty: Pictures without a face.
+        left_out: Faces with too low a score.
+        broken: What could not be read, one line each.
+    """
+
+    done: int = 0
+    faces: int = 0
+    empty: int = 0
+    left_out: int = 0
+    broken: list[str] = dataclasses.field(default_factory=list)
+
+    def __str__(self) -> str:
+        """In one line."""
+        empty = f", {self.empty:,} of them without a face" if self.empty else ""
+        broken = f", {len(self.broken):,} broken" if self.broken else ""
+        low = f", {self.left_out:,} more with a score below --min-score" if self.left_out else ""
+        return f"{_count(self.done, 'picture')}{empty}{broken}: {_count(self.faces, 'face')}{low}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def predict_all(
+    inputs: Sequence[Input],
+    predictor: Predictor,
+    boxes: Boxes | None,
+    writer: FaceWriter,
+    drawings: dict[str, Path],
+    track: TrackConfig,
+    camera: int | None = None,
+) -> list[str]:
+    """Look at pictures, then at videos.
+
+    Args:
+        inputs: In their order.
+        predictor: Finds the faces where `boxes` is None.
+        boxes: For every picture.
+        writer: Gets the faces.
+        drawings: From `drawings.drawing_paths`.
+        track: How faces are followed in videos.
+        camera: Look through it instead of reading the one input.
+
+    Returns:
+        What was broken, one line each.
+
+    Raises:
+        ConfigError: Boxes that are none, no detector, or a file that exists.
+    """
+    pictures, limit = [item for item in inputs if not item.is_video], predictor.max_megapixels
+    broken = predict_pictures(pictures, predictor, boxes, writer, drawings).broken if pictures else []
+    for item in inputs:
+        if item.is_video:
+            frames = read_frames(item.path, limit) if camera is None else read_camera(camera)
+            rate = frame_rate(item.path) if camera is None else 30.0
+            draw = drawings.get(item.name)
+            if draw is not None:
+                draw.parent.mkdir(parents=True, exist_ok=True)
+            own = predict_video(item, frames, Tracker(predictor, track), writer, draw, rate).broken
+            if len(inputs) > 1:
+                for line in own:
+                    print(f"broken: {line}", file=sys.stderr)
+            broken = broken + own
+    return broken
+
+
+def predict_pictures(
+    inputs: Sequence[Input],
+    predictor: Predictor,
+    boxes: Boxes | None,
+    writer: FaceWriter,
+    drawings: dict[str, Path],
+) -> Report:
+    """Look at pictures one after another.
+
+    Args:
+        inputs: Pictures.
+        predictor: Finds the faces where `boxes` is None.
+        boxes: For every picture.
+        writer: Gets the faces.
+        drawings: From `drawings.drawing_paths`.
+
+    Returns:
+        Counts, and what was broken.
+
+    Raises:
+        ConfigError: Boxes that are none, no detector, or a file that exists.
+    """
+    report, progress, before = Report(), Progress(len(inputs), 0, 1), predictor.left_out
+    waiting: collections.deque[tuple[Input, tuple[int, int]]] = collections.deque()
+    start = time.perf_counter()
+
+    def show() -> None:
+        rate = report.faces / (time.perf_counter() - start)
+        progress.step(f"{report.done + len(report.broken):,} of {len(inputs):,}, {rate:.1f} faces/s")
+
+    def pictures() -> Iterator[np.ndarray]:
+        for item in inputs:
+            try:
+                picture = read_picture(item.path, predictor.max_megapixels)
+            except PictureError as error:
+                report.broken.append(str(error))
+                show()
+                continue
+            waiting.append((item, (picture.shape[1], picture.shape[0])))
+            yield picture
+
+    found = predictor.predict_many(pictures(), boxes if isinstance(boxes, str) else _repeated(boxes))
+    for faces in found:
+        item, size = waiting.popleft()
+        if item.name in drawings:
+            _draw(read_picture(item.path, predictor.max_megapixels), faces, drawings[item.name])
+        writer.write(item, size, faces, {})  # last: what is written is done
+        report.done += 1
+        report.faces += len(faces)
+        report.empty += not faces
+        report.left_out = predictor.left_out - before
+        show()
+    if len(inputs) > 1 or not report.broken:
+        progress.line(f"{report}")
+    if len(inputs) > 1:
+        for line in report.broken:
+            print(f"broken: {line}", file=sys.stderr)
+    return report
+
+
+def _draw(picture: np.ndarray, faces: Sequence[Face], path: Path) -> None:
+    """A picture with its faces, their numbers and scores."""
+    scores = ["" if face.score is None else f"  {face.score:.2f}" for face in faces]
+    labels = [f"{number}{score}" for number, score in enumerate(scores, 1)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_picture(paint_faces(picture, faces, labels), path)
+
+
+def predict_video(
+    item: Input,
+    frames: Iterator[tuple[float, np.ndarray]],
+    tracker: Tracker,
+    writer: FaceWriter,
+    draw: Path | None,
+    frames_per_second: float,
+) -> Report:
+    """Look at a video frame by frame, or at a camera until the user stops.
+
+    Args:
+        item: The video.
+        frames: From `video.read_frames` or `video.read_camera`.
+        tracker: Follows its faces.
+        writer: Gets the faces of every frame, with their numbers.
+        draw: A new .mp4 with the faces painted on; None paints none.
+        frames_per_second: Of that.
+
+    Returns:
+        Counts, and where the video was broken.
+
+    Raises:
+        KeyboardInterrupt: What was done until then is kept.
+    """
+    report, start, drawn = Report(), time.perf_counter(), contextlib.ExitStack()
+    video: VideoWriter | None = None
+    live = sys.stderr.isatty()
+    with drawn:
+        try:
+            for seconds, frame in frames:
+                faces = tracker.update(frame, seconds)
+                place = {"frame": report.done, "seconds": round(seconds, 4), "ids": [face.id for face in faces]}
+                writer.write(item, (frame.shape[1], frame.shape[0]), [face.face for face in faces], place)
+                if draw is not None:
+                    if video is None:
+                        video = drawn.enter_context(VideoWriter(draw, frame.shape[1::-1], frames_per_second))
+                    video.write(paint_faces(frame, [f.face for f in faces], [str(f.id) for f in faces]))
+                report.done += 1
+                report.faces += len(faces)
+                report.empty += not faces
+                if live:
+                    rate = report.done / (time.perf_counter() - start)
+                    print(f"\r\x1b[K{item.path}: {report.done:,} frames, {rate:.1f} a second", end="", file=sys.stderr)
+        except ConfigError as error:
+            report.broken.append(str(error))
+    clear = "\r\x1b[K" if live else ""
+    if report.done or not report.broken:  # else there was no video
+        print(f"{clear}{item.path}: {_count(report.done, 'frame')}, {report.faces:,} faces in them", file=sys.stderr)
+    return report
+
+
+def _repeated(boxes: Boxes | None) -> Iterator[Boxes | None]:
+    while True:
+        yield boxes

@@ -1,0 +1,1 @@
+"""What a run leaves on disk: workdir, checkpoints, metric log, packed networks, remote copies."""

@@ -1,0 +1,88 @@
+"""What a run leaves for people and programs to read while it goes on: JSON lines and TensorBoard."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import RecordWriter
+from tensorboardX.summary import scalar
+
+from flaxmark.system.files import replace_text
+
+FLUSH_SECONDS = 30
+
+
+class MetricWriter:
+    """Appends to `metrics.jsonl` and to TensorBoard's files in `tensorboard/`."""
+
+    def __init__(self, workdir: Path, resume_step: int) -> None:
+        """Open the files, forgetting what a run that was cut off wrote after its last checkpoint.
+
+        Args:
+            workdir: The run's folder.
+            resume_step: Lines of later steps are dropped.
+        """
+        self._path = workdir / "metrics.jsonl"
+        self._started = time.perf_counter()
+        if self._path.exists():
+            kept = [line for line in read_metrics(workdir) if line["step"] <= resume_step]
+            replace_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+            self._started -= kept[-1].get("seconds", 0.0) if kept else 0.0
+        self._file = self._path.open("a", encoding="utf-8")
+        folder = workdir / "tensorboard"
+        folder.mkdir(exist_ok=True)
+        # Records, not tensorboardX's writers: of a full disk its thread dies, so that its queue waits for ever, and its
+        # files stay open.
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        self._tensorboard = RecordWriter(str(folder / name))
+        self._add_event(file_version="brain.Event:2")  # what each such file begins with
+        restart = SessionLog(status=SessionLog.START)  # TensorBoard hides what came after the checkpoint
+        self._add_event(step=resume_step + 1, session_log=restart)
+        self._flushed = time.perf_counter()
+
+    def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Write one line and its scalars.
+
+        Args:
+            kind: `train` or `validation`.
+            step: Updates made.
+            values: Name -> number; `time` and `seconds` of the run so far, stops left out, are added.
+        """
+        values = {**values, "time": time.time(), "seconds": round(time.perf_counter() - self._started, 3)}
+        self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._add_event(step=step, summary=scalar(f"{kind}/{name}", value))
+        if kind == "validation" or time.perf_counter() - self._flushed > FLUSH_SECONDS:
+            self._tensorboard.flush()
+            self._flushed = time.perf_counter()
+
+    def close(self) -> None:
+        """Close both, also where the rest of one cannot be written."""
+        try:
+            self._file.close()
+        finally:
+            self._tensorboard.close()
+
+    def _add_event(self, **content: Any) -> None:
+        self._tensorboard.write(Event(wall_time=time.time(), **content).SerializeToString())
+
+
+def read_metrics(workdir: Path) -> Iterator[dict[str, Any]]:
+    """Read `metrics.jsonl`, leaving out a last line that was cut off.
+
+    Args:
+        workdir: The run's folder.
+
+    Yields:
+        One dictionary a line.
+    """
+    with (workdir / "metrics.jsonl").open(encoding="utf-8") as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)

@@ -1,0 +1,48 @@
+"""What the audit says of the data that the cells were trained on, where it is at hand."""
+
+import io
+from collections import Counter
+from collections.abc import Callable
+
+from flaxmark.config.schema import from_dict
+from flaxmark.data.prepare.sources import find_data_dir
+from flaxmark.errors import ConfigError
+from flaxmark.evaluation.audit.audit import audit
+from flaxmark.sweep.report.document import Section, Table, Value
+from flaxmark.sweep.report.records import Record
+from flaxmark.sweep.report.texts import Texts
+from flaxmark.system.progress import Progress
+
+
+def audit_section(record: Record, texts: Texts, say: Callable[[str], None]) -> Section:
+    """Count what is there and what is odd.
+
+    Args:
+        record: A finished cell; all of a sweep are trained on the same data.
+        texts: In the report's language.
+        say: Told that it takes a while.
+
+    Returns:
+        A section: tables, or a line that says why there are none.
+    """
+    assert record.result is not None
+    config = from_dict(record.result["config"]).data
+    if config.name == "drawn_faces":
+        return Section(texts.audit, 2, [texts.audit_drawn])
+    try:
+        root = find_data_dir(config)
+        say(f"audit of {root}")
+        found = audit(config, root, lambda total: Progress(total, 0, 1, io.StringIO()))
+    except ConfigError as error:
+        return Section(texts.audit, 2, [texts.audit_missing.format(reason=str(error).splitlines()[0])])
+    counts = [
+        [Value(name), Value(f"{count:,}", count), Value("-" if expected is None else f"{expected:,}", expected or 0)]
+        for name, (count, expected) in found.found.items()
+    ]
+    first = {finding.kind: finding for finding in reversed(found.findings)}
+    kinds = [
+        [Value(kind), Value(f"{count:,}", count), Value(f"{first[kind].file}: {first[kind].detail}")]
+        for kind, count in Counter(finding.kind for finding in found.findings).most_common()
+    ]
+    odd = Table(texts.audit_kinds, kinds) if kinds else texts.audit_clean
+    return Section(texts.audit, 2, [Table(texts.audit_head, counts), odd])

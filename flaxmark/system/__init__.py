@@ -1,0 +1,1 @@
+"""The machine: its cores, devices, files, processes, signals and terminal."""

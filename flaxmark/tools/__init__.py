@@ -1,0 +1,1 @@
+"""Tools beside the main path: predicted cost, comparison, detector fit, web demo."""

@@ -1,0 +1,187 @@
+"""The same faces and boxes through several systems: errors, and time a face."""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flaxmark.data.entries import FaceEntry
+from flaxmark.data.images import PictureError, read_picture
+from flaxmark.errors import ConfigError
+from flaxmark.evaluation.metrics import nme, normalising_distance, point_errors, summarize
+from flaxmark.evaluation.traits import head_yaw
+from flaxmark.faces.boxes import in_picture
+from flaxmark.faces.crop import CropDefinition, landmark_box, square_crop, to_crop_units
+from flaxmark.faces.markup import IBUG_68
+from flaxmark.system.progress import Progress
+from flaxmark.tools.peers import System
+
+WARM_UP = 2
+TURNS = ((0, 15), (15, 30), (30, 90))  # degrees
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a system did.
+
+    Attributes:
+        figures: Of `metrics.summarize` over the faces that it has points for; empty where there are none.
+        details: NME of each part of the face and of faces turned so far, per cent; without those that have no face.
+        errors: Inter-ocular NME of each face `[n]`, per cent; NaN where it has no points.
+        missing: Files of faces that it has no points for.
+        milliseconds: Median time of a face at batch 1, or None where it was not measured.
+    """
+
+    figures: dict[str, float]
+    details: dict[str, float]
+    errors: np.ndarray
+    missing: list[str]
+    milliseconds: float | None
+
+
+def choose_split(entries: Sequence[FaceEntry], wanted: str | None) -> tuple[str, list[FaceEntry]]:
+    """Which faces are compared.
+
+    Args:
+        entries: Of the data set.
+        wanted: A split, or None: validation faces where there are any, else all test faces, else training faces.
+
+    Returns:
+        A name and the faces.
+
+    Raises:
+        ConfigError: No such faces.
+    """
+    splits = sorted({entry.split for entry in entries})
+    if wanted is not None:
+        chosen = [entry for entry in entries if entry.split == wanted]
+        if not chosen:
+            raise ConfigError(f"--split {wanted}: has no face; there are {', '.join(splits) or 'none at all'}")
+        return wanted, chosen
+    tests = [split for split in splits if split.startswith("test")]
+    for name, own in (("validation", ["validation"]), ("test", tests), ("train", ["train"])):
+        chosen = [entry for entry in entries if entry.split in own]
+        if chosen:
+            return name, chosen
+    raise ConfigError("the data set holds no face")
+
+
+def compare(
+    systems: Mapping[str, System], entries: Sequence[FaceEntry], root: Path, max_megapixels: float, timing_faces: int
+) -> tuple[dict[str, Result], list[FaceEntry], list[str]]:
+    """Run every system on every face.
+
+    Args:
+        systems: Name -> system.
+        entries: Faces with 68 points.
+        root: The data set's folder.
+        max_megapixels: Larger pictures are left out.
+        timing_faces: So many faces are timed, each system in turn on each of them; the first ones are left out.
+
+    Returns:
+        Name -> result, the faces that were compared, and one line for each picture that could not be looked at.
+    """
+    predicted: dict[str, list[np.ndarray | None]] = {name: [] for name in systems}
+    times: dict[str, list[float]] = {name: [] for name in systems}
+    kept: list[FaceEntry] = []
+    unreadable: list[str] = []
+    progress = Progress(len(entries), 0, 1)
+    for entry in entries:
+        try:
+            picture = read_picture(root / entry.file, max_megapixels, orient=False)
+        except PictureError as error:
+            unreadable.append(str(error))
+            continue
+        box = landmark_box(entry.landmarks_px)
+        if not in_picture(box[None], picture.shape[1], picture.shape[0])[0]:
+            unreadable.append(f"{entry.file}: its face lies outside of it")
+            continue
+        for name, system in systems.items():
+            start = time.perf_counter()
+            predicted[name].append(system(picture, box, entry))
+            times[name].append(time.perf_counter() - start)
+        kept.append(entry)
+        progress.step(f"{len(kept):,} of {len(entries):,} faces")
+    results = {}
+    for name, points in predicted.items():
+        measured = times[name][WARM_UP : WARM_UP + timing_faces]
+        of_file = name.startswith("json:") or not measured
+        results[name] = _result(kept, points, None if of_file else 1e3 * statistics.median(measured))
+    return results, kept, unreadable
+
+
+def _result(entries: Sequence[FaceEntry], predicted: Sequence[np.ndarray | None], milliseconds: float | None) -> Result:
+    """Figures in crop units, as everywhere: errors of a large picture count no more than those of a small one."""
+    errors = np.full(len(entries), np.nan)
+    rows = [row for row, points in enumerate(predicted) if points is not None]
+    missing = [entry.file for entry, points in zip(entries, predicted, strict=True) if points is None]
+    if not rows:
+        return Result({}, {}, errors, missing, milliseconds)
+    truth = np.stack([entries[row].landmarks_px for row in rows])
+    crops = square_crop(landmark_box(truth), CropDefinition().scale)
+    found = to_crop_units(np.stack([np.asarray(predicted[row]) for row in rows]), crops)
+    target = to_crop_units(truth, crops)
+    losses = np.abs(found - target).mean(axis=(1, 2))
+    errors[rows] = nme(found, target)
+    return Result(summarize(found, target, losses), _details(found, target), errors, missing, milliseconds)
+
+
+def _details(found: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    errors = 100 * point_errors(found, target) / normalising_distance(target)[:, None]
+    turned = np.abs(head_yaw(target))
+    faces = {f"{low} to {high}°": (turned >= low) & (turned < high) for low, high in TURNS}
+    details = {part: errors[:, list(points)].mean() for part, points in IBUG_68.parts.items()}
+    details |= {name: errors[chosen].mean() for name, chosen in faces.items() if chosen.any()}
+    return {name: float(error) for name, error in details.items()}
+
+
+COLUMNS = {"nme": "NME", "nme_box": "box", "fr_8": "FR@8", "auc_8": "AUC@8"}
+
+
+def format_comparison(results: Mapping[str, Result]) -> str:
+    """The results as two Markdown tables: the systems' figures, and where their errors are.
+
+    Args:
+        results: Name -> result.
+
+    Returns:
+        Lines; NME is inter-ocular, everything in per cent but the times.
+    """
+    lines = [f"| system | faces | {' | '.join(COLUMNS.values())} | ms a face |", "|---|---:|" + "---:|" * 5]
+    for name, result in results.items():
+        faces = int(np.isfinite(result.errors).sum())
+        figures = [f"{result.figures[key]:.2f}" if result.figures else "-" for key in COLUMNS]
+        taken = "-" if result.milliseconds is None else f"{result.milliseconds:.1f}"
+        lines.append(f"| {name} | {faces} | {' | '.join(figures)} | {taken} |")
+    places = list(dict.fromkeys(place for result in results.values() for place in result.details))
+    lines += ["", f"| NME | {' | '.join(places)} |", "|---|" + "---:|" * len(places)]
+    for name, result in results.items():
+        errors = [f"{result.details[place]:.2f}" if place in result.details else "-" for place in places]
+        lines.append(f"| {name} | {' | '.join(errors)} |")
+    return "\n".join(lines)
+
+
+def to_json(results: Mapping[str, Result], entries: Sequence[FaceEntry]) -> dict[str, Any]:
+    """Everything that was found, ready for JSON.
+
+    Args:
+        results: Name -> result.
+        entries: The faces, in the order of the errors.
+
+    Returns:
+        `files` and, for each system, its figures, the error of each face (null where it has none) and its time.
+    """
+    systems = {
+        name: {
+            "figures": result.figures,
+            "details": result.details,
+            "nme": [None if np.isnan(error) else round(float(error), 4) for error in result.errors],
+            "milliseconds": result.milliseconds,
+        }
+        for name, result in results.items()
+    }
+    return {"files": [entry.file for entry in entries], "systems": systems}

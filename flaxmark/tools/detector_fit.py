@@ -1,0 +1,141 @@
+"""What a detector's boxes are to landmarks: the correction that fits best, and the error with and without it."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from flaxmark.data.entries import FaceEntry
+from flaxmark.data.images import PictureError, read_picture
+from flaxmark.errors import ConfigError
+from flaxmark.evaluation.metrics import nme
+from flaxmark.faces.boxes import overlap
+from flaxmark.faces.crop import landmark_box
+from flaxmark.inference.detection import BoxCorrection, Detector, correct_boxes, find_faces, fit_correction
+from flaxmark.inference.predictor import Predictor
+from flaxmark.system.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectedFaces:
+    """Faces and what a detector says of them.
+
+    Attributes:
+        entries: Those that it found.
+        boxes: float64 `[n, 4]`: its boxes of them, pixels.
+        missed: Files of those that it did not find.
+        others: Boxes that are on no annotated face; the pictures may hold more faces than are annotated.
+        unreadable: Files that are no pictures.
+    """
+
+    entries: list[FaceEntry]
+    boxes: np.ndarray
+    missed: list[str]
+    others: int
+    unreadable: list[str]
+
+
+def detect_entries(entries: list[FaceEntry], root: Path, detector: Detector, max_megapixels: float) -> DetectedFaces:
+    """Run a detector on the pictures of annotated faces.
+
+    Args:
+        entries: Annotated faces.
+        root: The data set's folder.
+        detector: Any.
+        max_megapixels: Larger pictures are unreadable.
+
+    Returns:
+        For each face the box that overlaps its landmarks' most.
+    """
+    found: list[FaceEntry] = []
+    boxes: list[np.ndarray] = []
+    missed: list[str] = []
+    unreadable: list[str] = []
+    others = 0
+    progress = Progress(len(entries), 0, 1)
+    for entry in entries:
+        try:
+            picture = read_picture(root / entry.file, max_megapixels, orient=False)
+        except PictureError:
+            unreadable.append(entry.file)
+            continue
+        detected, _ = find_faces(picture, detector)
+        overlaps = overlap(detected, landmark_box(entry.landmarks_px))
+        others += int((overlaps == 0).sum())
+        if overlaps.max(initial=0) > 0.2:
+            found.append(entry)
+            boxes.append(detected[overlaps.argmax()])
+        else:
+            missed.append(entry.file)
+        progress.step(f"detecting {len(found) + len(missed):,} of {len(entries):,} faces")
+    return DetectedFaces(found, np.array(boxes).reshape(-1, 4), missed, others, unreadable)
+
+
+def fit(faces: DetectedFaces) -> BoxCorrection:
+    """The correction of a detector.
+
+    Args:
+        faces: What it found.
+
+    Returns:
+        From its boxes to those around the landmarks.
+
+    Raises:
+        ConfigError: It found no face.
+    """
+    return fit_correction(faces.boxes, landmark_box(_truth(faces)))
+
+
+def errors_with_boxes(
+    predictor: Predictor, faces: DetectedFaces, root: Path, correction: BoxCorrection, max_megapixels: float
+) -> dict[str, float]:
+    """Mean NME of the same faces with three kinds of boxes.
+
+    Args:
+        predictor: A network.
+        faces: What the detector found.
+        root: The data set's folder.
+        correction: Of the detector.
+        max_megapixels: As for `detect_entries`.
+
+    Returns:
+        `ground truth`, `detector, corrected` and `detector, as it is` -> per cent.
+
+    Raises:
+        ConfigError: It found no face.
+    """
+    truth = _truth(faces)
+    kinds = {
+        "ground truth": landmark_box(truth),
+        "detector, corrected": correct_boxes(faces.boxes, correction),
+        "detector, as it is": faces.boxes,
+    }
+    # Each picture is read once, and none is kept.
+    pictures = (read_picture(root / entry.file, max_megapixels, orient=False) for entry in faces.entries)
+    found = predictor.predict_many(pictures, np.stack(list(kinds.values()), axis=1))
+    predicted = np.array([[face.landmarks for face in one] for one in found])
+    return {kind: float(nme(predicted[:, i], truth, markup=predictor.markup).mean()) for i, kind in enumerate(kinds)}
+
+
+def _truth(faces: DetectedFaces) -> np.ndarray:
+    """Landmarks of the faces that were found: float64 `[n, num_points, 2]`, pixels."""
+    if not faces.entries:
+        raise ConfigError(
+            f"the detector finds none of {len(faces.missed)} faces ({len(faces.unreadable)} pictures unreadable): "
+            "nothing can be fitted or measured; name another detector, or other faces"
+        )
+    return np.stack([entry.landmarks_px for entry in faces.entries])
+
+
+def describe(faces: DetectedFaces) -> str:
+    """What a detector found, in one line."""
+    total = len(faces.entries) + len(faces.missed)
+    broken = f", {len(faces.unreadable)} pictures unreadable" if faces.unreadable else ""
+    return f"found {len(faces.entries)} of {total} faces, {faces.others} boxes elsewhere{broken}"
+
+
+def warn_of_missed(faces: DetectedFaces) -> None:
+    """Name the faces that are in no figure."""
+    for file in faces.missed + faces.unreadable:
+        print(f"not found: {file}", file=sys.stderr)

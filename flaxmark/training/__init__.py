@@ -1,0 +1,1 @@
+"""One run: setup, steps, loop."""

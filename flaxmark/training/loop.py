@@ -1,0 +1,263 @@
+"""One run: prepare, train, validate, keep the best, report."""
+
+import math
+from contextlib import closing, nullcontext
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from flaxmark.config.checks import check_config
+from flaxmark.config.schema import Config
+from flaxmark.data.prepare.prepare import prepare
+from flaxmark.evaluation.evaluate import Outputs, format_table, predict_split
+from flaxmark.evaluation.metrics import sigma_scale, summarize
+from flaxmark.evaluation.run_report import write_report
+from flaxmark.models.confidence import doubt, fit_face_score
+from flaxmark.storage.checkpoint import RunCheckpoints, restore_newest
+from flaxmark.storage.metric_log import MetricWriter
+from flaxmark.storage.remote import local_workdir, push
+from flaxmark.storage.workdir import BAD_FACES, claim_workdir, lock_workdir, stored_result
+from flaxmark.system.clock import Clock
+from flaxmark.system.disk_errors import storage_errors
+from flaxmark.system.files import replace_text
+from flaxmark.system.progress import Progress
+from flaxmark.training.profiling import StepProfiler
+from flaxmark.training.setup import Run, make_run, print_header, start_from_weights, write_train_faces
+from flaxmark.training.stop_requests import StopRequests, stop_requests
+
+# A loss has exploded when it has grown by so many times what it was at first: that of the mean face.
+EXPLODED = 1000
+
+
+class TrainingError(RuntimeError):
+    """The run cannot go on."""
+
+
+def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> dict[str, Any]:
+    """Train to the end, resuming what is in the workdir.
+
+    Args:
+        config: The run.
+        workdir: A folder, or a URL (see `remote.local_workdir`). Gets config.json, train_faces.txt, metrics.jsonl,
+            tensorboard/, checkpoints/, and at the end result.json, predictions.npz, table.md, curves.png and test.png.
+        clock: Of a command that has been running for a while; a new one by default.
+
+    Returns:
+        The content of result.json: `rows` of figures per split and what led to them.
+
+    Raises:
+        ConfigError: Something the user must change.
+        TrainingError: The loss is not finite or has exploded.
+        Interrupted: Ctrl-C, or SIGTERM (Preempted); saved.
+    """
+    clock = clock or Clock()
+    check_config(config, jax.device_count())
+    workdir = local_workdir(workdir)
+    first = jax.process_index() == 0
+    result = stored_result(workdir, config)
+    if result is not None:
+        if first:
+            push(workdir)  # it may have ended before the last copy
+        print(f"{workdir}: finished; its result:\n{format_table(result['rows'])}")
+        return result
+    with lock_workdir(workdir) if first else nullcontext():
+        claim_workdir(workdir, config, write=first)
+        with clock.phase("prepare"):
+            prepared = prepare(config.data)
+        run = make_run(config, workdir, prepared, clock)
+        write_train_faces(run)
+        with clock.phase("load"):
+            restored = restore_newest(workdir, run.state)
+            run.state = start_from_weights(config, run.state) if restored is None else restored
+        checkpoints = RunCheckpoints(workdir)
+        with storage_errors(workdir, lambda: checkpoints.kept):
+            with stop_requests() as stop_requested:
+                with clock.phase("saving"), checkpoints:  # leaving waits for the last save
+                    print_header(run, prepared)
+                    with clock.phase("steps"):
+                        run_steps(run, checkpoints, stop_requested, clock)
+                if stop_requested(run.total_steps):
+                    raise stop_requested.interruption("after the last step; the same command writes the report")
+            with clock.phase("report"):
+                result = write_report(workdir, prepared, run.evaluation, run.mesh, clock)
+            if first:
+                push(workdir)
+                print(f"time: {clock}")
+            return result
+
+
+def run_steps(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequests, clock: Clock) -> None:
+    """The loop: each step is dispatched before the previous one's metrics are read, and few of them are.
+
+    Args:
+        run: Its state is moved on.
+        checkpoints: Where it is saved.
+        stop_requested: Asked after each step.
+        clock: Told what takes the time.
+
+    Raises:
+        TrainingError: The loss, or that of the validation split, is not finite, or it has exploded.
+        Interrupted: Stopped on request, saved.
+    """
+    config, step = run.config.train, int(run.state.step)
+    writer = MetricWriter(run.workdir, step) if jax.process_index() == 0 else None
+    progress = Progress(run.total_steps, step, config.batch_size)
+    profiler = StepProfiler(config.profile_steps, run.workdir / "profile")
+    note = ""
+    previous: dict[str, jax.Array] | None = None  # metrics of the step before, until they are read
+    try:
+        with closing(run.feed.batches(step)) as batches:
+            for batch in batches:
+                profiler.before(step + 1)
+                run.state, metrics = run.train_step(run.state, run.feed.faces, batch)
+                step += 1
+                profiler.after(step, metrics)
+                # At most two steps are under way, so that batches do not pile up on the device.
+                jax.block_until_ready(previous)
+                if previous and ((step - 1) % config.log_every == 0 or _ends_epoch(run, step - 1)):
+                    record(run, writer, step - 1, previous, progress, checkpoints)
+                position = f"epoch {-(-step // run.steps_per_epoch)}/{config.epochs}"
+                progress.step(f"{position}  loss {run.epoch_loss:.5f}{note}")
+                previous = metrics
+                if validates := run.validates_after(step):
+                    record(run, writer, step, metrics, progress, checkpoints)
+                    progress.pause()
+                    with clock.phase("validation"):
+                        figures = validate(run, writer, checkpoints, clock)
+                    note = f"  validation {figures['loss']:.5f}  NME {figures['nme']:.2f} %"
+                    progress.line(f"{position}  loss {figures['train_loss']:.5f}{note}")
+                    progress.resume()
+                    previous = None
+                stop = stop_requested(step)
+                if not validates and (stop or (config.save_every and step % config.save_every == 0)):
+                    record(run, writer, step, metrics, progress, checkpoints)
+                    with clock.phase("saving"):
+                        checkpoints.save(run.state, run.metadata)
+                    previous = None
+                if stop and step < run.total_steps:
+                    raise stop_requested.interruption(f"stopped after step {step}; the same command resumes")
+    finally:
+        profiler.close()
+        if writer is not None:
+            writer.close()
+
+
+def _ends_epoch(run: Run, step: int) -> bool:
+    """Whether update `step`, counted from 1, is the last one of its epoch."""
+    return step % run.steps_per_epoch == 0
+
+
+def record(
+    run: Run,
+    writer: MetricWriter | None,
+    step: int,
+    metrics: dict[str, jax.Array],
+    progress: Progress,
+    checkpoints: RunCheckpoints,
+) -> None:
+    """Read a step's metrics, which waits for it, and write them.
+
+    Args:
+        run: Its `epoch_loss` is brought up to date.
+        writer: None on all processes but the first.
+        step: Which one, from 1.
+        metrics: Scalars of that step.
+        progress: Knows the rate.
+        checkpoints: Named when the run cannot go on.
+
+    Raises:
+        TrainingError: The loss is not finite or has exploded.
+    """
+    values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    epoch, finite = (step - 1) // run.steps_per_epoch, int(values.pop("finite_steps"))
+    loss = values["epoch_loss"]
+    if not math.isfinite(loss):
+        raise failure(run, "loss is not finite", epoch * run.steps_per_epoch + finite + 1, step, values, checkpoints)
+    if math.isnan(run.first_loss):
+        run.first_loss = loss
+    if values["loss"] - run.first_loss > EXPLODED * max(abs(run.first_loss), 1e-3):
+        raise failure(run, f"loss has grown from {run.first_loss:.4g}", step, step, values, checkpoints)
+    run.epoch_loss = values["epoch_loss"]
+    if writer is not None and step % run.config.train.log_every == 0:
+        figures = {"epoch": epoch + 1, **values, "images_per_second": progress.rate}
+        writer.write("train", step, figures)
+
+
+def failure(
+    run: Run, what: str, bad: int, step: int, values: dict[str, float], checkpoints: RunCheckpoints
+) -> TrainingError:
+    """Say in which step a run went wrong, on which faces, and what is left of it.
+
+    Args:
+        run: Gets `not_finite.txt`, the faces of that step.
+        what: Is wrong.
+        bad: The step, from 1.
+        step: The one whose metrics were read.
+        values: Those metrics.
+        checkpoints: Names the last good one.
+
+    Returns:
+        The error to raise.
+    """
+    files = run.files_of(bad)
+    if jax.process_index() == 0:
+        replace_text(run.workdir / BAD_FACES, "\n".join(files) + "\n")
+    return TrainingError(
+        f"{what} at step {bad} (at step {step}: loss {values['loss']:.4g}, gradient norm {values['grad_norm']:.4g}); "
+        f"its faces are {files[0]} and the others in {run.workdir / BAD_FACES}; last good checkpoint: "
+        f"{checkpoints.describe_latest()}. A lower --optimizer.learning-rate usually helps"
+    )
+
+
+def calibrate(run: Run, outputs: Outputs) -> dict[str, Any]:
+    """What turns sigma into pixels and into a score, for the checkpoint's metadata.
+
+    Args:
+        run: At the end of an epoch.
+        outputs: On the validation split.
+
+    Returns:
+        `sigma_scale` and `face_score`; nothing for a network without sigma.
+    """
+    if outputs.sigma is None:
+        return {}
+    mixed = predict_split(run.evaluation.evaluate_mixed, run.state.eval_variables, run.validation)
+    assert mixed.sigma is not None
+    target = run.validation.examples.landmarks
+    return {
+        "sigma_scale": sigma_scale(outputs.landmarks, target, outputs.sigma),
+        "face_score": fit_face_score(doubt(outputs.sigma), doubt(mixed.sigma)),
+    }
+
+
+def validate(run: Run, writer: MetricWriter | None, checkpoints: RunCheckpoints, clock: Clock) -> dict[str, float]:
+    """Figures on the validation split after an epoch, and the checkpoint that goes with them.
+
+    Args:
+        run: At the end of an epoch.
+        writer: None on all processes but the first.
+        checkpoints: Keeps it as latest, and as best if its loss is the lowest.
+        clock: Told what takes the time.
+
+    Returns:
+        The figures of `summarize` and `train_loss`.
+
+    Raises:
+        TrainingError: The validation loss is not finite.
+    """
+    outputs = predict_split(run.evaluation.evaluate, run.state.eval_variables, run.validation)
+    markup, step = run.config.data.markup, int(run.state.step)
+    figures = summarize(outputs.landmarks, run.validation.examples.landmarks, outputs.losses, markup)
+    if not math.isfinite(figures["loss"]):
+        raise TrainingError(
+            f"validation loss is {figures['loss']} after step {step}; "
+            f"last good checkpoint: {checkpoints.describe_latest()}"
+        )
+    figures |= {"train_loss": run.epoch_loss}
+    if writer is not None:
+        writer.write("validation", step, {"epoch": step // run.steps_per_epoch, **figures})
+    metadata = run.metadata | calibrate(run, outputs)
+    with clock.phase("saving"):
+        checkpoints.save(run.state, metadata, figures)
+    return figures

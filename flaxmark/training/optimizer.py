@@ -1,0 +1,69 @@
+"""Learning-rate schedules and optimizers, from optax."""
+
+from typing import Any
+
+import jax
+import optax
+
+from flaxmark.config.schema import OptimizerConfig
+
+
+def make_schedule(config: OptimizerConfig, steps_per_epoch: int, total_steps: int) -> optax.Schedule:
+    """Learning rate as a function of the step.
+
+    Args:
+        config: Name, highest rate, warm-up.
+        steps_per_epoch: Steps of one pass over the training faces.
+        total_steps: Steps of the whole run.
+
+    Returns:
+        step -> learning rate.
+    """
+    warmup = min(config.warmup_steps, max(0, total_steps - 1))
+    rest = total_steps - warmup
+    every = max(1, round(config.halve_every * steps_per_epoch))
+    schedules: dict[str, optax.Schedule] = {
+        "constant": optax.constant_schedule(config.learning_rate),
+        "cosine": optax.cosine_decay_schedule(config.learning_rate, rest),
+        "step": optax.exponential_decay(config.learning_rate, every, 0.5, staircase=True),
+    }
+    schedule = schedules[config.schedule]
+    if warmup == 0:
+        return schedule
+    # From the first fraction, not from 0: the first step would change nothing.
+    rise = optax.linear_schedule(config.learning_rate / warmup, config.learning_rate, warmup - 1 or 1)
+    return optax.join_schedules([rise, schedule], [warmup])
+
+
+def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """Adam or AdamW, with gradient clipping where asked for.
+
+    Args:
+        config: Name, weight decay, clipping.
+        schedule: step -> learning rate.
+
+    Returns:
+        An optax transformation.
+    """
+    optimizers = {
+        "adam": lambda: optax.adam(schedule),
+        "adamw": lambda: optax.adamw(
+            schedule, weight_decay=config.weight_decay, mask=None if config.decay_all else is_kernel
+        ),
+    }
+    optimizer = optimizers[config.name]()
+    if config.clip_norm is None:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+
+
+def is_kernel(params: Any) -> Any:
+    """Mark the parameters that weight decay is for.
+
+    Args:
+        params: A tree of arrays.
+
+    Returns:
+        The same tree of bools: True for kernels, False for biases and BatchNorm.
+    """
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

@@ -1,0 +1,274 @@
+"""A run before its first step: its folder, its faces, its compiled steps and its initial state."""
+
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import flaxmark
+from flaxmark.config.schema import Config, to_dict
+from flaxmark.data.input.batches import epoch_order
+from flaxmark.data.input.feed import EvalFeed, TrainingFeed
+from flaxmark.data.input.network_input import InputForm
+from flaxmark.data.prepare.prepare import Examples, Prepared, load_split
+from flaxmark.errors import ConfigError
+from flaxmark.faces.markup_files import check_flip_order
+from flaxmark.storage.checksum import compile_checksums
+from flaxmark.storage.workdir import TRAIN_FACES
+from flaxmark.system.clock import Clock
+from flaxmark.system.devices import make_mesh
+from flaxmark.system.files import replace_text
+from flaxmark.training.memory import Faces, choose_form, compile_fitting, eval_shapes, place
+from flaxmark.training.programs import Evaluation, build_programs
+from flaxmark.training.state import TrainState
+
+# The least number of steps between validations, unless the config says otherwise.
+VALIDATION_STEPS = 200
+
+
+@dataclasses.dataclass
+class Run:
+    """What the loop works with; `state` changes, and what was last read of the loss.
+
+    `epoch_loss` is the mean of the epoch so far, `first_loss` the first that was read since this start.
+    """
+
+    config: Config
+    workdir: Path
+    mesh: Any
+    train_step: Callable[..., Any]
+    evaluation: Evaluation
+    examples: Examples
+    feed: TrainingFeed
+    form: InputForm
+    validation: EvalFeed
+    mean_face: np.ndarray
+    state: TrainState
+    metadata: dict[str, Any]
+    epoch_loss: float = float("nan")
+    first_loss: float = float("nan")
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of one pass, the remainder dropped."""
+        return len(self.examples) // self.config.train.batch_size
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.config.train.epochs * self.steps_per_epoch
+
+    def validates_after(self, step: int) -> bool:
+        """Whether the run is validated after update `step`, counted from 1."""
+        epoch, rest = divmod(step, self.steps_per_epoch)
+        every = self.config.train.validate_every or -(-VALIDATION_STEPS // self.steps_per_epoch)
+        return rest == 0 and (epoch % every == 0 or step == self.total_steps)
+
+    def files_of(self, step: int) -> list[str]:
+        """Files of the faces from which update `step`, counted from 1, learns on all processes."""
+        epoch, index = divmod(step - 1, self.steps_per_epoch)
+        size, seed = self.config.train.batch_size, self.config.train.seed
+        rows = epoch_order(len(self.examples), seed, epoch)[index * size : (index + 1) * size]
+        return [self.examples.files[row] for row in rows]
+
+
+def write_train_faces(run: Run) -> None:
+    """List what is trained on beside the checkpoints: evaluation warns of it, and it can be a `--data.train-list`.
+
+    Args:
+        run: Ready to go.
+    """
+    if jax.process_index() == 0:
+        replace_text(run.workdir / TRAIN_FACES, "\n".join(dict.fromkeys(run.examples.files)) + "\n")
+
+
+def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) -> Run:
+    """Load the faces, build the steps and the initial state.
+
+    Args:
+        config: The run.
+        workdir: Its folder.
+        prepared: The data set.
+        clock: Told what takes the time.
+
+    Returns:
+        All that the loop needs, at step 0.
+
+    Raises:
+        ConfigError: Too few faces for one batch, a flip order that does not mirror them, or too little memory.
+    """
+    with clock.phase("load"):
+        examples, validation = (load_split(prepared, split) for split in ("train", "validation"))
+        mean_face = _check_faces(config, examples)
+        mesh = make_mesh()
+        faces = Faces(len(examples), examples.region_size, float(examples.crops[:, 2].max()))
+        form = choose_form(config, faces, len(validation), mesh)
+    with clock.phase("compile"):
+        programs = build_programs(config, len(examples) // config.train.batch_size, mesh, form)
+        replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+        init, key = jax.jit(programs.init, out_shardings=replicated), jax.random.key(config.train.seed)
+        # XLA compiles without Python's lock: all together take as long as the slowest one. Faces are read meanwhile.
+        pool = ThreadPoolExecutor(2)
+        try:
+            compiled_init = pool.submit(lambda: init.lower(key, mean_face).compile())
+            loaded = pool.submit(_load_feed, examples, config, mesh, form)
+            fitting, compiled = compile_fitting(programs, config, mesh, form)
+            if fitting != form:
+                form, loaded = fitting, pool.submit(_load_feed, examples, config, mesh, fitting)
+            state = compiled_init.result()(key, mean_face)
+            with clock.phase("load"):
+                feed = loaded.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # who stops the run does not wait for faces to be read
+    return Run(
+        config=config,
+        workdir=workdir,
+        mesh=mesh,
+        train_step=compiled,
+        evaluation=_compile_meanwhile(programs.evaluation, state, config, mesh, form),
+        examples=examples,
+        feed=feed,
+        form=form,
+        validation=EvalFeed(validation, config, mesh, keep=form.resident),
+        mean_face=mean_face,
+        state=state,
+        metadata=make_metadata(config, prepared, mean_face),
+    )
+
+
+def _check_faces(config: Config, examples: Examples) -> np.ndarray:
+    """The mean face, float32 `[num_points, 2]`, of training faces that can be trained on."""
+    if len(examples) < config.train.batch_size:
+        raise ConfigError(
+            f"--train.batch-size {config.train.batch_size}: only {len(examples)} training faces; "
+            "give a smaller batch or more faces"
+        )
+    mean_face = examples.landmarks.mean(axis=0, dtype=np.float64).astype(np.float32)
+    try:
+        check_flip_order(config.data.markup, mean_face)
+    except ValueError as error:
+        raise ConfigError(f"--data.markup: {error}") from error
+    return mean_face
+
+
+def _load_feed(examples: Examples, config: Config, mesh: Any, form: InputForm) -> TrainingFeed:
+    """The training faces, ready for the first step."""
+    feed = TrainingFeed(examples, config, mesh, form)
+    feed.warm_up()
+    return feed
+
+
+def _compile_meanwhile(
+    evaluation: Evaluation, state: TrainState, config: Config, mesh: Any, form: InputForm
+) -> Evaluation:
+    """Compile evaluation and, for accelerators, checksums while the first steps run; their first use waits for it."""
+    if config.train.compile == "pmap":
+        return evaluation
+    shapes, pool = eval_shapes(state, config, mesh, form), ThreadPoolExecutor(1)
+    compiled = pool.submit(lambda: evaluation.evaluate.lower(*shapes).compile())  # type: ignore[attr-defined]
+    if form.in_step:
+        known = place(state, mesh)  # the arrays themselves are donated to the first step
+        parts = {"state": known, "model": known.eval_variables}
+        pool.submit(compile_checksums, parts, mesh.local_devices[0])
+    pool.shutdown(wait=False)
+    return dataclasses.replace(evaluation, evaluate=lambda *arguments: compiled.result()(*arguments))
+
+
+def start_from_weights(config: Config, state: TrainState) -> TrainState:
+    """Put the weights that `model.init_from` names into a fresh state.
+
+    Args:
+        config: The run.
+        state: At step 0.
+
+    Returns:
+        The state, its arrays copied in jit so that they may be donated; `state` itself where nothing is named.
+
+    Raises:
+        ConfigError: As `pretrained.start_from`.
+    """
+    if config.model.init_from is None:
+        return state
+    from flaxmark.models.pretrained import start_from
+
+    variables = start_from(str(config.model.init_from), state.variables, config.model.depth)
+
+    def replace(state: TrainState, variables: Any) -> TrainState:
+        copy = jax.tree.map(jnp.copy, variables)
+        ema = None if state.ema is None else jax.tree.map(jnp.copy, variables)
+        return dataclasses.replace(state, params=copy["params"], batch_stats=copy["batch_stats"], ema=ema)
+
+    places = jax.tree.map(lambda x: x.sharding, state)
+    return jax.jit(replace, out_shardings=places)(state, variables)
+
+
+def make_metadata(config: Config, prepared: Prepared, mean_face: np.ndarray) -> dict[str, Any]:
+    """What a checkpoint says of itself.
+
+    Args:
+        config: The run.
+        prepared: The data set.
+        mean_face: float32 `[num_points, 2]`, crop units.
+
+    Returns:
+        Ready for JSON.
+    """
+    return {
+        "flaxmark": flaxmark.__version__,
+        "jax": jax.__version__,
+        "config": to_dict(config),
+        "data": prepared.name,
+        "data_fingerprint": prepared.fingerprint,
+        "terms": prepared.terms,
+        "mean_face": mean_face.tolist(),
+    }
+
+
+def print_header(run: Run, prepared: Prepared) -> None:
+    """Say what is about to happen.
+
+    Args:
+        run: Ready to go.
+        prepared: The data set.
+    """
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(run.state.params))
+    device = run.mesh.devices.flat[0]
+    config, train_config, step = run.config, run.config.train, int(run.state.step)
+    lines = {
+        "model": f"ResNet-{config.model.depth}, {parameters:,} parameters, {config.model.dtype}",
+        "loss": config.loss.title,
+        "data": f"{prepared.name}: " + ", ".join(f"{name} {count:,}" for name, count in prepared.counts.items()),
+        **_describe_listing(prepared),
+        "devices": f"{run.mesh.size} x {device.device_kind} ({device.platform}), {train_config.compile}",
+        "input": f"{config.data.image_size} px, batch {train_config.batch_size}, {run.steps_per_epoch} steps an epoch",
+        "faces": _describe_form(run),
+        "workdir": str(run.workdir),
+    }
+    if step:
+        lines["resuming"] = f"after step {step} of {run.total_steps}"
+    if jax.process_index() == 0:
+        print("\n".join(f"{name:<9} {text}" for name, text in lines.items()), flush=True)
+
+
+def _describe_form(run: Run) -> str:
+    """Where the training faces are, and where images are made."""
+    form = run.form
+    size = f"{form.side} px, {form.faces * form.region_bytes / 1e6:,.0f} MB"
+    where = "the device's memory" if form.in_step else "memory"
+    kept = f"in {where} ({size})" if form.resident else f"read and decoded for each batch ({size} in all)"
+    return f"{kept}; images are made {'in the step' if form.in_step else 'ahead of the step'}"
+
+
+def _describe_listing(prepared: Prepared) -> dict[str, str]:
+    """Subsets that are short of their official number, and what was left out, where there is any."""
+    short = [
+        f"{name} {n:,} of {expected:,}" for name, (n, expected) in prepared.found.items() if expected and n < expected
+    ]
+    left_out = ", ".join(f"{count} {reason}" for reason, count in prepared.problem_counts().items())
+    lines = {"found": ", ".join(short)} if short else {}
+    return lines | ({"problems": f"{left_out}; listed in {prepared.report}"} if left_out else {})

@@ -1,0 +1,169 @@
+"""One update and one evaluation: pure functions of arrays."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from flaxmark.models.losses import Loss, per_example
+from flaxmark.models.resnet import Model, Variables
+from flaxmark.training.state import TrainState
+
+Batch = Mapping[str, jax.Array]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
+EvalStep = Callable[[Variables, Batch], dict[str, jax.Array]]
+
+
+def make_train_step(
+    model: Model,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    *,
+    steps_per_epoch: int,
+    accumulate: int = 1,
+    ema_decay: float | None = None,
+    axis_name: str | None = None,
+) -> TrainStep:
+    """Build the update.
+
+    Args:
+        model: Its `apply` is differentiated.
+        loss: Elementwise loss.
+        optimizer: Turns gradients into updates.
+        schedule: Reported as `learning_rate`.
+        steps_per_epoch: After so many steps `epoch_loss` starts anew.
+        accumulate: The batch is worked off in this many parts, one after another.
+        ema_decay: Decay per step of the averaged variables; None where the state has none.
+        axis_name: The mapped axis under pmap; None under jit.
+
+    Returns:
+        `(state, batch) -> (state, metrics)`; batch has `image` float32 `[batch, height, width, 3]`,
+        `landmarks` float32 `[batch, num_points, 2]` and `mask` float32 `[batch]`; metrics are the
+        scalars `loss`, `grad_norm`, `learning_rate`, and of the epoch so far `epoch_loss` (mean) and
+        `finite_steps` (steps before the first loss that was not finite).
+    """
+    gradient = make_gradient(model, loss, accumulate)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
+        value, batch_stats, grads = gradient(state, batch)
+        if axis_name is not None:
+            value, grads = jax.lax.pmean((value, grads), axis_name)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        ema = state.ema
+        if ema is not None and ema_decay is not None:
+            ema = average_variables(ema, {"params": params, "batch_stats": batch_stats}, state.step, ema_decay)
+        first = state.step % steps_per_epoch == 0
+        epoch_loss = jax.tree.map(lambda x: jnp.where(first, 0, x), state.epoch_loss).add(value)
+        metrics = {
+            "loss": value,
+            "grad_norm": optax.tree.norm(grads),
+            "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
+            "epoch_loss": epoch_loss.mean,
+            "finite_steps": epoch_loss.count,
+        }
+        return TrainState(state.step + 1, params, batch_stats, opt_state, ema, epoch_loss), metrics
+
+    return train_step
+
+
+def make_gradient(
+    model: Model, loss: Loss, accumulate: int
+) -> Callable[[TrainState, Batch], tuple[jax.Array, Any, Any]]:
+    """Build the gradient of the batch's mean loss.
+
+    Args:
+        model: Its `apply` is differentiated.
+        loss: Elementwise loss.
+        accumulate: The batch is worked off in this many parts, one after another.
+
+    Returns:
+        `(state, batch) -> (loss, batch statistics after it, gradient of the parameters)`.
+    """
+
+    def loss_fn(params: Any, batch_stats: Any, part: Batch) -> tuple[jax.Array, Any]:
+        variables = {"params": params, "batch_stats": batch_stats}
+        prediction, batch_stats = model.apply(variables, part["image"], True)
+        losses = per_example(loss(prediction, part["landmarks"]))
+        return jnp.sum(losses * part["mask"]) / jnp.sum(part["mask"]), batch_stats
+
+    gradient = jax.value_and_grad(loss_fn, has_aux=True)
+
+    def accumulated_gradient(state: TrainState, batch: Batch) -> tuple[jax.Array, Any, Any]:
+        if accumulate == 1:
+            (value, batch_stats), grads = gradient(state.params, state.batch_stats, batch)
+            return value, batch_stats, grads
+
+        def add_part(carry: Any, part: Batch) -> tuple[Any, None]:
+            total, batch_stats, grads = carry
+            (value, batch_stats), part_grads = gradient(state.params, batch_stats, part)
+            return (total + value, batch_stats, jax.tree.map(jnp.add, grads, part_grads)), None
+
+        zeros = jax.tree.map(jnp.zeros_like, state.params)
+        start = (jnp.zeros(()), state.batch_stats, zeros)
+        (value, batch_stats, grads), _ = jax.lax.scan(add_part, start, split_batch(batch, accumulate))
+        return value / accumulate, batch_stats, jax.tree.map(lambda g: g / accumulate, grads)
+
+    return accumulated_gradient
+
+
+def average_variables(average: Any, newest: Any, step: jax.Array, ema_decay: float) -> Any:
+    """Move the averaged variables towards the newest.
+
+    Args:
+        average: Tree of arrays.
+        newest: The same tree.
+        step: Updates before this one.
+        ema_decay: In the long run; young averages forget the initial weights faster, as in TensorFlow's
+            ExponentialMovingAverage.
+
+    Returns:
+        The tree.
+    """
+    count = step.astype(jnp.float32)
+    decay = jnp.minimum(ema_decay, (1 + count) / (10 + count))
+    return jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, average, newest)
+
+
+def split_batch(batch: Batch, parts: int) -> dict[str, jax.Array]:
+    """Deal the rows of a batch out to parts.
+
+    Args:
+        batch: Arrays `[batch, ...]`.
+        parts: Divides the batch size.
+
+    Returns:
+        Arrays `[parts, batch / parts, ...]`; part p holds rows p, p + parts, .. so that a batch split over
+        devices stays where it is.
+    """
+    return {
+        name: array.reshape(array.shape[0] // parts, parts, *array.shape[1:]).swapaxes(0, 1)
+        for name, array in batch.items()
+    }
+
+
+def make_eval_step(model: Model, loss: Loss) -> EvalStep:
+    """Build the evaluation of one batch.
+
+    Args:
+        model: Its `apply` runs with running statistics.
+        loss: Elementwise loss.
+
+    Returns:
+        `(variables, batch) -> outputs`: `landmarks` float32 `[batch, num_points, 2]` in crop units, `loss` float32
+        `[batch]`, and `log_sigma` float32 `[batch, num_points]` where the network has it; padded rows are computed too
+        and are the caller's to drop.
+    """
+
+    def eval_step(variables: Variables, batch: Batch) -> dict[str, jax.Array]:
+        prediction, _ = model.apply(variables, batch["image"], False)
+        outputs = {
+            "landmarks": prediction.landmarks,
+            "loss": per_example(loss(prediction, batch["landmarks"])),
+        }
+        return outputs if prediction.log_sigma is None else outputs | {"log_sigma": prediction.log_sigma}
+
+    return eval_step

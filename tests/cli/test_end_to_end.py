@@ -1,0 +1,245 @@
+"""The commands that people type, at a tiny size: train, stop, resume, evaluate, predict."""
+
+import contextlib
+import importlib.util
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.fixture_300w import Tree
+from PIL import Image
+from test_kills import ROOT, TINY, assert_equal_to_the_bit, is_saving, metric_lines, start, steps, wait
+
+from flaxmark.cli.command import explain
+from flaxmark.data.drawn import draw_face
+from flaxmark.errors import ConfigError
+from flaxmark.evaluation.metrics import nme
+from flaxmark.faces.crop import landmark_box
+
+TRAIN = [*TINY, "--train.save-every", "5"]
+
+
+def command(environment: dict[str, str], script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, f"scripts/{script}.py", *map(str, arguments)]
+    return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
+
+
+def refusal(script: str, *arguments: str | Path) -> str:
+    """What a script says that leaves the rest to its user, in this process: a start of each takes seconds."""
+    name = f"scripts_{script}"
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{script}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)  # where tyro looks for help texts
+    spec.loader.exec_module(module)
+    with contextlib.chdir(ROOT), pytest.raises(ConfigError) as caught:
+        module.main([str(argument) for argument in arguments])
+    assert explain(caught.value) == 2
+    return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def workdir(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    done = command(environment, "train", *TRAIN, "--workdir", path)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 4/4" in done.stderr
+    assert "mean face" in done.stdout
+    assert "E0000" not in done.stderr  # no chatter of libraries
+    assert "WARNING" not in done.stderr
+    return path
+
+
+def shorter_side(picture: Path) -> int:
+    with Image.open(picture) as image:
+        return min(image.size)
+
+
+def test_a_run_leaves_everything(workdir: Path) -> None:
+    names = {p.name for p in workdir.iterdir()}
+    assert names >= {"config.json", "metrics.jsonl", "tensorboard", "checkpoints", "table.md", "result.json"}
+    for picture in ("curves.png", "test.png"):
+        assert shorter_side(workdir / picture) > 300
+    result = json.loads((workdir / "result.json").read_text())
+    phases = ["start", "prepare", "load", "compile", "saving", "steps", "validation", "report", "other"]
+    assert list(result["time"]) == phases
+    assert all(seconds >= 0 for seconds in result["time"].values())
+    assert result["time"]["steps"] > 0
+    rows = result["rows"]
+    assert {(r["split"], r["predictor"]) for r in rows} >= {("validation", "network"), ("test", "mean face")}
+    lines = metric_lines(workdir)
+    assert [line["step"] for line in lines if line["kind"] == "train"] == list(range(1, 13))
+    assert [line["step"] for line in lines if line["kind"] == "validation"] == [3, 6, 9, 12]
+
+
+def test_the_same_command_again_prints_the_result(environment: dict[str, str], workdir: Path) -> None:
+    again = command(environment, "train", *TRAIN, "--workdir", workdir)
+    assert again.returncode == 0
+    assert "finished" in again.stdout
+    assert any((Path(environment["XDG_CACHE_HOME"]) / "flaxmark" / "xla").iterdir())  # compiled programs are kept
+    assert "mean face" in again.stdout
+
+
+def test_another_config_in_the_workdir_is_refused(environment: dict[str, str], workdir: Path) -> None:
+    other = command(environment, "train", *TRAIN, "--workdir", workdir, "--train.seed", "5")
+    assert other.returncode == 2
+    assert "train.seed (0 there, 5 here)" in other.stderr
+
+
+def test_killed_and_stopped_equals_uninterrupted(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
+    parts, line = tmp_path / "parts", [sys.executable, "scripts/train.py", *TRAIN]
+    moments: list[tuple[Callable[[], bool], signal.Signals]] = [
+        (lambda: steps(parts) >= 3, signal.SIGTERM),  # first: what a kill leaves behind would pass for progress
+        (lambda: steps(parts) >= 5, signal.SIGKILL),
+        (lambda: steps(parts) >= 7 and is_saving(parts), signal.SIGKILL),
+        (lambda: (parts / "curves.png").exists(), signal.SIGKILL),  # the first file of its report
+    ]
+    for moment, stop in moments:
+        process = start(environment, parts, line)
+        assert wait(process, moment)
+        process.send_signal(stop)
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == (75 if stop == signal.SIGTERM else -stop), said
+        assert ("the same command resumes" in said) == (stop == signal.SIGTERM)
+    resumed = command(environment, "train", *TRAIN, "--workdir", parts)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resuming" in resumed.stdout
+    assert_equal_to_the_bit(workdir, parts)
+
+
+def test_report_of_a_sweep_with_its_faces(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    shutil.copytree(workdir, sweep / "resnet18_smooth_l1_0.02_seed0")
+    done = command(environment, "report", sweep, "--language", "zh")
+    assert done.returncode == 0, done.stderr
+    text = (sweep / "report_zh.md").read_text()
+    for name in ("worst.jpg", "random.jpg", "jitter.png", "landmark_baseline_resnet18_criterion_smooth_l1_0.02_0.jpg"):
+        assert f"./img/{name}" in text
+        assert shorter_side(sweep / "img" / name) > 300
+    assert "nothing" in refusal("report", tmp_path / "nothing")
+
+
+def test_evaluate_prints_the_table_of_the_run(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
+    done = command(environment, "evaluate", "--workdir", workdir, "--out", tmp_path / "t.md")
+    assert done.returncode == 0, done.stderr
+    stored = {
+        (r["split"], r["subset"], r["predictor"]): r for r in json.loads((workdir / "result.json").read_text())["rows"]
+    }
+    for row in json.loads((tmp_path / "t.json").read_text()):
+        assert row["nme"] == pytest.approx(stored[row["split"], row["subset"], row["predictor"]]["nme"], rel=1e-5)
+    assert (tmp_path / "t.md").read_text().strip() in done.stdout
+    assert "trained on" not in done.stderr
+    again = command(environment, "evaluate", "--workdir", workdir, "--out", tmp_path / "t.md")
+    assert again.returncode == 2
+    assert "exists" in again.stderr
+
+
+def test_evaluate_counts_faces_that_were_trained_on(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
+    shutil.copytree(workdir, tmp_path / "run")
+    listed = (tmp_path / "run" / "train_faces.txt").read_text().splitlines()
+    assert len(listed) == 24
+    # As if it had been trained on three of its ten validation faces.
+    (tmp_path / "run" / "train_faces.txt").write_text("".join(f"drawn/{10**9 + i:010d}\n" for i in (0, 4, 9)))
+    done = command(environment, "evaluate", "--workdir", tmp_path / "run")
+    assert "warning: 3 of the 10 validation faces were trained on" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--data.image-size", "96"], "--data.image-size"),
+        (["--data.crop.scale", "3"], "trained with 1.5"),
+        (["--data.drawn-validation", "0"], "drawn-validation 0"),
+        (["--data.train-list", "x"], "train-list x"),
+        (["--out", "nowhere/t.md"], "no folder nowhere"),
+    ],
+)
+def test_evaluate_feeds_the_network_as_it_was_trained(workdir: Path, flags: list[str], message: str) -> None:
+    said = refusal("evaluate", "--workdir", workdir, *flags)
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
+def test_predict_draws_and_prints(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
+    picture, landmarks = draw_face(123_456, 200)
+    Image.fromarray(picture).save(tmp_path / "a photo.png")
+    box = [str(v) for v in landmark_box(landmarks)]
+    arguments = ["--workdir", workdir, tmp_path / "a photo.png", "--boxes", *box, "--draw", tmp_path / "out.png"]
+    done = command(environment, "predict", *arguments)
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert printed["terms"] == "free"
+    points = np.array(printed["faces"][0]["landmarks"])
+    assert points.shape == (68, 2)
+    assert nme(points, landmarks) < 60  # pixels of the picture, near the face
+    assert shorter_side(tmp_path / "out.png") >= 200
+    again = command(environment, "predict", *arguments)
+    assert again.returncode == 2
+    assert "exists" in again.stderr
+    other = refusal("predict", "--workdir", workdir, ROOT / "README.md", "--crop")
+    assert "not a picture" in other
+    assert len(other.splitlines()) == 1
+
+
+def test_every_subset_of_300w_has_its_rows(environment: dict[str, str], official_tree: Tree, tmp_path: Path) -> None:
+    flags = ["--config", "configs/resnet18_mae.py", "--data.dir", official_tree.folder, "--data.image-size", "64"]
+    flags += ["--train.epochs", "1", "--train.batch-size", "8", "--train.profile-steps", "1", "1"]
+    flags += ["--workdir", tmp_path / "run"]
+    done = command(environment, "train", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "afw 12 of 337" in done.stdout  # what is missing is said
+    assert "listed in" in done.stdout  # and what was left out
+    for ending in ("*.xplane.pb", "perfetto_trace.json.gz"):
+        assert len(list((tmp_path / "run" / "profile").rglob(ending))) == 1
+    rows = json.loads((tmp_path / "run" / "result.json").read_text())["rows"]
+    faces = {(r["split"], r["subset"]): r["faces"] for r in rows if r["predictor"] == "network"}
+    assert faces["test_full", "all"] == faces["test_common", "all"] + faces["test_challenging", "all"]
+    assert faces["test_challenging", "all"] == 3  # image_092 _01 too
+    assert faces["test_private", "indoor"] == 2
+    assert faces["test_private", "outdoor"] == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("train", ["--config", "configs/resnet50_smooth_l1.py"], "FLAXMARK_DATA"),
+        ("train", ["--config", "configs/resnet50_smoothl1.py"], "no such file"),
+        ("train", ["--config", "configs"], "configs: is a folder; there are configs/"),
+        ("train", ["--config", "configs/resnet18_mse.py", "--data.markup", "README.md"], "README.md: not JSON: "),
+        ("train", [], "--config FILE is missing"),
+        ("train", [*TINY, "--train.batch-size", "104"], "only 24 training faces"),
+        ("evaluate", ["--workdir", "nowhere"], "nowhere"),
+        ("predict", ["--workdir", "nowhere", "x.jpg", "--crop"], "nowhere"),
+        ("predict", ["--workdir", "nowhere"], "no input"),
+        ("predict", ["--workdir", "nowhere", "x.mp4", "--format", "pts"], "is a video"),
+        ("predict", ["--workdir", "nowhere", "--camera", "0", "x.jpg"], "without other inputs"),
+        ("predict", ["--workdir", "nowhere", "*.jpeg"], "matches no file"),
+        ("predict", ["--workdir", "nowhere", "x.jpg", "--format", "pts"], "nowhere"),
+        ("predict", ["--workdir", "nowhere", "x.jpg", "--boxes", "1", "2"], "2 numbers"),
+        ("predict", ["x.jpg", "y.jpg", "--boxes", "1", "2", "3", "4"], "is for one picture, and there are 2"),
+        ("predict", ["x.jpg", "--min-score", "2"], "must lie in"),
+        ("predict", ["x.jpg", "--max-megapixels", "0"], "must be above 0"),
+        ("predict", ["x.jpg", "--out", "x.txt"], "ending must be .jsonl or .json or .csv"),
+        ("predict", ["x.jpg", "--outt", "x.txt"], "unrecognized arguments: --outt"),
+        ("pack", ["--workdir", "README.md", "--out", "x.safetensors"], "not the folder of a run"),
+        ("predict", ["x.jpg", "--format", "coco", "--out", "x.csv"], "ending must be .json"),
+        ("predict", ["x.jpg", "--format", "pts", "--out", "x.pts"], "name a folder"),
+        ("predict", ["x.jpg", "--resume"], "needs the --out"),
+        ("predict", ["x.mp4", "--resume", "--out", "x.csv"], "is a video"),
+        ("predict", ["x.jpg", "--draw", "x.jpg"], "is an input"),
+        ("aot", ["--config", "configs/resnet18_mse.py"], "--topology is missing"),
+        ("aot", ["--config", "configs/resnet18_mse.py", "--topology", "v9:2x2"], "must be one of v4, v5e"),
+    ],
+)
+def test_what_the_user_must_mend_is_said_with_status_2(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, arguments: list[str], message: str
+) -> None:
+    monkeypatch.delenv("FLAXMARK_DATA", raising=False)
+    extra = ["--workdir", str(tmp_path / "run")] if script == "train" else []
+    assert message in refusal(script, *arguments, *extra)

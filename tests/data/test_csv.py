@@ -1,0 +1,125 @@
+"""Faces in CSV files, as they should be, as other programs write them, and as they should not be."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.fixture_300w import Tree
+
+from flaxmark.data import faces
+from flaxmark.data.readers.csv_files import read_csv_folder
+from flaxmark.data.readers.lists import MAX_BYTES
+from flaxmark.errors import ConfigError
+
+real = pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="needs the real faces")
+POINTS = np.random.default_rng(0).uniform(-5, 300, (68, 2)).round(3)
+ROW = "a.jpg," + ",".join(f"{value}" for value in POINTS.ravel())
+
+
+def test_csv_defaults(csv_tree: Tree) -> None:
+    listing = read_csv_folder(csv_tree.folder, 68, None, None, None)
+    assert not listing.problems
+    assert Counter(e.split for e in listing.entries) == {"train": 30, "test": 6}
+    assert listing.found == {"test_frames_keypoints.csv": (6, 6), "training_frames_keypoints.csv": (30, 30)}
+    for entry in listing.entries:
+        np.testing.assert_array_equal(entry.landmarks_px, csv_tree.faces[entry.file])
+    assert len({e.photograph for e in listing.entries if e.split == "train"}) == 15
+
+
+def test_csv_lines(tmp_path: Path) -> None:
+    for name in ("a_1.jpg", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    row = ",".join(str(v) for v in POINTS.ravel())
+    lines = [
+        f"a_1.jpg,{row}",  # no header
+        "",
+        f"none.jpg,{row}",
+        f"../b.png,{row}",
+        f"b.png,{row},7",
+        f"b.png,{row},7,8",
+        f"b.png,{row.replace('.', 'x', 1)}",
+        f"b.png,{row.replace(str(POINTS[3, 0]), 'nan', 1)}",
+    ]
+    (tmp_path / "faces.csv").write_text("\n".join(lines))
+    listing = read_csv_folder(tmp_path, 68, None, None, None)
+    assert [(e.file, e.split, e.photograph) for e in listing.entries] == [("a_1.jpg", "train", "a")]
+    np.testing.assert_array_equal(listing.entries[0].landmarks_px, POINTS)
+    wrong = [
+        faces.MISSING,
+        faces.LEAVES_FOLDER,
+        faces.MALFORMED,
+        faces.POINT_COUNT,
+        faces.MALFORMED,
+        faces.NOT_FINITE,
+    ]
+    assert [p.reason for p in listing.problems] == wrong
+    assert "faces.csv:3" in listing.problems[0].detail
+
+
+def test_a_csv_that_is_too_large(tmp_path: Path) -> None:
+    (tmp_path / "faces.csv").write_text(ROW)
+    os.truncate(tmp_path / "faces.csv", MAX_BYTES + 1)
+    for named in (None, "faces.csv"):
+        with pytest.raises(ConfigError, match=r"faces\.csv: above 40 MB, not a list of faces"):
+            read_csv_folder(tmp_path, 68, named, None, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (ROW.replace(",", ";"), r"f.csv:1: has no comma"),
+        (ROW.replace(",", "\t"), r"f.csv:1: has no comma"),
+        ('"' + ROW, r"f.csv:1: has no comma"),
+        (ROW.replace("a.jpg", "a.jpg\0"), r"f.csv:1: not text"),
+        (ROW.encode("utf-16"), r"f.csv:1: not text"),
+        ("a.jpg," + "1," * 10_000_000, r"f.csv:1: a line of more than 1,000,000"),
+        ('"' + "a\n" * 500_000, "field larger than"),
+    ],
+)
+def test_csv_files_that_are_none(tmp_path: Path, content: str | bytes, message: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    (tmp_path / "f.csv").write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(ConfigError, match=message):
+        read_csv_folder(tmp_path, 68, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "problems"),
+    [
+        ("\ufeff" + ROW, []),
+        (ROW.replace("a.jpg", '"a.jpg"') + "\r\n", []),
+        ("picture,x,y\n" + ROW, []),
+        (ROW.replace("a.jpg", "\udce4.jpg"), [faces.MISSING]),
+        ("a.jpg," + "1,5," * 135 + "1,5", [faces.POINT_COUNT]),  # decimal commas
+        (ROW + "\n" + ROW.replace(f"{POINTS[0, 0]}", "1,5"), [faces.MALFORMED]),
+        (ROW.replace("a.jpg", ".\\a.jpg"), []),
+        (ROW.replace(f"{POINTS[0, 0]}", "9" * 5000), [faces.NOT_FINITE]),
+    ],
+)
+def test_csv_as_other_programs_write_it(tmp_path: Path, content: str, problems: list[str]) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    (tmp_path / "f.csv").write_text(content, encoding="utf-8", errors="surrogateescape", newline="")
+    listing = read_csv_folder(tmp_path, 68, None, None, None)
+    assert [problem.reason for problem in listing.problems] == problems
+    assert len(listing.entries) == (not problems or "\n" in content)
+
+
+def test_csv_files_that_are_named(csv_tree: Tree) -> None:
+    name = "test_frames_keypoints.csv"
+    listing = read_csv_folder(csv_tree.folder, 68, "training_frames_keypoints.csv", str(csv_tree.folder / name), None)
+    assert Counter((e.split, e.subset) for e in listing.entries) == {
+        ("train", "training"): 30,
+        ("validation", "test"): 6,
+    }
+    with pytest.raises(ConfigError, match=r"--data.test-list no.csv: no such file"):
+        read_csv_folder(csv_tree.folder, 68, None, None, "no.csv")
+    with pytest.raises(ConfigError, match="has no CSV file"):
+        read_csv_folder(csv_tree.folder / "test", 68, None, None, None)
+
+
+@real
+def test_real_csv() -> None:
+    listing = read_csv_folder(Path(os.environ["FLAXMARK_DATA"]) / "ytf", 68, None, None, None)
+    assert Counter(e.split for e in listing.entries) == {"train": 2655, "test": 591}

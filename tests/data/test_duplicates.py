@@ -1,0 +1,75 @@
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.fixture_300w import Tree, draw, encode
+
+from flaxmark.data import faces
+from flaxmark.data.entries import FaceEntry, photograph_300w
+from flaxmark.data.prepare.duplicates import remove_duplicates
+from flaxmark.data.readers.listing import read_official
+
+POINTS = np.random.default_rng(0).uniform(-5, 300, (68, 2)).round(3)
+real = pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="needs the real faces")
+
+
+def entry(file: str, split: str, shift: float = 0.0) -> FaceEntry:
+    return FaceEntry(file, POINTS + shift, None, "s", photograph_300w(file), split)
+
+
+def test_duplicates(tmp_path: Path) -> None:
+    (tmp_path / "afw").mkdir()
+    picture = encode(draw(1, 64)[0], ".png")
+    contents = {
+        "1_1": b"x" * 9,
+        "1_2": b"x" * 9,
+        "2_1": b"x" * 9,
+        "3_1": b"y" * 9,
+        "4_1": picture,
+        "4_2": picture,
+    }
+    for name, content in contents.items():
+        (tmp_path / f"afw/{name}.jpg").write_bytes(content)
+    entries = [
+        entry("afw/1_1.jpg", "train"),
+        entry("afw/1_2.jpg", "train", 3),  # another face of the photograph
+        entry("afw/2_1.jpg", "train", 5),  # the same photograph under another name
+        entry("afw/3_1.jpg", "train"),
+        entry("afw/4_1.jpg", "train"),
+        entry("afw/4_2.jpg", "test", 0.0),  # the same face again
+    ]
+    kept, problems = remove_duplicates(entries, tmp_path, by_content_only=False)
+    assert [e.file for e in kept] == [
+        "afw/1_1.jpg",
+        "afw/1_2.jpg",
+        "afw/2_1.jpg",
+        "afw/3_1.jpg",
+        "afw/4_2.jpg",
+    ]
+    assert [e.photograph for e in kept] == ["afw/1"] * 3 + ["afw/3", "afw/4"]
+    assert [(p.file, p.reason) for p in problems] == [("afw/4_1.jpg", faces.SAME_FACE)]
+    held = [dataclasses.replace(e, split="validation") if e.file == "afw/2_1.jpg" else e for e in entries[:4]]
+    kept, problems = remove_duplicates(held, tmp_path, by_content_only=False)
+    assert [e.file for e in kept] == ["afw/2_1.jpg", "afw/3_1.jpg"]
+    assert {p.file: p.reason for p in problems} == {f"afw/1_{i}.jpg": faces.HELD_OUT for i in (1, 2)}
+    assert not any(p.known for p in problems)
+
+
+def test_people_may_be_in_training_and_test_but_not_pictures(tmp_path: Path) -> None:
+    for name, content in (("A_1", b"x"), ("A_2", b"y"), ("A_3", b"x")):
+        (tmp_path / f"{name}.jpg").write_bytes(content)
+    splits = {"A_1": "train", "A_2": "train", "A_3": "test"}
+    entries = [FaceEntry(f"{n}.jpg", POINTS + i, None, "s", "A", s) for i, (n, s) in enumerate(splits.items())]
+    kept, problems = remove_duplicates(entries, tmp_path, by_content_only=True)
+    assert [e.file for e in kept] == ["A_2.jpg", "A_3.jpg"]
+    assert [p.reason for p in problems] == [faces.HELD_OUT]
+
+
+def test_the_known_photograph_is_named_and_kept(official_tree: Tree) -> None:
+    entries = read_official(official_tree.folder).entries
+    kept, problems = remove_duplicates(entries, official_tree.folder, by_content_only=False)
+    assert len(kept) == len(entries)
+    assert {p.file for p in problems} == {f"helen/trainset/296814969_{i}.jpg" for i in (1, 2)}
+    assert all(p.known for p in problems)

@@ -1,0 +1,73 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.fixture_300w import format_pts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flaxmark.data import faces
+from flaxmark.data.entries import AnnotationError
+from flaxmark.data.readers.pts import read_pts
+
+POINTS = np.random.default_rng(0).uniform(-5, 300, (68, 2)).round(3)
+real = pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="needs the real faces")
+
+
+@pytest.fixture
+def pts(tmp_path: Path) -> Path:
+    return tmp_path / "face.pts"
+
+
+@pytest.mark.parametrize("style", range(4))
+def test_pts_styles(pts: Path, style: int) -> None:
+    pts.write_bytes(format_pts(POINTS, style))
+    np.testing.assert_allclose(read_pts(pts, 68), POINTS, atol=1e-6)
+    assert read_pts(pts, 68).dtype == np.float64
+
+
+def test_pts_start_at_one(pts: Path) -> None:
+    pts.write_text("version: 1\nn_points: 68\n{\n" + "1 1\n" * 67 + "3.5 11\n}\n")
+    points = read_pts(pts, 68)
+    assert points[0].tolist() == [0, 0]
+    assert points[67].tolist() == [2.5, 10]
+
+
+def test_pts_braces_beside_points_and_a_byte_order_mark(pts: Path) -> None:
+    lines = [f"{x} {y}" for x, y in POINTS + 1]
+    pts.write_text("\ufeffversion: 1 {" + "\n".join(lines) + "}\n7 7\n", encoding="utf-8")
+    np.testing.assert_allclose(read_pts(pts, 68), POINTS)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "message"),
+    [
+        ("", faces.EMPTY, "empty"),
+        ("version: 1\nn_points: 68\n{\n}\n", faces.EMPTY, "no points"),
+        ("1 2\n" * 67, faces.POINT_COUNT, "face.pts:67: 67 points instead of 68"),
+        ("version: 1\n{\n" + "1 2\n" * 70 + "}", faces.POINT_COUNT, "face.pts:71: 70 points instead of 68"),
+        ("1 2\n" * 60 + "one 2\n" + "1 2\n" * 7, faces.MALFORMED, "face.pts:61: 'one 2' is not two numbers"),
+        ("1 2\n" * 60 + "1 2 3\n" + "1 2\n" * 7, faces.MALFORMED, "face.pts:61"),
+        ("1 2\n9 8\n" * 33 + "nan 2\n1 2\n", faces.NOT_FINITE, "point 66 is not finite"),
+        ("1 2\n9 8\n" * 33 + "1 -inf\n1 2\n", faces.NOT_FINITE, "point 66 is not finite"),
+        ("5 5\n" * 68, faces.NO_EXTENT, "span less than one pixel"),
+        ("1 2\n" * 300_000, faces.MALFORMED, "above 1000000 bytes"),
+    ],
+)
+def test_bad_pts(pts: Path, content: str, reason: str, message: str) -> None:
+    pts.write_text(content)
+    with pytest.raises(AnnotationError, match=message) as caught:
+        read_pts(pts, 68)
+    assert caught.value.reason == reason
+    assert str(pts) in str(caught.value)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_points_or_one_clear_error(tmp_path_factory: pytest.TempPathFactory, noise: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "noise.pts"
+    path.write_bytes(noise)
+    with pytest.raises(AnnotationError) as caught:
+        read_pts(path, 68)
+    assert "\n" not in str(caught.value)

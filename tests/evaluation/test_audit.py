@@ -1,0 +1,164 @@
+import collections
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.fixture_300w import Tree, draw, encode
+from PIL import Image, ImageOps
+
+from flaxmark.config.schema import DataConfig
+from flaxmark.data.entries import HELD_OUT, FaceEntry
+from flaxmark.data.readers.listing import read_listing
+from flaxmark.errors import ConfigError
+from flaxmark.evaluation.audit.audit import audit, write_audit
+from flaxmark.evaluation.audit.checks import check_boxes_fit, check_names, check_points
+from flaxmark.evaluation.audit.image_hash import find_copies, fingerprint
+from flaxmark.faces.crop import landmark_box
+from flaxmark.faces.markup import IBUG_68
+from flaxmark.system.progress import Progress
+
+real = pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="needs the real faces")
+FACES = [draw(seed, 96)[1] for seed in range(40)]
+
+
+def start(total: int) -> Progress:
+    return Progress(total, 0, 1)
+
+
+def entries_of(points: list[np.ndarray]) -> list[FaceEntry]:
+    return [FaceEntry(f"{i}.jpg", p, None, "s", f"{i}", "train") for i, p in enumerate(points)]
+
+
+def kinds(findings: list) -> dict[str, list[str]]:
+    found = collections.defaultdict(list)
+    for finding in findings:
+        found[finding.kind].append(finding.file)
+    return dict(found)
+
+
+def test_points_outside_and_on_the_border() -> None:
+    points = [FACES[0].copy() for _ in range(4)]
+    points[1][3] = (-4, 20)
+    points[2][5] = (95, 40)
+    points[3] = 3 + points[3] * 0.3
+    found = kinds(check_points(entries_of(points), {f"{i}.jpg": (96, 96) for i in range(4)}, IBUG_68))
+    assert found == {
+        "points outside the picture": ["1.jpg"], "points on the border": ["2.jpg"], "small face": ["3.jpg"],
+    }  # fmt: skip
+
+
+def test_the_flip_test_finds_mirrored_and_swapped_names() -> None:
+    order = np.array(IBUG_68.flip_order)
+    points = [face.copy() for face in FACES]
+    points[7] = points[7][order]
+    eyes = list(IBUG_68.parts["eyes"])
+    points[11][eyes] = points[11][order[eyes]]
+    assert kinds(check_names(entries_of(points), IBUG_68)) == {
+        "mirrored annotation": ["7.jpg"],
+        "swapped annotation": ["11.jpg"],
+    }
+    assert check_names(entries_of(FACES), IBUG_68) == []
+    assert check_names([], IBUG_68) == []
+
+
+def test_boxes_beside_their_points() -> None:
+    box = landmark_box(FACES[0])
+    entries = [
+        dataclasses.replace(entries_of(FACES[:1])[0], file=name, box=np.asarray(values))
+        for name, values in (("good", box), ("off", box + 40), ("large", (box - box.mean()) * 2.5 + box.mean()))
+    ]
+    assert [finding.file for finding in check_boxes_fit(entries)] == ["off", "large"]
+
+
+def test_copies_are_found_by_their_looks(tmp_path: Path) -> None:
+    picture = Image.fromarray(draw(1, 200)[0])
+    variants = {
+        "original.png": picture,
+        "smaller.jpg": picture.resize((120, 120)),
+        "mirrored.png": ImageOps.mirror(picture),
+        "darker.png": picture.point(lambda value: value * 0.8),
+        **{f"other{seed}.png": Image.fromarray(draw(seed, 200)[0]) for seed in range(2, 9)},
+    }
+    for name, image in variants.items():
+        image.save(tmp_path / name)
+    shutil.copy(tmp_path / "original.png", tmp_path / "again.png")
+    names = [*variants, "again.png"]
+    looks = [fingerprint(tmp_path / n, np.asarray(Image.open(tmp_path / n).convert("RGB"))) for n in names]
+    pairs = {(names[i], names[j]): how for i, j, how in find_copies(looks)}
+    assert pairs["original.png", "again.png"] == "identical"
+    assert pairs["original.png", "smaller.jpg"] == pairs["original.png", "darker.png"] == "similar"
+    assert pairs["original.png", "mirrored.png"] == "mirrored"
+    assert not any("other" in name for pair in pairs for name in pair)
+
+
+def test_the_official_tree_is_clean_but_for_the_known_photograph(official_tree: Tree, tmp_path: Path) -> None:
+    config = DataConfig(dir=str(official_tree.folder))
+    result = audit(config, official_tree.folder, start)
+    found = kinds(result.findings)
+    assert not result.shares_photographs
+    assert found["photograph shared in the official lists"] == ["helen/trainset/296814969_1.jpg"]
+    assert sorted(f for f, d in ((x.file, x.detail) for x in result.findings if x.kind == "odd picture") if d == "grey")
+    assert result.found["afw"] == (12, 337)
+    paths = write_audit(result, official_tree.folder, config, tmp_path)
+    assert {path.name for path in paths} >= {"audit.json", "faces.png", "sheet_afw.jpg", "sheet_helen_trainset.jpg"}
+    assert all(path.stat().st_size for path in paths)
+    stored = json.loads(paths[0].read_text())
+    assert len(stored["findings"]) == len(result.findings)
+
+
+def test_a_photograph_on_both_sides_is_severe(official_tree: Tree, tmp_path: Path) -> None:
+    folder = tmp_path / "spoilt"
+    shutil.copytree(official_tree.folder, folder)
+    picture = Image.open(folder / "afw/2001_1.jpg")
+    (folder / "ibug/image_099.jpg").write_bytes(encode(np.asarray(picture.resize((140, 140))), ".jpg"))
+    shutil.copy(folder / "afw/2001_1.pts", folder / "ibug/image_099.pts")
+    (folder / "afw/2002_1.jpg").write_bytes(b"no picture")
+    result = audit(DataConfig(dir=str(folder)), folder, start)
+    assert result.shares_photographs
+    found = kinds(result.findings)
+    assert found[HELD_OUT] == ["afw/2001_1.jpg"]
+    assert "afw/2002_1.jpg" in found["unreadable picture"]
+
+
+def test_a_mistyped_coordinate_takes_no_memory(csv_tree: Tree, tmp_path: Path) -> None:
+    """The crop around it has a million pixels a side."""
+    config = DataConfig("csv", dir=str(csv_tree.folder))
+    entry = read_listing(config, csv_tree.folder).entries[0]
+    points = entry.landmarks_px.copy()
+    points[3, 0] = 1e6
+    found = audit(config, csv_tree.folder, lambda total: Progress(total, 0, 1))
+    names = ("a_b", "a/b", "a_/b", "a/_b", "é" * 100 + "/1", "é" * 100 + "/2")
+    sheets = {name: [dataclasses.replace(entry, landmarks_px=points)] for name in names}
+    paths = write_audit(dataclasses.replace(found, samples=sheets), csv_tree.folder, config, tmp_path)
+    assert len({path for path in paths if path.is_file()}) == 2 + len(names)
+
+
+def test_twins_of_dlibs_packaging_are_found(dlib_tree: Tree) -> None:
+    result = audit(DataConfig(name="dlib", dir=str(dlib_tree.folder)), dlib_tree.folder, start)
+    assert not result.shares_photographs
+    assert result.found["mirrored twins, left out"][0] > 0
+
+
+def test_names_of_a_csv_are_people_not_photographs(csv_tree: Tree) -> None:
+    result = audit(DataConfig(name="csv", dir=str(csv_tree.folder)), csv_tree.folder, start)
+    assert set(result.splits) == {"train", "test"}
+    assert not result.shares_photographs
+
+
+def test_a_folder_without_faces_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no face of ibug_300w"):
+        audit(DataConfig(dir=str(tmp_path)), tmp_path, start)
+
+
+@real
+def test_the_real_faces_are_clean() -> None:
+    root = Path(os.environ["FLAXMARK_DATA"], "300w")
+    result = audit(DataConfig(dir=str(root)), root, start)
+    found = kinds(result.findings)
+    assert not result.shares_photographs
+    assert "mirrored annotation" not in found
+    assert sum(count for count, _ in result.found.values()) == 2012

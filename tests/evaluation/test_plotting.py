@@ -1,0 +1,20 @@
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from flaxmark.evaluation.plots import plot_faces, plot_systems
+from flaxmark.faces.markup import IBUG_68
+
+
+def test_names_are_drawn_as_they_are(tmp_path: Path) -> None:
+    """`$_$` would be bad mathematics, and a name of any bytes no text."""
+    odd = "a$_$b " + os.fsdecode(b"caf\xe9")
+    plot_systems({odd: np.array([3.0, 5.0, np.nan])}, odd, tmp_path / "systems.png")
+    points = np.full((1, 68, 2), 0.5)
+    face = np.zeros((32, 32, 3), np.uint8)
+    plot_faces([face], points, points, IBUG_68, [odd], odd, tmp_path / "faces.png")
+    for name in ("systems.png", "faces.png"):
+        with Image.open(tmp_path / name) as image:
+            assert min(image.size) > 200

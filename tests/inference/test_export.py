@@ -1,0 +1,255 @@
+import json
+import runpy
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers.fixture_300w import draw
+
+import flaxmark
+from flaxmark.config.schema import Config, DataConfig, LossConfig, ModelConfig, to_dict
+from flaxmark.errors import ConfigError
+from flaxmark.faces.crop import CropDefinition, cut_region, landmark_box, square_crop
+from flaxmark.faces.crop_sampler import crop_image
+from flaxmark.faces.markup_files import FIVE_POINTS
+from flaxmark.inference.export import export as exports
+from flaxmark.inference.export.agreement import Agreement
+from flaxmark.inference.export.export import export, make_program
+from flaxmark.inference.export.matrix_crop import JaxLibrary, cut_crops, square_crops
+from flaxmark.inference.network import Network
+from flaxmark.models.resnet import make_model
+from flaxmark.storage.packed import pack
+
+
+def packed_run(path: Path, depth: int, sigma: bool, dtype: str = "float32", stored_size: int = 256) -> Path:
+    """A small file with random weights, whose predictions depend on the picture and on every bias."""
+    config = Config(
+        data=DataConfig(markup=FIVE_POINTS, image_size=64, crop=CropDefinition(stored_size=stored_size)),
+        model=ModelConfig(depth=depth, sigma=sigma, dtype=dtype),  # type: ignore[arg-type]
+        loss=LossConfig("nll" if sigma else "mse"),
+    )
+    model = make_model(config.model, 5, folded=True)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((5, 2), jnp.float32))["params"]
+    rng = np.random.default_rng(0)
+
+    def fill(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+        width = 0.1 if len(leaf.shape) == 1 else np.sqrt(0.7 / np.prod(leaf.shape[:-1]))
+        return rng.normal(0, width, leaf.shape).astype(np.float32)
+
+    params = jax.tree.map(fill, shapes)
+    if sigma:
+        params["head_sigma"]["bias"] -= 3  # crop units
+    pack({"params": params, "batch_stats": {}}, {"config": to_dict(config), "terms": "free", "sigma_scale": 1.5}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return packed_run(tmp_path_factory.mktemp("packed") / "x.safetensors", 18, True)
+
+
+def check_description(text: str | bytes, depth: int = 18) -> None:
+    told = json.loads(text)
+    assert (told["markup"], told["image_size"], told["terms"], told["depth"]) == ("five_points", 64, "free", depth)
+
+
+@pytest.fixture(scope="module")
+def predictor(packed: Path) -> flaxmark.Predictor:
+    return flaxmark.Predictor(packed)
+
+
+@pytest.mark.parametrize("size", [64, 112, 224])
+def test_the_exported_crop_is_the_crop_of_predict(size: int) -> None:
+    """Boxes of any size inside, over the border and larger than the picture, enlarged and shrunk."""
+    rng, definition = np.random.default_rng(0), CropDefinition(stored_size=96)
+    trace = jax.jit(lambda planes, boxes: traced(planes, boxes, definition, size))
+    shape = (110, 140, 3)
+    picture = np.asarray(draw(1, 140)[0][: shape[0]])
+    sides, corners = rng.uniform(10, 160, 40), rng.uniform(-30, 100, (40, 2))
+    boxes = np.concatenate([corners, corners + sides[:, None] * rng.uniform(0.6, 1, (40, 2))], axis=1)
+    boxes = boxes.astype(np.float32)
+    touching = (boxes[:, 2:] > 3).all(axis=1) & (boxes[:, :2] < (136, 106)).all(axis=1)
+    found = np.asarray(trace(picture.astype(np.float32).transpose(2, 0, 1), boxes))
+    crops = square_crop(boxes, definition.scale)
+    assert (crops[touching, 2] > definition.stored_size).sum() > 8
+    for crop, own in zip(crops[touching], found[touching], strict=True):
+        difference = np.abs(own - crop_image(cut_region(picture, crop, definition, margin=False), size))
+        # A sum half-way between two grey levels may be rounded to either side where the face is shrunk first.
+        assert difference.max() < (0.01 if crop[2] <= definition.stored_size else 1.01)
+        assert difference.mean() < 0.005
+    assert touching.sum() > 25
+
+
+def traced(planes: jax.Array, boxes: jax.Array, definition: CropDefinition, size: int) -> jax.Array:
+    with jax.numpy_rank_promotion("allow"):
+        return cut_crops(
+            JaxLibrary(),
+            planes,
+            square_crops(JaxLibrary(), jnp.split(boxes[..., None], 4, axis=1), definition.scale),
+            definition,
+            size,
+        ).transpose(0, 2, 3, 1)
+
+
+def test_the_program_agrees_with_predict_sigma_too(predictor: flaxmark.Predictor) -> None:
+    program = jax.jit(make_program(predictor.network))
+    picture, landmarks = draw(4, 150)
+    box = landmark_box(landmarks).astype(np.float32)
+    outputs = program(picture, np.stack([box, box + 9]))
+    for row, face in enumerate(predictor.predict(picture, np.stack([box, box + 9]))):
+        np.testing.assert_allclose(outputs["landmarks"][row], face.landmarks, atol=1e-3)
+        np.testing.assert_allclose(outputs["sigma"][row], face.sigma, rtol=1e-4)
+
+
+def test_stablehlo_is_loaded_without_flaxmark(predictor: flaxmark.Predictor, tmp_path: Path) -> None:
+    path = tmp_path / "x.stablehlo"
+    agreement = export(predictor, "stablehlo", path)
+    assert agreement.holds
+    check_description(zipfile.ZipFile(path).read("flaxmark.json"))
+    picture, landmarks = draw(4, 150)
+    boxes = landmark_box(landmarks).astype(np.float32)[None]
+    np.savez(tmp_path / "in.npz", picture=picture, boxes=boxes)
+    code = (
+        "import sys, jax, jax.export, numpy as np\n"
+        "exported = jax.export.deserialize(bytearray(open(sys.argv[1], 'rb').read()))\n"
+        "given = np.load(sys.argv[2])\n"
+        "print(np.asarray(exported.call(given['picture'], given['boxes'])['landmarks']).tolist())\n"
+        "assert not any(name.startswith('flaxmark') for name in sys.modules)\n"
+    )
+    line = [sys.executable, "-c", code, str(path), str(tmp_path / "in.npz")]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=200, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout), [predictor.predict(picture, boxes)[0].landmarks], atol=1e-3)
+
+
+@pytest.mark.parametrize("depth", [18, pytest.param(50, marks=pytest.mark.slow)])
+def test_onnx_runtime_agrees_with_predict(depth: int, packed: Path, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    own = flaxmark.Predictor(packed if depth == 18 else packed_run(tmp_path / "x.safetensors", depth, sigma=False))
+    path = tmp_path / "x.onnx"
+    agreement = export(own, "onnx", path)
+    assert agreement.largest < 1e-3
+    assert agreement.faces == 18
+    check_description({p.key: p.value for p in onnx.load(path).metadata_props}["flaxmark"], depth)
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    picture, landmarks = draw(4, 150)
+    for count in (0, 1, 5):
+        boxes = np.repeat(landmark_box(landmarks).astype(np.float32)[None], count, axis=0)
+        found = session.run(None, {"picture": picture, "boxes": boxes})
+        faces = own.predict(picture, boxes)
+        assert found[0].shape == (count, 5, 2)
+        for row, face in enumerate(faces):
+            np.testing.assert_allclose(found[0][row], face.landmarks, atol=1e-3)
+            if face.sigma is not None:
+                np.testing.assert_allclose(found[1][row], face.sigma, rtol=1e-4)
+
+
+def test_the_network_alone_agrees_in_onnx_runtime(predictor: flaxmark.Predictor) -> None:
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    from flaxmark.inference.export.onnx_graph import make_crop_model
+
+    session = runtime.InferenceSession(
+        make_crop_model(predictor.network).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    crops = np.random.default_rng(0).uniform(0, 255, (3, 64, 64, 3)).astype(np.float32)
+    landmarks = session.run(["landmarks"], {"crops": crops})[0]
+    np.testing.assert_allclose(landmarks, predictor.network.run_images(crops)["landmarks"], atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "stored_size"), [("bfloat16", 256), ("float32", 64), ("float32", 640)])
+def test_runs_in_bfloat16_and_other_crops(dtype: str, stored_size: int, tmp_path: Path) -> None:
+    """A run in bfloat16 is exported in float32; the faces to compare are large and small beside the stored size."""
+    pytest.importorskip("onnxruntime")
+    own = flaxmark.Predictor(packed_run(tmp_path / "x.safetensors", 18, False, dtype, stored_size))
+    agreement = export(own, "onnx", tmp_path / "x.onnx")
+    assert agreement.holds
+    assert 0 < agreement.largest < agreement.shrunk
+
+
+@pytest.mark.parametrize("form", [pytest.param("savedmodel", marks=pytest.mark.slow), "tflite"])
+def test_tensorflow_agrees_with_predict(form: str, predictor: flaxmark.Predictor, tmp_path: Path) -> None:
+    path = tmp_path / "saved"
+    assert export(predictor, form, path).holds
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+    if form == "savedmodel":
+        assert (path / "saved_model.pb").is_file()
+        check_description((path / "assets.extra" / "flaxmark.json").read_text())
+    else:
+        check_description(zipfile.ZipFile(path).read("flaxmark.json"))
+
+
+def test_what_a_killed_export_left_is_in_nobodys_way(
+    predictor: flaxmark.Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flaxmark.inference.export.tensorflow_formats.save_program", lambda program, path: program)
+    (tmp_path / "assets.extra").mkdir()
+    exports.export_savedmodel(predictor.network, tmp_path)
+    check_description((tmp_path / "assets.extra" / "flaxmark.json").read_text())
+
+
+def test_a_program_that_differs_is_not_left_behind(
+    predictor: flaxmark.Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(network: Network, path: Path) -> exports.Program:
+        path.write_bytes(b"")
+        program = jax.jit(make_program(network))
+
+        def moved(picture: np.ndarray, boxes: np.ndarray) -> exports.Outputs:
+            said = program(picture, boxes)
+            return said | {"landmarks": said["landmarks"] + 0.01}
+
+        return moved
+
+    monkeypatch.setitem(exports.EXPORTERS, "onnx", wrong)
+    with pytest.raises(
+        RuntimeError, match=r"onnx differs from predict by at most 0\.010\d* pixels.*nothing is written"
+    ):
+        export(predictor, "onnx", tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == []
+    assert not Agreement(1, 1e-4, 0.06).holds
+    assert Agreement(1, 1e-4, 0.06, stored_size=512).holds
+
+
+def test_without_onnx_it_says_what_to_install(
+    predictor: flaxmark.Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ConfigError, match=r"pip install 'flaxmark\[export\]'"):
+        export(predictor, "onnx", tmp_path / "x.onnx")
+
+
+def test_the_command_refuses_before_anything_slow_starts(packed: Path, tmp_path: Path) -> None:
+    main = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "export.py"))["main"]
+    (tmp_path / "x.onnx").write_text("kept")
+    (tmp_path / "folder").mkdir()
+    for workdir, form, out, more, complaint in (
+        (packed, "onnx", "x.onnx", [], "exists; give another name or --overwrite"),
+        (packed, "onnx", "x.pb", [], r"the ending must be \.onnx"),
+        (packed, "savedmodel", "folder", ["--overwrite"], "a folder that is no SavedModel is not replaced"),
+        (packed, "savedmodel", "x.onnx", ["--overwrite"], "a SavedModel is a folder"),
+        (tmp_path / "nothing", "onnx", "y.onnx", [], "nothing: no such folder"),
+    ):
+        with pytest.raises(ConfigError, match=complaint):
+            main(["--workdir", str(workdir), "--format", form, "--out", str(tmp_path / out), *more])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "x.onnx"]
+    assert (tmp_path / "x.onnx").read_text() == "kept"
+
+
+def test_the_command_overwrites_where_it_is_told_to(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    main = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "export.py"))["main"]
+    out = tmp_path / "x.onnx"
+    out.write_text("replaced")
+    main(["--workdir", str(packed), "--format", "onnx", "--out", str(out), "--overwrite"])
+    assert onnx.load(out).graph.input[0].name == "picture"
+    assert "differs from predict by at most 0.000" in capsys.readouterr().out

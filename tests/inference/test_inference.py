@@ -1,0 +1,293 @@
+import functools
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers.quick import quick_jit
+from PIL import Image
+
+import flaxmark
+from flaxmark.config.schema import Config, DataConfig, ModelConfig, to_dict
+from flaxmark.data.drawn import draw_face
+from flaxmark.errors import ConfigError
+from flaxmark.evaluation.metrics import nme
+from flaxmark.faces.crop import landmark_box
+from flaxmark.faces.markup import IBUG_68
+from flaxmark.inference.detection import BoxCorrection
+from flaxmark.models.resnet import make_model
+from flaxmark.storage.checkpoint import RunCheckpoints
+from flaxmark.training.state import init_train_state
+
+MEAN_FACE = np.random.default_rng(0).uniform(0.3, 0.7, (68, 2)).astype(np.float32)
+CONFIG = Config(data=DataConfig(image_size=64), model=ModelConfig(depth=18, head_init_scale=0.5))
+
+
+@functools.cache
+def make_random() -> Callable[[jax.Array], Any]:
+    model = make_model(CONFIG.model)
+    return quick_jit(lambda key: init_train_state(key, model, optax.sgd(0.1), MEAN_FACE, False))
+
+
+def save_random(path: Path, step: int, loss: float) -> None:
+    metadata = {"config": to_dict(CONFIG), "terms": "free", "mean_face": MEAN_FACE.tolist()}
+    with RunCheckpoints(path) as checkpoints:
+        checkpoints.save(
+            make_random()(jax.random.key(step - 1)).replace(step=jnp.int32(step)), metadata, {"loss": loss}
+        )
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with random weights, whose predictions depend on the picture."""
+    path = tmp_path_factory.mktemp("random")
+    save_random(path, step=1, loss=1.0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def predictor(workdir: Path) -> flaxmark.Predictor:
+    return flaxmark.Predictor(workdir)
+
+
+@functools.cache
+def drawn(count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    faces = [draw_face(seed, 150) for seed in range(count)]
+    return [picture for picture, _ in faces], [landmark_box(points) for _, points in faces]
+
+
+def test_batched_equals_single_and_keeps_the_order(predictor: flaxmark.Predictor) -> None:
+    pictures, boxes = drawn(40)
+    many = list(predictor.predict_many(iter(pictures), boxes))
+    assert [len(faces) for faces in many] == [1] * 40
+    for picture, box, faces in zip(pictures, boxes, many, strict=True):
+        single = predictor.predict(picture, box)[0]
+        side = 1.5 * max(box[2] - box[0], box[3] - box[1])
+        np.testing.assert_allclose(faces[0].landmarks, single.landmarks, atol=1e-5 * side)
+        np.testing.assert_array_equal(faces[0].box, box)
+        assert (single.score, single.sigma) == (None, None)
+    assert len({round(float(faces[0].landmarks[0, 0]), 3) for faces in many}) > 20
+
+
+def test_several_boxes_none_and_generators(predictor: flaxmark.Predictor) -> None:
+    pictures, boxes = drawn(3)
+    shifted = boxes[0] + [5, 0, 5, 0]
+    two = predictor.predict(pictures[0], [boxes[0], shifted])
+    assert np.abs(two[0].landmarks - two[1].landmarks).max() > 0.5
+    assert predictor.predict(pictures[0], []) == []
+    mixed = list(predictor.predict_many(pictures, ([box] * n for n, box in zip((2, 0, 1), boxes, strict=True))))
+    assert [len(faces) for faces in mixed] == [2, 0, 1]
+    assert list(predictor.predict_many([])) == []
+
+
+def test_the_function_keeps_the_model(workdir: Path) -> None:
+    pictures, boxes = drawn(1)
+    face = flaxmark.predict(pictures[0], boxes[0], checkpoint=workdir)[0]
+    again = next(flaxmark.predict_many(pictures, boxes, checkpoint=workdir))[0]
+    np.testing.assert_array_equal(face.landmarks, again.landmarks)
+    assert isinstance(face, flaxmark.Face)
+
+
+def test_a_picture_that_is_the_crop(predictor: flaxmark.Predictor) -> None:
+    picture = drawn(1)[0][0]
+    face = predictor.predict(picture, "image")[0]
+    # The crop of a box b is 1.5 b: the box that gives the whole picture is 100 px wide and centred.
+    same = predictor.predict(picture, [24.5, 24.5, 124.5, 124.5])[0]
+    np.testing.assert_allclose(face.landmarks, same.landmarks, atol=1e-3)
+
+
+def test_a_detector_finds_the_faces(workdir: Path, predictor: flaxmark.Predictor) -> None:
+    """Any function will do; its boxes are corrected, the largest face comes first, and unsure ones are left out."""
+    picture, box = drawn(1)[0][0], drawn(1)[1][0]
+    left, top, right, bottom = box
+    small = [left, top, left + 20, top + 20]
+    found = [[*small, 0.9], [*box, 0.8], [0, 0, 149, 149, 0.3], [-90, -90, -50, -50, 0.9]]
+    correction = BoxCorrection(0.0, 0.1, 0.5)
+    own = flaxmark.Predictor(workdir, detector=lambda _: found, correction=correction)
+    large, second = own.predict(picture)
+    side = max(right - left, bottom - top)
+    middle = np.array([(left + right) / 2, (top + bottom) / 2 + 0.1 * side])
+    np.testing.assert_allclose(large.box, [*(middle - side / 4), *(middle + side / 4)])
+    assert (large.score, second.score) == (0.8, 0.9)
+    np.testing.assert_allclose(large.landmarks, predictor.predict(picture, large.box)[0].landmarks, atol=1e-3)
+    nobody = flaxmark.Predictor(workdir, detector=lambda _: [])
+    assert nobody.predict(picture) == []
+    assert list(nobody.predict_many([picture] * 3)) == [[], [], []]
+    assert flaxmark.predict(picture, checkpoint=workdir, detector=lambda _: [[*box]])[0].score is None
+    unsure = flaxmark.Predictor(workdir, detector=lambda _: found, min_detector_score=0.2, min_score=0.85)
+    assert [face.score for face in unsure.predict(picture)] == [0.9]
+    assert unsure.left_out == 2
+    assert len(unsure.predict(picture, [box, small])) == 2  # whoever gives boxes gets a face for each
+    for name in ("min_score", "min_detector_score"):
+        with pytest.raises(ConfigError, match=rf"{name} 2: must lie in \[0, 1\]"):
+            flaxmark.Predictor(workdir, **{name: 2})
+    with pytest.raises(ConfigError, match="max_megapixels -1: must be above 0"):
+        flaxmark.Predictor(workdir, max_megapixels=-1)
+    with pytest.raises(ConfigError, match="boxes and detector: give one"):
+        flaxmark.predict(picture, box, checkpoint=workdir, detector=lambda _: found)
+    with pytest.raises(ConfigError, match="the detector gave"):
+        flaxmark.Predictor(workdir, detector=lambda _: "here").predict(picture)
+
+
+def test_pictures_without_faces_are_given_out_in_time(workdir: Path) -> None:
+    nobody = flaxmark.Predictor(workdir, detector=lambda _: [])
+    asked = 0
+
+    def endless() -> Iterator[np.ndarray]:
+        nonlocal asked
+        while True:
+            asked += 1
+            yield drawn(1)[0][0]
+
+    results = nobody.predict_many(endless())
+    assert [next(results) for _ in range(5)] == [[]] * 5
+    assert asked <= 32
+
+
+def test_a_face_and_its_mirror_image_agree_with_flip(workdir: Path) -> None:
+    """Looked at twice, a mirrored picture gives the mirrored landmarks, sigma or not."""
+    picture, box = drawn(1)[0][0], drawn(1)[1][0]
+    twice = flaxmark.Predictor(workdir, flip=True)
+    seen = twice.predict(picture, box)[0].landmarks
+    mirrored = twice.predict(picture[:, ::-1], [149 - box[2], box[1], 149 - box[0], box[3]])[0].landmarks
+    expected = (mirrored * [-1, 1] + [149, 0])[list(IBUG_68.flip_order or ())]
+    np.testing.assert_allclose(seen, expected, atol=2e-3)
+    once = flaxmark.Predictor(workdir).predict(picture, box)[0].landmarks
+    assert np.abs(once - seen).max() > 0.1
+
+
+def encoded(picture: np.ndarray, kind: str) -> bytes | Image.Image | np.ndarray:
+    image = Image.fromarray(picture)
+    if kind == "pil":
+        return image
+    if kind == "rgba":
+        return np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+    stream = io.BytesIO()
+    if kind == "exif":
+        exif = Image.Exif()
+        exif[0x0112] = 6  # stored turned by 90 degrees; viewers turn it back
+        image.transpose(Image.Transpose.ROTATE_90).save(stream, "PNG", exif=exif)
+    else:
+        image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["pil", "rgba", "png", "exif"])
+def test_every_form_of_a_picture_gives_the_same(predictor: flaxmark.Predictor, kind: str) -> None:
+    pictures, boxes = drawn(1)
+    expected = predictor.predict(pictures[0], boxes[0])[0]
+    face = predictor.predict(encoded(pictures[0], kind), boxes[0])[0]
+    np.testing.assert_allclose(face.landmarks, expected.landmarks, atol=1e-4)
+
+
+def test_grey_and_16_bit_agree(predictor: flaxmark.Predictor) -> None:
+    grey = np.asarray(Image.fromarray(drawn(1)[0][0]).convert("L"))
+    box = drawn(1)[1][0]
+    expected = predictor.predict(np.repeat(grey[..., None], 3, axis=2), box)[0]
+    for form in (grey, Image.fromarray(grey.astype(np.uint16) * 257)):
+        np.testing.assert_allclose(predictor.predict(form, box)[0].landmarks, expected.landmarks, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ("picture", "boxes='picture'"),
+        ([1, 2, 3], r"shape \[4\]"),
+        ([[1, 2, 3, np.nan]], "finite"),
+        ([30, 30, 20, 40], "left, top, right, bottom"),
+        ([500, 500, 600, 600], "not around a face of the 150 x 150"),
+        ([100, 100, 9000, 9000], "not around a face of the 150 x 150"),
+        ([0.2, 0.3, 0.7, 0.8], "in fractions; give pixels"),
+        ([30, 30, 33, 32], "tiny: less than 4 pixels"),
+        ([["a", "b", "c", "d"]], "numbers"),
+    ],
+)
+def test_bad_boxes_are_one_clear_line(predictor: flaxmark.Predictor, boxes: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        predictor.predict(drawn(1)[0][0], boxes)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+
+
+def test_too_few_boxes_are_noticed(predictor: flaxmark.Predictor) -> None:
+    pictures, boxes = drawn(3)
+    with pytest.raises(ConfigError, match="before picture 2"):
+        list(predictor.predict_many(pictures, boxes[:2]))
+
+
+def test_too_many_boxes_are_noticed(predictor: flaxmark.Predictor) -> None:
+    pictures, boxes = drawn(3)
+    with pytest.raises(ConfigError, match="boxes of 3 pictures for 2"):
+        list(predictor.predict_many(pictures[:2], boxes))
+    assert len(list(predictor.predict_many(pictures[:2], iter(boxes)))) == 2
+
+
+def test_the_pictures_before_a_bad_one_are_done(predictor: flaxmark.Predictor) -> None:
+    pictures, boxes = drawn(2)
+    results = predictor.predict_many([*pictures, b"no picture"], [*boxes, boxes[0]])
+    assert [len(next(results)) for _ in pictures] == [1, 1]
+    with pytest.raises(ConfigError, match="not a picture"):
+        next(results)
+
+
+def test_a_bad_picture_can_be_gone_past(predictor: flaxmark.Predictor, tmp_path: Path) -> None:
+    pictures, boxes = drawn(2)
+    broken: list[str] = []
+    given = [pictures[0], tmp_path / "none.jpg", pictures[1]]
+    found = predictor.predict_many(given, [boxes[0], boxes[0], boxes[1]], lambda error: broken.append(str(error)))
+    assert [len(faces) for faces in found] == [1, 0, 1]
+    assert broken == [f"{tmp_path / 'none.jpg'}: no such file"]
+
+
+def test_a_run_that_went_on_is_loaded_again(workdir: Path, tmp_path: Path) -> None:
+    """The function keeps a model only as long as its checkpoints are the same."""
+    picture, box = drawn(1)[0][0], drawn(1)[1][0]
+    run = shutil.copytree(workdir, tmp_path / "run")
+    first = flaxmark.predict(picture, box, checkpoint=run)[0].landmarks
+    save_random(run, step=2, loss=0.5)
+    second = flaxmark.predict(picture, box, checkpoint=run)[0].landmarks
+    assert np.abs(first - second).max() > 1
+
+
+def test_the_public_names_are_listed() -> None:
+    assert {"Face", "Predictor", "predict", "predict_many"} <= set(dir(flaxmark))
+
+
+@pytest.mark.parametrize("images", ["photo.jpg", b"bytes", np.zeros((9, 9, 3), np.uint8)])
+def test_one_picture_is_not_a_list_of_them(predictor: flaxmark.Predictor, images: object) -> None:
+    with pytest.raises(ConfigError, match="predict takes one"):
+        next(predictor.predict_many(images, "image"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("image", "message"), [(None, "NoneType"), (3, "int"), ("x" * 5000, "xxx")])
+def test_things_that_are_no_pictures(predictor: flaxmark.Predictor, image: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        predictor.predict(image, "image")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="FLAXMARK_DATA is not set")
+def test_stored_crops_and_original_pictures_agree(predictor: flaxmark.Predictor) -> None:
+    from flaxmark.data.images import read_picture
+    from flaxmark.data.input.feed import crops_of
+    from flaxmark.data.prepare.prepare import load_split, prepare
+    from flaxmark.faces.crop import to_pixels
+
+    folder = Path(os.environ["FLAXMARK_DATA"], "originals")
+    examples = load_split(prepare(DataConfig(dir=str(folder), image_size=64)), "train")
+    images = crops_of(examples, range(len(examples)), CONFIG.data, 64)
+    stored = predictor.network.run_images(images)["landmarks"]
+    differences = []
+    for file, box, crop, points, truth in zip(
+        examples.files, examples.boxes, examples.source_crops, stored, examples.landmarks, strict=True
+    ):
+        face = predictor.predict(read_picture(folder / file), box)[0]
+        differences.append(nme(face.landmarks, to_pixels(points, crop)))
+        assert np.isfinite(truth).all()
+    assert len(differences) >= 10
+    assert max(differences) < 0.3  # per cent of the inter-ocular distance

@@ -1,0 +1,254 @@
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flaxmark.data.readers.coco import read_coco_folder
+from flaxmark.data.readers.pts import read_pts
+from flaxmark.errors import ConfigError
+from flaxmark.faces.markup_files import FIVE_POINTS
+from flaxmark.inference.files.drawing_paths import drawing_paths, refuse_pts_files
+from flaxmark.inference.files.inputs import Input, find_inputs
+from flaxmark.inference.files.predict_all import predict_pictures, predict_video
+from flaxmark.inference.files.writers import make_writer, pictures_in
+from flaxmark.inference.predictor import Face
+from flaxmark.inference.video.frames import read_frames
+from flaxmark.inference.video.tracking import TrackedFace
+
+
+class FakePredictor:
+    """Says of each picture what its upper left pixel's red is: so many faces."""
+
+    max_megapixels = 64.0
+    left_out = 0
+
+    def predict_many(self, images: Iterable[np.ndarray], boxes: object) -> Iterator[list[Face]]:
+        for image in images:
+            count = int(image[0, 0, 0])
+            corner = np.array([[1.0, 2], [9, 2], [5, 5], [2, 8], [8, 8]])
+            boxes = [np.array([1.0, 2, 9, 8]) + 10 * i for i in range(count)]
+            yield [Face(corner + 10 * i + 0.123456, box, 0.5 + i / 10, np.full(5, 0.25)) for i, box in enumerate(boxes)]
+
+
+def save(path: Path, faces: int, size: tuple[int, int] = (40, 30)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (faces, 0, 0)).save(path)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    for name, faces in (("a.png", 1), ("b.png", 2), ("sub/c.png", 0), (".hidden/d.png", 1)):
+        save(folder / name, faces)
+    (folder / "sub" / "broken.jpg").write_bytes(b"nothing")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def run(folder: Path, form: str, out: Path | None, draw: Path | None = None) -> object:
+    inputs = find_inputs([str(folder)])
+    writer = make_writer(form, out, FIVE_POINTS, "free", False)
+    report = predict_pictures(
+        inputs,
+        FakePredictor(),  # type: ignore[arg-type]
+        None,
+        writer,
+        drawing_paths(inputs, draw and str(draw), False),
+    )
+    writer.close()
+    assert (report.done, report.faces, report.empty, len(report.broken)) == (3, 3, 1, 1)
+    assert "broken.jpg" in report.broken[0]
+    assert str(report) == "3 pictures, 1 of them without a face, 1 broken: 3 faces"
+    return report
+
+
+def test_inputs_are_files_folders_and_patterns(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pictures)
+    assert [item.name for item in find_inputs(["."])] == ["a.png", "b.png", "sub/broken.jpg", "sub/c.png"]
+    assert [item.name for item in find_inputs(["b.png", "*.png"])] == ["b.png", "a.png"]  # b.png comes once
+    assert [item.name for item in find_inputs(["**/*.png"])] == ["a.png", "b.png", "sub/c.png"]
+    assert [item.name for item in find_inputs(["../in/a.png"])] == ["a.png"]
+    assert [item.name for item in find_inputs(["../in/*/*.png"])] == ["sub/c.png"]
+    assert [item.name for item in find_inputs(["."], Path("sub"))] == ["a.png", "b.png"]  # where drawings are
+    save(pictures / "odd[1].png", 1)
+    assert [item.name for item in find_inputs(["odd[1].png"])] == ["odd[1].png"]  # not a pattern if it is there
+    assert find_inputs(["clip.MP4"])[0].is_video
+    (pictures / "empty").mkdir()
+    (pictures / "empty" / "raw.HEIC").touch()  # cannot be read, and is not passed over in silence
+    assert [item.name for item in find_inputs(["empty"])] == ["raw.HEIC"]
+    (pictures / "empty" / "raw.HEIC").unlink()
+    assert len(find_inputs(["x" * 300 + ".jpg"])) == 1  # as any other that is not there
+    refused = (([], "no input"), ([""], "is empty"), (["*.gif"], "matches no file"), (["empty"], "no picture or video"))
+    for names, complaint in refused:
+        with pytest.raises(ConfigError, match=complaint):
+            find_inputs(names)
+
+
+def test_lines_of_json(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, "jsonl", tmp_path / "x.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    names = [str(pictures / name) for name in ("a.png", "b.png", "sub/c.png")]  # as they were named, with their folder
+    assert [(line["picture"], len(line["faces"])) for line in lines] == [*zip(names, (1, 2, 0), strict=True)]
+    assert (lines[0]["width"], lines[0]["height"], lines[0]["terms"]) == (40, 30, "free")
+    second = lines[1]["faces"][1]
+    assert second["landmarks"][0] == [11.123, 12.123]
+    assert (second["box"], second["score"], second["sigma"]) == ([11, 12, 19, 18], 0.6, [0.25] * 5)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_csv_has_a_line_a_face(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, "csv", tmp_path / "x.csv")
+    with (tmp_path / "x.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(Path(row["file"]).name, row["face"]) for row in rows] == [("a.png", "1"), ("b.png", "1"), ("b.png", "2")]
+    assert float(rows[2]["y4"]) == 18.123
+    assert float(rows[2]["left"]) == 11
+
+
+def test_pts_are_read_back(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, "pts", tmp_path / "out")
+    names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.pts"))
+    assert names == ["a.pts", "b_face1.pts", "b_face2.pts"]
+    points = read_pts(tmp_path / "out" / "b_face2.pts", 5)
+    np.testing.assert_allclose(points[0], [11.123, 12.123], atol=1e-9)
+    with pytest.raises(ConfigError, match="exists"):
+        refuse_pts_files(find_inputs([str(pictures)]), tmp_path / "out", False)
+    refuse_pts_files(find_inputs([str(pictures)]), tmp_path / "out", True)
+    save(pictures / "b_face2.png", 1)
+    with pytest.raises(ConfigError, match="a second face of the one would have the other's file"):
+        refuse_pts_files(find_inputs([str(pictures)]), tmp_path / "out", True)
+
+
+def test_coco_is_read_back(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, "coco", pictures / "found.json")
+    listing = read_coco_folder(pictures, 5, None, None, None)
+    assert [entry.file for entry in listing.entries] == ["a.png", "b.png", "b.png"]
+    np.testing.assert_allclose(listing.entries[2].landmarks_px[4], [18.123, 18.123], atol=1e-9)
+    assert listing.entries[2].box is not None
+    assert listing.entries[2].box.tolist() == [11, 12, 19, 18]
+
+
+def test_drawings_have_the_names_of_their_pictures(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, "jsonl", None, tmp_path / "drawn")
+    drawn = sorted(path.relative_to(tmp_path / "drawn").as_posix() for path in (tmp_path / "drawn").rglob("*.*"))
+    assert drawn == ["a.png", "b.png", "sub/c.png"]
+    inputs = find_inputs([str(pictures)])
+    with Image.open(tmp_path / "drawn" / "a.png") as image:
+        assert image.size == (40, 30)  # its own, so that pixels stay what they are
+    one = inputs[:1]
+    for items, draw, complaint in (
+        (inputs, tmp_path / "drawn", "exists; give another name or --overwrite"),
+        (inputs, tmp_path / "x.png", "there are 4 inputs; name a folder"),
+        (inputs, "", "is empty"),
+        (one, tmp_path / "x.tga", "drawn as .png or .jpg, videos as .mp4"),
+        (one, tmp_path / "x.mp4", "drawn as .png or .jpg, videos as .mp4"),
+        (one, "/proc/none", "name a folder that can be written"),
+    ):
+        with pytest.raises(ConfigError, match=complaint):
+            drawing_paths(items, str(draw), False)
+    assert drawing_paths(inputs, str(tmp_path / "drawn.v2"), False)["a.png"] == tmp_path / "drawn.v2" / "a.png"
+    save(pictures / "a.jpg", 1)
+    with pytest.raises(ConfigError, match="would have one name"):
+        drawing_paths(find_inputs([str(pictures)]), str(tmp_path / "other"), False)
+
+
+def test_a_drawing_never_replaces_its_picture(pictures: Path) -> None:
+    before = (pictures / "a.png").read_bytes()
+    for draw in (pictures / "a.png", pictures / "sub" / ".." / "a.png", pictures):
+        with pytest.raises(ConfigError, match="is an input"):
+            drawing_paths(find_inputs([str(pictures / "a.png")]), str(draw), True)
+    assert (pictures / "a.png").read_bytes() == before
+
+
+def test_an_interrupted_file_is_gone_on_with(pictures: Path, tmp_path: Path) -> None:
+    """Lines that are there stay, others follow, and a header comes once."""
+    inputs = find_inputs([str(pictures / name) for name in ("a.png", "b.png")])
+    for form in ("jsonl", "csv"):
+        out = tmp_path / f"x.{form}"
+        assert pictures_in(out, form) == set()
+        for item in inputs:
+            writer = make_writer(form, out, FIVE_POINTS, "free", False, resume=True)
+            predict_pictures([item], FakePredictor(), None, writer, {})  # type: ignore[arg-type]
+            writer.close()
+        assert pictures_in(out, form) == {str(item.path) for item in inputs}
+        assert len(out.read_text().splitlines()) == {"jsonl": 2, "csv": 4}[form]
+    with pytest.raises(ConfigError, match="not a file of --format jsonl"):
+        pictures_in(tmp_path / "x.csv", "jsonl")
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    """Linux allows any bytes in a name."""
+    item = Input(Path(os.fsdecode(b"caf\xe9.png")), "cafe.png")
+    face = Face(np.zeros((5, 2)), np.zeros(4))
+    for form in ("jsonl", "csv"):
+        writer = make_writer(form, tmp_path / form, FIVE_POINTS, "free", False)
+        writer.write(item, (9, 9), [face], {})
+        writer.close()
+        assert "caf\\" in (tmp_path / form).read_text()
+
+
+def test_what_is_left_out_is_counted(pictures: Path) -> None:
+    class Unsure(FakePredictor):
+        def predict_many(self, images: Iterable[np.ndarray], boxes: object) -> Iterator[list[Face]]:
+            for _ in images:
+                self.left_out += 2
+                yield []
+
+    writer = make_writer("jsonl", None, FIVE_POINTS, "free", False)
+    inputs = find_inputs([str(pictures / "a.png")])
+    report = predict_pictures(inputs, Unsure(), None, writer, {})  # type: ignore[arg-type]
+    assert str(report) == "1 picture, 1 of them without a face: 0 faces, 2 more with a score below --min-score"
+
+
+def test_nothing_is_written_where_nothing_is_done(tmp_path: Path) -> None:
+    for form in ("jsonl", "csv", "coco"):
+        make_writer(form, tmp_path / f"x.{form}", FIVE_POINTS, "free", False).close()
+    assert list(tmp_path.iterdir()) == []
+    for form in ("pts", "coco"):
+        with pytest.raises(ConfigError, match=f"--format {form}: name a"):
+            make_writer(form, None, FIVE_POINTS, "free", False)
+
+
+def test_without_out_lines_are_printed(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(pictures, "jsonl", None)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+class FakeTracker:
+    """One face in every frame but the first, number 7."""
+
+    def update(self, frame: np.ndarray, seconds: float) -> list[TrackedFace]:
+        face = Face(np.full((5, 2), 10.0 * seconds), np.array([1.0, 2, 9, 8]))
+        return [TrackedFace(7, face, face.landmarks)] if seconds else []
+
+
+def test_a_video_gives_a_line_a_frame_and_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    frames = [(number / 10, np.full((32, 48, 3), 100, np.uint8)) for number in range(3)]
+
+    def broken() -> Iterator[tuple[float, np.ndarray]]:
+        yield from frames
+        raise ConfigError("clip.mp4: damaged")
+
+    writer = make_writer("jsonl", tmp_path / "x.jsonl", FIVE_POINTS, "free", False)
+    tracker: Any = FakeTracker()
+    report = predict_video(Input(Path("clip.mp4"), "clip.mp4"), broken(), tracker, writer, tmp_path / "drawn.mp4", 10)
+    writer.close()
+    assert (report.done, report.faces, report.empty, report.broken) == (3, 2, 1, ["clip.mp4: damaged"])
+    lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert [(line["frame"], line["seconds"], len(line["faces"])) for line in lines] == [
+        (0, 0, 0),
+        (1, 0.1, 1),
+        (2, 0.2, 1),
+    ]
+    assert lines[1]["faces"][0]["id"] == 7
+    drawn = [frame for _, frame in read_frames(tmp_path / "drawn.mp4")]
+    assert len(drawn) == 3
+    assert np.abs(drawn[0].astype(int) - 100).max() < 8
+    assert np.abs(drawn[2].astype(int) - 100).max() > 60

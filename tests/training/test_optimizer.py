@@ -1,0 +1,45 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flaxmark.config.schema import OptimizerConfig
+from flaxmark.training.optimizer import is_kernel, make_optimizer, make_schedule
+
+
+def test_warm_up_and_cosine_by_hand() -> None:
+    schedule = make_schedule(OptimizerConfig(learning_rate=1.0, schedule="cosine", warmup_steps=4), 10, 104)
+    rates = [float(schedule(step)) for step in (0, 1, 2, 3, 4, 54, 104)]
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 0.5, 0], abs=1e-6)
+
+
+def test_halving_every_ten_epochs() -> None:
+    config = OptimizerConfig(learning_rate=5e-4, schedule="step", halve_every=10)
+    schedule = make_schedule(config, 14, 280)
+    assert [float(schedule(s)) for s in (0, 139, 140, 279)] == pytest.approx([5e-4, 5e-4, 2.5e-4, 2.5e-4])
+
+
+def test_constant() -> None:
+    assert float(make_schedule(OptimizerConfig(learning_rate=0.3, schedule="constant"), 1, 9)(7)) == pytest.approx(0.3)
+
+
+def test_decay_spares_biases_and_norms_unless_told() -> None:
+    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    assert is_kernel(params) == {"kernel": True, "bias": False}
+    zeros = {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}
+    for decay_all, bias_update in ((False, 0.0), (True, -0.05)):
+        config = OptimizerConfig(learning_rate=0.5, schedule="constant", weight_decay=0.1, decay_all=decay_all)
+        optimizer = make_optimizer(config, lambda _: 0.5)
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes its integer count with floats
+            updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+        np.testing.assert_allclose(updates["kernel"], -0.05, rtol=1e-6)
+        np.testing.assert_allclose(updates["bias"], bias_update, rtol=1e-6)
+
+
+def test_adam_first_step_by_hand() -> None:
+    # The first Adam step is the learning rate against the gradient's sign.
+    params, grads = {"w": jnp.zeros(2)}, {"w": jnp.array([3.0, -0.01])}
+    optimizer = make_optimizer(OptimizerConfig(name="adam", clip_norm=1.0), lambda _: 0.1)
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["w"], [-0.1, 0.1], rtol=1e-3)

@@ -1,0 +1,153 @@
+"""One device, eight devices, jit, pmap and accumulation make the same update."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers.small_state import make_state
+
+from flaxmark.config.schema import LossConfig, ModelConfig
+from flaxmark.models.losses import make_loss
+from flaxmark.models.resnet import Model, Prediction, make_model
+from flaxmark.system.devices import AXIS, compile_step, compiler_options, make_mesh, shard_batch
+from flaxmark.training.state import TrainState, init_train_state
+from flaxmark.training.step import make_eval_step, make_train_step, split_batch
+
+BATCH = {
+    "image": np.random.default_rng(0).normal(size=(16, 64, 64, 3)).astype(np.float32),
+    "landmarks": np.random.default_rng(1).uniform(size=(16, 68, 2)).astype(np.float32),
+    "mask": np.ones(16, np.float32),
+}
+OPTIMIZER = optax.sgd(0.1)  # not Adam, which amplifies rounding differences
+MEAN_FACE = np.full((68, 2), 0.5, np.float32)
+
+
+@functools.cache
+def updated(devices: int, mode: str, group: int | None = None) -> tuple[TrainState, float]:
+    mesh = make_mesh(jax.devices()[:devices])
+    axis_name = AXIS if mode == "pmap" else None
+    model = make_model(ModelConfig(depth=18, batch_norm_group=group), axis_name=axis_name)
+    step = make_train_step(
+        model, make_loss(LossConfig()), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, ema_decay=0.9, axis_name=axis_name
+    )
+    compiled = compile_step(step, mesh, mode, updates=True)  # type: ignore[arg-type]
+    start = jax.device_get(make_state(with_ema=True))  # a copy, to be donated
+    state = jax.device_put(start, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+    for _ in range(2):
+        state, metrics = compiled(state, shard_batch(BATCH, mesh, mode))  # type: ignore[arg-type]
+    return jax.device_get(state), float(metrics["loss"])
+
+
+@pytest.mark.parametrize(
+    ("devices", "mode", "group"),
+    [(8, "jit", None), (8, "pmap", None), (1, "pmap", None), (2, "jit", 4), (2, "pmap", 4)],
+)
+def test_every_way_gives_the_one_device_state(devices: int, mode: str, group: int | None) -> None:
+    expected, expected_loss = updated(1, "jit", group)
+    state, loss = updated(devices, mode, group)
+    assert int(state.step) == 2
+    assert loss == pytest.approx(expected_loss, rel=1e-4)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=2e-4),
+        (state.params, state.batch_stats, state.ema),
+        (expected.params, expected.batch_stats, expected.ema),
+    )
+
+
+def linear_model() -> Model:
+    """A model without BatchNorm, whose gradient is easy to know."""
+
+    def init(key: jax.Array, mean_face: jax.Array | np.ndarray) -> dict:
+        return {"params": {"bias": jnp.asarray(mean_face)}, "batch_stats": {}}
+
+    def apply(variables: dict, images: jax.Array, train: bool) -> tuple[Prediction, dict]:
+        scale = images.mean((1, 2, 3))[:, None, None]
+        return Prediction(scale * variables["params"]["bias"][None]), {}
+
+    return Model(init, apply)
+
+
+def test_one_update_by_hand() -> None:
+    model = linear_model()
+    state = init_train_state(jax.random.key(0), model, OPTIMIZER, np.ones((68, 2), np.float32), True)
+    batch = {"image": np.full((2, 4, 4, 3), 2.0), "landmarks": np.ones((2, 68, 2)), "mask": np.ones(2)}
+    step = make_train_step(
+        model, make_loss(LossConfig("mse")), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, ema_decay=0.5
+    )
+    state, metrics = step(state, jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), batch))
+    # Prediction 2, target 1: loss 1; d loss / d bias of each of 136 units = 2 * 1 * 2 / 136.
+    assert float(metrics["loss"]) == pytest.approx(1)
+    expected = 1 - 0.1 * 4 / 136
+    np.testing.assert_allclose(state.params["bias"], expected, rtol=1e-6)
+    # The average's decay at step 0 is min(0.5, 1 / 10).
+    np.testing.assert_allclose(state.ema["params"]["bias"], 0.1 + 0.9 * expected, rtol=1e-6)
+    np.testing.assert_allclose(metrics["grad_norm"], 4 / 136 * np.sqrt(136), rtol=1e-5)
+
+
+def test_the_epoch_loss_starts_anew_and_counts_up_to_the_first_that_is_not_finite() -> None:
+    model = linear_model()
+    state = init_train_state(jax.random.key(0), model, optax.sgd(0.0), np.ones((68, 2), np.float32), False)
+    step = make_train_step(model, make_loss(LossConfig("mse")), optax.sgd(0.0), lambda _: 0.0, steps_per_epoch=3)
+    seen = []
+    for pixel in (2.0, 4.0, 1.0, 3.0, np.inf, 2.0, 2.0):
+        batch = {"image": jnp.full((1, 4, 4, 3), pixel), "landmarks": jnp.ones((1, 68, 2)), "mask": jnp.ones(1)}
+        after, metrics = step(state, batch)
+        state = after.replace(params=state.params)  # type: ignore[attr-defined] # infinite pixels spoil the weights
+        seen.append((float(metrics["epoch_loss"]), int(metrics["finite_steps"])))
+    # Losses (pixel - 1)^2: 1, 9, 0 | 4, inf, 1 | 1.
+    assert seen == [(1, 1), (5, 2), (pytest.approx(10 / 3), 3), (4, 1), (np.inf, 1), (np.inf, 1), (1, 1)]
+
+
+def test_masked_rows_weigh_nothing() -> None:
+    model = linear_model()
+    state = init_train_state(jax.random.key(0), model, OPTIMIZER, np.ones((68, 2), np.float32), False)
+    step = make_train_step(model, make_loss(LossConfig("mse")), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9)
+    image = jnp.stack([jnp.full((4, 4, 3), 2.0), jnp.full((4, 4, 3), 9.0)])
+    batch = {"image": image, "landmarks": jnp.ones((2, 68, 2)), "mask": jnp.array([1.0, 0.0])}
+    assert float(step(state, batch)[1]["loss"]) == pytest.approx(1)
+
+
+def test_accumulation_equals_the_whole_batch_without_batchnorm() -> None:
+    model = linear_model()
+    state = init_train_state(jax.random.key(0), model, OPTIMIZER, np.ones((68, 2), np.float32), False)
+    batch = jax.tree.map(jnp.asarray, BATCH)
+    results = [
+        make_train_step(
+            model, make_loss(LossConfig("mse")), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, accumulate=parts
+        )(state, batch)
+        for parts in (1, 4)
+    ]
+    np.testing.assert_allclose(results[0][0].params["bias"], results[1][0].params["bias"], rtol=1e-5)
+    assert float(results[0][1]["loss"]) == pytest.approx(float(results[1][1]["loss"]), rel=1e-5)
+
+
+def test_split_batch_deals_rows_out() -> None:
+    parts = split_batch({"mask": jnp.arange(6)}, 3)
+    assert parts["mask"].tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+def test_evaluation_is_the_same_on_one_and_eight_devices() -> None:
+    start = make_state(with_ema=True)
+    outputs, variables = [], jax.device_get({"params": start.params, "batch_stats": start.batch_stats})
+    for devices, mode in ((1, "jit"), (8, "jit"), (8, "pmap")):
+        mesh = make_mesh(jax.devices()[:devices])
+        model = make_model(ModelConfig(depth=18))
+        step = compile_step(make_eval_step(model, make_loss(LossConfig())), mesh, mode, updates=False)  # type: ignore[arg-type]
+        outputs.append(jax.device_get(step(variables, shard_batch(BATCH, mesh, mode))))  # type: ignore[arg-type]
+    for other in outputs[1:]:
+        np.testing.assert_allclose(other["landmarks"], outputs[0]["landmarks"], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(other["loss"], outputs[0]["loss"], rtol=1e-4)
+
+
+def test_compiler_options_keep_convolutions_out_of_ynnpack() -> None:
+    mesh = make_mesh(jax.devices()[:1])
+    model = make_model(ModelConfig(depth=18))
+    step = compile_step(make_eval_step(model, make_loss(LossConfig())), mesh, "jit", updates=False)
+    variables = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), jnp.float32))
+    shapes = {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in BATCH.items()}
+    text = step.lower(variables, shapes).compile().as_text()  # type: ignore[attr-defined]
+    assert compiler_options(mesh) is not None
+    assert not [line for line in text.splitlines() if "convolution" in line and "__ynn_fusion" in line]
