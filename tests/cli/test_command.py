@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.scripts import run_script
 
 from flaxmark.cli.command import HUGE_PAGES, ConfigArguments, Parser, config_from_arguments, explain, new_file
 from flaxmark.errors import ConfigError
@@ -116,9 +117,8 @@ def test_sigterm_during_the_report_is_one_line_however_often_it_comes(tmp_path: 
 
 
 @pytest.mark.parametrize("arguments", [["--workdir", ""], ["--workdir="]])
-def test_a_variable_that_is_not_set_is_no_flag_left_out(arguments: list[str]) -> None:
-    line = [sys.executable, "scripts/predict.py", "a.png", *arguments]
-    done = subprocess.run(line, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60)
+def test_a_variable_that_is_not_set_is_no_flag_left_out(environment: dict[str, str], arguments: list[str]) -> None:
+    done = run_script(environment, "predict", "a.png", *arguments)
     assert done.returncode == 2
     assert done.stderr == "error: --workdir: is empty; is a variable of the shell not set?\n"
 

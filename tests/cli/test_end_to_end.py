@@ -1,53 +1,29 @@
 """The commands that people type, at a tiny size: train, stop, resume, evaluate, predict."""
 
-import contextlib
-import importlib.util
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.fixture_300w import Tree
+from helpers.runs import TINY, assert_equal_to_the_bit, is_saving, metric_lines, start, steps, wait
+from helpers.scripts import ROOT, refusal, run_script, script_line
 from PIL import Image
-from test_kills import ROOT, TINY, assert_equal_to_the_bit, is_saving, metric_lines, start, steps, wait
 
-from flaxmark.cli.command import explain
 from flaxmark.data.drawn import draw_face
-from flaxmark.errors import ConfigError
 from flaxmark.evaluation.metrics import nme
 from flaxmark.faces.crop import landmark_box
 
 TRAIN = [*TINY, "--train.save-every", "5"]
 
 
-def command(environment: dict[str, str], script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, f"scripts/{script}.py", *map(str, arguments)]
-    return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
-
-
-def refusal(script: str, *arguments: str | Path) -> str:
-    """What a script says that leaves the rest to its user, in this process: a start of each takes seconds."""
-    name = f"scripts_{script}"
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{script}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)  # where tyro looks for help texts
-    spec.loader.exec_module(module)
-    with contextlib.chdir(ROOT), pytest.raises(ConfigError) as caught:
-        module.main([str(argument) for argument in arguments])
-    assert explain(caught.value) == 2
-    return str(caught.value)
-
-
 @pytest.fixture(scope="module")
 def workdir(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "whole"
-    done = command(environment, "train", *TRAIN, "--workdir", path)
+    done = run_script(environment, "train", *TRAIN, "--workdir", path)
     assert done.returncode == 0, done.stderr
     assert "epoch 4/4" in done.stderr
     assert "mean face" in done.stdout
@@ -79,7 +55,7 @@ def test_a_run_leaves_everything(workdir: Path) -> None:
 
 
 def test_the_same_command_again_prints_the_result(environment: dict[str, str], workdir: Path) -> None:
-    again = command(environment, "train", *TRAIN, "--workdir", workdir)
+    again = run_script(environment, "train", *TRAIN, "--workdir", workdir)
     assert again.returncode == 0
     assert "finished" in again.stdout
     assert any((Path(environment["XDG_CACHE_HOME"]) / "flaxmark" / "xla").iterdir())  # compiled programs are kept
@@ -87,13 +63,13 @@ def test_the_same_command_again_prints_the_result(environment: dict[str, str], w
 
 
 def test_another_config_in_the_workdir_is_refused(environment: dict[str, str], workdir: Path) -> None:
-    other = command(environment, "train", *TRAIN, "--workdir", workdir, "--train.seed", "5")
+    other = run_script(environment, "train", *TRAIN, "--workdir", workdir, "--train.seed", "5")
     assert other.returncode == 2
     assert "train.seed (0 there, 5 here)" in other.stderr
 
 
 def test_killed_and_stopped_equals_uninterrupted(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
-    parts, line = tmp_path / "parts", [sys.executable, "scripts/train.py", *TRAIN]
+    parts, line = tmp_path / "parts", script_line("train", *TRAIN)
     moments: list[tuple[Callable[[], bool], signal.Signals]] = [
         (lambda: steps(parts) >= 3, signal.SIGTERM),  # first: what a kill leaves behind would pass for progress
         (lambda: steps(parts) >= 5, signal.SIGKILL),
@@ -107,7 +83,7 @@ def test_killed_and_stopped_equals_uninterrupted(environment: dict[str, str], wo
         _, said = process.communicate(timeout=300)
         assert process.returncode == (75 if stop == signal.SIGTERM else -stop), said
         assert ("the same command resumes" in said) == (stop == signal.SIGTERM)
-    resumed = command(environment, "train", *TRAIN, "--workdir", parts)
+    resumed = run_script(environment, "train", *TRAIN, "--workdir", parts)
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming" in resumed.stdout
     assert_equal_to_the_bit(workdir, parts)
@@ -116,7 +92,7 @@ def test_killed_and_stopped_equals_uninterrupted(environment: dict[str, str], wo
 def test_report_of_a_sweep_with_its_faces(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     shutil.copytree(workdir, sweep / "resnet18_smooth_l1_0.02_seed0")
-    done = command(environment, "report", sweep, "--language", "zh")
+    done = run_script(environment, "report", sweep, "--language", "zh")
     assert done.returncode == 0, done.stderr
     text = (sweep / "report_zh.md").read_text()
     for name in ("worst.jpg", "random.jpg", "jitter.png", "landmark_baseline_resnet18_criterion_smooth_l1_0.02_0.jpg"):
@@ -126,7 +102,7 @@ def test_report_of_a_sweep_with_its_faces(environment: dict[str, str], workdir: 
 
 
 def test_evaluate_prints_the_table_of_the_run(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
-    done = command(environment, "evaluate", "--workdir", workdir, "--out", tmp_path / "t.md")
+    done = run_script(environment, "evaluate", "--workdir", workdir, "--out", tmp_path / "t.md")
     assert done.returncode == 0, done.stderr
     stored = {
         (r["split"], r["subset"], r["predictor"]): r for r in json.loads((workdir / "result.json").read_text())["rows"]
@@ -135,7 +111,7 @@ def test_evaluate_prints_the_table_of_the_run(environment: dict[str, str], workd
         assert row["nme"] == pytest.approx(stored[row["split"], row["subset"], row["predictor"]]["nme"], rel=1e-5)
     assert (tmp_path / "t.md").read_text().strip() in done.stdout
     assert "trained on" not in done.stderr
-    again = command(environment, "evaluate", "--workdir", workdir, "--out", tmp_path / "t.md")
+    again = run_script(environment, "evaluate", "--workdir", workdir, "--out", tmp_path / "t.md")
     assert again.returncode == 2
     assert "exists" in again.stderr
 
@@ -146,7 +122,7 @@ def test_evaluate_counts_faces_that_were_trained_on(environment: dict[str, str],
     assert len(listed) == 24
     # As if it had been trained on three of its ten validation faces.
     (tmp_path / "run" / "train_faces.txt").write_text("".join(f"drawn/{10**9 + i:010d}\n" for i in (0, 4, 9)))
-    done = command(environment, "evaluate", "--workdir", tmp_path / "run")
+    done = run_script(environment, "evaluate", "--workdir", tmp_path / "run")
     assert "warning: 3 of the 10 validation faces were trained on" in done.stderr
 
 
@@ -171,7 +147,7 @@ def test_predict_draws_and_prints(environment: dict[str, str], workdir: Path, tm
     Image.fromarray(picture).save(tmp_path / "a photo.png")
     box = [str(v) for v in landmark_box(landmarks)]
     arguments = ["--workdir", workdir, tmp_path / "a photo.png", "--boxes", *box, "--draw", tmp_path / "out.png"]
-    done = command(environment, "predict", *arguments)
+    done = run_script(environment, "predict", *arguments)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     assert printed["terms"] == "free"
@@ -179,7 +155,7 @@ def test_predict_draws_and_prints(environment: dict[str, str], workdir: Path, tm
     assert points.shape == (68, 2)
     assert nme(points, landmarks) < 60  # pixels of the picture, near the face
     assert shorter_side(tmp_path / "out.png") >= 200
-    again = command(environment, "predict", *arguments)
+    again = run_script(environment, "predict", *arguments)
     assert again.returncode == 2
     assert "exists" in again.stderr
     other = refusal("predict", "--workdir", workdir, ROOT / "README.md", "--crop")
@@ -191,7 +167,7 @@ def test_every_subset_of_300w_has_its_rows(environment: dict[str, str], official
     flags = ["--config", "configs/resnet18_mae.py", "--data.dir", official_tree.folder, "--data.image-size", "64"]
     flags += ["--train.epochs", "1", "--train.batch-size", "8", "--train.profile-steps", "1", "1"]
     flags += ["--workdir", tmp_path / "run"]
-    done = command(environment, "train", *flags)
+    done = run_script(environment, "train", *flags)
     assert done.returncode == 0, done.stderr
     assert "afw 12 of 337" in done.stdout  # what is missing is said
     assert "listed in" in done.stdout  # and what was left out

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from helpers.quick import quick_jit
+from helpers.scripts import ROOT
 
 from flaxmark.cli.command import RunArguments, config_from_arguments, default_workdir
 from flaxmark.config.checks import INTERVALS, check_config
@@ -33,7 +34,7 @@ from flaxmark.training.optimizer import make_optimizer, make_schedule
 from flaxmark.training.state import TrainState, init_train_state
 from flaxmark.training.step import make_train_step
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = ROOT / "configs"
 TABLE_LOSSES = ("mse", "mae", "smooth_l1")  # each has its configs
 NAMES = [f"resnet{depth}_{loss}" for depth in DEPTHS for loss in TABLE_LOSSES]
 # The two deepest take minutes to compile.

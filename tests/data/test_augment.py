@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.small_examples import STRONG
 from scipy.ndimage import gaussian_filter1d
 
 from flaxmark.config.schema import IMAGENET_MEAN, IMAGENET_STD, AugmentConfig, DataConfig
@@ -15,7 +16,6 @@ from flaxmark.data.input.augment import AUGMENTATIONS, augment_face, draw_affine
 from flaxmark.faces.crop_sampler import Affine, most_samples
 from flaxmark.faces.markup import IBUG_68
 
-STRONG = AugmentConfig(30, 0.2, 0.1, True, 0.2, 0.3, 0.3, 1.0, 0.4)
 IMAGE = np.random.default_rng(0).uniform(size=(64, 64, 3)).astype(np.float32)
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.fixture_300w import Tree, config_of, encode, format_pts
+from helpers.fixture_300w import Tree, config_of, format_pts
+from helpers.pictures import encode
 from PIL import Image
 
 from flaxmark.config.schema import DataConfig
-from flaxmark.data import faces
+from flaxmark.data import entries
 from flaxmark.data.prepare.prepare import find_data_dir, load_split, prepare
 from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import CropDefinition
@@ -24,26 +25,26 @@ def spoil(folder: Path) -> dict[str, str]:
     picture, points = (folder / "afw/2001_1.jpg").read_bytes(), (folder / "afw/2001_1.pts").read_bytes()
     lines = points.splitlines(keepends=True)
     bad_points = {
-        "3001_1": (b"", faces.EMPTY),
-        "3002_1": (b"".join(lines[:40]) + b"}", faces.POINT_COUNT),
-        "3003_1": (points.replace(lines[10].strip(), b"nan 3"), faces.NOT_FINITE),
-        "3004_1": (points.replace(lines[10].strip(), b"3 inf"), faces.NOT_FINITE),
+        "3001_1": (b"", entries.EMPTY),
+        "3002_1": (b"".join(lines[:40]) + b"}", entries.POINT_COUNT),
+        "3003_1": (points.replace(lines[10].strip(), b"nan 3"), entries.NOT_FINITE),
+        "3004_1": (points.replace(lines[10].strip(), b"3 inf"), entries.NOT_FINITE),
         "3005_1": (
             format_pts(np.random.default_rng(0).uniform(5000, 5100, (68, 2)), 0),
-            faces.OUTSIDE_PICTURE,
+            entries.OUTSIDE_PICTURE,
         ),
     }
     expected = {f"afw/{name}.jpg": reason for name, (_, reason) in bad_points.items()}
     for name, (content, _) in bad_points.items():
         (folder / f"afw/{name}.jpg").write_bytes(picture)
         (folder / f"afw/{name}.pts").write_bytes(content)
-    giant = encode(np.zeros((1100, 1000, 3), np.uint8), ".png")
+    giant = encode(np.zeros((1100, 1000, 3), np.uint8), "PNG")
     bad_pictures = {
-        "4001_1": (picture[: len(picture) // 2], faces.UNREADABLE),
-        "4002_1": (b"", faces.UNREADABLE),
-        "4003_1": (b"GIF89a", faces.UNREADABLE),
-        "4004_1": (giant, faces.TOO_LARGE),
-        "4005_1": (picture, faces.SAME_FACE),
+        "4001_1": (picture[: len(picture) // 2], entries.UNREADABLE),
+        "4002_1": (b"", entries.UNREADABLE),
+        "4003_1": (b"GIF89a", entries.UNREADABLE),
+        "4004_1": (giant, entries.TOO_LARGE),
+        "4005_1": (picture, entries.SAME_FACE),
     }
     for name, (content, reason) in bad_pictures.items():
         (folder / f"afw/{name}.jpg").write_bytes(content)
@@ -57,9 +58,9 @@ def spoil(folder: Path) -> dict[str, str]:
         image = Image.open(folder / "afw/2002_1.jpg")
         image.save(folder / f"helen/{part}/77_{number}.jpg", quality=60 + number)
     return expected | {
-        "afw/5001_1.jpg": faces.NO_ANNOTATION,
-        "afw/5002_1.pts": faces.NO_PICTURE,
-        "helen/trainset/77_1.jpg": faces.HELD_OUT,
+        "afw/5001_1.jpg": entries.NO_ANNOTATION,
+        "afw/5002_1.pts": entries.NO_PICTURE,
+        "helen/trainset/77_1.jpg": entries.HELD_OUT,
     }
 
 
@@ -149,7 +150,7 @@ def test_no_face_can_be_used(small: Path) -> None:
     said = r"nothing to train on; found .*; left out, for example: afw/2001_1.jpg: .*; all 3 are in .*problems.jsonl"
     with pytest.raises(ConfigError, match=said):
         prepare(config_of(small))
-    assert prepare(config_of(small), for_training=False).problem_counts() == {faces.UNREADABLE: 3}
+    assert prepare(config_of(small), for_training=False).problem_counts() == {entries.UNREADABLE: 3}
 
 
 def test_a_place_that_cannot_be_written(small: Path, tmp_path: Path) -> None:

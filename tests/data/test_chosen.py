@@ -7,7 +7,7 @@ import pytest
 from helpers.fixture_300w import Tree
 
 from flaxmark.config.schema import DataConfig
-from flaxmark.data import collect, faces
+from flaxmark.data import entries
 from flaxmark.data.prepare.prepare import Prepared, load_split, prepare
 
 
@@ -42,7 +42,7 @@ def files(prepared: Prepared, split: str) -> list[str]:
 def test_other_lists_decode_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = prepare(DataConfig(dir=str(folder), prepared_dir=str(folder.parent / "prepared")))
     before = {file: load_split(plain, "train").encoded(i) for i, file in enumerate(files(plain, "train"))}
-    monkeypatch.setattr(collect, "read_picture", lambda *_, **__: pytest.fail("decoded again"))
+    monkeypatch.setattr("flaxmark.data.prepare.collect.read_picture", lambda *_, **__: pytest.fail("decoded again"))
     one = choose(folder, ["afw/2001_1.jpg", "afw/2002_1.jpg"], ["lfpw/trainset/image_0002.png", "ibug/image_012.jpg"])
     other = choose(folder, ["afw/2002_1.jpg"], ["afw/2001_1.jpg"])
     assert one.dir == other.dir == plain.dir
@@ -57,7 +57,7 @@ def test_other_lists_decode_nothing(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert examples.encoded(0) == before["afw/2002_1.jpg"]
     assert choose(folder, ["afw/2002_1.jpg"], ["afw/2001_1.jpg"]) == other
     assert prepare(DataConfig(dir=str(folder), prepared_dir=str(folder.parent / "prepared"))) == plain
-    assert plain.problem_counts() == {faces.HELD_OUT: 2, faces.SAME_FACE: 2, faces.UNREADABLE: 1}
+    assert plain.problem_counts() == {entries.HELD_OUT: 2, entries.SAME_FACE: 2, entries.UNREADABLE: 1}
 
 
 def test_what_the_folder_alone_leaves_out_can_be_chosen(folder: Path) -> None:
@@ -74,12 +74,12 @@ def test_chosen_faces_have_their_problems(folder: Path) -> None:
     chosen = choose(folder, train, ["afw/92004_1.jpg"])
     assert files(chosen, "train") == ["afw/2005_1.jpg"]  # the other one is held out under another name
     assert {problem.file: problem.reason for problem in chosen.problems if problem.file != "afw/2004_1.jpg"} == {
-        "afw/2003_1.jpg": faces.UNREADABLE,
-        "../x.jpg": faces.LEAVES_FOLDER,
-        "afw/no.jpg": faces.MISSING,
+        "afw/2003_1.jpg": entries.UNREADABLE,
+        "../x.jpg": entries.LEAVES_FOLDER,
+        "afw/no.jpg": entries.MISSING,
     }
     reasons = {problem.reason for problem in chosen.problems if problem.file == "afw/2004_1.jpg"}
-    assert reasons == {"listed twice", faces.SAME_FACE}
+    assert reasons == {"listed twice", entries.SAME_FACE}
     assert len(chosen.report.read_text().splitlines()) == len(chosen.problems)
     assert choose(folder, ["afw/2001_1.jpg"], ["afw/2002_1.jpg"], strict=True).counts["train"] == 1
 
@@ -104,7 +104,7 @@ def test_dlib_and_pts_are_prepared_once(dlib_tree: Tree, tmp_path: Path, monkeyp
                 (root / file).with_suffix(".pts").write_text("\n".join(f"{x + 1} {y + 1}" for x, y in points))
         with monkeypatch.context() as patch:
             one = prepare(DataConfig(name, dir=str(root), prepared_dir=str(tmp_path / "prepared"), **lists))  # type: ignore[arg-type]
-            patch.setattr(collect, "read_picture", lambda *_, **__: pytest.fail("decoded again"))
+            patch.setattr("flaxmark.data.prepare.collect.read_picture", lambda *_, **__: pytest.fail("decoded again"))
             other = prepare(DataConfig(name, dir=str(root), prepared_dir=str(tmp_path / "prepared"), **swapped))  # type: ignore[arg-type]
         assert one.counts["train"] == other.counts["validation"] == 2
         assert files(one, "train") == files(other, "validation")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.fixture_300w import Tree
 
-from flaxmark.data import faces
+from flaxmark.data import entries
 from flaxmark.data.readers.csv_files import read_csv_folder
 from flaxmark.data.readers.lists import MAX_BYTES
 from flaxmark.errors import ConfigError
@@ -47,12 +47,12 @@ def test_csv_lines(tmp_path: Path) -> None:
     assert [(e.file, e.split, e.photograph) for e in listing.entries] == [("a_1.jpg", "train", "a")]
     np.testing.assert_array_equal(listing.entries[0].landmarks_px, POINTS)
     wrong = [
-        faces.MISSING,
-        faces.LEAVES_FOLDER,
-        faces.MALFORMED,
-        faces.POINT_COUNT,
-        faces.MALFORMED,
-        faces.NOT_FINITE,
+        entries.MISSING,
+        entries.LEAVES_FOLDER,
+        entries.MALFORMED,
+        entries.POINT_COUNT,
+        entries.MALFORMED,
+        entries.NOT_FINITE,
     ]
     assert [p.reason for p in listing.problems] == wrong
     assert "faces.csv:3" in listing.problems[0].detail
@@ -91,11 +91,11 @@ def test_csv_files_that_are_none(tmp_path: Path, content: str | bytes, message: 
         ("\ufeff" + ROW, []),
         (ROW.replace("a.jpg", '"a.jpg"') + "\r\n", []),
         ("picture,x,y\n" + ROW, []),
-        (ROW.replace("a.jpg", "\udce4.jpg"), [faces.MISSING]),
-        ("a.jpg," + "1,5," * 135 + "1,5", [faces.POINT_COUNT]),  # decimal commas
-        (ROW + "\n" + ROW.replace(f"{POINTS[0, 0]}", "1,5"), [faces.MALFORMED]),
+        (ROW.replace("a.jpg", "\udce4.jpg"), [entries.MISSING]),
+        ("a.jpg," + "1,5," * 135 + "1,5", [entries.POINT_COUNT]),  # decimal commas
+        (ROW + "\n" + ROW.replace(f"{POINTS[0, 0]}", "1,5"), [entries.MALFORMED]),
         (ROW.replace("a.jpg", ".\\a.jpg"), []),
-        (ROW.replace(f"{POINTS[0, 0]}", "9" * 5000), [faces.NOT_FINITE]),
+        (ROW.replace(f"{POINTS[0, 0]}", "9" * 5000), [entries.NOT_FINITE]),
     ],
 )
 def test_csv_as_other_programs_write_it(tmp_path: Path, content: str, problems: list[str]) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from helpers.fixture_300w import Tree, dlib_box, image_element
 
-from flaxmark.data import dlib_reader, faces
-from flaxmark.data.readers.dlib import read_dlib
+from flaxmark.data import entries
+from flaxmark.data.readers.dlib import MAX_BYTES, read_dlib
 from flaxmark.errors import ConfigError
 
 POINTS = np.random.default_rng(0).uniform(-5, 300, (68, 2)).round(3)
@@ -52,16 +52,16 @@ def test_bad_dlib_entries(tmp_path: Path) -> None:
     listing = read_dlib(tmp_path)
     assert [e.file for e in listing.entries] == ["afw/a.jpg"]
     assert {problem.file: problem.reason for problem in listing.problems} == {
-        "../out.jpg": faces.LEAVES_FOLDER,
-        "/etc/passwd": faces.LEAVES_FOLDER,
-        "afw/none.jpg": faces.MISSING,
-        "elsewhere/a.jpg": faces.UNKNOWN_SUBSET,
-        "afw/b.jpg": faces.POINT_COUNT,
-        "afw/c.jpg": faces.MALFORMED,
-        "afw/d.jpg": faces.MALFORMED,
-        "afw/e.jpg": faces.MALFORMED,
-        "afw/f.jpg": faces.MALFORMED,
-        "afw/g.jpg": faces.MALFORMED,
+        "../out.jpg": entries.LEAVES_FOLDER,
+        "/etc/passwd": entries.LEAVES_FOLDER,
+        "afw/none.jpg": entries.MISSING,
+        "elsewhere/a.jpg": entries.UNKNOWN_SUBSET,
+        "afw/b.jpg": entries.POINT_COUNT,
+        "afw/c.jpg": entries.MALFORMED,
+        "afw/d.jpg": entries.MALFORMED,
+        "afw/e.jpg": entries.MALFORMED,
+        "afw/f.jpg": entries.MALFORMED,
+        "afw/g.jpg": entries.MALFORMED,
     }
 
 
@@ -88,7 +88,7 @@ def test_hostile_xml(tmp_path: Path, text: str | None, message: str) -> None:
 def test_xml_larger_than_any_list_of_faces(tmp_path: Path) -> None:
     path = tmp_path / "labels_ibug_300W_test.xml"
     path.touch()
-    os.truncate(path, dlib_reader.MAX_BYTES + 1)
+    os.truncate(path, MAX_BYTES + 1)
     with pytest.raises(ConfigError, match="not dlib's list of faces"):
         read_dlib(tmp_path)
 

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from test_pipeline import CONFIG, EXAMPLES
+from helpers.small_examples import CONFIG, EXAMPLES
 
 from flaxmark.config.schema import Config, TrainConfig
 from flaxmark.data.input.batches import epoch_order, load_regions

@@ -6,15 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-
-PROGRAM = Path(__file__).parent / "forms_of_input.py"
+from helpers.scripts import TESTS
 
 
 def losses(folder: Path, *form: str) -> tuple[list[float], list[float]]:
     """Of every step, and of the faces in the report's table."""
     workdir = folder / "_".join(form)
-    line = [sys.executable, str(PROGRAM), str(workdir), *form]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+    line = [sys.executable, "-m", "helpers.forms_of_input", str(workdir), *form]
+    done = subprocess.run(line, cwd=TESTS, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     where = "in the device's memory" if form[:2] == ("step", "device") else "in memory"
     assert (where if form[1] == "device" else "for each batch") in done.stdout

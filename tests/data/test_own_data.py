@@ -5,8 +5,6 @@ import errno
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +12,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from helpers.fixture_300w import draw, encode
+from helpers.pictures import draw, encode
+from helpers.scripts import refusal, run_script
 from PIL import Image
-from test_end_to_end import refusal
 
 from flaxmark.config.schema import Config, DataConfig, ModelConfig, TrainConfig
-from flaxmark.data import faces
+from flaxmark.data import entries
 from flaxmark.data.drawn import convert_landmarks
 from flaxmark.data.input.feed import TrainingFeed
 from flaxmark.data.input.network_input import InputForm
@@ -38,7 +36,6 @@ from flaxmark.training.programs import build_programs
 
 COUNT, VALIDATION, SIZE = 20, 4, 96
 FORM = InputForm(in_step=False, resident=False, faces=16, side=128, largest_side=80.0)
-ROOT = Path(__file__).parents[2]
 
 
 def drawn(markup: Markup) -> dict[str, np.ndarray]:
@@ -52,7 +49,7 @@ def write_pictures(folder: Path) -> None:
         (folder / name).mkdir(parents=True)
     for i in range(COUNT):
         split = "val" if i < VALIDATION else "train"
-        (folder / split / f"face{i}.png").write_bytes(encode(draw(i, SIZE)[0], ".png"))
+        (folder / split / f"face{i}.png").write_bytes(encode(draw(i, SIZE)[0], "PNG"))
 
 
 def write_pts(folder: Path, points: dict[str, np.ndarray]) -> None:
@@ -181,8 +178,9 @@ def spoil(keypoints: list, how: str) -> object:
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        ("hidden", faces.NOT_LABELLED), ("short", faces.POINT_COUNT), ("odd", faces.MALFORMED),
-        ("text", faces.MALFORMED), ("huge", faces.MALFORMED), ("nan", faces.NOT_FINITE), ("none", faces.MALFORMED),
+        ("hidden", entries.NOT_LABELLED), ("short", entries.POINT_COUNT), ("odd", entries.MALFORMED),
+        ("text", entries.MALFORMED), ("huge", entries.MALFORMED), ("nan", entries.NOT_FINITE),
+        ("none", entries.MALFORMED),
     ],
 )  # fmt: skip
 def test_a_bad_coco_face_is_left_out_and_counted(tmp_path: Path, how: str, reason: str) -> None:
@@ -213,7 +211,7 @@ def test_coco_names_stay_inside_and_pictures_must_be_there(tmp_path: Path) -> No
     path.write_text(json.dumps(content))
     listing = read_coco_folder(tmp_path / "set", 5, None, None, None)
     counts = Counter(problem.reason for problem in listing.problems if not problem.known)
-    assert counts == {faces.LEAVES_FOLDER: 2, faces.MISSING: 1, faces.MALFORMED: 4}
+    assert counts == {entries.LEAVES_FOLDER: 2, entries.MISSING: 1, entries.MALFORMED: 4}
     named = read_coco_folder(tmp_path / "set", 5, "annotations/keypoints_val.json", None, None)
     assert {entry.split for entry in named.entries} == {"train"}
     for text, complaint in (("[" * 10**5, "not JSON"), ("{", "not JSON"), ("{}", "must have the lists images")):
@@ -253,14 +251,14 @@ def test_a_folder_with_pts_says_what_it_leaves_out(tmp_path: Path, monkeypatch: 
     listing = read_listing(config_of("pts", root, FIVE_POINTS), root)
     assert listing.found["caf\\udce9"] == (1, 1)
     assert {problem.file: problem.reason for problem in listing.problems} == {
-        "train/face5.png": faces.NO_ANNOTATION,
-        "train/alone.pts": faces.NO_PICTURE,
-        "train/face6.png": faces.POINT_COUNT,
-        "train/face7.png": faces.NO_EXTENT,
-        "val/caf\\udce9.png": faces.ODD_NAME,
-        "caf\\udce9/a.png": faces.ODD_NAME,
-        "locked": faces.UNREADABLE_FOLDER,
-        "more": faces.LINKED_FOLDER,
+        "train/face5.png": entries.NO_ANNOTATION,
+        "train/alone.pts": entries.NO_PICTURE,
+        "train/face6.png": entries.POINT_COUNT,
+        "train/face7.png": entries.NO_EXTENT,
+        "val/caf\\udce9.png": entries.ODD_NAME,
+        "caf\\udce9/a.png": entries.ODD_NAME,
+        "locked": entries.UNREADABLE_FOLDER,
+        "more": entries.LINKED_FOLDER,
     }
 
 
@@ -271,13 +269,9 @@ def test_own_faces_train_evaluate_and_predict(environment: dict[str, str], tmp_p
     (tmp_path / "mine.json").write_text(json.dumps(mine))
     data = ["--data.name", "pts", "--data.dir", tmp_path / "set"]
 
-    def command(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, f"scripts/{script}.py", *map(str, arguments)]
-        return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True)
-
     train = ["--config", "configs/quickstart.py", *data, "--data.markup", tmp_path / "mine.json"]
     train += ["--data.image-size", "64", "--train.epochs", "1", "--train.batch-size", "8"]
-    done = command("train", *train, "--workdir", tmp_path / "run")
+    done = run_script(environment, "train", *train, "--workdir", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     (tmp_path / "mine.json").unlink()  # the run has all of it
     result = json.loads((tmp_path / "run" / "result.json").read_text())
@@ -287,7 +281,9 @@ def test_own_faces_train_evaluate_and_predict(environment: dict[str, str], tmp_p
     assert result["config"]["data"]["markup"] == json.loads(json.dumps(mine))
     assert np.asarray(Image.open(tmp_path / "run" / "test.png")).shape[0] > 200
     picture = tmp_path / "set" / "val" / "face0.png"
-    done = command("predict", "--workdir", tmp_path / "run", picture, "--pts", picture.with_suffix(".pts"))
+    done = run_script(
+        environment, "predict", "--workdir", tmp_path / "run", picture, "--pts", picture.with_suffix(".pts")
+    )
     assert done.returncode == 0, done.stderr
     assert np.shape(json.loads(done.stdout)["faces"][0]["landmarks"]) == (5, 2)
     said = refusal("evaluate", "--workdir", tmp_path / "run", "--data.markup", "five_points")

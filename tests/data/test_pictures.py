@@ -1,9 +1,9 @@
-import io
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.pictures import encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -11,12 +11,6 @@ from PIL import Image
 from flaxmark.data.images import PictureError, PictureTooLargeError, read_picture
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [128, 128, 128], [255, 255, 255]]], np.uint8)
-
-
-def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, form, **options)
-    return stream.getvalue()
 
 
 def test_every_kind_of_source_gives_the_same(tmp_path: Path) -> None:
@@ -37,39 +31,39 @@ def test_modes_keep_their_colours(mode: str, tolerance: int) -> None:
 
 def test_cmyk_jpeg() -> None:
     flat = Image.new("RGB", (16, 16), (200, 100, 50)).convert("CMYK")
-    assert np.abs(read_picture(encoded(flat, "JPEG")).astype(int) - [200, 100, 50]).max() <= 3
+    assert np.abs(read_picture(encode(flat, "JPEG")).astype(int) - [200, 100, 50]).max() <= 3
 
 
 def test_grey_and_one_bit() -> None:
     grey = np.array([[0, 7], [128, 255]], np.uint8)
     expected = np.stack([grey] * 3, axis=-1)
-    for source in (Image.fromarray(grey), encoded(Image.fromarray(grey)), grey, grey[..., None]):
+    for source in (Image.fromarray(grey), encode(grey), grey, grey[..., None]):
         np.testing.assert_array_equal(read_picture(source), expected)
     np.testing.assert_array_equal(np.unique(read_picture(Image.new("1", (2, 2), 1))), [255])
 
 
 def test_16_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     deep = np.array([[0, 257, 32896, 65535]], np.uint16)
-    png = encoded(Image.fromarray(deep))
+    png = encode(deep)
     (tmp_path / "a.pgm").write_bytes(b"P5 4 1 65535\n" + deep.astype(">u2").tobytes())
-    for source in (png, deep, tmp_path / "a.pgm", encoded(Image.fromarray(deep), "TIFF")):
+    for source in (png, deep, tmp_path / "a.pgm", encode(Image.fromarray(deep), "TIFF")):
         np.testing.assert_array_equal(read_picture(source)[0, :, 0], [0, 1, 128, 255])
 
 
 def test_transparency_is_white() -> None:
     pixels = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 128]]], np.uint8)
     expected = [[[10, 20, 30], [255, 255, 255], [127, 127, 127]]]
-    for source in (pixels, Image.fromarray(pixels), encoded(Image.fromarray(pixels))):
+    for source in (pixels, Image.fromarray(pixels), encode(pixels)):
         np.testing.assert_allclose(read_picture(source), expected, atol=1)
     palette = Image.new("P", (2, 1))
     palette.putpalette([0, 0, 0, 9, 9, 9])
     palette.putpixel((1, 0), 1)
-    np.testing.assert_array_equal(read_picture(encoded(palette, transparency=0))[0, :, 0], [255, 9])
+    np.testing.assert_array_equal(read_picture(encode(palette, transparency=0))[0, :, 0], [255, 9])
 
 
 def test_first_frame_of_an_animation() -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
-    gif = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    gif = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert read_picture(gif)[0, 0].tolist() == [255, 0, 0]
 
 
@@ -78,14 +72,14 @@ def test_exif_orientation(orientation: int) -> None:
     turns = {1: 0, 2: 0, 3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}  # counter-clockwise quarters, after mirroring
     exif = Image.Exif()
     exif[0x0112] = orientation
-    source = encoded(Image.fromarray(COLOURS), exif=exif)
+    source = encode(Image.fromarray(COLOURS), exif=exif)
     pixels = COLOURS[:, ::-1] if orientation in (2, 4, 5, 7) else COLOURS
     np.testing.assert_array_equal(read_picture(source), np.rot90(pixels, turns[orientation]))
     np.testing.assert_array_equal(read_picture(source, orient=False), COLOURS)
 
 
 def test_the_limit_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = encoded(Image.new("RGB", (100, 101)))
+    source = encode(Image.new("RGB", (100, 101)))
     assert read_picture(source, max_megapixels=0.0101).shape == (101, 100, 3)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda *_: pytest.fail("decoded"))
     with pytest.raises(PictureTooLargeError, match=r"100 x 101 is 0.0101 megapixels, above the limit of 0.01"):
@@ -94,7 +88,7 @@ def test_the_limit_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -
 
 def test_files_larger_than_any_picture_are_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "x.bmp"
-    path.write_bytes(encoded(Image.new("RGB", (100, 100)), "BMP"))
+    path.write_bytes(encode(Image.new("RGB", (100, 100)), "BMP"))
     os.truncate(path, 10**7)
     assert read_picture(path).shape == (100, 100, 3)
     os.truncate(path, 10**12)  # with a hole: it takes no room
@@ -112,7 +106,7 @@ def test_bombs_are_refused() -> None:
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
 def test_truncated_files(form: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-    whole = encoded(Image.fromarray(noise), form)
+    whole = encode(Image.fromarray(noise), form)
     path = tmp_path / "broken.picture"
     for size in (0, 10, len(whole) // 2):
         path.write_bytes(whole[:size])
@@ -157,7 +151,7 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(["JPEG", "PNG", "GIF", "BMP"]), st.integers(0, 400))
 def test_damaged_bytes_give_a_picture_or_one_clear_error(noise: bytes, form: str, place: int) -> None:
-    data = bytearray(encoded(Image.fromarray(np.tile(COLOURS, (5, 5, 1))), form))
+    data = bytearray(encode(Image.fromarray(np.tile(COLOURS, (5, 5, 1))), form))
     data[place : place + len(noise)] = noise
     try:
         assert read_picture(bytes(data), max_megapixels=1).dtype == np.uint8

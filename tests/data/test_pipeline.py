@@ -7,41 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.small_examples import EXAMPLES
 from PIL import Image
 
-from flaxmark.config.schema import AugmentConfig, DataConfig
-from flaxmark.data import pipeline
-from flaxmark.data.input.batches import epoch_order, eval_rows, load_regions, region_batches, train_rows
+from flaxmark.data.input.batches import _dataset, epoch_order, eval_rows, load_regions, region_batches, train_rows
 from flaxmark.data.input.region_tiles import pack_region, pick_region, unpack_region
 from flaxmark.data.records.examples import Examples
 from flaxmark.errors import ConfigError
-
-STRONG = AugmentConfig(30, 0.2, 0.1, True, 0.2, 0.3, 0.3, 1.0, 0.4)
-CONFIG = DataConfig(image_size=64, augment=STRONG)
-
-
-def _jpeg(pixels: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", quality=95)
-    return stream.getvalue()
-
-
-def make_examples(count: int) -> Examples:
-    rng = np.random.default_rng(0)
-    encoded = []
-    for index in range(count):
-        small = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        small[0, 0] = index
-        encoded.append(_jpeg(np.asarray(Image.fromarray(small).resize((120, 112), Image.Resampling.BICUBIC))))
-    # The first landmark is the example's number, so that batches can be recognised.
-    landmarks = rng.uniform(0.2, 0.8, (count, 68, 2)).astype(np.float32)
-    landmarks[:, 0, 0] = np.arange(count)
-    names = [str(i) for i in range(count)]
-    crops = np.tile(np.float32([20, 20, 80]), (count, 1))
-    return Examples(landmarks, crops, np.zeros((count, 4), np.float32), crops, names, names, names, 128, encoded)
-
-
-EXAMPLES = make_examples(22)
 
 
 def test_an_epoch_is_a_permutation_without_its_remainder() -> None:
@@ -118,6 +90,6 @@ def test_reading_begins_before_the_rows_have_ended() -> None:
 
 def test_no_thread_of_tensorflow_keeps_an_ended_epoch_waiting() -> None:
     letters = [[b"a", b"b"], [b"c", b"d"]]
-    dataset = pipeline._dataset(lambda: iter(letters), 2, lambda letter: letter)
+    dataset = _dataset(lambda: iter(letters), 2, lambda letter: letter)
     assert not dataset.options().autotune.enabled
     assert [batch.tolist() for batch in dataset.as_numpy_iterator()] == letters

@@ -11,7 +11,7 @@ from helpers.fixture_300w import Tree, config_of, expected_counts
 from PIL import Image
 
 from flaxmark.config.schema import DataConfig
-from flaxmark.data import collect, faces
+from flaxmark.data import entries
 from flaxmark.data.prepare.collect import validation_photograph
 from flaxmark.data.prepare.drawn_faces import draw_stored, split_seeds
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split, prepare
@@ -55,7 +55,7 @@ def test_splits(official: Prepared, official_tree: Tree) -> None:
     assert "ibug/image_092 _01.jpg" in splits["test_challenging"].files
     assert official.terms.startswith("research only")
     assert official.found["afw"] == (counts["afw"], 337)
-    assert official.problem_counts() == {faces.HELD_OUT: 2}
+    assert official.problem_counts() == {entries.HELD_OUT: 2}
 
 
 def test_stored_faces(official: Prepared, official_tree: Tree) -> None:
@@ -95,7 +95,7 @@ def test_a_prepared_set_is_reused_until_something_changes(small: Path, monkeypat
     first = prepare(config_of(small))
     before = load_split(first, "train")
     with monkeypatch.context() as patch:
-        patch.setattr(collect, "read_picture", lambda *_, **__: pytest.fail("decoded again"))
+        patch.setattr("flaxmark.data.prepare.collect.read_picture", lambda *_, **__: pytest.fail("decoded again"))
         assert prepare(config_of(small)) == first
     assert prepare(config_of(small, crop=CropDefinition(scale=1.6))).dir != first.dir
     assert prepare(config_of(small, image_size=64)).dir == first.dir

@@ -7,7 +7,7 @@ import pytest
 from helpers.fixture_300w import Tree, expected_counts, format_pts
 
 from flaxmark.config.schema import DataConfig
-from flaxmark.data import faces
+from flaxmark.data import entries
 from flaxmark.data.entries import Listing, inside, photograph_300w
 from flaxmark.data.prepare.duplicates import remove_duplicates
 from flaxmark.data.readers.listing import read_listing, read_official
@@ -78,7 +78,7 @@ def test_pictures_and_points_without_each_other(tmp_path: Path) -> None:
         (tmp_path / "afw" / name).write_bytes(b"")
     (tmp_path / "afw/e.pts").write_bytes(format_pts(POINTS, 0))
     listing = read_official(tmp_path)
-    assert reasons(listing) == {"afw/a.jpg": faces.NO_ANNOTATION, "afw/b.pts": faces.NO_PICTURE}
+    assert reasons(listing) == {"afw/a.jpg": entries.NO_ANNOTATION, "afw/b.pts": entries.NO_PICTURE}
     assert [e.file for e in listing.entries] == ["afw/e.JPG"]
     assert listing.found["mirrored twins, left out"] == (1, None)
 
@@ -93,7 +93,7 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
     (root / "ibug").symlink_to(away)
     listing = read_official(root)
     assert not listing.entries
-    assert reasons(listing) == {"afw/x.jpg": faces.LEAVES_FOLDER, "ibug": faces.LEAVES_FOLDER}
+    assert reasons(listing) == {"afw/x.jpg": entries.LEAVES_FOLDER, "ibug": entries.LEAVES_FOLDER}
 
 
 def write_lists(folder: Path, train: list[str], validation: list[str]) -> dict[str, str]:
@@ -115,9 +115,9 @@ def test_lists_choose_the_training_faces(tmp_path: Path, official_tree: Tree) ->
     assert files["test_challenging"] == ["ibug/image_003_1.jpg", "ibug/image_012.jpg"]
     assert reasons(listing) == {
         "afw/2001_1.jpg": "listed twice",
-        "afw/no.jpg": faces.MISSING,
-        "../x.jpg": faces.LEAVES_FOLDER,
-        "/x.jpg": faces.LEAVES_FOLDER,
+        "afw/no.jpg": entries.MISSING,
+        "../x.jpg": entries.LEAVES_FOLDER,
+        "/x.jpg": entries.LEAVES_FOLDER,
         "challenging": "test faces in the lists",
     }
     assert "train.txt:6" in next(p.detail for p in listing.problems if p.file == "afw/no.jpg")
@@ -154,8 +154,8 @@ def test_faces_whose_error_has_no_unit_are_left_out(tmp_path: Path, capsys: pyte
         (tmp_path / f"{name}.pts").write_bytes(format_pts(points, 0))
     listing = read_listing(DataConfig("pts"), tmp_path)
     assert [entry.file for entry in listing.entries] == ["good.png"]
-    assert reasons(listing) == {"pupils.png": faces.NO_EXTENT, "corners.png": faces.NO_EXTENT}
-    faces.name_problems([*listing.problems, faces.Problem("ibug", "x", "y", known=True)])
+    assert reasons(listing) == {"pupils.png": entries.NO_EXTENT, "corners.png": entries.NO_EXTENT}
+    entries.name_problems([*listing.problems, entries.Problem("ibug", "x", "y", known=True)])
     said = capsys.readouterr().err.splitlines()
     assert [line.split(" (")[0] for line in said] == [
         "left out: corners.png: face without extent",

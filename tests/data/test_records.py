@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.fixture_300w import Tree, config_of, encode
+from helpers.fixture_300w import Tree, config_of
+from helpers.pictures import encode
 from PIL import Image
 
 from flaxmark.config.schema import DataConfig
-from flaxmark.data import faces, workers
+from flaxmark.data import entries
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split, prepare
 from flaxmark.data.tensorflow_setup import tfds
 from flaxmark.errors import ConfigError
@@ -136,23 +137,23 @@ def test_records_travel_to_threads_and_processes(drawn: Prepared) -> None:
 
 def test_a_split_without_a_usable_face_is_left_out(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that is wrong is listed, also where processes find it, and of test faces once, though in two splits."""
-    monkeypatch.setattr(workers, "FEW", 1)
+    monkeypatch.setattr("flaxmark.system.worker_processes.FEW", 1)
     monkeypatch.setattr("flaxmark.system.worker_processes.usable_cores", lambda: 2)
     (small / "ibug").mkdir()
     for number in range(20):
-        (small / f"ibug/{number}_1.jpg").write_bytes(encode(np.zeros((9, 9, 3), np.uint8), ".jpg")[: -number - 300])
+        (small / f"ibug/{number}_1.jpg").write_bytes(encode(np.zeros((9, 9, 3), np.uint8), "JPEG")[: -number - 300])
         shutil.copyfile(small / "afw/2001_1.pts", small / f"ibug/{number}_1.pts")
     (small / "afw/2003_1.jpg").write_bytes(b"no image")
     prepared = prepare(config_of(small))
     assert prepared.counts == {"train": 2}
-    assert prepared.problem_counts() == {faces.UNREADABLE: 21}
+    assert prepared.problem_counts() == {entries.UNREADABLE: 21}
     assert len({problem.file for problem in prepared.problems}) == 21
 
 
 def test_processes_store_the_same(official_tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = DataConfig(dir=str(official_tree.folder), prepared_dir=str(tmp_path / "alone"))
     alone = prepare(config)
-    monkeypatch.setattr(workers, "FEW", 1)
+    monkeypatch.setattr("flaxmark.system.worker_processes.FEW", 1)
     monkeypatch.setattr("flaxmark.system.worker_processes.usable_cores", lambda: 2)
     shared = prepare(dataclasses.replace(config, prepared_dir=str(tmp_path / "shared")))
     assert shared.counts == alone.counts

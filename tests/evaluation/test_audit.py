@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.fixture_300w import Tree, draw, encode
+from helpers.fixture_300w import Tree
+from helpers.pictures import draw, encode
 from PIL import Image, ImageOps
 
 from flaxmark.config.schema import DataConfig
@@ -114,7 +115,7 @@ def test_a_photograph_on_both_sides_is_severe(official_tree: Tree, tmp_path: Pat
     folder = tmp_path / "spoilt"
     shutil.copytree(official_tree.folder, folder)
     picture = Image.open(folder / "afw/2001_1.jpg")
-    (folder / "ibug/image_099.jpg").write_bytes(encode(np.asarray(picture.resize((140, 140))), ".jpg"))
+    (folder / "ibug/image_099.jpg").write_bytes(encode(np.asarray(picture.resize((140, 140))), "JPEG"))
     shutil.copy(folder / "afw/2001_1.pts", folder / "ibug/image_099.pts")
     (folder / "afw/2002_1.jpg").write_bytes(b"no picture")
     result = audit(DataConfig(dir=str(folder)), folder, start)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.fixture_300w import draw
+from helpers.pictures import draw
 
 from flaxmark.cli.command import RunArguments, config_from_arguments
 from flaxmark.config.checks import check_config

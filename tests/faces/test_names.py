@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.fixture_300w import draw, encode, format_pts
+from helpers.fixture_300w import format_pts
+from helpers.pictures import draw, encode
 
 import flaxmark
 from flaxmark.config.schema import DataConfig
-from flaxmark.data import faces
+from flaxmark.data import entries
 from flaxmark.data.prepare.prepare import load_split, prepare
 from flaxmark.data.readers.csv_files import read_csv_folder
 from flaxmark.data.readers.listing import read_listing
@@ -41,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
     path.mkdir()
     for seed, name in enumerate(NAMES):
         picture, points = draw(seed, 120)
-        (path / f"{name}.jpg").write_bytes(encode(picture, ".jpg"))
+        (path / f"{name}.jpg").write_bytes(encode(picture, "JPEG"))
         (path / f"{name}.pts").write_bytes(format_pts(points, 0))
     return path
 
@@ -65,7 +66,7 @@ def test_a_csv_of_them_is_read(folder: Path) -> None:
 
 
 def test_names_that_lead_elsewhere_or_cannot_be(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "secret.jpg").write_bytes(encode(draw(0, 120)[0], ".jpg"))
+    (tmp_path / "secret.jpg").write_bytes(encode(draw(0, 120)[0], "JPEG"))
     (folder / "link.jpg").symlink_to(tmp_path / "secret.jpg")
     row = ["1.5"] * 136
     names = ["../secret.jpg", str(tmp_path / "secret.jpg"), "link.jpg", "a" * 300 + ".jpg", "x/" * 3000 + "a.jpg", "."]
@@ -74,8 +75,8 @@ def test_names_that_lead_elsewhere_or_cannot_be(folder: Path, tmp_path: Path) ->
     listing = read_csv_folder(folder, 68, None, None, None)
     assert not listing.entries
     reasons = [problem.reason for problem in listing.problems]
-    assert reasons[:3] == [faces.LEAVES_FOLDER] * 3
-    assert set(reasons[3:]) <= {faces.MISSING, faces.LEAVES_FOLDER}
+    assert reasons[:3] == [entries.LEAVES_FOLDER] * 3
+    assert set(reasons[3:]) <= {entries.MISSING, entries.LEAVES_FOLDER}
 
 
 def test_predict_reads_them_and_json_keeps_their_names(folder: Path) -> None:

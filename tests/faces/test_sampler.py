@@ -9,17 +9,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.fixture_300w import draw
+from helpers.pictures import draw
 
 from flaxmark.config.schema import AugmentConfig
 from flaxmark.data.input.augment import draw_affine, warp_landmarks
-from flaxmark.faces import crop_sampler as sampler
 from flaxmark.faces.array_library import JAX, NUMPY, ArrayLibrary
 from flaxmark.faces.crop import CropDefinition, FaceRegion, cut_region, landmark_box, square_crop, to_crop_units
-from flaxmark.faces.crop_sampler import Affine, crop_image, most_samples, sample_crop, upright_weights
+from flaxmark.faces.crop_sampler import (
+    Affine,
+    _source_map,
+    crop_image,
+    most_samples,
+    sample_by_gathers,
+    sample_by_products,
+    sample_crop,
+    upright_weights,
+)
 from flaxmark.faces.markup import IBUG_68
 
-FORMS = {"gathers": sampler.sample_by_gathers, "products": sampler.sample_by_products}
+FORMS = {"gathers": sample_by_gathers, "products": sample_by_products}
 ANGLES = [-180, -135, -100, -46, -44, -10, 0, 30, 45, 80, 90, 170]
 
 
@@ -32,7 +40,7 @@ def affine_of(degrees: float = 0, zoom: float = 1, shift: tuple[float, float] = 
 @functools.partial(jax.jit, static_argnames=("form", "size", "most"))
 def sample(form: str, pixels: Any, crop: Any, size: int, most: int, affine: Affine | None = None) -> jax.Array:
     """One of the two forms on this machine, whatever it is."""
-    return FORMS[form](pixels, *sampler._source_map(crop, size, most, affine), size, most)
+    return FORMS[form](pixels, *_source_map(crop, size, most, affine), size, most)
 
 
 def opencv(pixels: np.ndarray, crop: Any, size: int, affine: Affine, count: int = 1) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Small trees of drawn faces on disk, as 300-W, dlib's packaging and CSV files are, traps included."""
 
 import dataclasses
-import io
 from pathlib import Path, PurePosixPath
 from xml.sax.saxutils import quoteattr
 
@@ -12,6 +11,7 @@ from flaxmark.config.schema import DataConfig
 from flaxmark.data.entries import SUBSETS_300W
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import IBUG_68
+from helpers.pictures import draw, encode
 
 SHARED = "296814969"  # HELEN's photograph on both sides
 FACES = {  # photographs of several faces have their names together
@@ -35,12 +35,6 @@ class Tree:
     faces: dict[str, np.ndarray]
 
 
-def draw(seed: int, size: int = 128) -> tuple[np.ndarray, np.ndarray]:
-    from flaxmark.data.drawn import draw_face
-
-    return draw_face(seed, size)
-
-
 def format_pts(landmarks_px: np.ndarray, style: int) -> bytes:
     """The points in one of the ways that real copies have."""
     lines = [f"{x + 1:.6f} {y + 1:.6f}" for x, y in landmarks_px]
@@ -51,14 +45,6 @@ def format_pts(landmarks_px: np.ndarray, style: int) -> bytes:
         "version: 1  \nn_points:68\n{ \n" + "  \n".join(f"  {line}" for line in lines) + "\n}",
     )
     return texts[style % len(texts)].encode()
-
-
-def encode(pixels: np.ndarray, suffix: str, grey: bool = False) -> bytes:
-    stream = io.BytesIO()
-    image = Image.fromarray(pixels)
-    image = image.convert("L") if grey else image
-    image.save(stream, "PNG" if suffix == ".png" else "JPEG")
-    return stream.getvalue()
 
 
 def write_official_tree(folder: Path, seed: int = 0) -> Tree:
@@ -72,8 +58,9 @@ def write_official_tree(folder: Path, seed: int = 0) -> Tree:
             pictures, points = zip(*map(draw, seeds), strict=True)
             for i, (name, landmarks_px) in enumerate(zip(names, points, strict=True)):
                 file = f"{subset}/{name}{suffix}"
-                side_by_side = encode(np.concatenate(pictures, axis=1), suffix, file in GREY)
-                (folder / file).write_bytes(side_by_side)
+                side_by_side = Image.fromarray(np.concatenate(pictures, axis=1))
+                side_by_side = side_by_side.convert("L") if file in GREY else side_by_side
+                (folder / file).write_bytes(encode(side_by_side, "PNG" if suffix == ".png" else "JPEG"))
                 faces[file] = landmarks_px + np.array([i * pictures[0].shape[1], 0])
                 (folder / file).with_suffix(".pts").write_bytes(format_pts(faces[file], len(faces)))
     return Tree(folder, faces)
@@ -125,7 +112,7 @@ def write_csv_tree(folder: Path, seed: int = 0) -> Tree:
         for i in range(2 * people):
             picture, landmarks_px = draw(seed + 5000 + len(faces))
             file = f"{name}/Person_{chr(65 + i // 2)}_{i:02d}.jpg"
-            (folder / file).write_bytes(encode(picture, ".jpg"))
+            (folder / file).write_bytes(encode(picture, "JPEG"))
             faces[file] = np.round(landmarks_px)
             lines.append(PurePosixPath(file).name + "," + ",".join(f"{v:.1f}" for v in faces[file].ravel()))
         (folder / f"{name}_frames_keypoints.csv").write_text("\n".join(lines) + "\n")

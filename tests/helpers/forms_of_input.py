@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from test_steps import linear_model
 
 import flaxmark.storage.checkpoint
 import flaxmark.training.programs
 import flaxmark.training.setup
-from flaxmark.config.schema import AugmentConfig, Config, DataConfig, TrainConfig
+from flaxmark.config.schema import Config, DataConfig, TrainConfig
 from flaxmark.training.loop import train
+from helpers.linear_model import linear_model
+from helpers.small_examples import STRONG
 
 
 def main(workdir: str, in_step: str, residency: str, mode: str) -> None:
@@ -25,9 +26,8 @@ def main(workdir: str, in_step: str, residency: str, mode: str) -> None:
     flaxmark.training.setup.choose_form = chosen
     for module in (flaxmark.training.programs, flaxmark.storage.checkpoint):
         module.make_model = lambda *_, **__: linear_model()  # type: ignore[assignment, attr-defined]
-    augment = AugmentConfig(30, 0.2, 0.1, True, 0.2, 0.3, 0.3, 1.0, 0.4)
     data = DataConfig(
-        name="drawn_faces", drawn_train=24, drawn_validation=10, drawn_size=96, image_size=64, augment=augment
+        name="drawn_faces", drawn_train=24, drawn_validation=10, drawn_size=96, image_size=64, augment=STRONG
     )
     data = dataclasses.replace(data, prepared_dir=str(Path(workdir).parent / "prepared"), residency=residency)
     options: Any = {"epochs": 3, "batch_size": 8, "eval_batch_size": 8, "log_every": 1, "compile": mode}

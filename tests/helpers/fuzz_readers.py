@@ -1,6 +1,6 @@
 """Readers of strangers' files under coverage-guided fuzzing (atheris, which is not among the packages of `dev`).
 
-TMPDIR=/dev/shm python tests/fuzz_readers.py pts -max_total_time=3600 -rss_limit_mb=4000 -timeout=20
+TMPDIR=/dev/shm python tests/helpers/fuzz_readers.py pts -max_total_time=3600 -rss_limit_mb=4000 -timeout=20
 
 Finds are left in the working folder as crash-*, timeout-* and oom-*. Kinds: see TARGETS. The words of the seeds are
 given to the fuzzer as its dictionary: by flipping bytes alone it would hardly find the name of a field.

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageCms
-from test_pictures import encoded
 
-from flaxmark.data.drawn import draw_face
+from helpers.pictures import draw, encode
 
 # Every format that Pillow writes without other programs; it opens more of them than are read here.
 FORMATS = (
@@ -32,11 +31,11 @@ def png(width: int, height: int, data: bytes, depth: int = 8, kind: int = 2) -> 
 
 def hostile_pictures() -> Iterator[tuple[str, bytes]]:
     """Names and contents; the same ones each time."""
-    face = Image.fromarray(draw_face(5, 64)[0])
+    face = Image.fromarray(draw(5, 64)[0])
     rng = random.Random(0)
     for form in FORMATS:
         try:
-            whole = encoded(face.convert(MODES.get(form, "RGB")), form)
+            whole = encode(face.convert(MODES.get(form, "RGB")), form)
         except (OSError, ValueError, KeyError):  # this Pillow cannot write it
             continue
         yield f"whole.{form.lower()}", whole
@@ -58,31 +57,31 @@ def odd_pictures(face: Image.Image) -> Iterator[tuple[str, bytes]]:
     """Whole ones, of kinds that are rare."""
     grey = face.convert("L")
     for mode in ("1", "L", "LA", "P", "RGBA"):
-        yield f"mode_{mode}.png", encoded(face.convert(mode), "PNG")
+        yield f"mode_{mode}.png", encode(face.convert(mode), "PNG")
     for mode in ("CMYK", "L", "YCbCr"):
-        yield f"mode_{mode}.jpg", encoded(face.convert(mode), "JPEG")
+        yield f"mode_{mode}.jpg", encode(face.convert(mode), "JPEG")
     for mode in ("CMYK", "1", "RGBA"):
-        yield f"mode_{mode}.tif", encoded(face.convert(mode), "TIFF")
+        yield f"mode_{mode}.tif", encode(face.convert(mode), "TIFF")
     for mode in ("F", "I", "I;16"):
-        yield f"mode_{mode.replace(';', '_')}.tif", encoded(grey.convert(mode), "TIFF")
-    yield "mode_I_16.png", encoded(grey.convert("I;16"), "PNG")
-    yield "mode_LAB.tif", encoded(Image.new("LAB", (64, 64)), "TIFF")
+        yield f"mode_{mode.replace(';', '_')}.tif", encode(grey.convert(mode), "TIFF")
+    yield "mode_I_16.png", encode(grey.convert("I;16"), "PNG")
+    yield "mode_LAB.tif", encode(Image.new("LAB", (64, 64)), "TIFF")
     for compression in ("tiff_lzw", "tiff_deflate", "jpeg", "packbits", "raw"):
-        yield f"{compression}.tif", encoded(face, "TIFF", compression=compression)
+        yield f"{compression}.tif", encode(face, "TIFF", compression=compression)
     for width, height in ((1, 1), (1, 500), (500, 1), (2, 2), (3, 4000)):
-        yield f"size_{width}_{height}.png", encoded(face.resize((width, height)), "PNG")
+        yield f"size_{width}_{height}.png", encode(face.resize((width, height)), "PNG")
     for orientation in range(10):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        yield f"exif_{orientation}.jpg", encoded(face, "JPEG", exif=exif)
+        yield f"exif_{orientation}.jpg", encode(face, "JPEG", exif=exif)
     frames = [face.rotate(angle) for angle in (0, 90, 180)]
     for form in ("GIF", "WEBP", "PNG", "TIFF"):
-        yield f"animated.{form.lower()}", encoded(face, form, save_all=True, append_images=frames)
+        yield f"animated.{form.lower()}", encode(face, form, save_all=True, append_images=frames)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    yield "icc.jpg", encoded(face, "JPEG", icc_profile=profile)
-    yield "icc_damaged.jpg", encoded(face, "JPEG", icc_profile=b"not a profile" * 50)
-    yield "exif_damaged.jpg", encoded(face, "JPEG", exif=b"Exif\x00\x00" + b"\xff" * 200)
-    yield "progressive.jpg", encoded(face, "JPEG", progressive=True)
+    yield "icc.jpg", encode(face, "JPEG", icc_profile=profile)
+    yield "icc_damaged.jpg", encode(face, "JPEG", icc_profile=b"not a profile" * 50)
+    yield "exif_damaged.jpg", encode(face, "JPEG", exif=b"Exif\x00\x00" + b"\xff" * 200)
+    yield "progressive.jpg", encode(face, "JPEG", progressive=True)
     yield "deep.pgm", b"P5 8 8 65535\n" + np.arange(64, dtype=">u2").tobytes()
     yield "comment.ppm", b"P6 # " + b"c" * 300 + b"\n1 1 255\n\x00\x00\x00"
 

@@ -10,8 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from test_pipeline import CONFIG, EXAMPLES
-from test_steps import linear_model
 
 import flaxmark.training.programs
 from flaxmark.config.recipes import strong
@@ -22,6 +20,8 @@ from flaxmark.evaluation.evaluate import predict_split
 from flaxmark.system.devices import make_mesh
 from flaxmark.training.programs import build_programs
 from flaxmark.training.state import TrainState
+from helpers.linear_model import linear_model
+from helpers.small_examples import CONFIG, EXAMPLES
 
 FACES = 16  # a batch
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.fixture_300w import draw, encode, format_pts
+from helpers.fixture_300w import format_pts
+from helpers.pictures import draw, encode
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -109,7 +110,7 @@ def test_a_detector_is_fitted_to_faces_in_files(tmp_path: Path) -> None:
     true_boxes = {}
     for i in range(4):
         picture, points = draw(i, 96)
-        (tmp_path / f"{i}.png").write_bytes(encode(picture, ".png"))
+        (tmp_path / f"{i}.png").write_bytes(encode(picture, "PNG"))
         (tmp_path / f"{i}.pts").write_bytes(format_pts(points, 0))
         true_boxes[picture.tobytes()] = landmark_box(points)
     (tmp_path / "4.png").write_bytes(b"no picture")

@@ -1,5 +1,4 @@
 import json
-import runpy
 import subprocess
 import sys
 import zipfile
@@ -9,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.fixture_300w import draw
+from helpers.pictures import draw
+from helpers.scripts import script_main
 
 import flaxmark
 from flaxmark.config.schema import Config, DataConfig, LossConfig, ModelConfig, to_dict
@@ -17,9 +17,8 @@ from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import CropDefinition, cut_region, landmark_box, square_crop
 from flaxmark.faces.crop_sampler import crop_image
 from flaxmark.faces.markup_files import FIVE_POINTS
-from flaxmark.inference.export import export as exports
-from flaxmark.inference.export.agreement import Agreement
-from flaxmark.inference.export.export import export, make_program
+from flaxmark.inference.export.agreement import Agreement, Outputs, Program
+from flaxmark.inference.export.export import EXPORTERS, export, export_savedmodel, make_program
 from flaxmark.inference.export.matrix_crop import JaxLibrary, cut_crops, square_crops
 from flaxmark.inference.network import Network
 from flaxmark.models.resnet import make_model
@@ -190,24 +189,24 @@ def test_what_a_killed_export_left_is_in_nobodys_way(
 ) -> None:
     monkeypatch.setattr("flaxmark.inference.export.tensorflow_formats.save_program", lambda program, path: program)
     (tmp_path / "assets.extra").mkdir()
-    exports.export_savedmodel(predictor.network, tmp_path)
+    export_savedmodel(predictor.network, tmp_path)
     check_description((tmp_path / "assets.extra" / "flaxmark.json").read_text())
 
 
 def test_a_program_that_differs_is_not_left_behind(
     predictor: flaxmark.Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(network: Network, path: Path) -> exports.Program:
+    def wrong(network: Network, path: Path) -> Program:
         path.write_bytes(b"")
         program = jax.jit(make_program(network))
 
-        def moved(picture: np.ndarray, boxes: np.ndarray) -> exports.Outputs:
+        def moved(picture: np.ndarray, boxes: np.ndarray) -> Outputs:
             said = program(picture, boxes)
             return said | {"landmarks": said["landmarks"] + 0.01}
 
         return moved
 
-    monkeypatch.setitem(exports.EXPORTERS, "onnx", wrong)
+    monkeypatch.setitem(EXPORTERS, "onnx", wrong)
     with pytest.raises(
         RuntimeError, match=r"onnx differs from predict by at most 0\.010\d* pixels.*nothing is written"
     ):
@@ -226,7 +225,7 @@ def test_without_onnx_it_says_what_to_install(
 
 
 def test_the_command_refuses_before_anything_slow_starts(packed: Path, tmp_path: Path) -> None:
-    main = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "export.py"))["main"]
+    main = script_main("export")
     (tmp_path / "x.onnx").write_text("kept")
     (tmp_path / "folder").mkdir()
     for workdir, form, out, more, complaint in (
@@ -247,7 +246,7 @@ def test_the_command_overwrites_where_it_is_told_to(
 ) -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    main = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "export.py"))["main"]
+    main = script_main("export")
     out = tmp_path / "x.onnx"
     out.write_text("replaced")
     main(["--workdir", str(packed), "--format", "onnx", "--out", str(out), "--overwrite"])

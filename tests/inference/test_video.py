@@ -6,8 +6,7 @@ import pytest
 
 from flaxmark.errors import ConfigError
 from flaxmark.inference.files.inputs import VIDEO_SUFFIXES
-from flaxmark.inference.video import frames as video
-from flaxmark.inference.video.frames import VideoWriter, read_camera, read_frames
+from flaxmark.inference.video.frames import VideoWriter, frame_rate, read_camera, read_frames
 
 av = pytest.importorskip("av")
 COUNT = 12
@@ -100,7 +99,7 @@ def test_all_kinds_of_videos_are_read(tmp_path: Path, monkeypatch: pytest.Monkey
         for packet in stream.encode():
             container.mux(packet)
     assert [frame.shape for _, frame in read_frames(name)] == [(48, 64, 3)] * COUNT
-    assert video.frame_rate(name) == pytest.approx(25)
+    assert frame_rate(name) == pytest.approx(25)
 
 
 PLAYLISTS = {
@@ -118,12 +117,12 @@ def test_playlists_are_refused(tmp_path: Path, clip: Path, kind: str, name: str)
     (tmp_path / name).write_text(PLAYLISTS[kind].format(clip=clip))
     with pytest.raises(ConfigError, match="not a video, or damaged"):
         next(read_frames(tmp_path / name))
-    assert video.frame_rate(tmp_path / name) == 25
+    assert frame_rate(tmp_path / name) == 25
 
 
 def test_cameras_are_asked_for_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     """None is there; what FFmpeg says tells whether it would be read."""
-    monkeypatch.setattr(video.Path, "exists", lambda _: True)
+    monkeypatch.setattr("flaxmark.inference.video.frames.Path.exists", lambda _: True)
     with pytest.raises(ConfigError, match="--camera 97: No such file"):
         next(read_camera(97))
 
@@ -243,6 +242,6 @@ def test_without_pyav_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, t
     def missing(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(video.importlib, "import_module", missing)
+    monkeypatch.setattr("flaxmark.inference.video.frames.importlib.import_module", missing)
     with pytest.raises(ConfigError, match=r"pip install 'flaxmark\[video\]'"):
         next(read_frames(tmp_path / "x.mp4"))

@@ -2,13 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.scripts import run_script
 
-ROOT = Path(__file__).parents[2]
 # Easy faces and a low rate: two runs then differ by their arithmetic, not by the chaos of a short training.
 FLAGS = [
     "--config", "configs/quickstart.py", "--data.image-size", "64", "--data.drawn-train", "416",
@@ -22,8 +20,7 @@ def validation_nme(dtype: str, folder: Path) -> tuple[float, float]:
     """Of the network and of the mean face."""
     kept = {name: value for name, value in os.environ.items() if name not in ("FLAXMARK_DATA", "XLA_FLAGS")}
     environment = kept | {"XDG_CACHE_HOME": str(folder / "cache"), "JAX_PLATFORMS": "cpu"}
-    line = [sys.executable, "scripts/train.py", *FLAGS, "--model.dtype", dtype, "--workdir", str(folder / dtype)]
-    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+    done = run_script(environment, "train", *FLAGS, "--model.dtype", dtype, "--workdir", folder / dtype)
     assert done.returncode == 0, done.stderr
     rows = json.loads((folder / dtype / "result.json").read_text())["rows"]
     network, mean_face = [row["nme"] for row in rows if row["split"] == "validation"]

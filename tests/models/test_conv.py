@@ -10,7 +10,15 @@ import pytest
 from helpers.quick import quick_jit
 
 from flaxmark.config.schema import ModelConfig
-from flaxmark.models import operations as conv
+from flaxmark.models.operations import (
+    Operations,
+    channel_affine,
+    channel_moments,
+    conv_cpu,
+    make_operations,
+    max_pool_cpu,
+    max_pool_xla,
+)
 from flaxmark.models.resnet import make_model
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -45,7 +53,7 @@ def test_convolutions(size: int, stride: int, height: int, width: int) -> None:
     padding = [(size // 2, size // 2)] * 2
 
     def ours(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return conv.conv_cpu(x, kernel, (stride, stride), padding, dimension_numbers=LAYOUT)
+        return conv_cpu(x, kernel, (stride, stride), padding, dimension_numbers=LAYOUT)
 
     def xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=LAYOUT)
@@ -55,28 +63,28 @@ def test_convolutions(size: int, stride: int, height: int, width: int) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (6, 10), (7, 9), (4, 4), (3, 5)])
 def test_max_pool(height: int, width: int) -> None:
-    assert_same(conv.max_pool_cpu, conv.max_pool_xla, normal(0, 2, height, width, 3))
+    assert_same(max_pool_cpu, max_pool_xla, normal(0, 2, height, width, 3))
 
 
 def test_max_pool_after_relu_has_the_same_gradient_in_spite_of_ties() -> None:
     x = normal(0, 2, 8, 8, 3) - 1
     assert bool((jax.nn.relu(x) == 0).mean() > 0.5)
-    assert_same(lambda x: conv.max_pool_cpu(jax.nn.relu(x)), lambda x: conv.max_pool_xla(jax.nn.relu(x)), x)
+    assert_same(lambda x: max_pool_cpu(jax.nn.relu(x)), lambda x: max_pool_xla(jax.nn.relu(x)), x)
 
 
-@pytest.mark.parametrize("operations", [conv.make_operations("cpu"), conv.make_operations("tpu")])
+@pytest.mark.parametrize("operations", [make_operations("cpu"), make_operations("tpu")])
 @pytest.mark.parametrize(("height", "width"), [(56, 56), (7, 7), (1, 1)])
-def test_channel_sums_and_their_gradients(operations: conv.Operations, height: int, width: int) -> None:
+def test_channel_sums_and_their_gradients(operations: Operations, height: int, width: int) -> None:
     sums = operations.channel_sums
     x = normal(0, 2, 3, height, width, 4)
     assert_same(
-        lambda x: conv.channel_moments(x, sums),
+        lambda x: channel_moments(x, sums),
         lambda x: (x.sum((1, 2, 3)), (x * x).sum((1, 2, 3))),
         x,
         tolerance=1e-11,
     )
     assert_same(
-        lambda x, a, b: conv.channel_affine(x, a, b, sums),
+        lambda x, a, b: channel_affine(x, a, b, sums),
         lambda x, a, b: x * a[:, None, None, None] + b[:, None, None, None],
         x,
         normal(1, 2, 4),
@@ -88,7 +96,7 @@ def test_channel_sums_and_their_gradients(operations: conv.Operations, height: i
 @pytest.mark.parametrize("depth", [18, 50])
 def test_whole_networks(depth: int) -> None:
     config = ModelConfig(depth=depth, dtype="float64")  # type: ignore[arg-type]
-    models = [make_model(config, operations=conv.make_operations(platform)) for platform in ("cpu", "gpu")]
+    models = [make_model(config, operations=make_operations(platform)) for platform in ("cpu", "gpu")]
     mean_face = np.full((68, 2), 0.5, np.float32)
     with jax.numpy_dtype_promotion("standard"):
         variables = quick_jit(models[0].init)(jax.random.key(0), mean_face)

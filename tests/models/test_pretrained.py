@@ -5,58 +5,15 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from helpers.torch_weights import GOLDEN_OUTPUTS, fresh_variables, images, weights_of
 
 from flaxmark.config.schema import ModelConfig
 from flaxmark.errors import ConfigError
-from flaxmark.models.pretrained import start_from, torch_names
+from flaxmark.models.pretrained import start_from
 from flaxmark.models.resnet import make_model
 from flaxmark.models.torch_files import read_tensors
 
-# Outputs of tests/torch_resnet.py (PyTorch 2.13) for `weights_of(depth)` and `images()`, written by
-# `python tests/write_golden_resnet.py`.
-GOLDEN = json.loads((Path(__file__).parent / "golden_resnet.json").read_text())
-
-
-def shapes_of(depth: int) -> dict[str, tuple[int, ...]]:
-    """Torch's names and shapes, with its head."""
-    fresh = fresh_variables(depth)
-    flat = {"/".join(k.key for k in path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(fresh)}
-    shapes = {}
-    for ours, theirs, kind in torch_names(depth):
-        shape = flat[ours]
-        shapes[theirs] = (shape[3], shape[2], shape[0], shape[1]) if kind == "conv" else shape
-    features, units = flat["params/head/kernel"]
-    return shapes | {"fc.weight": (units, features), "fc.bias": (units,)}
-
-
-def weights_of(depth: int) -> dict[str, np.ndarray]:
-    """Weights of the scale that training leaves, from a seeded generator."""
-    rng = np.random.default_rng(depth)
-    weights = {}
-    for name, shape in shapes_of(depth).items():
-        values = rng.standard_normal(shape)
-        if name.endswith("running_var"):
-            values = 1 + 0.5 * np.abs(values)
-        elif len(shape) == 1 and name.endswith("weight"):
-            values = 1 + 0.1 * values
-        elif name == "fc.weight":
-            values *= 1e-3  # outputs of about 1
-        elif len(shape) == 4:
-            values *= np.sqrt(2 / np.prod(shape[1:]))
-        else:
-            values *= 0.1
-        weights[name] = values.astype(np.float32)
-    return weights
-
-
-def images() -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((2, 96, 96, 3)).astype(np.float32)
-
-
-def fresh_variables(depth: int) -> dict:
-    init = make_model(ModelConfig(depth=depth)).init
-    face = np.zeros((68, 2), np.float32)
-    return jax.tree.map(lambda x: np.zeros(x.shape, np.float32), jax.eval_shape(init, jax.random.key(0), face))
+GOLDEN = json.loads(GOLDEN_OUTPUTS.read_text())
 
 
 def our_outputs(depth: int, weights: dict[str, np.ndarray], path: Path) -> np.ndarray:

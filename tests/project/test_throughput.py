@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.scripts import ROOT
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "throughput.py"
+SCRIPT = ROOT / "benchmarks" / "throughput.py"
 TINY = ["--size", "64", "--batch", "4", "--faces", "8", "--rounds", "2", "--steps", "2", "--seconds", "0"]
 
 

@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import runpy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from helpers.quick import quick_jit
+from helpers.scripts import script_main
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,9 +82,8 @@ def test_packing_measures_a_few_crops_at_a_time(
         "flaxmark.data.input.feed.crops_of",
         lambda _, rows, data, size: np.float32([np.full((size, size, 3), row) for row in rows]),
     )
-    script = Path(__file__).parents[2] / "scripts" / "pack.py"
     arguments = ["--workdir", str(tmp_path), "--out", str(tmp_path / "x.safetensors")]
-    runpy.run_path(str(script))["main"](arguments)
+    script_main("pack")(arguments)
     assert capsys.readouterr().out.count("NME on the 70 validation faces") == 2
     assert seen == [32, 32, 32, 32, 6, 6]
 

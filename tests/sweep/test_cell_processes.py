@@ -4,12 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from test_kills import ROOT, TINY, steps, wait
-from test_sweep import small_base
+from helpers.runs import TINY, steps, wait
+from helpers.scripts import ROOT, script_line
+from helpers.small_config import small_config
 
 from flaxmark.config.schema import Config, to_dict
 from flaxmark.errors import ConfigError
@@ -49,13 +49,13 @@ def test_two_at_a_time_are_as_one_after_another(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # all of them, however busy the machine is
     cells = make_cells((18,), ("mse",), (0, 1, 2))
-    configs = {cell: cell.config(small_base()) for cell in cells}
+    configs = {cell: cell.config(small_config()) for cell in cells}
     assert run_sweep({cells[1]: configs[cells[1]]}, tmp_path / "one")[0].done
     compiled = sorted(path.name for path in programs.glob("*-cache"))
     assert compiled
     *sound, broken = [tmp_path / "two" / cell.name for cell in cells]
     (broken / "checkpoints").mkdir(parents=True)
-    (broken / "config.json").write_text(json.dumps(to_dict(small_base(epochs=9))))
+    (broken / "config.json").write_text(json.dumps(to_dict(small_config(epochs=9))))
     assert [outcome.done for outcome in run_sweep(configs, tmp_path / "two", jobs=2)] == [True, True, False]
     assert "run of another config" in (broken / "failed.txt").read_text()
     started = [(folder / "config.json").stat().st_mtime for folder in sound]
@@ -72,7 +72,7 @@ def test_two_at_a_time_are_as_one_after_another(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("to", ["sweep", "group", "cell and sweep"])
 def test_sigterm_saves_the_cell(environment: dict[str, str], tmp_path: Path, to: str) -> None:
     """Also where all of the group get it, or every process, as from SLURM: for the cell it is one signal, not two."""
-    line = [sys.executable, "scripts/sweep.py", *TINY, "--depths", "18", "--losses", "mse", "--train.epochs", "40"]
+    line = script_line("sweep", *TINY, "--depths", "18", "--losses", "mse", "--train.epochs", "40")
     line += ["--workdir", str(tmp_path)]
     process = subprocess.Popen(line, cwd=ROOT, env=environment, start_new_session=True)
     cell = tmp_path / "resnet18_mse_seed0"
@@ -89,7 +89,7 @@ def test_sigterm_saves_the_cell(environment: dict[str, str], tmp_path: Path, to:
 @pytest.mark.torture
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGHUP, 75)])
 def test_all_cells_that_run_save(environment: dict[str, str], tmp_path: Path, number: int, status: int) -> None:
-    line = [sys.executable, "scripts/sweep.py", *TINY, "--depths", "18", "--losses", "mse", "mae", "smooth_l1"]
+    line = script_line("sweep", *TINY, "--depths", "18", "--losses", "mse", "mae", "smooth_l1")
     line += ["--jobs", "2", "--train.epochs", "40", "--workdir", str(tmp_path)]
     process = subprocess.Popen(line, cwd=ROOT, env=environment, start_new_session=True)
     cells = [tmp_path / f"resnet18_{loss}_seed0" for loss in ("mse", "mae")]
@@ -105,7 +105,7 @@ def test_all_cells_that_run_save(environment: dict[str, str], tmp_path: Path, nu
 
 @pytest.mark.torture
 def test_ctrl_c_while_cells_start_says_one_line(environment: dict[str, str], tmp_path: Path) -> None:
-    line = [sys.executable, "scripts/sweep.py", *TINY, "--depths", "18", "--losses", "mse", "mae", "--jobs", "2"]
+    line = script_line("sweep", *TINY, "--depths", "18", "--losses", "mse", "mae", "--jobs", "2")
     line += ["--workdir", str(tmp_path)]
     process = subprocess.Popen(
         line, cwd=ROOT, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True

@@ -1,17 +1,16 @@
 import dataclasses
-import importlib
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
-from test_kills import ROOT
-from test_pretrained import fresh_variables, weights_of
+from helpers.scripts import ROOT, script_main
+from helpers.small_config import small_config
+from helpers.torch_weights import fresh_variables, weights_of
 
-from flaxmark.config.schema import Config, DataConfig, ModelConfig, OptimizerConfig, TrainConfig, to_dict
+from flaxmark.config.schema import Config, ModelConfig, TrainConfig, to_dict
 from flaxmark.data.drawn import draw_face
 from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import landmark_box, square_crop
@@ -41,8 +40,7 @@ def test_a_shard_without_cells_says_so(
 ) -> None:
     monkeypatch.chdir(ROOT)
     shard = ["--depths", "18", "--shard-index", "7", "--num-shards", "8", "--workdir", str(tmp_path)]
-    monkeypatch.syspath_prepend(ROOT)
-    importlib.import_module("scripts.sweep").main(["--config", "configs/quickstart.py", *shard])
+    script_main("sweep")(["--config", "configs/quickstart.py", *shard])
     assert capsys.readouterr().out == "no cell of this grid falls to shard 7 of 8\n"
     assert list(tmp_path.iterdir()) == []
 
@@ -51,11 +49,8 @@ def test_a_shard_without_cells_says_so(
     ("flag", "instead"),
     [("--model.sigma", "--losses nll"), ("--model.no-sigma", "--losses"), ("--train.seed=3", "--seeds")],
 )
-def test_what_the_cells_decide_is_no_flag(
-    flag: str, instead: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(ROOT)
-    main = importlib.import_module("scripts.sweep").main
+def test_what_the_cells_decide_is_no_flag(flag: str, instead: str, tmp_path: Path) -> None:
+    main = script_main("sweep")
     with pytest.raises(ConfigError, match=f"the cells have their own; choose them by {instead}$"):
         main(["--config", str(ROOT / "configs" / "quickstart.py"), "--workdir", str(tmp_path), flag])
 
@@ -152,21 +147,11 @@ def test_progress_shows_all_running_cells(tmp_path: Path, monkeypatch: pytest.Mo
     assert stream.line() == ended
 
 
-def small_base(**train: Any) -> Config:
-    data = DataConfig(name="drawn_faces", drawn_train=8, drawn_validation=4, drawn_size=64, image_size=64)
-    return Config(
-        data,
-        ModelConfig(depth=18),
-        optimizer=OptimizerConfig(learning_rate=1e-6),
-        train=TrainConfig(**{"epochs": 1, "batch_size": 4, "eval_batch_size": 4} | train),
-    )
-
-
 def test_a_cell_that_fails_does_not_stop_the_others_and_results_are_kept(tmp_path: Path) -> None:
     """The real job: a cell with sigma that starts from a file of weights, and one whose folder is another run's."""
     safetensors.numpy.save_file(weights_of(18), tmp_path / "imagenet.safetensors")
     model = ModelConfig(init_from=str(tmp_path / "imagenet.safetensors"))
-    base = dataclasses.replace(small_base(), model=model)
+    base = dataclasses.replace(small_config(), model=model)
     cells = make_cells((18,), ("mse", "nll"), (0,))
     broken = tmp_path / cells[0].name
     (broken / "checkpoints").mkdir(parents=True)

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from helpers.runs import finish, start, steps, wait
+from helpers.scripts import Environment
 from helpers.small_state import METADATA, at_step, make_state
-from test_kills import Environment, finish, start, steps, wait
 
 from flaxmark.config.schema import DataConfig
 from flaxmark.data.prepare.prepare import prepare

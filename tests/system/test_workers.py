@@ -9,48 +9,17 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from helpers.scripts import TESTS
+from helpers.work import die, loaded, negative, note, refuse
 
-from flaxmark.data import workers
 from flaxmark.errors import ConfigError
 from flaxmark.system.worker_processes import AHEAD, CHUNK, worker_processes
-
-TESTS = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True)
 def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "FEW", 1)
+    monkeypatch.setattr("flaxmark.system.worker_processes.FEW", 1)
     monkeypatch.setattr("flaxmark.system.worker_processes.usable_cores", lambda: 2)
-
-
-def negative(number: int) -> int:
-    return -number
-
-
-def note(number: int, folder: Path) -> int:
-    (folder / str(number)).touch()
-    return os.getpid()
-
-
-def loaded(_: int) -> list[str]:
-    import flaxmark.data.prepare.collect
-    import flaxmark.data.prepare.drawn_faces  # noqa: F401
-
-    print("this is no answer")
-    return [name for name in ("jax", "tensorflow", "flax", "pytest") if name in sys.modules]
-
-
-def die(number: int) -> None:
-    if number == 20:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def refuse(number: int) -> None:
-    raise ConfigError(f"not {number}")
-
-
-def sleep(_: int) -> None:
-    time.sleep(0.05)
 
 
 def test_everything_comes_in_order_and_calls_share_the_processes(tmp_path: Path) -> None:
@@ -73,14 +42,14 @@ def test_only_some_are_made_ahead(tmp_path: Path) -> None:
 
 
 def test_few_are_made_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(workers, "FEW", 256)
+    monkeypatch.setattr("flaxmark.system.worker_processes.FEW", 256)
     with worker_processes(partial(note, folder=tmp_path), 255) as make_all:
         assert next(make_all([1])) == os.getpid()
 
 
 def test_processes_load_little_and_may_print() -> None:
     with worker_processes(loaded, 9) as make_all:
-        assert list(make_all(range(9))) == [["pytest"]] * 9  # of this file
+        assert list(make_all(range(9))) == [[]] * 9
 
 
 def test_a_process_that_is_killed_is_one_line() -> None:
@@ -101,8 +70,8 @@ def test_errors_of_the_work_are_raised_here() -> None:
 def test_ctrl_c_and_a_killed_parent_end_everything(ending: signal.Signals) -> None:
     """In a script without a guard, which the processes must not run again."""
     code = (
-        "import test_workers as t; from flaxmark.data import workers; workers.FEW = 1\n"
-        "with workers.worker_processes(t.sleep, 1000) as make_all:\n"
+        "from flaxmark.system import worker_processes; from helpers.work import sleep; worker_processes.FEW = 1\n"
+        "with worker_processes.worker_processes(sleep, 1000) as make_all:\n"
         "    for _ in make_all(range(1000)):\n"
         "        print('made', flush=True)\n"
     )

@@ -1,9 +1,8 @@
 import dataclasses
-import importlib
-from pathlib import Path
 
 import jax
 import pytest
+from helpers.scripts import ROOT, script_main
 
 from flaxmark.config.schema import Config, DataConfig, ModelConfig, TrainConfig
 from flaxmark.errors import ConfigError
@@ -93,9 +92,8 @@ def test_eight_gpus_that_are_not_here_exchange_little_but_gradients() -> None:
     assert sum(exchange.size for exchange in exchanges) == pytest.approx(4 * 11.25e6, rel=0.01)
 
 
-def test_values_that_cannot_work_are_refused_before_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    root = Path(__file__).parents[2]
-    monkeypatch.syspath_prepend(root)
-    main = importlib.import_module("scripts.aot").main
+def test_values_that_cannot_work_are_refused_before_compiling() -> None:
     with pytest.raises(ConfigError, match=r"--loss\.beta -1"):
-        main(["--config", str(root / "configs" / "quickstart.py"), "--topology", "v5e:2x2", "--loss.beta", "-1"])
+        script_main("aot")(
+            ["--config", str(ROOT / "configs" / "quickstart.py"), "--topology", "v5e:2x2", "--loss.beta", "-1"]
+        )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.fixture_300w import draw, encode, format_pts
+from helpers.fixture_300w import format_pts
+from helpers.pictures import draw, encode
 
 from flaxmark.config.schema import DataConfig
 from flaxmark.data.entries import FaceEntry
@@ -22,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("faces")
     for seed in range(6):
         picture, points = draw(seed, 120)
-        (path / f"{seed}.png").write_bytes(encode(picture, ".png"))
+        (path / f"{seed}.png").write_bytes(encode(picture, "PNG"))
         (path / f"{seed}.pts").write_bytes(format_pts(points, 0))
     (path / "6.png").write_bytes(b"no picture")
     (path / "6.pts").write_bytes(format_pts(points, 0))

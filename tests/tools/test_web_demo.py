@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.fixture_300w import draw
+from helpers.pictures import draw
+from helpers.ports import free_port
 
 from flaxmark.config.schema import DataConfig
 from flaxmark.errors import ConfigError
@@ -76,9 +77,7 @@ def test_without_gradio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 def test_the_page_is_served_on_this_machine_alone_and_leaves_nothing(tmp_path: Path) -> None:
     pytest.importorskip("gradio")
     client = pytest.importorskip("gradio_client")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     from PIL import Image
 
     Image.fromarray(draw(0, 64)[0]).save(tmp_path / "x.png")

@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from test_kills import LINE, ROOT, Environment, finish, metric_lines, start, steps, wait
-from test_processes import free_port
+from helpers.ports import free_port
+from helpers.runs import LINE, finish, metric_lines, start, steps, wait
+from helpers.scripts import ROOT, Environment
 
 pytestmark = pytest.mark.torture
 

@@ -17,7 +17,6 @@ from flaxmark.storage.metric_log import read_metrics
 from flaxmark.system.clock import Clock
 from flaxmark.system.devices import make_mesh, shard_batch
 from flaxmark.system.signals import Preempted
-from flaxmark.training import loop as training
 from flaxmark.training.loop import TrainingError, run_steps
 from flaxmark.training.stop_requests import StopRequests
 
@@ -84,7 +83,7 @@ def make_run(workdir: Path, train: TrainConfig, metrics_of: Callable[[int], dict
 @pytest.fixture(autouse=True)
 def no_validation(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = {"loss": 0.5, "nme": 5.0, "train_loss": 0.5}
-    monkeypatch.setattr(training, "validate", lambda *_: figures)
+    monkeypatch.setattr("flaxmark.training.loop.validate", lambda *_: figures)
 
 
 def metrics_of(step: int, value: float = 1.0, finite: int | None = None) -> dict[str, Any]:

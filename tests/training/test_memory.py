@@ -1,6 +1,5 @@
 """Resident memory of long work."""
 
-import os
 import subprocess
 import sys
 import time
@@ -8,25 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.fixture_300w import draw, encode, format_pts
+from helpers.fixture_300w import format_pts
+from helpers.pictures import draw, encode
+from helpers.resident_memory import STATUS, resident
+from helpers.runs import LINE, steps
+from helpers.scripts import ROOT, TESTS, Environment
 from PIL import Image
-from test_kills import LINE, ROOT, Environment, steps
 
 pytestmark = [
     pytest.mark.torture,
-    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux"),
+    pytest.mark.skipif(not STATUS.exists(), reason="needs Linux"),
 ]
-
-
-def resident(process: int) -> int:
-    """Bytes that a process holds now."""
-    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def peak() -> int:
-    """The most bytes that this process has held; `ru_maxrss` would count those of the one that started it, too."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines["VmHWM"].split()[0]) * 1024
 
 
 def test_training_holds_no_more_after_500_steps(environment: Environment, tmp_path: Path) -> None:
@@ -50,16 +41,16 @@ def test_pictures_of_12_megapixels_are_prepared_in_2_gb(environment: Environment
         picture, points = draw(seed, 300)
         large = Image.fromarray(picture).resize((4000, 3000))
         scale = np.array([4000, 3000]) / np.array(picture.shape[1::-1])
-        (tmp_path / f"{seed}.jpg").write_bytes(encode(np.asarray(large), ".jpg"))
+        (tmp_path / f"{seed}.jpg").write_bytes(encode(large, "JPEG"))
         (tmp_path / f"{seed}.pts").write_bytes(format_pts(points * scale, 0))
     code = (
-        "import sys; from test_memory import peak; from flaxmark.config.schema import DataConfig; "
+        "import sys; from helpers.resident_memory import peak; from flaxmark.config.schema import DataConfig; "
         "from flaxmark.data.prepare.prepare import prepare; "
         "print(sum(prepare(DataConfig('pts', dir=sys.argv[1], prepared_dir=sys.argv[1] + '/p')).counts.values()), "
         "peak())"
     )
     line = [sys.executable, "-c", code, str(tmp_path)]
-    done = subprocess.run(line, cwd=ROOT / "tests", env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(line, cwd=TESTS, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     faces, size = map(int, done.stdout.split())
     print(f"{size / 1e9:.2f} GB")

@@ -1,22 +1,16 @@
 """One device, eight, and several processes make the same updates and count the same faces."""
 
 import functools
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.ports import free_port
+from helpers.scripts import TESTS
 
-PROGRAM = Path(__file__).parent / "one_of_many.py"
 PLACES = {"1 device": (1, 1), "8 devices": (1, 8), "2 processes of 4": (2, 4), "4 processes of 2": (4, 2)}
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        return int(free.getsockname()[1])
 
 
 def run(folder: Path, processes: int, devices: int, *what: str | int) -> list[dict[str, np.ndarray]]:
@@ -25,7 +19,8 @@ def run(folder: Path, processes: int, devices: int, *what: str | int) -> list[di
     fixed = [devices, free_port(), folder, *what]
     started = [
         subprocess.Popen(
-            [sys.executable, str(PROGRAM), *map(str, [process, processes, *fixed])],
+            [sys.executable, "-m", "helpers.one_of_many", *map(str, [process, processes, *fixed])],
+            cwd=TESTS,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

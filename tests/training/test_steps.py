@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers.linear_model import linear_model
 from helpers.small_state import make_state
 
 from flaxmark.config.schema import LossConfig, ModelConfig
 from flaxmark.models.losses import make_loss
-from flaxmark.models.resnet import Model, Prediction, make_model
+from flaxmark.models.resnet import make_model
 from flaxmark.system.devices import AXIS, compile_step, compiler_options, make_mesh, shard_batch
 from flaxmark.training.state import TrainState, init_train_state
 from flaxmark.training.step import make_eval_step, make_train_step, split_batch
@@ -55,19 +56,6 @@ def test_every_way_gives_the_one_device_state(devices: int, mode: str, group: in
         (state.params, state.batch_stats, state.ema),
         (expected.params, expected.batch_stats, expected.ema),
     )
-
-
-def linear_model() -> Model:
-    """A model without BatchNorm, whose gradient is easy to know."""
-
-    def init(key: jax.Array, mean_face: jax.Array | np.ndarray) -> dict:
-        return {"params": {"bias": jnp.asarray(mean_face)}, "batch_stats": {}}
-
-    def apply(variables: dict, images: jax.Array, train: bool) -> tuple[Prediction, dict]:
-        scale = images.mean((1, 2, 3))[:, None, None]
-        return Prediction(scale * variables["params"]["bias"][None]), {}
-
-    return Model(init, apply)
 
 
 def test_one_update_by_hand() -> None:

@@ -25,7 +25,6 @@ from flaxmark.storage.workdir import claim_workdir, lock_workdir, stored_result
 from flaxmark.system.devices import make_mesh
 from flaxmark.system.progress import Progress, format_seconds
 from flaxmark.training import memory
-from flaxmark.training import stop_requests as interrupts
 from flaxmark.training.programs import build_programs
 from flaxmark.training.stop_requests import stop_requests
 
@@ -52,7 +51,7 @@ def test_sigterm_later_on_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with stop_requests() as asked:
         os.kill(os.getpid(), signal.SIGTERM)
         assert asked(1)
-        monkeypatch.setattr(interrupts, "ECHO_SECONDS", -1.0)
+        monkeypatch.setattr("flaxmark.training.stop_requests.ECHO_SECONDS", -1.0)
         monkeypatch.setattr(os, "kill", lambda _, number: ended.append(number))
         signal.raise_signal(signal.SIGTERM)
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
