@@ -7,7 +7,7 @@ import pytest
 from helpers.fixture_300w import Tree
 from helpers.pictures import draw, encode
 
-from flaxmark.data.entries import FaceEntry, photograph_300w
+from flaxmark.data.entries import HELD_OUT, SAME_FACE, FaceEntry, photograph_300w
 from flaxmark.data.prepare.duplicates import remove_duplicates
 from flaxmark.data.readers.listing import read_official
 
@@ -49,11 +49,11 @@ def test_duplicates(tmp_path: Path) -> None:
         "afw/4_2.jpg",
     ]
     assert [e.photograph for e in kept] == ["afw/1"] * 3 + ["afw/3", "afw/4"]
-    assert [(p.file, p.reason) for p in problems] == [("afw/4_1.jpg", entries.SAME_FACE)]
+    assert [(p.file, p.reason) for p in problems] == [("afw/4_1.jpg", SAME_FACE)]
     held = [dataclasses.replace(e, split="validation") if e.file == "afw/2_1.jpg" else e for e in entries[:4]]
     kept, problems = remove_duplicates(held, tmp_path, by_content_only=False)
     assert [e.file for e in kept] == ["afw/2_1.jpg", "afw/3_1.jpg"]
-    assert {p.file: p.reason for p in problems} == {f"afw/1_{i}.jpg": entries.HELD_OUT for i in (1, 2)}
+    assert {p.file: p.reason for p in problems} == {f"afw/1_{i}.jpg": HELD_OUT for i in (1, 2)}
     assert not any(p.known for p in problems)
 
 
@@ -64,7 +64,7 @@ def test_people_may_be_in_training_and_test_but_not_pictures(tmp_path: Path) -> 
     entries = [FaceEntry(f"{n}.jpg", POINTS + i, None, "s", "A", s) for i, (n, s) in enumerate(splits.items())]
     kept, problems = remove_duplicates(entries, tmp_path, by_content_only=True)
     assert [e.file for e in kept] == ["A_2.jpg", "A_3.jpg"]
-    assert [p.reason for p in problems] == [entries.HELD_OUT]
+    assert [p.reason for p in problems] == [HELD_OUT]
 
 
 def test_the_known_photograph_is_named_and_kept(official_tree: Tree) -> None:

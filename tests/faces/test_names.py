@@ -57,12 +57,12 @@ def test_a_folder_of_them_is_prepared(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_csv_of_them_is_read(folder: Path) -> None:
-    entries = read_listing(DataConfig("pts", dir=str(folder)), folder).entries
+    drawn = read_listing(DataConfig("pts", dir=str(folder)), folder).entries
     with (folder / "faces.csv").open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([[entry.file, *entry.landmarks_px.ravel()] for entry in entries])
+        csv.writer(stream).writerows([[entry.file, *entry.landmarks_px.ravel()] for entry in drawn])
     listing = read_csv_folder(folder, 68, None, None, None)
     assert not listing.problems
-    assert [entry.file for entry in listing.entries] == sorted(entry.file for entry in entries)
+    assert [entry.file for entry in listing.entries] == sorted(entry.file for entry in drawn)
 
 
 def test_names_that_lead_elsewhere_or_cannot_be(folder: Path, tmp_path: Path) -> None:
