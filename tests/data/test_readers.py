@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.fixture_300w import Tree, expected_counts, format_pts
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data import entries
 from flaxmark.data.entries import Listing, inside, photograph_300w
 from flaxmark.data.prepare.duplicates import remove_duplicates
@@ -130,8 +130,8 @@ def test_lists_take_faces_outside_the_official_folders(tmp_path: Path) -> None:
         (tmp_path / f"mine/{name}.jpg").write_bytes(b"")
         (tmp_path / f"mine/{name}.pts").write_bytes(format_pts(POINTS, 0))
     lists = write_lists(tmp_path, ["mine/a.jpg"], ["mine/b.jpg"])
-    entries = read_listing(DataConfig(**lists), tmp_path).entries
-    assert [(e.file, e.subset, e.split) for e in entries] == [
+    listed = read_listing(DataConfig(**lists), tmp_path).entries
+    assert [(e.file, e.subset, e.split) for e in listed] == [
         ("mine/b.jpg", "mine", "validation"),
         ("mine/a.jpg", "mine", "train"),
     ]

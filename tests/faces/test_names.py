@@ -10,7 +10,7 @@ from helpers.fixture_300w import format_pts
 from helpers.pictures import draw, encode
 
 import flaxmark
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data import entries
 from flaxmark.data.prepare.prepare import load_split, prepare
 from flaxmark.data.readers.csv_files import read_csv_folder
