@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from flaxmark.cli.command import new_file, parse_flags, run_command
-from flaxmark.config.schema import DataConfig
+from flaxmark.config import DataConfig
 from flaxmark.data.images import read_picture
 from flaxmark.data.prepare.sources import find_data_dir
 from flaxmark.data.readers.listing import read_listing

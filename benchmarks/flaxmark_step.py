@@ -12,14 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flaxmark.config import Config, OptimizerConfig, ResNetConfig, SmoothL1
 from flaxmark.config.checks import check_config
-from flaxmark.config.schema import Config, LossConfig, ModelConfig, OptimizerConfig
 from flaxmark.data.input.feed import TrainingFeed
 from flaxmark.data.input.network_input import InputForm, make_training_images
 from flaxmark.data.prepare.prepare import Examples, load_split, prepare
-from flaxmark.models.losses import make_loss
+from flaxmark.models.model import make_model
 from flaxmark.models.operations import Operations, make_operations
-from flaxmark.models.resnet import make_model
 from flaxmark.system.clock import Clock
 from flaxmark.system.devices import compile_step, make_mesh, replicate, shard_batch
 from flaxmark.system.signals import Interrupted
@@ -49,8 +48,8 @@ class FlaxmarkStep:
             options: Compile with flaxmark's options, else with XLA's defaults.
         """
         self._mesh = mesh = make_mesh()
-        config = ModelConfig(depth=depth)  # type: ignore[arg-type]
-        model, loss = make_model(config, operations=operations), make_loss(LossConfig("smooth_l1", beta=0.02))
+        config = ResNetConfig(depth=depth)  # type: ignore[arg-type]
+        model, loss = make_model(config, operations=operations), SmoothL1(0.02)
         schedule = make_schedule(OptimizerConfig(), 57, 1140)
         optimizer = make_optimizer(OptimizerConfig(weight_decay=0.01), schedule)
         step = make_train_step(model, loss, optimizer, schedule, steps_per_epoch=57)
@@ -261,7 +260,7 @@ def bytes_held(device: jax.Device, step: Any) -> int:
 
 def gflop_per_step(depth: int, size: int, batch: int) -> float:
     """GFLOP of an update as XLA counts it with plain convolutions; backward is taken as twice forward."""
-    plain = make_model(ModelConfig(depth=depth), operations=make_operations("tpu"))  # type: ignore[arg-type]
+    plain = make_model(ResNetConfig(depth=depth), operations=make_operations("tpu"))  # type: ignore[arg-type]
     variables = jax.eval_shape(plain.init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), jnp.float32))
     images = jax.ShapeDtypeStruct((batch, size, size, 3), jnp.float32)
     lowered = jax.jit(lambda v, x: plain.apply(v, x, False)).lower(variables, images)

@@ -75,8 +75,8 @@ def make_batches(parsed: argparse.Namespace) -> Iterator[Any]:
     """The contender's batches of drawn faces, each of them ready, without end."""
     import dataclasses
 
+    from flaxmark.config import DataConfig
     from flaxmark.config.recipes import strong
-    from flaxmark.config.schema import DataConfig
     from flaxmark.data.prepare.prepare import load_split, prepare
 
     config = strong(18, "smooth_l1")

@@ -5,6 +5,7 @@ python benchmarks/memory.py --depth 152
 
 import argparse
 import dataclasses
+from typing import Any
 
 from flaxmark.config.recipes import strong
 from flaxmark.system.devices import make_mesh
@@ -25,7 +26,8 @@ def main() -> None:
     for depth in parsed.depth:
         for remat in (False, True):
             config = strong(depth, "smooth_l1")
-            config = dataclasses.replace(config, model=dataclasses.replace(config.model, remat=remat))
+            resnet: Any = config.model
+            config = dataclasses.replace(config, model=dataclasses.replace(resnet, remat=remat))
             data = dataclasses.replace(config.data, image_size=parsed.size)
             train = dataclasses.replace(config.train, batch_size=parsed.batch)
             config, form = dataclasses.replace(config, data=data, train=train), resident_form(config).given()

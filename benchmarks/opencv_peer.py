@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flaxmark.config.schema import AugmentConfig, DataConfig
+from flaxmark.config import AugmentConfig, DataConfig
 from flaxmark.data.prepare.prepare import Examples
 from flaxmark.faces.markup import IBUG_68
 

@@ -94,13 +94,14 @@ def flaxmark_calls(parsed: argparse.Namespace, picture: np.ndarray) -> dict[int,
     import optax
 
     import flaxmark
-    from flaxmark.config.schema import Config, DataConfig, ModelConfig, to_dict
+    from flaxmark.config import Config, DataConfig, ResNetConfig
     from flaxmark.data.input.network_input import make_upright_images
-    from flaxmark.models.resnet import make_model
+    from flaxmark.models.model import make_model
+    from flaxmark.schema import to_dict
     from flaxmark.storage.checkpoint import RunCheckpoints
     from flaxmark.training.state import init_train_state
 
-    config = Config(data=DataConfig(image_size=parsed.size), model=ModelConfig(depth=parsed.depth[0]))
+    config = Config(data=DataConfig(image_size=parsed.size), model=ResNetConfig(depth=parsed.depth[0]))
     model = make_model(config.model)
     face = np.full((68, 2), 0.5, np.float32)
     state = jax.jit(lambda key: init_train_state(key, model, optax.sgd(0.1), face, False))(jax.random.key(0))

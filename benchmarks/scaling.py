@@ -57,7 +57,8 @@ def compile_one(key: dict[str, Any]) -> dict[str, Any]:
     from flaxmark.tools.aot import compile_for, describe_collectives, in_cell
 
     config = strong(key["depth"], "smooth_l1")
-    model = dataclasses.replace(config.model, dtype="bfloat16", batch_norm_group=key["group"], remat=key["remat"])
+    resnet: Any = config.model
+    model = dataclasses.replace(resnet, dtype="bfloat16", batch_norm_group=key["group"], remat=key["remat"])
     train = dataclasses.replace(config.train, batch_size=key["batch"] * key["chips"])
     config = dataclasses.replace(
         config, model=model, train=train, data=dataclasses.replace(config.data, image_size=key["size"])

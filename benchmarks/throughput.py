@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from flaxmark.cli.command import Parser, run_command
+from flaxmark.config import DEPTHS, Config
 from flaxmark.config.checks import check_config
 from flaxmark.config.recipes import strong
-from flaxmark.config.schema import DEPTHS, Config
 from flaxmark.errors import ConfigError
 from flaxmark.system.cores import usable_cores
 
@@ -191,7 +191,7 @@ def make_training(name: str, config: Config, workdir: Path) -> Any:
 
     faces = OpenCvFaces(load_split(prepare(config.data), "train"), config.data)
     batches = torch_batches(faces, config.train.batch_size, usable_cores(), pin_memory=device_name() == "cuda")
-    return TorchTraining(TORCH[name], config.model.depth, config.model.dtype, batches)
+    return TorchTraining(TORCH[name], parsed.depth[0], config.model.dtype, batches)
 
 
 def make_rows(segments: list[list[Any]], batch: int) -> dict[str, dict[str, Any]]:

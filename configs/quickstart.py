@@ -8,8 +8,8 @@ with drawing and reports: `make demo`, 2 cores (AMD EPYC), JAX 0.10.2, 2026-11-2
 
 import dataclasses
 
+from flaxmark.config import Config
 from flaxmark.config.recipes import strong
-from flaxmark.config.schema import Config
 
 
 def get_config() -> Config:

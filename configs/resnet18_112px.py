@@ -8,8 +8,8 @@ JAX 0.10.2, 2026-11-25; docs/results.md.
 
 import dataclasses
 
+from flaxmark.config import Config
 from flaxmark.config.recipes import strong
-from flaxmark.config.schema import Config
 
 
 def get_config() -> Config:

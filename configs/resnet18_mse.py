@@ -3,8 +3,8 @@
 python scripts/train.py --config configs/resnet18_mse.py
 """
 
+from flaxmark.config import Config
 from flaxmark.config.recipes import strong
-from flaxmark.config.schema import Config
 
 
 def get_config() -> Config:

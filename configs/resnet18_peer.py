@@ -7,15 +7,7 @@ one seed (the peer's own: 6.02, 6.00, 6.67; the mean face: 18.23). About 22 minu
 JAX 0.10.2, 2026-11-25; docs/results.md.
 """
 
-from flaxmark.config.schema import (
-    AugmentConfig,
-    Config,
-    DataConfig,
-    LossConfig,
-    ModelConfig,
-    OptimizerConfig,
-    TrainConfig,
-)
+from flaxmark.config import AugmentConfig, Config, DataConfig, OptimizerConfig, ResNetConfig, SmoothL1, TrainConfig
 
 
 def get_config() -> Config:
@@ -27,8 +19,8 @@ def get_config() -> Config:
             pixel_std=(0.225, 0.225, 0.225),
             augment=AugmentConfig(rotation=30, scale=0.2, shift=0.04, flip=True, brightness=0.045, contrast=0.3),
         ),
-        model=ModelConfig(depth=18, zero_init_residual=True, kernel_init="uniform", head_init_scale=0.1),
-        loss=LossConfig("smooth_l1", beta=0.02),
+        model=ResNetConfig(depth=18, zero_init_residual=True, kernel_init="uniform", head_init_scale=0.1),
+        loss=SmoothL1(beta=0.02),
         optimizer=OptimizerConfig(
             name="adamw",
             learning_rate=1e-3,

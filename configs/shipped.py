@@ -7,8 +7,8 @@ python scripts/pack.py --workdir runs/shipped --out flaxmark/weights/resnet18_dr
 
 import dataclasses
 
+from flaxmark.config import Config
 from flaxmark.config.recipes import strong
-from flaxmark.config.schema import Config
 
 
 def get_config() -> Config:

@@ -5,8 +5,8 @@ python scripts/train.py --config configs/shipped_64px.py
 
 import dataclasses
 
+from flaxmark.config import Config
 from flaxmark.config.recipes import strong
-from flaxmark.config.schema import Config
 
 
 def get_config() -> Config:

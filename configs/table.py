@@ -6,8 +6,8 @@ python scripts/report.py runs/table
 
 import dataclasses
 
+from flaxmark.config import Config, Depth
 from flaxmark.config.recipes import strong
-from flaxmark.config.schema import Config, Depth
 
 
 def get_config(depth: Depth = 18) -> Config:

@@ -1,5 +1,93 @@
-"""Exit codes, and an exception for each kind of error that a program may want to catch."""
+"""Exit statuses, and an exception for each kind of error that a program may want to catch."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+OUR_ERROR, USER_ERROR, INTERRUPTED = 1, 2, 130
+PREEMPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
+
+# The extra that brings a package, for the message where it is missing.
+EXTRAS = {
+    "tensorflow": "train", "tensorflow_datasets": "train", "matplotlib": "train", "tensorboardX": "train",
+    "jinja2": "train", "orbax": "train", "av": "video", "onnx": "export", "onnxruntime": "export", "gradio": "demo",
+}  # fmt: skip
 
 
-class ConfigError(ValueError):
-    """The user's configuration, files or command cannot work; the message says what to do."""
+class FlaxmarkError(ValueError):
+    """Base of all errors that the user can fix; as text, one line that says where and what to do.
+
+    Attributes:
+        reason: What is wrong, and what to do about it.
+        field: The setting or argument it is about, dotted (`data.image_size`), or None.
+        value: That field's value, or None.
+        file: The file or folder it is about, or None.
+    """
+
+    def __init__(
+        self, reason: str, *, field: str | None = None, value: Any = None, file: str | Path | None = None
+    ) -> None:
+        """Keep the reason, and what it is about."""
+        super().__init__(reason)
+        self.reason, self.field, self.value, self.file = reason, field, value, file
+
+    def __str__(self) -> str:
+        """One line for a Python program."""
+        return self.line(self.field)
+
+    def line(self, name: str | None) -> str:
+        """One line, with a name for the field: a command puts the flag's."""
+        about = " ".join(str(part) for part in (name, self.value) if part is not None)
+        return ": ".join(part for part in (about, str(self.file or ""), self.reason) if part)
+
+
+class ConfigError(FlaxmarkError):
+    """A setting, flag or config file that cannot be used."""
+
+
+class DataError(FlaxmarkError):
+    """A data set, annotation file or list of files that cannot be used."""
+
+
+class ImageError(FlaxmarkError):
+    """An image or video that cannot be read."""
+
+
+class CheckpointError(FlaxmarkError):
+    """A workdir, checkpoint or file of weights that cannot be used."""
+
+
+class DeviceError(FlaxmarkError):
+    """A device that is missing, or too small for what is asked of it."""
+
+
+class DetectorError(FlaxmarkError):
+    """A face detector that is missing, or that gave something other than boxes."""
+
+
+class StorageError(FlaxmarkError):
+    """A file or folder that cannot be written: a full disk, a quota, missing permission."""
+
+
+class MissingPackageError(FlaxmarkError):
+    """A package that this needs is not installed; the message names the extra that brings it."""
+
+
+def explain(error: Exception) -> int:
+    """Print in one line what went wrong; the exit status."""
+    if isinstance(error, FlaxmarkError):
+        flag = None if error.field is None else flag_of(error.field)
+        print(f"error: {error.line(flag)}", file=sys.stderr)
+        return USER_ERROR
+    missing = (error.name or "").split(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if missing in EXTRAS:
+        print(f"error: this needs {missing}: pip install 'flaxmark[{EXTRAS[missing]}]'", file=sys.stderr)
+        return USER_ERROR
+    kind = type(error).__name__
+    print(f"error: {kind}: {' '.join(str(error).split())} (--debug shows where)", file=sys.stderr)
+    return OUR_ERROR
+
+
+def flag_of(field: str) -> str:
+    """The flag of a config field or argument: `data.image_size` is `--data.image-size`; a variable is itself."""
+    return field if field.isupper() else f"--{field.replace('_', '-')}"

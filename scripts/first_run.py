@@ -12,7 +12,7 @@ def main(arguments: list[str]) -> None:
     """Train (or find trained), draw a new face, predict its landmarks, name what was written."""
     from PIL import Image
 
-    from flaxmark.config.schema import load_config
+    from flaxmark.config.files import load_config
     from flaxmark.data.drawn import draw_face
     from flaxmark.errors import ConfigError
     from flaxmark.evaluation.metrics import nme

@@ -1,22 +1,8 @@
-"""Train a network: python scripts/train.py --config configs/resnet50_smooth_l1.py [--any.field value ..]."""
+"""python scripts/train.py: the same as `flaxmark train`."""
 
-from flaxmark.cli.command import RunArguments, config_from_arguments, default_workdir, run_command
+import sys
 
-
-def main(arguments: list[str]) -> None:
-    """Train to the end; the same command again resumes, or prints the result of a finished run."""
-    parsed = config_from_arguments(RunArguments, __doc__ or "", arguments)
-    workdir = default_workdir(parsed)
-    if parsed.distributed:
-        from flaxmark.system.devices import initialize_distributed
-
-        initialize_distributed()
-    # Imported late: --help and a misspelt flag need not wait for JAX and TensorFlow.
-    from flaxmark.system.clock import Clock, seconds_since_process_start
-    from flaxmark.training.loop import train
-
-    train(parsed.run, workdir, Clock(seconds_since_process_start()))
-
+from flaxmark.cli.main import run
 
 if __name__ == "__main__":
-    run_command(main)
+    run("train", sys.argv[1:])

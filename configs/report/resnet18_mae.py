@@ -3,8 +3,8 @@
 python scripts/train.py --config configs/report/resnet18_mae.py
 """
 
+from flaxmark.config import Config
 from flaxmark.config.recipes import report
-from flaxmark.config.schema import Config
 
 
 def get_config() -> Config:

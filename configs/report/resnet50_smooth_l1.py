@@ -3,8 +3,8 @@
 python scripts/train.py --config configs/report/resnet50_smooth_l1.py
 """
 
+from flaxmark.config import Config
 from flaxmark.config.recipes import report
-from flaxmark.config.schema import Config
 
 
 def get_config() -> Config:

@@ -1,19 +1,12 @@
 """The two recipes that the configs are made of."""
 
-from flaxmark.config.schema import (
-    AugmentConfig,
-    Config,
-    DataConfig,
-    Depth,
-    LossConfig,
-    LossName,
-    ModelConfig,
-    OptimizerConfig,
-    TrainConfig,
-)
+from flaxmark.config.config import Config, OptimizerConfig, TrainConfig
+from flaxmark.data.config import AugmentConfig, DataConfig
+from flaxmark.models.losses import Loss, SmoothL1
+from flaxmark.models.resnet import Depth, ResNetConfig
 
 
-def strong(depth: Depth, loss: LossName) -> Config:
+def strong(depth: Depth, loss: str | Loss) -> Config:
     """What published coordinate regressors have in common, for a random start.
 
     Args:
@@ -37,8 +30,8 @@ def strong(depth: Depth, loss: LossName) -> Config:
     return Config(
         data=DataConfig(augment=augment),
         # Deeper networks hardly learn at first when every block adds to what it is given (docs/results.md).
-        model=ModelConfig(depth=depth, zero_init_residual=depth >= 34),
-        loss=LossConfig(loss, beta=0.02),
+        model=ResNetConfig(depth=depth, zero_init_residual=depth >= 34),
+        loss=named_loss(loss, beta=0.02),
         optimizer=OptimizerConfig(
             name="adamw", learning_rate=2e-3, schedule="cosine", warmup_steps=100, weight_decay=0.05
         ),
@@ -46,7 +39,7 @@ def strong(depth: Depth, loss: LossName) -> Config:
     )
 
 
-def report(depth: Depth, loss: LossName) -> Config:
+def report(depth: Depth, loss: str | Loss) -> Config:
     """The recipe of the test report whose table this project started from, from a random start.
 
     Args:
@@ -58,8 +51,15 @@ def report(depth: Depth, loss: LossName) -> Config:
     """
     return Config(
         data=DataConfig(augment=AugmentConfig(rotation=10, scale=0.2, shift=0.05, blur=0.3)),
-        model=ModelConfig(depth=depth),
-        loss=LossConfig(loss, beta=1.0),
+        model=ResNetConfig(depth=depth),
+        loss=named_loss(loss, beta=1.0),
         optimizer=OptimizerConfig(name="adam", learning_rate=5e-4, schedule="step", halve_every=10),
         train=TrainConfig(epochs=20, batch_size=128),
     )
+
+
+def named_loss(loss: str | Loss, beta: float) -> Loss:
+    """A loss by its name, smooth_l1 with the recipe's beta."""
+    if isinstance(loss, Loss):
+        return loss
+    return SmoothL1(beta) if loss == SmoothL1.name else Loss.member(loss)()

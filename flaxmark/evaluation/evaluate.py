@@ -11,8 +11,9 @@ from flaxmark.data.input.feed import EvalFeed
 from flaxmark.data.prepare.prepare import Examples
 from flaxmark.evaluation.metrics import summarize
 from flaxmark.faces.markup import Markup
+from flaxmark.models.batch_norm import Variables
+from flaxmark.models.heads import Prediction
 from flaxmark.models.losses import Loss, per_example
-from flaxmark.models.resnet import Prediction, Variables
 
 Row = dict[str, Any]
 

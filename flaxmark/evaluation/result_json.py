@@ -11,13 +11,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from flaxmark.config.schema import Config
+from flaxmark.config.config import Config
 from flaxmark.data.prepare.prepare import Examples
 from flaxmark.evaluation.evaluate import Outputs
 from flaxmark.evaluation.metrics import coverage, nme, normalising_distance, point_errors
+from flaxmark.evaluation.programs import forward_flops
 from flaxmark.evaluation.traits import head_yaw
 from flaxmark.faces.markup import IBUG_68, Markup
-from flaxmark.training.programs import forward_flops
 
 SHARES = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.8, 0.9, 0.95, 0.99])
 PACKAGES = ("flaxmark", "jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from flaxmark.config.schema import Config, DataConfig, from_dict
+from flaxmark.config.config import Config
+from flaxmark.data.config import DataConfig
 from flaxmark.data.input.feed import EvalFeed, crops_of
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split
 from flaxmark.errors import ConfigError
@@ -20,7 +21,7 @@ from flaxmark.evaluation.metrics import nme
 from flaxmark.evaluation.plots import plot_curves, plot_faces
 from flaxmark.evaluation.result_json import cost_of_run, provenance, split_figures
 from flaxmark.faces.markup import Markup
-from flaxmark.models.losses import make_loss
+from flaxmark.schema import from_dict
 from flaxmark.storage.checkpoint import load_best
 from flaxmark.storage.metric_log import read_metrics
 from flaxmark.storage.workdir import PREDICTIONS, RESULT, TRAIN_FACES
@@ -70,7 +71,7 @@ def load_evaluator(
         A function from a split to what the network says of it; the network's parameters; the checkpoint's metadata.
     """
     variables, metadata = load_best(workdir)
-    config = config or from_dict(metadata["config"])
+    config = config or from_dict(metadata["config"], Config)
     if compiled is None:
         mesh = make_mesh()
         compiled = build_evaluation(config, mesh, enlarged * config.data.crop.stored_size), mesh
@@ -108,8 +109,8 @@ def evaluate_run(
         ConfigError: There are training faces only, or the checkpoint has no mean face.
     """
     evaluate, parameters, metadata = load_evaluator(workdir, config, compiled)
-    own = from_dict(metadata["config"])
-    loss, markup = make_loss(own.loss), own.data.markup
+    own = from_dict(metadata["config"], Config)
+    loss, markup = own.loss, own.data.markup
     mean_face = _mean_face(workdir, metadata, markup)
     if not set(prepared.counts) - {"train"}:
         raise ConfigError("all faces are of the training split, which says nothing: name held-out ones, or the lists")
@@ -165,7 +166,7 @@ def write_report(workdir: Path, prepared: Prepared, evaluation: Evaluation, mesh
     rows = evaluated.rows
     if jax.process_index() != 0:
         return {"rows": rows}
-    config = from_dict(evaluated.metadata["config"])
+    config = from_dict(evaluated.metadata["config"], Config)
     table, title = format_table(rows), describe(config)
     result = make_result(evaluated, list(read_metrics(workdir)))
     mean_face_nme = next(r["nme"] for r in rows if r["split"] == "validation" and r["predictor"] == "mean face")
@@ -194,7 +195,7 @@ def make_result(evaluated: Evaluated, metrics: list[dict[str, Any]]) -> dict[str
         The content of result.json.
     """
     metadata = evaluated.metadata
-    config = from_dict(metadata["config"])
+    config = from_dict(metadata["config"], Config)
     history = [line for line in metrics if line["kind"] == "validation"]
     mean_face = np.asarray(metadata["mean_face"], np.float32)
     return {
@@ -226,7 +227,7 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def describe(config: Config) -> str:
     """A run in a few words, for titles."""
-    return f"ResNet-{config.model.depth}, {config.loss.title}, {config.data.image_size} px"
+    return f"{config.model.title}, {config.loss.title}, {config.data.image_size} px"
 
 
 def plot_sheet(examples: Examples, predictions: np.ndarray, data: DataConfig, title: str, path: Path) -> None:

@@ -11,6 +11,8 @@ import math
 import numpy as np
 from PIL import Image
 
+from flaxmark.schema import bounded
+
 
 @dataclasses.dataclass(frozen=True)
 class CropDefinition:
@@ -23,10 +25,10 @@ class CropDefinition:
         margin: Side of the region kept around the face, over the crop's side: room for augmentation.
     """
 
-    scale: float = 1.5
+    scale: float = bounded(1.5, "(0.5, 10]")
     box: str = "landmarks"
-    stored_size: int = 256
-    margin: float = 1.5
+    stored_size: int = bounded(256, "[32, 4096] pixels")
+    margin: float = bounded(1.5, "[1, 10]")
 
 
 @dataclasses.dataclass(frozen=True)

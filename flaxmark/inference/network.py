@@ -10,15 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flaxmark.config.checks import check_intervals
-from flaxmark.config.schema import Config, DataConfig, from_dict
+from flaxmark.config.config import Config
+from flaxmark.data.config import DataConfig
 from flaxmark.data.input.network_input import make_upright_images
 from flaxmark.errors import ConfigError
 from flaxmark.faces.markup import Markup, flip_landmarks
-from flaxmark.models.batch_norm import fold_batch_norm
+from flaxmark.models.batch_norm import Variables, fold_batch_norm
 from flaxmark.models.confidence import doubt, face_score
+from flaxmark.models.model import make_model
 from flaxmark.models.operations import Operations, make_operations
-from flaxmark.models.resnet import Variables, make_model
+from flaxmark.schema import check_bounds, from_dict
 from flaxmark.storage.checkpoint import load_best
 from flaxmark.storage.packed import SUFFIX, load_packed
 from flaxmark.system.devices import compile_step, make_mesh
@@ -95,7 +96,7 @@ class Network:
         else:
             variables, self.metadata = load_best(checkpoint)
             self.variables = fold_batch_norm(variables)
-        self.config: Config = from_dict(self.metadata["config"])
+        self.config: Config = from_dict(self.metadata["config"], Config)
         self._check(checkpoint)
         if flip and self.markup.flip_order is None:
             raise ConfigError(f"flip: the mark-up {self.markup.name} does not say what points become in the mirror")
@@ -104,7 +105,7 @@ class Network:
     def _check(self, checkpoint: Path) -> None:
         """Refuse a checkpoint that says of itself what cannot be."""
         try:
-            check_intervals(self.config)
+            check_bounds(self.config)
         except ConfigError as error:
             raise ConfigError(f"{checkpoint}: its config cannot be used: {error}") from error
         if not isinstance(self.metadata.get("terms"), str):

@@ -93,19 +93,27 @@ def fold_batch_norm(variables: Variables) -> Variables:
         variables: Of a trained network.
 
     Returns:
-        Variables of the same function with running statistics; their `batch_stats` are empty.
+        Variables of the same function with running statistics. Their `batch_stats` are those of modules that are no
+        `Layers.norm` after a `Layers.conv`, and stay as they are.
     """
+    params, stats = _fold(variables["params"], variables["batch_stats"])
+    return {"params": params, "batch_stats": stats}
 
-    def fold(params: dict[str, Any], stats: dict[str, Any]) -> dict[str, Any]:
-        folded = dict(params)
-        for name, own in stats.items():
-            if "var" not in own:
-                folded[name] = fold(params[name], own)
-                continue
-            conv = name.replace("norm", "conv")
+
+def _fold(params: dict[str, Any], stats: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters after folding, and the statistics that are left."""
+    folded, left = dict(params), {}
+    for name, own in stats.items():
+        conv = name.replace("norm", "conv")
+        if name not in params:
+            left[name] = own
+        elif "var" not in own:
+            folded[name], rest = _fold(params[name], own)
+            left |= {name: rest} if rest else {}
+        elif conv == name or conv not in params:
+            left[name] = own
+        else:
             factor = params[name]["scale"] * lax.rsqrt(own["var"] + BatchNorm.epsilon)
             folded[conv] = {"kernel": params[conv]["kernel"] * factor[None, None, None]}
             folded[name] = {"bias": params[name]["bias"] - own["mean"] * factor}
-        return folded
-
-    return {"params": fold(variables["params"], variables["batch_stats"]), "batch_stats": {}}
+    return folded, left

@@ -1,183 +1,238 @@
-"""Losses: elementwise, of a prediction and the true landmarks, both in crop units."""
+"""Losses: elementwise, of a prediction and the true landmarks, both in crop units (sides of the crop).
 
-import functools
+A loss is one frozen dataclass: its fields are its parameters and its flags, its name is what configs call it, and its
+formula is what reports show. To add one, write one more class.
+"""
+
+import dataclasses
 import math
-from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from flaxmark.config.schema import LossConfig
-from flaxmark.models.resnet import Prediction
-
-Loss = Callable[[Prediction, jax.Array], jax.Array]
+from flaxmark.models.heads import Prediction
+from flaxmark.schema import Choice, bounded
 
 
-def mse(prediction: Prediction, target: jax.Array) -> jax.Array:
-    """Squared error, (x - y)^2.
+class Loss(Choice):
+    """A loss, chosen by name; a member is a frozen dataclass with a `name`, a formula and `__call__`.
 
-    Args:
-        prediction: Landmarks `[batch, num_points, 2]`, crop units.
-        target: `[batch, num_points, 2]`, crop units.
-
-    Returns:
-        float32 like `target`.
+    Attributes:
+        needs_sigma: It reads `Prediction.log_sigma`, and so goes with `model.sigma`.
     """
-    return jnp.square(prediction.landmarks - target)
+
+    default_name = "smooth_l1"
+    needs_sigma = False
+
+    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+        """Loss of each coordinate.
+
+        Args:
+            prediction: Landmarks float32 `[batch, num_points, 2]`, crop units.
+            target: float32 `[batch, num_points, 2]`, crop units.
+
+        Returns:
+            float32 like `target`.
+        """
+        raise NotImplementedError
+
+    @property
+    def title(self) -> str:
+        """Its name and parameters, for people."""
+        values = ", ".join(f"{f.name} {getattr(self, f.name):g}" for f in dataclasses.fields(self))  # type: ignore[arg-type]
+        return self.name + (f" ({values})" if values else "")
+
+    @property
+    def formula(self) -> tuple[str, str]:
+        """The loss of one coordinate, l of x and y, as TeX and as text."""
+        return rf"\mathrm{{{self.name.replace('_', ' ')}}}(x_n, y_n)", f"{self.name}(xₙ, yₙ)"
+
+    @classmethod
+    def variants(cls) -> dict[str, dict[str, Any]]:
+        """The losses that a sweep tells apart -> the fields that make them."""
+        return {cls.name: {}}
+
+    @classmethod
+    def upgrade(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Version 0.1 wrote `beta` and `pixels` of every loss."""
+        own = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if name in own or name not in ("beta", "pixels")}
 
 
-def mae(prediction: Prediction, target: jax.Array) -> jax.Array:
-    """Absolute error, |x - y|.
+@dataclasses.dataclass(frozen=True)
+class MSE(Loss):
+    """Squared error."""
 
-    Args:
-        prediction: Landmarks `[batch, num_points, 2]`, crop units.
-        target: `[batch, num_points, 2]`, crop units.
+    name = "mse"
 
-    Returns:
-        float32 like `target`.
-    """
-    return jnp.abs(prediction.landmarks - target)
+    @property
+    def formula(self) -> tuple[str, str]:
+        """(x - y)^2."""
+        return r"(x_{n} - y_{n})^2", "(xₙ − yₙ)²"
+
+    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+        """As `Loss.__call__`."""
+        return jnp.square(prediction.landmarks - target)
 
 
-def smooth_l1(prediction: Prediction, target: jax.Array, *, beta: float = 1.0) -> jax.Array:
-    """(x - y)^2 / (2 beta) where |x - y| < beta, else |x - y| - beta / 2.
+@dataclasses.dataclass(frozen=True)
+class MAE(Loss):
+    """Absolute error."""
+
+    name = "mae"
+
+    @property
+    def formula(self) -> tuple[str, str]:
+        """|x - y|."""
+        return r"|x_{n} - y_{n}|", "|xₙ − yₙ|"
+
+    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+        """As `Loss.__call__`."""
+        return jnp.abs(prediction.landmarks - target)
+
+
+@dataclasses.dataclass(frozen=True)
+class SmoothL1(Loss):
+    """Quadratic for small errors, linear for large ones.
 
     Girshick, "Fast R-CNN", 2015 (arXiv:1504.08083), equation 3, with beta as in PyTorch's SmoothL1Loss.
-
-    Args:
-        prediction: Landmarks `[batch, num_points, 2]`, crop units.
-        target: `[batch, num_points, 2]`, crop units.
-        beta: Error where the quadratic part ends, crop units, above 0.
-
-    Returns:
-        float32 like `target`.
     """
-    error = jnp.abs(prediction.landmarks - target)
-    return jnp.where(error < beta, 0.5 * jnp.square(error) / beta, error - 0.5 * beta)
+
+    name = "smooth_l1"
+
+    beta: float = bounded(1.0, "(0, inf)")
+    """Error where the quadratic part ends, crop units; 1 is mse / 2 on errors below 1."""
+
+    @classmethod
+    def variants(cls) -> dict[str, dict[str, Any]]:
+        """With beta 1, as in the original test report, and 0.02."""
+        return {"smooth_l1": {"beta": 1.0}, "smooth_l1_0.02": {"beta": 0.02}}
+
+    @property
+    def formula(self) -> tuple[str, str]:
+        """(x - y)^2 / (2 beta) where |x - y| < beta, else |x - y| - beta / 2."""
+        square = "0.5 (x_{n} - y_{n})^2" if self.beta == 1 else rf"(x_{{n}} - y_{{n}})^2 / {2 * self.beta:g}"
+        in_text = "0.5 (xₙ − yₙ)²" if self.beta == 1 else f"(xₙ − yₙ)² / {2 * self.beta:g}"
+        tex = _cases(square, f"{self.beta:g}", f"|x_{{n}} - y_{{n}}| - {self.beta / 2:g}")
+        return tex, f"{in_text} if |xₙ − yₙ| < {self.beta:g}, else |xₙ − yₙ| − {self.beta / 2:g}"
+
+    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+        """As `Loss.__call__`."""
+        error = jnp.abs(prediction.landmarks - target)
+        return jnp.where(error < self.beta, 0.5 * jnp.square(error) / self.beta, error - 0.5 * self.beta)
 
 
-def wing(
-    prediction: Prediction, target: jax.Array, *, pixels: float = 256, width: float = 10, epsilon: float = 2
-) -> jax.Array:
-    """w ln(1 + |x| / epsilon) where |x| < w, else |x| - w + w ln(1 + w / epsilon), x in pixels.
+@dataclasses.dataclass(frozen=True)
+class Wing(Loss):
+    """Logarithmic for small errors, linear for large ones.
 
     Feng et al., "Wing Loss for Robust Facial Landmark Localisation with Convolutional Neural Networks", CVPR 2018
     (arXiv:1711.06753), equation 5, with its w = 10 and epsilon = 2.
-
-    Args:
-        prediction: Landmarks `[batch, num_points, 2]`, crop units.
-        target: `[batch, num_points, 2]`, crop units.
-        pixels: Side of the crop in whose pixels x counts.
-        width: w, pixels.
-        epsilon: Pixels; the smaller, the more a small error weighs.
-
-    Returns:
-        float32 like `target`, pixels.
     """
-    error = pixels * jnp.abs(prediction.landmarks - target)
-    offset = width - width * math.log1p(width / epsilon)
-    return jnp.where(error < width, width * jnp.log1p(error / epsilon), error - offset)
+
+    name = "wing"
+    width, epsilon = 10.0, 2.0  # pixels
+
+    pixels: float = bounded(256.0, "(0, inf) pixels")
+    """Errors count in pixels of a crop of this side, as the constants are published."""
+
+    @property
+    def formula(self) -> tuple[str, str]:
+        """w ln(1 + |x - y| / epsilon) where |x - y| < w, else |x - y| - w + w ln(1 + w / epsilon), in pixels."""
+        tex = _cases(r"10 \ln(1 + |x_{n} - y_{n}| / 2)", "10", r"|x_{n} - y_{n}| - 10 + 10 \ln 6")
+        return tex, "10 ln(1 + |xₙ − yₙ| / 2) if |xₙ − yₙ| < 10, else |xₙ − yₙ| − 10 + 10 ln 6;  pixels"
+
+    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+        """As `Loss.__call__`, in pixels."""
+        error = self.pixels * jnp.abs(prediction.landmarks - target)
+        offset = self.width - self.width * math.log1p(self.width / self.epsilon)
+        return jnp.where(error < self.width, self.width * jnp.log1p(error / self.epsilon), error - offset)
 
 
-def soft_wing(
-    prediction: Prediction,
-    target: jax.Array,
-    *,
-    pixels: float = 256,
-    linear: float = 2,
-    width: float = 20,
-    epsilon: float = 0.5,
-) -> jax.Array:
-    """|x| where |x| < w1, else w2 ln(1 + |x| / epsilon) + B, B making it continuous, x in pixels.
+@dataclasses.dataclass(frozen=True)
+class SoftWing(Loss):
+    """Linear for small errors, logarithmic for large ones.
 
     Lin et al., "Structure-Coherent Deep Feature Learning for Robust Face Alignment", IEEE Transactions on Image
     Processing 2021, with its w1 = 2, w2 = 20 and epsilon = 0.5.
-
-    Args:
-        prediction: Landmarks `[batch, num_points, 2]`, crop units.
-        target: `[batch, num_points, 2]`, crop units.
-        pixels: Side of the crop in whose pixels x counts.
-        linear: w1, pixels.
-        width: w2, pixels.
-        epsilon: Pixels.
-
-    Returns:
-        float32 like `target`, pixels.
     """
-    error = pixels * jnp.abs(prediction.landmarks - target)
-    offset = linear - width * math.log1p(linear / epsilon)
-    return jnp.where(error < linear, error, width * jnp.log1p(error / epsilon) + offset)
+
+    name = "soft_wing"
+    linear, width, epsilon = 2.0, 20.0, 0.5  # pixels
+
+    pixels: float = bounded(256.0, "(0, inf) pixels")
+    """Errors count in pixels of a crop of this side, as the constants are published."""
+
+    @property
+    def formula(self) -> tuple[str, str]:
+        """|x - y| where |x - y| < w1, else w2 ln(1 + |x - y| / epsilon) + B, B making it continuous, in pixels."""
+        tex = _cases("|x_{n} - y_{n}|", "2", r"20 \ln(1 + 2 |x_{n} - y_{n}|) + 2 - 20 \ln 5")
+        return tex, "|xₙ − yₙ| if |xₙ − yₙ| < 2, else 20 ln(1 + 2 |xₙ − yₙ|) + 2 − 20 ln 5;  pixels"
+
+    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+        """As `Loss.__call__`, in pixels."""
+        error = self.pixels * jnp.abs(prediction.landmarks - target)
+        offset = self.linear - self.width * math.log1p(self.linear / self.epsilon)
+        return jnp.where(error < self.linear, error, self.width * jnp.log1p(error / self.epsilon) + offset)
 
 
-def log_cosh(prediction: Prediction, target: jax.Array, *, pixels: float = 256) -> jax.Array:
-    """ln cosh x, x in pixels: x^2 / 2 for small errors, |x| - ln 2 for large ones.
+@dataclasses.dataclass(frozen=True)
+class LogCosh(Loss):
+    """Quadratic for small errors, linear for large ones, smooth everywhere.
 
     Neural networks as M-estimators, for example Chen et al., "Log Hyperbolic Cosine Loss Improves Variational
     Auto-Encoder", 2018.
-
-    Args:
-        prediction: Landmarks `[batch, num_points, 2]`, crop units.
-        target: `[batch, num_points, 2]`, crop units.
-        pixels: Side of the crop in whose pixels x counts.
-
-    Returns:
-        float32 like `target`.
     """
-    error = pixels * jnp.abs(prediction.landmarks - target)
-    return error + jnp.log1p(jnp.exp(-2 * error)) - math.log(2)
+
+    name = "log_cosh"
+
+    pixels: float = bounded(256.0, "(0, inf) pixels")
+    """Errors count in pixels of a crop of this side."""
+
+    @property
+    def formula(self) -> tuple[str, str]:
+        """ln cosh(x - y), in pixels: (x - y)^2 / 2 for small errors, |x - y| - ln 2 for large ones."""
+        return r"\ln \cosh(x_{n} - y_{n})", "ln cosh(xₙ − yₙ);  pixels"
+
+    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+        """As `Loss.__call__`."""
+        error = self.pixels * jnp.abs(prediction.landmarks - target)
+        return error + jnp.log1p(jnp.exp(-2 * error)) - math.log(2)
 
 
-def nll(prediction: Prediction, target: jax.Array) -> jax.Array:
-    """x^2 / (2 sigma^2) + ln sigma + ln(2 pi) / 2: a Gaussian with a learnt sigma for each point.
+@dataclasses.dataclass(frozen=True)
+class GaussianNLL(Loss):
+    """Negative log likelihood of a Gaussian with a learnt sigma for each point; goes with `model.sigma`.
 
     Nix and Weigend, "Estimating the mean and variance of the target probability distribution", ICNN 1994; both
     coordinates of a point share its sigma.
-
-    Args:
-        prediction: Landmarks `[batch, num_points, 2]` and `log_sigma` `[batch, num_points]`, crop units.
-        target: `[batch, num_points, 2]`, crop units.
-
-    Returns:
-        float32 like `target`; below 0 where errors are small and known to be.
-
-    Raises:
-        ValueError: The network predicts no sigma.
     """
-    if prediction.log_sigma is None:
-        raise ValueError("nll needs a network with sigma: model.sigma")
-    log_sigma = prediction.log_sigma[..., None]
-    scaled = (prediction.landmarks - target) * jnp.exp(-log_sigma)
-    return 0.5 * jnp.square(scaled) + log_sigma + 0.5 * math.log(2 * math.pi)
+
+    name = "nll"
+    needs_sigma = True
+
+    @property
+    def formula(self) -> tuple[str, str]:
+        """(x - y)^2 / (2 sigma^2) + ln sigma + ln(2 pi) / 2."""
+        tex = r"\frac{(x_{n} - y_{n})^2}{2 \sigma_n^2} + \ln \sigma_n + \frac{\ln 2 \pi}{2}"
+        return tex, "(xₙ − yₙ)² / (2 σₙ²) + ln σₙ + ln(2π) / 2"
+
+    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+        """As `Loss.__call__`; below 0 where errors are small and known to be."""
+        if prediction.log_sigma is None:
+            raise ValueError("nll needs a network with sigma: model.sigma")
+        log_sigma = prediction.log_sigma[..., None]
+        scaled = (prediction.landmarks - target) * jnp.exp(-log_sigma)
+        return 0.5 * jnp.square(scaled) + log_sigma + 0.5 * math.log(2 * math.pi)
 
 
-def make_loss(config: LossConfig) -> Loss:
-    """Choose a loss by name.
-
-    Args:
-        config: Name and parameters.
-
-    Returns:
-        A function `(Prediction, target) -> float32 [batch, num_points, 2]`.
-    """
-    losses: dict[str, Loss] = {
-        "mse": mse,
-        "mae": mae,
-        "smooth_l1": functools.partial(smooth_l1, beta=config.beta),
-        "wing": functools.partial(wing, pixels=config.pixels),
-        "soft_wing": functools.partial(soft_wing, pixels=config.pixels),
-        "log_cosh": functools.partial(log_cosh, pixels=config.pixels),
-        "nll": nll,
-    }
-    return losses[config.name]
+def _cases(small: str, end: str, large: str) -> str:
+    """A formula of two parts: for errors below `end`, and above."""
+    condition = rf"\text{{if }} |x_{{n}} - y_{{n}}| < {end}"
+    return rf"\begin{{cases}} {small}, & {condition} \\ {large}, & \text{{otherwise}} \end{{cases}}"
 
 
 def per_example(losses: jax.Array) -> jax.Array:
-    """Mean over all values of each example.
-
-    Args:
-        losses: `[batch, ...]`.
-
-    Returns:
-        `[batch]`.
-    """
+    """Mean over all values of each example: `[batch, ...]` to `[batch]`."""
     return losses.reshape(losses.shape[0], -1).mean(axis=1)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from flaxmark.errors import ConfigError
-from flaxmark.models.resnet import STAGE_SIZES, Variables
+from flaxmark.errors import CheckpointError, ConfigError
+from flaxmark.models.batch_norm import Variables
+from flaxmark.models.model import ModelConfig
 from flaxmark.models.torch_files import read_tensors
 
 Tensors = Mapping[str, np.ndarray]
@@ -19,30 +20,29 @@ IGNORED = re.compile(r"fc\.|classifier\.|(.*\.)?num_batches_tracked$")
 SHOWN = 6
 
 
-def start_from(source: str, variables: Variables, depth: int) -> Variables:
+def start_from_run(own: Variables, variables: Variables, source: str) -> Variables:
+    """Replace fresh variables by those of a trained run, its head included where it has as many points."""
+    return _adopt(_flatten(own), variables, source, keep_head=False)
+
+
+def start_from_file(path: Path, variables: Variables, config: ModelConfig) -> Variables:
     """Replace all but the head of a fresh network.
 
     Args:
-        source: A `.safetensors`, `.pth` or `.pt` file in torchvision's or timm's naming, or the workdir of a run.
-        variables: Fresh ones; their head stays, but of an own run with the same number of points.
-        depth: Of the network.
+        path: A `.safetensors`, `.pth` or `.pt` file in torchvision's or timm's naming.
+        variables: Fresh ones.
+        config: The network's.
 
     Returns:
         The variables to start with, float32, in host memory.
 
     Raises:
-        ConfigError: The file cannot be used; all tensors that are missing, left over or of another shape are named.
+        CheckpointError: The file cannot be used; tensors that are missing, left over or of another shape are named.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        from flaxmark.storage.checkpoint import load_best
-
-        own, _ = load_best(path)
-        return _adopt(_flatten(own), variables, source, keep_head=False)
-    if not path.is_file():
-        raise ConfigError(f"--model.init-from {source}: no such file, nor the workdir of a run")
+    known = {torch: (ours, kind) for ours, torch, kind in config.torch_names()}
+    if not known:
+        raise ConfigError(f"{config.title} has no torchvision names; start from a run", field="model.init_from")
     tensors = {name: tensor for name, tensor in read_tensors(path).items() if not IGNORED.match(name)}
-    known = {torch: (ours, kind) for ours, torch, kind in torch_names(depth)}
     found, surplus = {}, []
     for name, tensor in tensors.items():
         if name in known:
@@ -53,44 +53,7 @@ def start_from(source: str, variables: Variables, depth: int) -> Variables:
         else:
             surplus.append(name)
     originals = {ours: torch for torch, (ours, _) in known.items()}
-    return _adopt(found, variables, source, keep_head=True, surplus=surplus, originals=originals)
-
-
-def torch_names(depth: int) -> list[tuple[str, str, str]]:
-    """How torchvision, and timm after it, call the tensors of a ResNet without its head.
-
-    Args:
-        depth: Of the network.
-
-    Returns:
-        Our name such as `params/stem_conv/kernel`, theirs such as `conv1.weight`, and `conv` or `norm`.
-    """
-    names: list[tuple[str, str, str]] = []
-
-    def conv(ours: str, theirs: str) -> None:
-        names.append((f"params/{ours}/kernel", f"{theirs}.weight", "conv"))
-
-    def norm(ours: str, theirs: str) -> None:
-        for place, own, other in (
-            ("params", "scale", "weight"),
-            ("params", "bias", "bias"),
-            ("batch_stats", "mean", "running_mean"),
-            ("batch_stats", "var", "running_var"),
-        ):
-            names.append((f"{place}/{ours}/{own}", f"{theirs}.{other}", "norm"))
-
-    conv("stem_conv", "conv1")
-    norm("stem_norm", "bn1")
-    for stage, size in enumerate(STAGE_SIZES[depth], start=1):
-        for block in range(size):
-            ours, theirs = f"stage{stage}_block{block + 1}", f"layer{stage}.{block}"
-            for number in range(1, 3 if depth < 50 else 4):
-                conv(f"{ours}/conv{number}", f"{theirs}.conv{number}")
-                norm(f"{ours}/norm{number}", f"{theirs}.bn{number}")
-            if block == 0 and (stage > 1 or depth >= 50):
-                conv(f"{ours}/conv_shortcut", f"{theirs}.downsample.0")
-                norm(f"{ours}/norm_shortcut", f"{theirs}.downsample.1")
-    return names
+    return _adopt(found, variables, str(path), keep_head=True, surplus=surplus, originals=originals)
 
 
 def _flatten(tree: Any) -> dict[str, np.ndarray]:
@@ -127,7 +90,7 @@ def _adopt(
     kinds = {"missing": missing, "not known": left, "misshapen": misshapen, "not finite": infinite}
     text = "; ".join(f"{len(items)} {kind}: {_some(items)}" for kind, items in kinds.items() if items)
     if text:
-        raise ConfigError(f"--model.init-from {source}: not the weights of this network: {text}")
+        raise CheckpointError(f"not the weights of this network: {text}", field="model.init_from", value=source)
     return {**variables, **unflatten_dict(own, sep="/")}
 
 

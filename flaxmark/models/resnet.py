@@ -1,4 +1,4 @@
-"""ResNets that regress landmarks.
+"""ResNets.
 
 He et al., "Deep Residual Learning for Image Recognition", 2015 (arXiv:1512.03385); laid out as torchvision
 lays them out (explicit paddings, the stride of a bottleneck in its 3x3), so that its weights fit.
@@ -6,19 +6,18 @@ lays them out (explicit paddings, the stride of a bottleneck in its 3x3), so tha
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
-import flax.struct
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from flaxmark.config.schema import ModelConfig
-from flaxmark.models.batch_norm import BatchNorm, FoldedNorm, Variables, at_least_float32
-from flaxmark.models.operations import Operations, make_operations
+from flaxmark.errors import ConfigError
+from flaxmark.models.model import HE_NORMAL, Layers, ModelConfig
+from flaxmark.schema import bounded
+
+Depth = Literal[18, 34, 50, 101, 152]
+DEPTHS: tuple[int, ...] = get_args(Depth)
 
 STAGE_SIZES: dict[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),
@@ -27,48 +26,15 @@ STAGE_SIZES: dict[int, tuple[int, int, int, int]] = {
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
+GFLOP: dict[int, float] = {18: 1.8, 34: 3.6, 50: 3.8, 101: 7.6, 152: 11.3}
+"""Of a forward pass at 224 px (table 1 there)."""
 
 KERNEL_INITS: dict[str, nn.initializers.Initializer] = {
-    "he_normal": nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
+    "he_normal": HE_NORMAL,
     "uniform": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
 }
 
 Maker = Callable[..., Any]
-
-FIRST_SIGMA = 0.05
-"""Crop units: the error of the mean face, with which a network starts, is about that."""
-
-
-@flax.struct.dataclass
-class Prediction:
-    """What a network says about a batch of faces.
-
-    Attributes:
-        landmarks: float32 `[batch, num_points, 2]`, crop units.
-        log_sigma: float32 `[batch, num_points]`, log of the expected error in crop units, or None.
-    """
-
-    landmarks: jax.Array
-    log_sigma: jax.Array | None = None
-
-
-def _conv_maker(kernel_init: nn.initializers.Initializer, dtype: Any, operations: Operations) -> Maker:
-    """`(features, size, stride, name)` to a convolution without bias, padded as torchvision pads it."""
-
-    def make(features: int, size: int, stride: int, name: str) -> nn.Conv:
-        return nn.Conv(
-            features,
-            (size, size),
-            (stride, stride),
-            padding=[(size // 2, size // 2)] * 2,
-            use_bias=False,
-            dtype=dtype,
-            kernel_init=kernel_init,
-            conv_general_dilated=operations.conv,
-            name=name,
-        )
-
-    return make
 
 
 def _shortcut(x: jax.Array, features: int, stride: int, conv: Maker, norm: Maker) -> jax.Array:
@@ -120,100 +86,105 @@ class Bottleneck(nn.Module):
         return nn.relu(y + _shortcut(x, features, self.stride, self.conv, self.norm))
 
 
-class ResNet(nn.Module):
-    """A ResNet with global average pooling and a dense head of two units per point."""
+@dataclasses.dataclass(frozen=True)
+class ResNetConfig(ModelConfig):
+    """A ResNet."""
 
-    config: ModelConfig
-    num_points: int
-    operations: Operations
-    axis_name: str | None
-    folded: bool
+    name = "resnet"
 
-    @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> Prediction:
-        """float32 `[batch, height, width, 3]` to landmarks, and sigma where the config has it."""
-        config, dtype = self.config, jnp.dtype(self.config.dtype)
-        conv = _conv_maker(KERNEL_INITS[config.kernel_init], dtype, self.operations)
-        norm: Maker = functools.partial(
-            BatchNorm, not train, config.batch_norm_group, self.operations, self.axis_name, dtype
-        )
-        if self.folded:
-            norm = lambda name, **_: FoldedNorm(dtype, name=name)  # noqa: E731
-        block: Any = BasicBlock if config.depth < 50 else Bottleneck
-        if config.remat:
+    depth: Depth = 50
+    """ResNet-18, 34 (basic blocks), 50, 101 or 152 (bottlenecks)."""
+    zero_init_residual: bool = False
+    """Start the last BatchNorm scale of each block at 0, so that every block starts as the identity."""
+    batch_norm_group: int | None = bounded(None, "[1, inf)")
+    """Normalise over groups of this many examples instead of the global batch (ghost BatchNorm)."""
+    remat: bool = False
+    """Compute the inside of each block again in the backward pass instead of keeping it: less memory, more time."""
+    kernel_init: Literal["he_normal", "uniform"] = "he_normal"
+    """Convolutions start as in torchvision (he_normal) or a bare PyTorch layer (uniform, about half as large)."""
+
+    @property
+    def title(self) -> str:
+        """For people: `ResNet-50`."""
+        return f"ResNet-{self.depth}"
+
+    @property
+    def variant(self) -> str:
+        """For folders and tables: `resnet50`."""
+        return f"resnet{self.depth}"
+
+    @property
+    def relative_cost(self) -> float:
+        """GFLOP of a forward pass at 224 px."""
+        return GFLOP[self.depth]
+
+    @classmethod
+    def variants(cls) -> dict[str, dict[str, Any]]:
+        """One for each depth."""
+        return {f"resnet{depth}": {"depth": depth} for depth in DEPTHS}
+
+    @property
+    def bottlenecks(self) -> bool:
+        """Whether blocks are bottlenecks."""
+        return self.depth >= 50
+
+    @property
+    def stage_sizes(self) -> tuple[int, int, int, int]:
+        """Blocks of each stage."""
+        return STAGE_SIZES[self.depth]
+
+    def features(self, images: jax.Array, layers: Layers) -> jax.Array:
+        """`[batch, size, size, 3]` to `[batch, size / 32, size / 32, 512]`, of bottlenecks 2048 channels."""
+        conv = functools.partial(layers.conv, kernel_init=KERNEL_INITS[self.kernel_init])
+        norm = functools.partial(layers.norm, group=self.batch_norm_group)
+        block: Any = Bottleneck if self.bottlenecks else BasicBlock
+        if self.remat:
             block = nn.remat(block)
-        x = nn.relu(norm(name="stem_norm")(conv(64, 7, 2, "stem_conv")(images.astype(dtype))))
-        x = self.operations.max_pool(x)
-        for stage, size in enumerate(STAGE_SIZES[config.depth]):
+        x = layers.max_pool(nn.relu(norm(name="stem_norm")(conv(64, 7, 2, "stem_conv")(images))))
+        for stage, size in enumerate(self.stage_sizes):
             for index in range(size):
                 x = block(
                     width=64 * 2**stage,
                     stride=2 if stage > 0 and index == 0 else 1,
                     conv=conv,
                     norm=norm,
-                    last_scale=nn.initializers.zeros if config.zero_init_residual else nn.initializers.ones,
+                    last_scale=nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones,
                     name=f"stage{stage + 1}_block{index + 1}",
                 )(x)
-        # Pooled and regressed in float32: a coordinate needs more digits than bfloat16 has.
-        features = x.astype(at_least_float32(x)).mean(axis=(1, 2))
-        head_init = nn.initializers.variance_scaling(config.head_init_scale**2, "fan_in", "normal")
-        flat = nn.Dense(2 * self.num_points, kernel_init=head_init, name="head")(features)
-        landmarks = flat.reshape(-1, self.num_points, 2)
-        if not config.sigma:
-            return Prediction(landmarks)
-        start = nn.initializers.constant(math.log(FIRST_SIGMA))
-        log_sigma = nn.Dense(self.num_points, kernel_init=head_init, bias_init=start, name="head_sigma")(features)
-        return Prediction(landmarks, log_sigma)
+        return x
 
+    def check(self, normalised_together: int) -> None:
+        """Groups of BatchNorm divide the faces that are normalised together."""
+        group = self.batch_norm_group
+        if group is not None and normalised_together % group:
+            reason = f"must be a divisor of the {normalised_together} faces that are normalised together"
+            raise ConfigError(reason, field="model.batch_norm_group", value=group)
 
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """All that the rest of the program knows of a network.
+    def torch_names(self) -> list[tuple[str, str, str]]:
+        """As torchvision, and timm after it, call them: `params/stem_conv/kernel`, `conv1.weight`, `conv`."""
+        names: list[tuple[str, str, str]] = []
 
-    Attributes:
-        init: `(key, mean_face float32 [num_points, 2]) -> variables`, starting as the mean-face predictor.
-        apply: `(variables, images, train) -> (Prediction, batch_stats)`; evaluation returns batch_stats unchanged.
-    """
+        def conv(ours: str, theirs: str) -> None:
+            names.append((f"params/{ours}/kernel", f"{theirs}.weight", "conv"))
 
-    init: Callable[[jax.Array, np.ndarray | jax.Array], Variables]
-    apply: Callable[[Variables, jax.Array, bool], tuple[Prediction, Any]]
+        def norm(ours: str, theirs: str) -> None:
+            for place, own, other in (
+                ("params", "scale", "weight"),
+                ("params", "bias", "bias"),
+                ("batch_stats", "mean", "running_mean"),
+                ("batch_stats", "var", "running_var"),
+            ):
+                names.append((f"{place}/{ours}/{own}", f"{theirs}.{other}", "norm"))
 
-
-def make_model(
-    config: ModelConfig,
-    num_points: int = 68,
-    axis_name: str | None = None,
-    operations: Operations | None = None,
-    folded: bool = False,
-) -> Model:
-    """Build a ResNet.
-
-    Args:
-        config: Depth, compute dtype and initialisation.
-        num_points: Points per face.
-        axis_name: The mapped axis over which BatchNorm averages, under pmap; None under jit, where it
-            sees the global batch anyway.
-        operations: The form of its mathematics, from `make_operations`; that for JAX's default backend where
-            it is not given.
-        folded: Only for evaluation, with variables from `fold_batch_norm`, whose batch_stats are empty.
-
-    Returns:
-        The model's two functions.
-    """
-    module = ResNet(config, num_points, operations or make_operations(jax.default_backend()), axis_name, folded)
-
-    def init(key: jax.Array, mean_face: np.ndarray | jax.Array) -> Variables:
-        # Parameters do not depend on the input's size; the smallest one initialises fastest.
-        # In evaluation mode, so that no axis_name needs to be bound.
-        variables = module.init(key, jnp.zeros((1, 64, 64, 3)), train=False)
-        head = variables["params"]["head"] | {"bias": jnp.asarray(mean_face, jnp.float32).reshape(-1)}
-        return {"params": variables["params"] | {"head": head}, "batch_stats": variables.get("batch_stats", {})}
-
-    def apply(variables: Variables, images: jax.Array, train: bool) -> tuple[Prediction, Any]:
-        if not train:
-            output: Any = module.apply(variables, images, train=False)
-            return output, variables["batch_stats"]
-        prediction, updates = module.apply(variables, images, train=True, mutable=["batch_stats"])
-        return prediction, updates["batch_stats"]
-
-    return Model(init, apply)
+        conv("stem_conv", "conv1")
+        norm("stem_norm", "bn1")
+        for stage, size in enumerate(self.stage_sizes, start=1):
+            for block in range(size):
+                ours, theirs = f"stage{stage}_block{block + 1}", f"layer{stage}.{block}"
+                for number in range(1, 4 if self.bottlenecks else 3):
+                    conv(f"{ours}/conv{number}", f"{theirs}.conv{number}")
+                    norm(f"{ours}/norm{number}", f"{theirs}.bn{number}")
+                if block == 0 and (stage > 1 or self.bottlenecks):
+                    conv(f"{ours}/conv_shortcut", f"{theirs}.downsample.0")
+                    norm(f"{ours}/norm_shortcut", f"{theirs}.downsample.1")
+        return names

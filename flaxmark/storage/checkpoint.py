@@ -7,22 +7,37 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import jax
 import numpy as np
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
-from flaxmark.config.schema import from_dict
+from flaxmark.config.config import Config
 from flaxmark.errors import ConfigError
-from flaxmark.models.resnet import make_model
+from flaxmark.models.model import make_model
+from flaxmark.schema import from_dict
 from flaxmark.storage.checksum import check_checksums, make_checksums
 from flaxmark.storage.remote import CHECKPOINTS, checkpoints_of, push
 from flaxmark.system.devices import all_agree
-from flaxmark.training.state import TrainState
 
 _METRIC = "loss"
+
+
+class State(Protocol):
+    """What is saved: any tree of arrays with a step and with the variables that are validated."""
+
+    @property
+    def step(self) -> jax.Array:
+        """int32 scalar: updates made so far."""
+
+    @property
+    def eval_variables(self) -> Any:
+        """What predict loads."""
+
+
+SomeState = TypeVar("SomeState", bound=State)
 
 
 def _policy() -> Any:
@@ -85,7 +100,7 @@ class RunCheckpoints:
         needed = f" (a checkpoint takes {self._bytes / 1e6:,.0f} MB)" if self._bytes else ""
         return f"{needed}; last good checkpoint: {self.describe_latest()}; the same command resumes"
 
-    def save(self, state: TrainState, metadata: Mapping[str, Any], metrics: Mapping[str, float] | None = None) -> None:
+    def save(self, state: State, metadata: Mapping[str, Any], metrics: Mapping[str, float] | None = None) -> None:
         """Save in the background.
 
         Args:
@@ -119,7 +134,7 @@ class RunCheckpoints:
         )
 
 
-def restore_newest(workdir: str | Path, like: TrainState) -> TrainState | None:
+def restore_newest(workdir: str | Path, like: SomeState) -> SomeState | None:
     """Load the newest sound checkpoint of a run; newer ones that are damaged are named and moved to `damaged/`.
 
     Args:
@@ -250,7 +265,7 @@ def _warn(folder: epath.Path, error: Exception) -> None:
 
 def _model_like(metadata: Mapping[str, Any]) -> Any:
     """Shapes of a run's variables, on the first local device."""
-    config = from_dict(metadata["config"])
+    config = from_dict(metadata["config"], Config)
     points = config.data.markup.num_points
     model = make_model(config.model, points)
     shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((points, 2), np.float32))

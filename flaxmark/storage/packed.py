@@ -11,9 +11,11 @@ import safetensors
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from flaxmark.config.schema import from_dict
+from flaxmark.config.config import Config
 from flaxmark.errors import ConfigError
-from flaxmark.models.resnet import Variables, make_model
+from flaxmark.models.batch_norm import Variables
+from flaxmark.models.model import make_model
+from flaxmark.schema import from_dict
 
 SUFFIX = ".safetensors"
 MAX_BYTES = 2_000_000_000
@@ -87,7 +89,7 @@ def load_packed(path: Path) -> tuple[Variables, dict[str, Any]]:
 
 def _restore(tensors: dict[str, np.ndarray], metadata: dict[str, Any], path: Path) -> Variables:
     """Tensors to the tree that the config's network has."""
-    config = from_dict(metadata["config"])
+    config = from_dict(metadata["config"], Config)
     points = config.data.markup.num_points
     model = make_model(config.model, points, folded=True)
     mean_face = jax.ShapeDtypeStruct((points, 2), jnp.float32)

@@ -8,8 +8,9 @@ from typing import Any
 
 import filelock
 
-from flaxmark.config.schema import Config, to_dict
+from flaxmark.config.config import Config
 from flaxmark.errors import ConfigError
+from flaxmark.schema import to_dict
 from flaxmark.storage.remote import checkpoints_of
 from flaxmark.system.files import replace_text
 

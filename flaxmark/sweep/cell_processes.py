@@ -15,8 +15,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NoReturn
 
-from flaxmark.cli.command import explain
-from flaxmark.config.schema import Config
+from flaxmark.config.config import Config
+from flaxmark.config.files import extensions, load_extensions
+from flaxmark.errors import explain
+from flaxmark.schema import from_dict, to_dict
 from flaxmark.sweep.sweep_progress import SweepProgress
 from flaxmark.system.cores import core_numbers
 from flaxmark.system.files import replace_text
@@ -119,7 +121,9 @@ def train_cells(runs: Mapping[int, tuple[Config, Path]], jobs: int, progress: Sw
 def _start(index: int, config: Config, workdir: Path, share: Share | None) -> _Running:
     """Start the process of a cell; signals wait until it can take them."""
     (workdir / FAILED).unlink(missing_ok=True)
-    process = multiprocessing.get_context("spawn").Process(target=_train_cell, args=(config, workdir, share))
+    process = multiprocessing.get_context("spawn").Process(
+        target=_train_cell, args=(to_dict(config), extensions(), workdir, share)
+    )
     resource_tracker.ensure_running()  # its start would let the signals through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)  # the process inherits it
     try:
@@ -182,7 +186,7 @@ def _interrupt(number: int, names: Sequence[str]) -> NoReturn:
     raise KeyboardInterrupt(f"{saved}the same command resumes")
 
 
-def _train_cell(config: Config, workdir: Path, share: Share | None) -> None:
+def _train_cell(config: dict[str, Any], extended: Sequence[str], workdir: Path, share: Share | None) -> None:
     """What the process of a cell does; all that it prints goes to its log."""
     # Signals to the sweep's group would come twice, directly and through the sweep; the second one ends at once.
     os.setpgrp()
@@ -197,7 +201,8 @@ def _train_cell(config: Config, workdir: Path, share: Share | None) -> None:
             share.take()
         from flaxmark.training.loop import train
 
-        train(config, workdir)
+        load_extensions(extended)
+        train(from_dict(config, Config), workdir)
     except KeyboardInterrupt as error:
         print("interrupted", *error.args, flush=True)
         os._exit(getattr(error, "exit_status", INTERRUPTED))

@@ -1,30 +1,28 @@
-"""The grid of backbones, losses and seeds: every cell a run of its own, in a process of its own."""
+"""The grid of networks, losses and seeds: each cell is a run of its own, in a process of its own."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from flaxmark.config.checks import check_config
-from flaxmark.config.schema import DEPTHS, Config, Depth, LossConfig
+from flaxmark.config.config import Config
 from flaxmark.data.prepare.sources import find_data_dir
-from flaxmark.errors import ConfigError
+from flaxmark.errors import CheckpointError, ConfigError, StorageError
+from flaxmark.models.losses import Loss
+from flaxmark.models.model import all_variants, find_variant
+from flaxmark.schema import remake
 from flaxmark.storage.workdir import stored_result
 from flaxmark.sweep.cell_processes import train_cells
 from flaxmark.sweep.sweep_progress import SweepProgress
 
-COLUMNS: dict[str, LossConfig] = {
-    "mse": LossConfig("mse"),
-    "mae": LossConfig("mae"),
-    "smooth_l1": LossConfig("smooth_l1", beta=1.0),
-    "smooth_l1_0.02": LossConfig("smooth_l1", beta=0.02),
-    "wing": LossConfig("wing"),
-    "soft_wing": LossConfig("soft_wing"),
-    "log_cosh": LossConfig("log_cosh"),
-    "nll": LossConfig("nll"),
-}
-"""What a column trains with; smooth_l1 with beta 1 is the test report's: half of mse where errors are below 1."""
-
 MAX_JOBS = 64  # each is a process that holds a network; more would only wait for each other
+
+
+def loss_variants() -> dict[str, tuple[type[Loss], dict[str, Any]]]:
+    """Every loss that a sweep tells apart, such as smooth_l1_0.02 -> its class and fields."""
+    members: dict[str, type[Loss]] = Loss.members
+    return {name: (kind, fields) for kind in members.values() for name, fields in kind.variants().items()}
 
 
 class SweepError(RuntimeError):
@@ -33,24 +31,24 @@ class SweepError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One run of the grid."""
+    """One run of the grid: a variant of a network, a variant of a loss, a seed."""
 
-    depth: Depth
-    column: str
+    network: str
+    loss: str
     seed: int
 
     @property
     def name(self) -> str:
         """Its folder below the sweep's."""
-        return f"resnet{self.depth}_{self.column}_seed{self.seed}"
+        return f"{self.network}_{self.loss}_seed{self.seed}"
 
     def config(self, base: Config) -> Config:
-        """A config with this cell's depth, loss and seed."""
-        loss = dataclasses.replace(COLUMNS[self.column], pixels=base.loss.pixels)
+        """A config with this cell's network, loss and seed; fields that both networks or losses have are kept."""
+        network, loss = find_variant(self.network), loss_variants()[self.loss]
         return dataclasses.replace(
             base,
-            model=dataclasses.replace(base.model, depth=self.depth, sigma=loss.name == "nll"),
-            loss=loss,
+            model=remake(base.model, network[0], **{**network[1], "sigma": loss[0].needs_sigma}),
+            loss=remake(base.loss, loss[0], **loss[1]),
             train=dataclasses.replace(base.train, seed=self.seed),
         )
 
@@ -65,41 +63,39 @@ class Outcome:
 
 
 def make_cells(
-    depths: Sequence[int], columns: Sequence[str], seeds: Sequence[int], shard_index: int = 0, num_shards: int = 1
+    networks: Sequence[str], losses: Sequence[str], seeds: Sequence[int], shard_index: int = 0, num_shards: int = 1
 ) -> list[Cell]:
-    """List the grid, shallow networks first.
+    """List the cells of the grid in the order in which they run, cheap networks first.
 
     Args:
-        depths: Of the ResNets.
-        columns: Keys of `COLUMNS`.
-        seeds: One run of each depth and column for each.
+        networks: Variants such as `resnet18`.
+        losses: Variants such as `smooth_l1_0.02`.
+        seeds: One run of each network and loss for each.
         shard_index: Which part of the grid, from 0.
         num_shards: Parts; together they are the grid, each with its share of the deep networks.
 
     Returns:
-        The cells in the order in which they run.
+        The cells.
 
     Raises:
-        ConfigError: Nothing to run, something twice, or no such column or part.
+        ConfigError: Nothing to run, something twice, or no such network, loss or part.
     """
-    for flag, values, choices in (
-        ("depths", depths, DEPTHS),
-        ("losses", columns, tuple(COLUMNS)),
+    known = list(all_variants())
+    for field, values, choices in (
+        ("networks", networks, known),
+        ("losses", losses, list(loss_variants())),
         ("seeds", seeds, None),
     ):
         if not values or len(set(values)) < len(values):
-            raise ConfigError(f"--{flag} {' '.join(map(str, values))}: give at least one, and none of them twice")
-        unknown = [value for value in values if choices is not None and value not in choices]
-        if unknown:
-            raise ConfigError(f"--{flag} {unknown[0]}: choose from {', '.join(map(str, choices or ()))}")
+            said = " ".join(map(str, values))
+            raise ConfigError("give at least one, and none of them twice", field=field, value=said)
+        if unknown := [value for value in values if choices is not None and value not in choices]:
+            raise ConfigError(f"choose from {', '.join(choices or ())}", field=field, value=unknown[0])
     if not 0 <= shard_index < num_shards:
-        raise ConfigError(f"--shard-index {shard_index}: must be at least 0 and below --num-shards {num_shards}")
-    cells = [
-        Cell(depth, column, seed)  # type: ignore[arg-type]
-        for depth in sorted(depths)
-        for seed in seeds
-        for column in columns
-    ]
+        reason = f"must be at least 0 and below --num-shards {num_shards}"
+        raise ConfigError(reason, field="shard_index", value=shard_index)
+    ordered = sorted(networks, key=known.index)
+    cells = [Cell(network, loss, seed) for network in ordered for seed in seeds for loss in losses]
     return cells[shard_index::num_shards]
 
 
@@ -121,7 +117,7 @@ def run_sweep(configs: Mapping[Cell, Config], folder: Path, jobs: int = 1) -> li
         SystemExit: SIGTERM, or a terminal that was closed: the same.
     """
     if not 1 <= jobs <= MAX_JOBS:
-        raise ConfigError(f"--jobs {jobs}: must be from 1 to {MAX_JOBS}; 1 trains one cell after another")
+        raise ConfigError(f"must be from 1 to {MAX_JOBS}; 1 trains one cell after another", field="jobs", value=jobs)
     cells = list(configs)
     if not cells:
         return []
@@ -131,10 +127,13 @@ def run_sweep(configs: Mapping[Cell, Config], folder: Path, jobs: int = 1) -> li
     if base.data.name != "drawn_faces":
         find_data_dir(base.data)  # once, not in every cell
     if base.model.init_from is not None and not Path(base.model.init_from).expanduser().exists():
-        raise ConfigError(f"--model.init-from {base.model.init_from}: no such file, nor the workdir of a run")
+        reason = "no such file, nor the workdir of a run"
+        raise CheckpointError(reason, field="model.init_from", value=base.model.init_from)
     _make_folders(folder, cells)
     done = {cell for cell in cells if stored_result(folder / cell.name, configs[cell]) is not None}
-    progress = SweepProgress([cell.depth for cell in cells], [cell in done for cell in cells], base.train.epochs, jobs)
+    progress = SweepProgress(
+        [configs[cell].model.relative_cost for cell in cells], [cell in done for cell in cells], base.train.epochs, jobs
+    )
     runs = {i: (configs[cell], folder / cell.name) for i, cell in enumerate(cells) if cell not in done}
     failed = {i: reason for i, reason in train_cells(runs, jobs, progress).items() if reason}
     return [Outcome(cell, i not in failed, failed.get(i, "")) for i, cell in enumerate(cells)]
@@ -146,4 +145,5 @@ def _make_folders(folder: Path, cells: Sequence[Cell]) -> None:
         for cell in cells:
             (folder / cell.name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--workdir {folder}: {error.strerror}; name a folder that can be written") from error
+        reason = f"{error.strerror}; name a folder that can be written"
+        raise StorageError(reason, field="workdir", value=folder) from error

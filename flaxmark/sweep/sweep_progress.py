@@ -12,10 +12,6 @@ from typing import TextIO
 
 from flaxmark.system.progress import format_seconds
 
-# GFLOP of a forward pass at 224 px: He et al., "Deep Residual Learning for Image Recognition", 2015
-# (arXiv:1512.03385), table 1. The time left needs only their ratios.
-COST = {18: 1.8, 34: 3.6, 50: 3.8, 101: 7.6, 152: 11.3}
-
 
 @dataclasses.dataclass(frozen=True)
 class _Running:
@@ -30,18 +26,18 @@ class SweepProgress:
     """Cells done, running and left, and the time left, from the cost of what has been trained since the start."""
 
     def __init__(
-        self, depths: list[int], done: list[bool], epochs: int, jobs: int = 1, stream: TextIO = sys.stderr
+        self, costs: list[float], done: list[bool], epochs: int, jobs: int = 1, stream: TextIO = sys.stderr
     ) -> None:
         """Start with the cells that are done already.
 
         Args:
-            depths: Of the cells' networks, in the order in which they start.
+            costs: Relative cost of each cell, in the order in which they start.
             done: Which of them are done already.
             epochs: Of each cell.
             jobs: How many train at a time.
             stream: Where to write.
         """
-        self._costs = [COST[depth] for depth in depths]
+        self._costs = costs
         self._ended, self._failed = list(done), 0
         self._epochs, self._jobs, self._stream = epochs, jobs, stream
         self._live = stream.isatty()

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from flaxmark.config.checks import check_config
-from flaxmark.config.schema import Config
+from flaxmark.config.config import Config
 from flaxmark.data.prepare.prepare import prepare
 from flaxmark.evaluation.evaluate import Outputs, format_table, predict_split
 from flaxmark.evaluation.metrics import sigma_scale, summarize

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from flaxmark.config.schema import Config
+from flaxmark.config.config import Config
 from flaxmark.data.input.network_input import InputForm
 from flaxmark.data.input.region_tiles import padded_side
 from flaxmark.errors import ConfigError
@@ -190,7 +190,7 @@ def _too_large(config: Config, mesh: Mesh, form: InputForm, needed: int, availab
     if form.in_step and form.resident and needed - faces <= available:
         advice = [f"--data.residency stream (the faces take {faces / 1e9:.1f} GB)"]
     return (
-        f"a step of ResNet-{config.model.depth} at {config.data.image_size} px with --train.batch-size "
+        f"a step of {config.model.title} at {config.data.image_size} px with --train.batch-size "
         f"{train.batch_size} needs about {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB are free; "
         f"try {', '.join([*advice, 'a smaller --train.batch-size'])} or --data.image-size"
     )

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import optax
 
-from flaxmark.config.schema import OptimizerConfig
+from flaxmark.config.config import OptimizerConfig
 
 
 def make_schedule(config: OptimizerConfig, steps_per_epoch: int, total_steps: int) -> optax.Schedule:

@@ -11,13 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 import flaxmark
-from flaxmark.config.schema import Config, to_dict
+from flaxmark.config.config import Config
 from flaxmark.data.input.batches import epoch_order
 from flaxmark.data.input.feed import EvalFeed, TrainingFeed
 from flaxmark.data.input.network_input import InputForm
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split
-from flaxmark.errors import ConfigError
+from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.faces.markup_files import check_flip_order
+from flaxmark.models.pretrained import start_from_file, start_from_run
+from flaxmark.schema import to_dict
+from flaxmark.storage.checkpoint import load_best
 from flaxmark.storage.checksum import compile_checksums
 from flaxmark.storage.workdir import TRAIN_FACES
 from flaxmark.system.clock import Clock
@@ -190,13 +193,18 @@ def start_from_weights(config: Config, state: TrainState) -> TrainState:
         The state, its arrays copied in jit so that they may be donated; `state` itself where nothing is named.
 
     Raises:
-        ConfigError: As `pretrained.start_from`.
+        CheckpointError: The weights cannot be used.
     """
     if config.model.init_from is None:
         return state
-    from flaxmark.models.pretrained import start_from
-
-    variables = start_from(str(config.model.init_from), state.variables, config.model.depth)
+    source = Path(config.model.init_from).expanduser()
+    if source.is_dir():
+        variables = start_from_run(load_best(source)[0], state.variables, str(source))
+    elif source.is_file():
+        variables = start_from_file(source, state.variables, config.model)
+    else:
+        reason = "no such file, nor the workdir of a run"
+        raise CheckpointError(reason, field="model.init_from", value=config.model.init_from)
 
     def replace(state: TrainState, variables: Any) -> TrainState:
         copy = jax.tree.map(jnp.copy, variables)
@@ -240,7 +248,7 @@ def print_header(run: Run, prepared: Prepared) -> None:
     device = run.mesh.devices.flat[0]
     config, train_config, step = run.config, run.config.train, int(run.state.step)
     lines = {
-        "model": f"ResNet-{config.model.depth}, {parameters:,} parameters, {config.model.dtype}",
+        "model": f"{config.model.title}, {parameters:,} parameters, {config.model.dtype}",
         "loss": config.loss.title,
         "data": f"{prepared.name}: " + ", ".join(f"{name} {count:,}" for name, count in prepared.counts.items()),
         **_describe_listing(prepared),

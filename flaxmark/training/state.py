@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from flaxmark.models.resnet import Model, Variables
+from flaxmark.models.batch_norm import Variables
+from flaxmark.models.model import Model
 
 
 @flax.struct.dataclass

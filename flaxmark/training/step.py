@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from flaxmark.models.batch_norm import Variables
 from flaxmark.models.losses import Loss, per_example
-from flaxmark.models.resnet import Model, Variables
+from flaxmark.models.model import Model
 from flaxmark.training.state import TrainState
 
 Batch = Mapping[str, jax.Array]
@@ -143,27 +144,3 @@ def split_batch(batch: Batch, parts: int) -> dict[str, jax.Array]:
         name: array.reshape(array.shape[0] // parts, parts, *array.shape[1:]).swapaxes(0, 1)
         for name, array in batch.items()
     }
-
-
-def make_eval_step(model: Model, loss: Loss) -> EvalStep:
-    """Build the evaluation of one batch.
-
-    Args:
-        model: Its `apply` runs with running statistics.
-        loss: Elementwise loss.
-
-    Returns:
-        `(variables, batch) -> outputs`: `landmarks` float32 `[batch, num_points, 2]` in crop units, `loss` float32
-        `[batch]`, and `log_sigma` float32 `[batch, num_points]` where the network has it; padded rows are computed too
-        and are the caller's to drop.
-    """
-
-    def eval_step(variables: Variables, batch: Batch) -> dict[str, jax.Array]:
-        prediction, _ = model.apply(variables, batch["image"], False)
-        outputs = {
-            "landmarks": prediction.landmarks,
-            "loss": per_example(loss(prediction, batch["landmarks"])),
-        }
-        return outputs if prediction.log_sigma is None else outputs | {"log_sigma": prediction.log_sigma}
-
-    return eval_step

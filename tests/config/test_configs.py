@@ -13,22 +13,15 @@ from helpers.scripts import ROOT
 
 from flaxmark.cli.command import RunArguments, config_from_arguments, default_workdir
 from flaxmark.config.checks import INTERVALS, check_config
-from flaxmark.config.schema import (
-    DEPTHS,
-    AugmentConfig,
-    Config,
-    DataConfig,
-    LossConfig,
-    ModelConfig,
-    OptimizerConfig,
-    TrainConfig,
-    from_dict,
-    load_config,
-    to_dict,
-)
+from flaxmark.models.resnet import DEPTHS
+from flaxmark.data.config import AugmentConfig, DataConfig
+from flaxmark.config.config import Config, OptimizerConfig, TrainConfig
+from flaxmark.models.losses import LossConfig
+from flaxmark.models.model import ModelConfig
+from flaxmark.schema import from_dict, to_dict
+from flaxmark.config.files import load_config
 from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import CropDefinition
-from flaxmark.models.losses import make_loss
 from flaxmark.models.resnet import Prediction, make_model
 from flaxmark.training.optimizer import make_optimizer, make_schedule
 from flaxmark.training.state import TrainState, init_train_state
@@ -116,7 +109,7 @@ def test_a_config_survives_json() -> None:
     json = importlib.import_module("json")
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
     with pytest.raises(ConfigError, match="'colour'"):
-        from_dict({"colour": 1})
+        from_dict({"colour": 1}, Config)
 
 
 def test_any_field_is_a_typed_flag() -> None:

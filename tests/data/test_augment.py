@@ -10,7 +10,7 @@ import pytest
 from helpers.small_examples import STRONG
 from scipy.ndimage import gaussian_filter1d
 
-from flaxmark.config.schema import IMAGENET_MEAN, IMAGENET_STD, AugmentConfig, DataConfig
+from flaxmark.data.config import IMAGENET_MEAN, IMAGENET_STD, AugmentConfig, DataConfig
 from flaxmark.data.input import augment
 from flaxmark.data.input.augment import AUGMENTATIONS, augment_face, draw_affine, warp_landmarks
 from flaxmark.faces.crop_sampler import Affine, most_samples

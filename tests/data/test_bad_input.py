@@ -11,7 +11,7 @@ from helpers.fixture_300w import Tree, config_of, format_pts
 from helpers.pictures import encode
 from PIL import Image
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data import entries
 from flaxmark.data.prepare.prepare import find_data_dir, load_split, prepare
 from flaxmark.errors import ConfigError

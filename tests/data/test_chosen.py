@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from helpers.fixture_300w import Tree
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data import entries
 from flaxmark.data.prepare.prepare import Prepared, load_split, prepare
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from helpers.small_examples import CONFIG, EXAMPLES
 
-from flaxmark.config.schema import Config, TrainConfig
+from flaxmark.config.config import Config, TrainConfig
 from flaxmark.data.input.batches import epoch_order, load_regions
 from flaxmark.data.input.feed import EvalFeed, TrainingFeed, ahead, crops_of
 from flaxmark.data.input.network_input import (

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flaxmark.config.schema import Config, from_dict, to_dict
+from flaxmark.config.config import Config
+from flaxmark.schema import from_dict, to_dict
 from flaxmark.data.readers.coco import read_coco_folder
 from flaxmark.errors import ConfigError
 from flaxmark.faces.markup_files import markup_from_json
@@ -28,7 +29,7 @@ def test_a_config_with_any_value_is_one_or_is_refused(place: tuple[str, str], va
     part, name = place
     content = WHOLE | {part: WHOLE[part] | {name: value}}
     try:
-        config = from_dict(content)
+        config = from_dict(content, Config)
     except (ConfigError, ValueError, TypeError) as error:
         assert "\n" not in str(error)
     else:

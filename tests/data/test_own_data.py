@@ -16,7 +16,9 @@ from helpers.pictures import draw, encode
 from helpers.scripts import refusal, run_script
 from PIL import Image
 
-from flaxmark.config.schema import Config, DataConfig, ModelConfig, TrainConfig
+from flaxmark.config.config import Config, TrainConfig
+from flaxmark.data.config import DataConfig
+from flaxmark.models.model import ModelConfig
 from flaxmark.data import entries
 from flaxmark.data.drawn import convert_landmarks
 from flaxmark.data.input.feed import TrainingFeed

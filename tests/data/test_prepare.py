@@ -10,7 +10,7 @@ import pytest
 from helpers.fixture_300w import Tree, config_of, expected_counts
 from PIL import Image
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data import entries
 from flaxmark.data.prepare.collect import validation_photograph
 from flaxmark.data.prepare.drawn_faces import draw_stored, split_seeds

@@ -16,7 +16,7 @@ from helpers.fixture_300w import Tree, config_of
 from helpers.pictures import encode
 from PIL import Image
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data import entries
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split, prepare
 from flaxmark.data.tensorflow_setup import tfds

@@ -11,7 +11,7 @@ from helpers.fixture_300w import Tree
 from helpers.pictures import draw, encode
 from PIL import Image, ImageOps
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data.entries import HELD_OUT, FaceEntry
 from flaxmark.data.readers.listing import read_listing
 from flaxmark.errors import ConfigError

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flaxmark.config.schema import Config, to_dict
+from flaxmark.config.config import Config
+from flaxmark.schema import to_dict
 from flaxmark.data.prepare.prepare import Prepared
 from flaxmark.errors import ConfigError
 from flaxmark.evaluation.run_report import evaluate_run

@@ -9,7 +9,9 @@ from helpers.pictures import draw
 
 from flaxmark.cli.command import RunArguments, config_from_arguments
 from flaxmark.config.checks import check_config
-from flaxmark.config.schema import Config, DataConfig, from_dict, to_dict
+from flaxmark.config.config import Config
+from flaxmark.data.config import DataConfig
+from flaxmark.schema import from_dict, to_dict
 from flaxmark.data.drawn import convert_landmarks
 from flaxmark.errors import ConfigError
 from flaxmark.faces.markup import IBUG_68, Markup, flip_landmarks
@@ -153,13 +155,13 @@ def test_files_that_are_no_markup(tmp_path: Path, text: str, complaint: str) -> 
     with pytest.raises(ValueError, match="no such file, and no mark-up of flaxmark: ibug_68"):
         load_markup("ibug")
     with pytest.raises(ConfigError, match="'markup': no mark-up is called 'x'"):
-        from_dict({"data": {"markup": "x"}})
+        from_dict({"data": {"markup": "x"}}, Config)
     with pytest.raises(ValueError, match="'interocular' is missing"):
         markup_from_json({"name": "x", "num_points": 5})
 
 
 def test_data_sets_and_augmentation_must_fit_the_markup() -> None:
-    from flaxmark.config.schema import AugmentConfig
+    from flaxmark.data.config import AugmentConfig
 
     one_way = dataclasses.replace(FIVE_POINTS, name="mine", flip_order=None)
     for data, complaint in (

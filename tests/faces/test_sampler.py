@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers.pictures import draw
 
-from flaxmark.config.schema import AugmentConfig
+from flaxmark.data.config import AugmentConfig
 from flaxmark.data.input.augment import draw_affine, warp_landmarks
 from flaxmark.faces.array_library import JAX, NUMPY, ArrayLibrary
 from flaxmark.faces.crop import CropDefinition, FaceRegion, cut_region, landmark_box, square_crop, to_crop_units

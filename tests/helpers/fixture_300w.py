@@ -7,7 +7,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from PIL import Image, ImageOps
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data.entries import SUBSETS_300W
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import IBUG_68

@@ -10,7 +10,8 @@ import jax
 import flaxmark.storage.checkpoint
 import flaxmark.training.programs
 import flaxmark.training.setup
-from flaxmark.config.schema import Config, DataConfig, TrainConfig
+from flaxmark.config.config import Config, TrainConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.training.loop import train
 from helpers.linear_model import linear_model
 from helpers.small_examples import STRONG

@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 
 with atheris.instrument_imports(include=["flaxmark", "PIL"]):
-    from flaxmark.config.schema import Config, from_dict, to_dict
+    from flaxmark.config.config import Config
+    from flaxmark.schema import from_dict, to_dict
     from flaxmark.data.images import FORMATS, read_picture
     from flaxmark.data.readers.coco import read_coco_folder
     from flaxmark.data.readers.csv_files import read_csv_folder
@@ -69,7 +70,7 @@ def _read_config(path: Path) -> None:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return
-    from_dict(content)
+    from_dict(content, Config)
 
 
 def _read_markup(path: Path) -> None:

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flaxmark.models.resnet import Model, Prediction
+from flaxmark.models.heads import Prediction
+from flaxmark.models.model import Model
 
 
 def linear_model() -> Model:

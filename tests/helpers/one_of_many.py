@@ -13,7 +13,7 @@ import optax
 
 import flaxmark.training.programs
 from flaxmark.config.recipes import strong
-from flaxmark.config.schema import Config, TrainConfig
+from flaxmark.config.config import Config, TrainConfig
 from flaxmark.data.input.feed import EvalFeed, TrainingFeed
 from flaxmark.data.input.network_input import InputForm
 from flaxmark.evaluation.evaluate import predict_split

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from flaxmark.config.schema import Config, DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from flaxmark.config.config import Config, OptimizerConfig, TrainConfig
+from flaxmark.data.config import DataConfig
+from flaxmark.models.model import ModelConfig
 
 
 def small_config(**train: Any) -> Config:

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from flaxmark.config.schema import AugmentConfig, DataConfig
+from flaxmark.data.config import AugmentConfig, DataConfig
 from flaxmark.data.records.examples import Examples
 from helpers.pictures import encode
 

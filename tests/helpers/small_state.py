@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from flaxmark.config.schema import Config, ModelConfig, to_dict
-from flaxmark.models.resnet import make_model
+from flaxmark.config.config import Config
+from flaxmark.models.model import ModelConfig
+from flaxmark.schema import to_dict
+from flaxmark.models.model import make_model
 from flaxmark.training.state import TrainState, init_train_state
 from helpers.quick import quick_jit
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data.readers.listing import read_listing
 from flaxmark.errors import ConfigError
 from flaxmark.faces.boxes import overlap

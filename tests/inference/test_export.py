@@ -12,7 +12,11 @@ from helpers.pictures import draw
 from helpers.scripts import script_main
 
 import flaxmark
-from flaxmark.config.schema import Config, DataConfig, LossConfig, ModelConfig, to_dict
+from flaxmark.config.config import Config
+from flaxmark.data.config import DataConfig
+from flaxmark.models.losses import LossConfig
+from flaxmark.models.model import ModelConfig
+from flaxmark.schema import to_dict
 from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import CropDefinition, cut_region, landmark_box, square_crop
 from flaxmark.faces.crop_sampler import crop_image
@@ -21,7 +25,7 @@ from flaxmark.inference.export.agreement import Agreement, Outputs, Program
 from flaxmark.inference.export.export import EXPORTERS, export, export_savedmodel, make_program
 from flaxmark.inference.export.matrix_crop import JaxLibrary, cut_crops, square_crops
 from flaxmark.inference.network import Network
-from flaxmark.models.resnet import make_model
+from flaxmark.models.model import make_model
 from flaxmark.storage.packed import pack
 
 

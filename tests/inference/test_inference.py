@@ -15,14 +15,17 @@ from helpers.quick import quick_jit
 from PIL import Image
 
 import flaxmark
-from flaxmark.config.schema import Config, DataConfig, ModelConfig, to_dict
+from flaxmark.config.config import Config
+from flaxmark.data.config import DataConfig
+from flaxmark.models.model import ModelConfig
+from flaxmark.schema import to_dict
 from flaxmark.data.drawn import draw_face
 from flaxmark.errors import ConfigError
 from flaxmark.evaluation.metrics import nme
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import IBUG_68
 from flaxmark.inference.detection import BoxCorrection
-from flaxmark.models.resnet import make_model
+from flaxmark.models.model import make_model
 from flaxmark.storage.checkpoint import RunCheckpoints
 from flaxmark.training.state import init_train_state
 

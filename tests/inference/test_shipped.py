@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import flaxmark
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data.drawn import draw_face
 from flaxmark.data.images import read_picture
 from flaxmark.data.prepare.sources import find_data_dir

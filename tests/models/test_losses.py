@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import flaxmark.models.losses
-from flaxmark.config.schema import LossConfig, LossName
+from flaxmark.models.losses import LossConfig, LossName
 from flaxmark.models.losses import log_cosh, mae, make_loss, mse, nll, per_example, smooth_l1, soft_wing, wing
 from flaxmark.models.resnet import Prediction
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flaxmark.config.schema import Config, DataConfig, to_dict
+from flaxmark.config.config import Config
+from flaxmark.data.config import DataConfig
+from flaxmark.schema import to_dict
 from flaxmark.data.prepare.prepare import Examples
 from flaxmark.errors import ConfigError
 from flaxmark.sweep.grid import make_cells

@@ -10,7 +10,9 @@ from helpers.scripts import ROOT, script_main
 from helpers.small_config import small_config
 from helpers.torch_weights import fresh_variables, weights_of
 
-from flaxmark.config.schema import Config, ModelConfig, TrainConfig, to_dict
+from flaxmark.config.config import Config, TrainConfig
+from flaxmark.models.model import ModelConfig
+from flaxmark.schema import to_dict
 from flaxmark.data.drawn import draw_face
 from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import landmark_box, square_crop

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from flaxmark.config.schema import Config, TrainConfig
+from flaxmark.config.config import Config, TrainConfig
 from flaxmark.system import clock
 from flaxmark.system.clock import Clock, seconds_since_process_start
 from flaxmark.training.setup import Run

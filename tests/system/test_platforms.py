@@ -6,11 +6,11 @@ import numpy as np
 import optax
 import pytest
 
-from flaxmark.config.schema import LossConfig, ModelConfig
+from flaxmark.models.losses import LossConfig
+from flaxmark.models.model import ModelConfig
 from flaxmark.faces.crop_sampler import Affine, sample_crop
-from flaxmark.models.losses import make_loss
 from flaxmark.models.operations import make_operations
-from flaxmark.models.resnet import make_model
+from flaxmark.models.model import make_model
 from flaxmark.training.state import init_train_state
 from flaxmark.training.step import make_train_step
 

@@ -19,7 +19,7 @@ from helpers.runs import finish, start, steps, wait
 from helpers.scripts import Environment
 from helpers.small_state import METADATA, at_step, make_state
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data.prepare.prepare import prepare
 from flaxmark.errors import ConfigError
 from flaxmark.storage.checkpoint import RunCheckpoints, load_best, restore_newest

@@ -8,7 +8,7 @@ import pytest
 from helpers.fixture_300w import format_pts
 from helpers.pictures import draw, encode
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data.entries import FaceEntry
 from flaxmark.data.readers.listing import read_listing
 from flaxmark.errors import ConfigError

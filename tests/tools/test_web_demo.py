@@ -11,7 +11,7 @@ import pytest
 from helpers.pictures import draw
 from helpers.ports import free_port
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.errors import ConfigError
 from flaxmark.inference.predictor import Face
 from flaxmark.tools.web_demo import look_at, make_page, serving

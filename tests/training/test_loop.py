@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from flaxmark.config.schema import Config, TrainConfig
+from flaxmark.config.config import Config, TrainConfig
 from flaxmark.storage.metric_log import read_metrics
 from flaxmark.system.clock import Clock
 from flaxmark.system.devices import make_mesh, shard_batch

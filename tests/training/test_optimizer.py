@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxmark.config.schema import OptimizerConfig
+from flaxmark.config.config import OptimizerConfig
 from flaxmark.training.optimizer import is_kernel, make_optimizer, make_schedule
 
 

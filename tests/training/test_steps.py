@@ -10,9 +10,9 @@ import pytest
 from helpers.linear_model import linear_model
 from helpers.small_state import make_state
 
-from flaxmark.config.schema import LossConfig, ModelConfig
-from flaxmark.models.losses import make_loss
-from flaxmark.models.resnet import make_model
+from flaxmark.models.losses import LossConfig
+from flaxmark.models.model import ModelConfig
+from flaxmark.models.model import make_model
 from flaxmark.system.devices import AXIS, compile_step, compiler_options, make_mesh, shard_batch
 from flaxmark.training.state import TrainState, init_train_state
 from flaxmark.training.step import make_eval_step, make_train_step, split_batch

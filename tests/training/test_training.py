@@ -13,7 +13,10 @@ import pytest
 import tensorflow as tf
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from flaxmark.config.schema import Config, DataConfig, ModelConfig, TrainConfig, to_dict
+from flaxmark.config.config import Config, TrainConfig
+from flaxmark.data.config import DataConfig
+from flaxmark.models.model import ModelConfig
+from flaxmark.schema import to_dict
 from flaxmark.data.input.network_input import InputForm
 from flaxmark.data.prepare.prepare import Examples
 from flaxmark.errors import ConfigError

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flaxmark.config.schema import AugmentConfig, DataConfig
+from flaxmark.data.config import AugmentConfig, DataConfig
 from flaxmark.faces.crop_sampler import Affine, by_platform, sample_crop
 from flaxmark.faces.markup import Markup
 

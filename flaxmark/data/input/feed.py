@@ -13,7 +13,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from flaxmark.config.schema import Config, DataConfig
+from flaxmark.config.config import Config
+from flaxmark.data.config import DataConfig
 from flaxmark.data.input.batches import eval_rows, load_regions, region_batches, train_rows
 from flaxmark.data.input.network_input import (
     InputForm,

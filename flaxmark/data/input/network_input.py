@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data.input.augment import augment_face
 from flaxmark.data.input.region_tiles import TILE, num_tiles, pick_region, unpack_region
 from flaxmark.faces.crop_sampler import most_samples, sample_crop

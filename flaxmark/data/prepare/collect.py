@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data.entries import OUTSIDE_PICTURE, TOO_LARGE, UNREADABLE, FaceEntry, Problem
 from flaxmark.data.images import PictureError, PictureTooLargeError, read_picture
 from flaxmark.data.records.stored_face import StoredFace, store_face

@@ -4,7 +4,7 @@ import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data.records.stored_face import StoredFace, store_face
 from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import CropDefinition, landmark_box

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import filelock
 
-from flaxmark.config.schema import DataConfig, cache_dir
+from flaxmark.data.config import DataConfig
 from flaxmark.data.entries import Problem
 from flaxmark.data.prepare.sources import DrawnSource, FolderSource, Source, find_data_dir
 from flaxmark.data.records.examples import Examples, StoredRecords
@@ -15,6 +15,7 @@ from flaxmark.data.records.face_index import load_index
 from flaxmark.data.records.write import CHOSEN, OWN, PREPARED, PROBLEMS, write_choice, write_records, write_whole
 from flaxmark.errors import ConfigError
 from flaxmark.system.disk_errors import storage_errors
+from flaxmark.system.files import cache_dir
 
 __all__ = ["Examples", "Prepared", "find_data_dir", "load_split", "prepare"]
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data.entries import FaceEntry, Problem, names_photographs
 from flaxmark.data.prepare.collect import assign_splits, check_boxes, store_entry
 from flaxmark.data.prepare.drawn_faces import draw_stored, drawing_version, drawn_name, split_seeds

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from flaxmark.config.schema import DataConfig
+from flaxmark.data.config import DataConfig
 from flaxmark.data.entries import HELD_OUT, UNREADABLE, FaceEntry, Problem, names_photographs
 from flaxmark.data.images import PictureError, read_picture
 from flaxmark.data.readers.listing import read_listing

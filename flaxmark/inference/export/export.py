@@ -74,7 +74,7 @@ def describe(network: Network) -> dict[str, Any]:
     """What an exported file says of itself: mark-up, terms of the training faces, crop and input size."""
     config = network.metadata["config"]
     data = {name: config["data"][name] for name in ("markup", "crop", "image_size")}
-    return {**data, "terms": network.metadata["terms"], "depth": network.config.model.depth}
+    return {**data, "terms": network.metadata["terms"], "network": network.config.model.variant}
 
 
 def with_description(content: bytes | bytearray, network: Network) -> bytes:

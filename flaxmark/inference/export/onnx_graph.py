@@ -7,9 +7,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from flaxmark.errors import ConfigError
 from flaxmark.inference.export.matrix_crop import cut_crops, square_crops
 from flaxmark.inference.network import Network
-from flaxmark.models.resnet import STAGE_SIZES
+from flaxmark.models.resnet import ResNetConfig
 
 OPSET, IR_VERSION = 20, 9
 
@@ -175,6 +176,10 @@ def add_network(graph: Graph, network: Network, crops: Tensor) -> dict[str, Tens
         `landmarks` `[n, num_points, 2]` and, of a network with sigma, `sigma` `[n, num_points]`, crop units.
     """
     params, data, config = network.variables["params"], network.data, network.config.model
+    if not isinstance(config, ResNetConfig) or network.config.model.head.name != "dense":
+        raise ConfigError(
+            f"onnx knows ResNets with a dense head, not {config.title}; choose another format", field="format"
+        )
     mean, deviation = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in (data.pixel_mean, data.pixel_std))
 
     def conv(x: Tensor, group: dict[str, Any], name: str, stride: int) -> Tensor:
@@ -187,12 +192,12 @@ def add_network(graph: Graph, network: Network, crops: Tensor) -> dict[str, Tens
     x = (crops / 255.0 - mean) / deviation
     x = graph.add("Relu", conv(x, params, "stem_conv", 2))
     x = graph.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
-    for stage, blocks in enumerate(STAGE_SIZES[config.depth], start=1):
+    for stage, blocks in enumerate(config.stage_sizes, start=1):
         for block in range(1, blocks + 1):
             group = params[f"stage{stage}_block{block}"]
             stride = 2 if stage > 1 and block == 1 else 1
             # The 3x3 convolution has the stride: the first of two, or the second of three.
-            strides = (stride, 1) if config.depth < 50 else (1, stride, 1)
+            strides = (1, stride, 1) if config.bottlenecks else (stride, 1)
             y = x
             for number, own in enumerate(strides, start=1):
                 y = conv(y, group, f"conv{number}", own)

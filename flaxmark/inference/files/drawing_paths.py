@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from flaxmark.cli.command import new_folder
 from flaxmark.errors import ConfigError
 from flaxmark.inference.files.inputs import Input, is_file_name
 from flaxmark.inference.files.writers import pts_paths
+from flaxmark.system.files import new_folder
 
 DRAWN = (".png", ".jpg", ".jpeg")
 
@@ -43,7 +43,7 @@ def drawing_paths(inputs: Sequence[Input], draw: str | None, overwrite: bool) ->
             raise ConfigError(f"--draw: {path} is an input, which a drawing never replaces; give another name")
         if path.exists() and not overwrite:
             raise ConfigError(f"--draw: {path} exists; give another name or --overwrite")
-    new_folder("--draw", folder)
+    new_folder("draw", folder)
     return paths
 
 
@@ -95,4 +95,4 @@ def refuse_pts_files(inputs: Sequence[Input], folder: Path, overwrite: bool) -> 
         for path in pts_paths(folder, item.name, 1) + pts_paths(folder, item.name, 2):
             if path.exists() and not overwrite:
                 raise ConfigError(f"--out: {path} exists; give another folder or --overwrite")
-    new_folder("--out", folder)
+    new_folder("out", folder)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from flaxmark.config.schema import from_dict
+from flaxmark.config.config import Config
 from flaxmark.data.input.feed import crops_of
 from flaxmark.data.prepare.prepare import Examples, load_split, prepare
 from flaxmark.errors import ConfigError
 from flaxmark.evaluation.metrics import nme
 from flaxmark.evaluation.plots import plot_faces
 from flaxmark.evaluation.run_report import SHEET_FACES, load_evaluator, nme_captions
+from flaxmark.schema import from_dict
 from flaxmark.storage.remote import checkpoints_of
 from flaxmark.storage.workdir import PREDICTIONS
 from flaxmark.sweep.report.records import Record
@@ -34,7 +35,7 @@ def load_faces(record: Record, split: str) -> Examples:
         ConfigError: They are not on this machine, or others.
     """
     assert record.result is not None
-    prepared = prepare(from_dict(record.result["config"]).data, for_training=False)
+    prepared = prepare(from_dict(record.result["config"], Config).data, for_training=False)
     if prepared.fingerprint != record.result["data_fingerprint"]:
         raise ConfigError("the data set on this machine is not the one that the cell was trained on")
     return load_split(prepared, split)
@@ -61,7 +62,7 @@ def draw_sheets(record: Record, split: str, examples: Examples, folder: Path) ->
     with np.load(path, allow_pickle=False) as stored:
         predictions = stored[split]
     assert record.result is not None
-    data, markup = from_dict(record.result["config"]).data, record.markup
+    data, markup = from_dict(record.result["config"], Config).data, record.markup
     errors = nme(predictions, examples.landmarks, markup=markup)
     count = min(SHEET_FACES, len(errors))
     chosen = {
@@ -99,7 +100,7 @@ def jitter_errors(record: Record, examples: Examples) -> dict[str, list[float]]:
     if not checkpoints_of(record.folder).is_dir():
         raise ConfigError(f"{record.name} has no checkpoint here")
     evaluate, _, metadata = load_evaluator(record.folder, enlarged=1 + max(JITTER_LEVELS) / 100)
-    scale = from_dict(metadata["config"]).data.crop.scale
+    scale = from_dict(metadata["config"], Config).data.crop.scale
     # The same directions at each level, so that the curves are smooth.
     draws = np.random.default_rng(0).uniform(-1, 1, (len(examples.landmarks), 3))
     modes = {"moved": (1, 1, 0), "scaled": (0, 0, 1), "both": (1, 1, 1)}

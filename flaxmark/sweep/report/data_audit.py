@@ -4,10 +4,11 @@ import io
 from collections import Counter
 from collections.abc import Callable
 
-from flaxmark.config.schema import from_dict
+from flaxmark.config.config import Config
 from flaxmark.data.prepare.sources import find_data_dir
 from flaxmark.errors import ConfigError
 from flaxmark.evaluation.audit.audit import audit
+from flaxmark.schema import from_dict
 from flaxmark.sweep.report.document import Section, Table, Value
 from flaxmark.sweep.report.records import Record
 from flaxmark.sweep.report.texts import Texts
@@ -26,7 +27,7 @@ def audit_section(record: Record, texts: Texts, say: Callable[[str], None]) -> S
         A section: tables, or a line that says why there are none.
     """
     assert record.result is not None
-    config = from_dict(record.result["config"]).data
+    config = from_dict(record.result["config"], Config).data
     if config.name == "drawn_faces":
         return Section(texts.audit, 2, [texts.audit_drawn])
     try:

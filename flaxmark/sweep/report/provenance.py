@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flaxmark.config.schema import Config, to_dict
+from flaxmark.config.config import Config
+from flaxmark.schema import to_dict
 from flaxmark.sweep.report.document import Section, Table, Value
 from flaxmark.sweep.report.records import Record
 from flaxmark.sweep.report.texts import Texts

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flaxmark.config.schema import from_dict
+from flaxmark.config.config import Config
 from flaxmark.errors import ConfigError
 from flaxmark.faces.markup import Markup
+from flaxmark.schema import from_dict
 from flaxmark.storage.workdir import RESULT
 from flaxmark.sweep.cell_processes import FAILED
 from flaxmark.sweep.grid import COLUMNS
@@ -51,7 +52,7 @@ class Record:
     def markup(self) -> Markup:
         """What the points of a finished cell are."""
         assert self.result is not None
-        markup: Markup = from_dict(self.result["config"]).data.markup
+        markup: Markup = from_dict(self.result["config"], Config).data.markup
         return markup
 
     def figures(self, split: str, predictor: str = "network") -> dict[str, Any] | None:

@@ -7,8 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from flaxmark.cli.command import new_folder
-from flaxmark.config.schema import Config
+from flaxmark.config.config import Config
 from flaxmark.errors import ConfigError
 from flaxmark.sweep.report import comparison_plots as plots
 from flaxmark.sweep.report import document
@@ -19,6 +18,7 @@ from flaxmark.sweep.report.page import render
 from flaxmark.sweep.report.provenance import provenance_sections
 from flaxmark.sweep.report.records import Record, best_records, main_split, read_records, validation_nme
 from flaxmark.sweep.report.texts import FORMULAS, TEXTS, Language, Texts
+from flaxmark.system.files import new_folder
 
 SHEET_WIDTH, JPEG_QUALITY = 1100, 82
 Say = Callable[[str], None]

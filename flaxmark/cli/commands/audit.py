@@ -1,0 +1,55 @@
+"""Look at a data set before trusting it: flaxmark audit --data.dir FOLDER [--data.name dlib ..] [--out audit].
+
+Counts, unreadable and odd pictures, odd points and boxes, mirrored annotations, duplicates; exit status 2 where
+training and test share a photograph.
+"""
+
+import collections
+import dataclasses
+import sys
+
+from flaxmark.cli.flags import parse_flags
+from flaxmark.config import DataConfig
+from flaxmark.data.config import check_data
+from flaxmark.errors import ConfigError
+from flaxmark.system.files import new_folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Which data set."""
+
+    data: DataConfig = DataConfig()
+    out: str = "audit"
+    """Folder for audit.json, faces.png and a sheet of each subset."""
+    show: int = 5
+    """Findings of each kind to print; all are in audit.json."""
+    debug: bool = False
+    """Show a traceback when something fails."""
+
+
+def main(arguments: list[str]) -> None:
+    """Print what was found and write the rest."""
+    parsed = parse_flags(Arguments, arguments, __doc__ or "", Arguments())
+    check_data(parsed.data)
+    if parsed.data.name == "drawn_faces":
+        raise ConfigError("--data.name drawn_faces: has no files to look at; name a data set in a folder")
+    from flaxmark.data.entries import HELD_OUT
+    from flaxmark.data.prepare.sources import find_data_dir
+    from flaxmark.evaluation.audit.audit import audit, write_audit
+    from flaxmark.system.progress import Progress
+
+    root, out = find_data_dir(parsed.data), new_folder("out", parsed.out)
+    result = audit(parsed.data, root, lambda total: Progress(total, 0, 1))
+    for name, (count, expected) in result.found.items():
+        print(f"{name:<16} {count:>6,} faces" + (f" of {expected:,}" if expected else ""))
+    print("splits           " + ", ".join(f"{split} {count:,}" for split, count in result.splits.items()))
+    kinds = collections.Counter(finding.kind for finding in result.findings)
+    for kind, count in kinds.most_common():
+        print(f"\n{kind}: {count:,}")
+        for finding in [f for f in result.findings if f.kind == kind][: parsed.show]:
+            print(f"  {finding.file}: {finding.detail}")
+    paths = write_audit(result, root, parsed.data, out)
+    print("\nwrote " + ", ".join(map(str, paths)), file=sys.stderr)
+    if result.shares_photographs:
+        raise ConfigError(f"{HELD_OUT}: {kinds[HELD_OUT]}; take them out of training, or figures on it mean nothing")

@@ -1,0 +1,76 @@
+"""The same faces and boxes through several systems.
+
+flaxmark compare --data.dir FOLDER --systems flaxmark:runs/x dlib json:predictions.json --out compared
+"""
+
+import dataclasses
+import json
+import platform
+import sys
+from datetime import date
+
+from flaxmark.cli.flags import parse_flags
+from flaxmark.config import DataConfig
+from flaxmark.data.config import check_data
+from flaxmark.errors import ConfigError
+from flaxmark.system.files import new_folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Which faces, which systems."""
+
+    data: DataConfig = DataConfig()
+    systems: tuple[str, ...] = ()
+    """flaxmark (its own model), flaxmark:WORKDIR, dlib, mesh (468 points of mediapipe's mesh), json:FILE."""
+    split: str | None = None
+    """Whose faces; validation where there are any, else test, else train."""
+    out: str = "compared"
+    """Folder for compare.md, compare.json and ced.png."""
+    timing_faces: int = 50
+    """So many faces are timed, each system in turn."""
+    overwrite: bool = False
+    """Replace an earlier comparison in --out."""
+    debug: bool = False
+    """Show a traceback when something fails."""
+
+
+def main(arguments: list[str]) -> None:
+    """Compare, print the table and write it."""
+    parsed = parse_flags(Arguments, arguments, __doc__ or "", Arguments())
+    check_data(parsed.data)
+    if not parsed.systems:
+        raise ConfigError("--systems is missing: name at least one, such as flaxmark:runs/x")
+    if parsed.data.name == "drawn_faces" or parsed.data.markup.num_points != 68:
+        raise ConfigError("faces with 68 points in files are compared; choose another --data.name or --data.markup")
+    from flaxmark.data.entries import name_problems
+    from flaxmark.data.prepare.sources import find_data_dir
+    from flaxmark.data.readers.listing import read_listing
+    from flaxmark.evaluation.plots import plot_systems
+    from flaxmark.system.files import replace_text
+    from flaxmark.tools.compare import choose_split, compare, format_comparison, to_json
+    from flaxmark.tools.peers import make_system
+
+    root, out = find_data_dir(parsed.data), new_folder("out", parsed.out)
+    if (out / "compare.json").exists() and not parsed.overwrite:
+        raise ConfigError(f"--out {out}: holds a comparison; give another name or --overwrite")
+    systems = {text: make_system(text) for text in parsed.systems}
+    listing = read_listing(parsed.data, root)
+    name_problems(listing.problems)
+    split, entries = choose_split(listing.entries, parsed.split)
+    results, kept, unreadable = compare(systems, entries, root, parsed.data.max_megapixels, parsed.timing_faces)
+    if not kept:
+        raise ConfigError(f"--data.dir {root}: no face of {split} can be looked at; the first: {unreadable[0]}")
+    table = format_comparison(results)
+    machine = platform.processor() or platform.machine()
+    head = f"{len(kept)} of {len(entries)} {split} faces of {parsed.data.name}, {date.today()}, {machine}"
+    print(f"{head}\n\n{table}")
+    for line in unreadable:
+        print(f"left out: {line}", file=sys.stderr)
+    for name, result in results.items():
+        if result.missing:
+            print(f"{name} has no points of {len(result.missing)} faces, first {result.missing[0]}", file=sys.stderr)
+    replace_text(out / "compare.md", f"{head}\n\n{table}\n")
+    replace_text(out / "compare.json", json.dumps(to_json(results, kept)) + "\n")
+    plot_systems({name: result.errors for name, result in results.items()}, head, out / "ced.png")
+    print(f"wrote {out / 'compare.md'}, {out / 'compare.json'}, {out / 'ced.png'}", file=sys.stderr)

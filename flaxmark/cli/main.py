@@ -1,0 +1,142 @@
+"""The flaxmark command: `flaxmark train ..`, or `python -m flaxmark train ..`.
+
+Importing this module loads neither JAX nor the command's own module, so that `flaxmark --help` answers at once.
+"""
+
+import difflib
+import importlib
+import itertools
+import os
+import sys
+from collections.abc import Sequence
+
+from flaxmark.errors import INTERRUPTED, USER_ERROR, ConfigError, explain
+
+COMMANDS = {
+    "predict": "find faces and landmarks in images and videos",
+    "train": "train a network",
+    "evaluate": "measure a trained network on a data set",
+    "sweep": "train a grid of networks, losses and seeds",
+    "report": "write the report of a sweep",
+    "audit": "look for errors in a data set",
+    "compare": "compare several systems on the same faces",
+    "pack": "write a trained network as one small file",
+    "export": "write a trained network for other software: ONNX, StableHLO, SavedModel, TFLite",
+    "demo": "serve a web page that shows a network's landmarks",
+    "draw": "draw a sheet of synthetic faces",
+    "fit-detector": "fit the correction of a face detector's boxes",
+    "aot": "predict what a run costs a TPU or GPU",
+}
+"""Name -> what it does, in the order of the help; each is a module of `flaxmark.cli.commands` with a `main`."""
+
+HUGE_PAGES = "glibc.malloc.hugetlb=1"
+
+
+def main() -> None:
+    """Run the command that the process's arguments name, and end the process."""
+    name, arguments = (sys.argv[1] if len(sys.argv) > 1 else "--help"), sys.argv[2:]
+    if name in ("-h", "--help"):
+        print(overview())
+        raise SystemExit(0)
+    if name == "--version":
+        from flaxmark import __version__
+
+        print(f"flaxmark {__version__}")
+        raise SystemExit(0)
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        guess = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+        print(f"error: flaxmark {name}: no such command; {guess}", file=sys.stderr)
+        raise SystemExit(USER_ERROR)
+    run(name, arguments)
+
+
+def overview() -> str:
+    """The help of `flaxmark` itself."""
+    lines = [f"  {name:<14}{text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: flaxmark COMMAND [flags]",
+            "",
+            "68-point face alignment in JAX: predict, train, evaluate.",
+            "",
+            *lines,
+            "",
+            "flaxmark COMMAND --help shows the flags of a command.",
+        ]
+    )
+
+
+def run(name: str, arguments: list[str]) -> None:
+    """Run one command and end the process where it fails.
+
+    Exit status: 0 done, 1 failure of flaxmark, 2 user error, 130 Ctrl-C, 75 SIGTERM: the same command goes on.
+
+    Args:
+        name: A key of `COMMANDS`.
+        arguments: Its own.
+    """
+    _use_huge_pages()
+    _quieten("--debug" in arguments)
+    from flaxmark.system.signals import end_when_preempted
+
+    end_when_preempted()
+    try:
+        _refuse_empty(arguments)
+        if "FLAXMARK_EXTENSIONS" in os.environ:
+            from flaxmark.config.files import load_extensions, named_extensions
+
+            load_extensions(named_extensions())
+        module = importlib.import_module(f"flaxmark.cli.commands.{name.replace('-', '_')}")
+        module.main(arguments)
+    except KeyboardInterrupt as error:
+        print("\ninterrupted", *error.args, file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Not SystemExit: Python would wait for a compilation in another thread, and XLA dies of ending during one.
+        os._exit(getattr(error, "exit_status", INTERRUPTED))
+    except Exception as error:
+        if "--debug" in arguments:
+            import traceback
+
+            traceback.print_exc()
+        raise SystemExit(explain(error)) from None
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """An unset shell variable leaves an empty argument, which would pass for a flag that was left out."""
+    for before, argument in itertools.pairwise(["the first argument", *arguments]):
+        name, equals, value = argument.partition("=")
+        if not argument or (name.startswith("--") and equals and not value):
+            raise ConfigError(f"{name or before}: is empty; is a variable of the shell not set?")
+
+
+def _quieten(debug: bool) -> None:
+    """Silence what libraries print of their own accord, before they are loaded."""
+    import logging
+    import warnings
+
+    import absl.logging
+
+    from flaxmark.system.files import cache_dir
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA and TensorFlow print below this level
+    # A second start loads its compiled steps; JAX's own variable names another folder.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir() / "xla"))
+    warnings.filterwarnings("ignore", category=UserWarning, module="orbax")
+    # Orbax prints a traceback from each of its threads, and leaves tasks and their errors behind, when a disk is full
+    # or a file damaged; our own message says what is wrong.
+    warnings.filterwarnings("ignore", category=RuntimeWarning, message="coroutine .* was never awaited")
+    absl.logging.set_verbosity(absl.logging.ERROR if debug else absl.logging.FATAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+
+def _use_huge_pages() -> None:
+    """Start this process again with memory in huge pages, where glibc can.
+
+    XLA takes the memory of a step from the system and gives it back each time; in pages of 4 KB that costs a tenth
+    of the step on a CPU (docs/results/speed.md). glibc reads its tunables only when a program starts.
+    """
+    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
+        os.environ["GLIBC_TUNABLES"] = HUGE_PAGES
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,0 +1,207 @@
+"""A network: a backbone and a head, chosen by their configs, as two functions that the rest of the program calls."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flaxmark.errors import ConfigError
+from flaxmark.models.batch_norm import BatchNorm, FoldedNorm, Variables
+from flaxmark.models.heads import DenseHead, Head, Prediction
+from flaxmark.models.operations import Operations, make_operations
+from flaxmark.schema import Choice, bounded
+
+HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layers:
+    """Convolution, normalisation and pooling for a backbone, in the form that its device runs fast.
+
+    Attributes:
+        dtype: What convolutions compute in.
+        operations: The device's own form of the mathematics.
+        train: Normalise by the batch, and move the running statistics.
+        folded: Normalisation has been folded into the convolutions before it.
+        axis_name: The mapped axis over which BatchNorm averages, under pmap.
+    """
+
+    dtype: Any
+    operations: Operations
+    train: bool
+    folded: bool
+    axis_name: str | None
+
+    def conv(
+        self, features: int, size: int, stride: int, name: str, kernel_init: nn.initializers.Initializer = HE_NORMAL
+    ) -> nn.Conv:
+        """A convolution without bias, padded by `size // 2` as torchvision pads it."""
+        return nn.Conv(
+            features,
+            (size, size),
+            (stride, stride),
+            padding=[(size // 2, size // 2)] * 2,
+            use_bias=False,
+            dtype=self.dtype,
+            kernel_init=kernel_init,
+            conv_general_dilated=self.operations.conv,
+            name=name,
+        )
+
+    def norm(
+        self, name: str, group: int | None = None, scale_init: nn.initializers.Initializer = nn.initializers.ones
+    ) -> nn.Module:
+        """BatchNorm after the convolution of the same name with `conv` for `norm`, into which prediction folds it."""
+        if self.folded:
+            return FoldedNorm(self.dtype, name=name)
+        return BatchNorm(not self.train, group, self.operations, self.axis_name, self.dtype, scale_init, name=name)
+
+    def max_pool(self, x: jax.Array) -> jax.Array:
+        """Maximum of 3x3 pixels with stride 2, padded by 1: `[batch, height, width, channels]` to half the size."""
+        return self.operations.max_pool(x)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(Choice):
+    """A backbone and what all backbones share; a member has a `name`, its own fields and `features`."""
+
+    default_name = "resnet"
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What convolutions compute in; parameters and BatchNorm statistics are always float32."""
+    head: Head = DenseHead()
+    """From features to landmarks."""
+    head_init_scale: float = bounded(0.1, "[0, 100]")
+    """The head's kernel starts at this multiple of LeCun's normal initialisation."""
+    sigma: bool = False
+    """Also predict the expected error of each point: one more output a point, trained by loss.name nll."""
+    init_from: str | None = None
+    """Start from the weights in a .safetensors or .pth file (torchvision's or timm's names) or in a run's workdir."""
+
+    @property
+    def title(self) -> str:
+        """For people: `ResNet-50`."""
+        return self.name
+
+    @property
+    def variant(self) -> str:
+        """For folders and tables, one of `variants`: `resnet50`."""
+        return self.name
+
+    @property
+    def relative_cost(self) -> float:
+        """Operations of a forward pass over those of other variants, to estimate a sweep's time."""
+        return 1.0
+
+    @classmethod
+    def variants(cls) -> dict[str, dict[str, Any]]:
+        """The members of the family that a sweep tells apart -> the fields that make them."""
+        return {cls.name: {}}
+
+    def features(self, images: jax.Array, layers: Layers) -> jax.Array:
+        """Create the backbone's layers and apply them.
+
+        Args:
+            images: `[batch, size, size, 3]`, normalised, in `dtype`.
+            layers: Makes layers; plain Flax modules may be used beside them.
+
+        Returns:
+            `[batch, height, width, channels]`.
+        """
+        raise NotImplementedError
+
+    def check(self, normalised_together: int) -> None:
+        """Raise ConfigError where the fields cannot work; BatchNorm sees that many faces at once."""
+
+    def torch_names(self) -> list[tuple[str, str, str]]:
+        """Our name of each tensor without the head, torchvision's name, and `conv` or `norm`; none if it has none."""
+        return []
+
+
+def find_variant(variant: str) -> tuple[type[ModelConfig], dict[str, Any]]:
+    """The config class and the fields of a variant such as `resnet50`; ConfigError where there is none."""
+    known = all_variants()
+    if variant not in known:
+        raise ConfigError(f"{variant!r} is none of {', '.join(known)}", field="networks")
+    return known[variant]
+
+
+def all_variants() -> dict[str, tuple[type[ModelConfig], dict[str, Any]]]:
+    """Every variant of every network -> its config class and fields."""
+    members: dict[str, type[ModelConfig]] = ModelConfig.members
+    return {name: (kind, fields) for kind in members.values() for name, fields in kind.variants().items()}
+
+
+class Network(nn.Module):
+    """A backbone and its head."""
+
+    config: ModelConfig
+    num_points: int
+    operations: Operations
+    axis_name: str | None
+    folded: bool
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> Prediction:
+        """float32 `[batch, height, width, 3]` to landmarks, and sigma where the config has it."""
+        config, dtype = self.config, jnp.dtype(self.config.dtype)
+        layers = Layers(dtype, self.operations, train, self.folded, self.axis_name)
+        features = config.features(images.astype(dtype), layers)
+        return config.head.predict(features, self.num_points, sigma=config.sigma, init_scale=config.head_init_scale)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A network as the rest of the program sees it.
+
+    Attributes:
+        init: `(key, mean_face float32 [num_points, 2]) -> variables`, starting as the mean-face predictor.
+        apply: `(variables, images, train) -> (Prediction, batch_stats)`; evaluation returns batch_stats unchanged.
+    """
+
+    init: Callable[[jax.Array, np.ndarray | jax.Array], Variables]
+    apply: Callable[[Variables, jax.Array, bool], tuple[Prediction, Any]]
+
+
+def make_model(
+    config: ModelConfig,
+    num_points: int = 68,
+    axis_name: str | None = None,
+    operations: Operations | None = None,
+    folded: bool = False,
+) -> Model:
+    """Build a network.
+
+    Args:
+        config: Backbone, head, compute dtype and initialisation.
+        num_points: Points per face.
+        axis_name: The mapped axis over which BatchNorm averages, under pmap; None under jit, where it
+            sees the global batch anyway.
+        operations: The form of its mathematics, from `make_operations`; that for JAX's default backend where
+            it is not given.
+        folded: Only for evaluation, with variables from `fold_batch_norm`.
+
+    Returns:
+        The model's two functions.
+    """
+    module = Network(config, num_points, operations or make_operations(jax.default_backend()), axis_name, folded)
+
+    def init(key: jax.Array, mean_face: np.ndarray | jax.Array) -> Variables:
+        # Parameters do not depend on the input's size; the smallest one initialises fastest.
+        # In evaluation mode, so that no axis_name needs to be bound.
+        variables = module.init(key, jnp.zeros((1, 64, 64, 3)), train=False)
+        params = config.head.start_at(variables["params"], jnp.asarray(mean_face, jnp.float32))
+        return {"params": params, "batch_stats": variables.get("batch_stats", {})}
+
+    def apply(variables: Variables, images: jax.Array, train: bool) -> tuple[Prediction, Any]:
+        if not train:
+            output: Any = module.apply(variables, images, train=False)
+            return output, variables["batch_stats"]
+        prediction, updates = module.apply(variables, images, train=True, mutable=["batch_stats"])
+        return prediction, updates.get("batch_stats", {})
+
+    return Model(init, apply)
