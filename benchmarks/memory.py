@@ -18,7 +18,7 @@ def main() -> None:
     """Print a row with `model.remat` off and one with it on."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--depth", type=int, nargs="+", default=[152], help="of the ResNets")
-    parser.add_argument("--size", type=int, default=224, help="side of the pictures, pixels")
+    parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
     parser.add_argument("--batch", type=int, default=32, help="faces a step")
     parsed = parser.parse_args()
     print("| network | remat | state and batch, GB | activations and gradients, GB |\n|---|---|---:|---:|")

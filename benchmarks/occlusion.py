@@ -23,19 +23,19 @@ PATCHES = {
 }
 
 
-def cover(picture: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def cover(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Hide a part behind a rectangle of one colour.
 
     Args:
-        picture: uint8 `[height, width, 3]`.
+        image: uint8 `[height, width, 3]`.
         points: `[n, 2]`: what is to be hidden, pixels.
         rng: Source of the colour.
 
     Returns:
         A copy.
     """
-    covered = picture.copy()
-    margin = 0.04 * len(picture)
+    covered = image.copy()
+    margin = 0.04 * len(image)
     left, top = np.maximum(points.min(axis=0) - margin, 0).astype(int)
     right, bottom = (points.max(axis=0) + margin).astype(int)
     covered[top:bottom, left:right] = rng.integers(0, 256, 3)
@@ -57,18 +57,18 @@ def main() -> None:
     distance = normalising_distance(truth)[:, None]
     boxes = [landmark_box(points) for points in truth]
 
-    def look(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        faces = [face for (face,) in predictor.predict_many(pictures, boxes)]
+    def look(images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        faces = [face for (face,) in predictor.predict_many(images, boxes)]
         sigma = np.stack([np.asarray(face.sigma) for face in faces])
         errors = np.linalg.norm(np.stack([face.landmarks for face in faces]) - truth, axis=-1)
         return 100 * sigma / distance, 100 * errors / distance
 
-    before = look([picture for picture, _ in drawn])
+    before = look([image for image, _ in drawn])
     print("Medians over the faces, % of the inter-ocular distance, before -> after")
     print("| covered | sigma there | error there | sigma elsewhere | error elsewhere |")
     print("|---|---:|---:|---:|---:|")
     for name, part in PATCHES.items():
-        after = look([cover(picture, points[part], rng) for picture, points in drawn])
+        after = look([cover(image, points[part], rng) for image, points in drawn])
         others = np.setdiff1d(np.arange(68), part)
         cells = [
             f"{np.median(old[:, which].mean(axis=1)):.2f} -> {np.median(new[:, which].mean(axis=1)):.2f}"

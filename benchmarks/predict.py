@@ -1,4 +1,4 @@
-"""flaxmark.Predictor beside PyTorch and ONNX Runtime, in turn, each in a fresh process: a 640 px picture and a box.
+"""flaxmark.Predictor beside PyTorch and ONNX Runtime, in turn, each in a fresh process: a 640 px image and a box.
 
 python benchmarks/predict.py --depth 18 50 --peer torch onnx      (pip install -e '.[bench,export]')
 
@@ -69,25 +69,25 @@ def measure(parsed: argparse.Namespace) -> dict[str, list[float]]:
     """Batch size -> median milliseconds a face, of the whole and of everything but the network."""
     if hasattr(os, "sched_setaffinity"):  # XLA takes as many threads as it may use cores
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: parsed.threads])
-    picture = np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8)
     if parsed.measure == "torch":
         from torch_peer import TorchPredictor
 
         predictor = TorchPredictor(parsed.depth[0], parsed.size, parsed.threads)
-        calls = {batch: torch_calls(predictor, [picture] * batch) for batch in parsed.batch}
+        calls = {batch: torch_calls(predictor, [image] * batch) for batch in parsed.batch}
     else:
-        calls = flaxmark_calls(parsed, picture)
+        calls = flaxmark_calls(parsed, image)
     return {
         str(batch): [1e3 * seconds_of(call, parsed.calls) / batch for call in pair] for batch, pair in calls.items()
     }
 
 
-def torch_calls(predictor: Any, pictures: list[np.ndarray]) -> Pair:
+def torch_calls(predictor: Any, images: list[np.ndarray]) -> Pair:
     """The whole prediction, and the same without its network."""
-    return lambda: predictor.predict(pictures, BOX), lambda: predictor.inputs(pictures, BOX)
+    return lambda: predictor.predict(images, BOX), lambda: predictor.inputs(images, BOX)
 
 
-def flaxmark_calls(parsed: argparse.Namespace, picture: np.ndarray) -> dict[int, Pair]:
+def flaxmark_calls(parsed: argparse.Namespace, image: np.ndarray) -> dict[int, Pair]:
     """The whole of `predict_many`, and the same without its network."""
     import jax
     import jax.numpy as jnp
@@ -120,7 +120,7 @@ def flaxmark_calls(parsed: argparse.Namespace, picture: np.ndarray) -> dict[int,
         whole.network._forward = onnx_network(whole, parsed.threads)
 
     def call(predictor: flaxmark.Predictor, batch: int) -> Callable[[], object]:
-        return lambda: list(predictor.predict_many([picture] * batch, [BOX] * batch))
+        return lambda: list(predictor.predict_many([image] * batch, [BOX] * batch))
 
     return {batch: (call(whole, batch), call(crops, batch)) for batch in parsed.batch}
 

@@ -29,7 +29,7 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--depth", type=int, default=18, help="of the ResNet")
-    parser.add_argument("--size", type=int, default=224, help="side of the pictures, pixels")
+    parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
     parser.add_argument("--batch", type=int, default=32, help="faces a step")
     parser.add_argument("--rounds", type=int, default=9, help="steps of each variant, in turn")
     parsed = parser.parse_args()

@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, one for each compilation")
     parser.add_argument("--depth", type=int, nargs="+", default=[18, 50, 152], help="of the ResNets")
-    parser.add_argument("--size", type=int, default=224, help="side of the pictures, pixels")
+    parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
     parser.add_argument("--batch", type=int, default=32, help="faces a chip")
     parser.add_argument("--group", type=int, help="faces that share BatchNorm's statistics; all of them by default")
     parser.add_argument("--remat", action="store_true", help="compute activations again instead of keeping them")

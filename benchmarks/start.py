@@ -23,7 +23,7 @@ def main() -> None:
     """Start training in fresh processes, once with an empty cache of compiled programs and then with a full one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--depth", type=int, nargs="+", default=[18], help="of the ResNets")
-    parser.add_argument("--size", type=int, default=224, help="side of the pictures, pixels")
+    parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
     parser.add_argument("--batch", type=int, default=32, help="faces a step")
     parser.add_argument("--rounds", type=int, default=3, help="of each kind")
     parser.add_argument("--compile-only", action="store_true", help=argparse.SUPPRESS)

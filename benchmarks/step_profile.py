@@ -33,7 +33,7 @@ def main() -> None:
     """Print a table for both sets of operations."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--depth", type=int, default=18, help="of the ResNet")
-    parser.add_argument("--size", type=int, default=224, help="side of the pictures, pixels")
+    parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
     parser.add_argument("--batch", type=int, default=8, help="faces a step")
     parser.add_argument("--steps", type=int, default=3, help="profiled ones")
     parsed = parser.parse_args()

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from flaxmark.cli.command import Parser, run_command
+
 from flaxmark.config import DEPTHS, Config
 from flaxmark.config.checks import check_config
 from flaxmark.config.recipes import strong

@@ -238,19 +238,19 @@ class TorchPredictor:
         self._network = folded.to(memory_format=torch.channels_last)
         self._size = size
 
-    def inputs(self, pictures: list[np.ndarray], box: np.ndarray) -> torch.Tensor:
+    def inputs(self, images: list[np.ndarray], box: np.ndarray) -> torch.Tensor:
         """Crops of 1.5 times the box, normalised: `[batch, 3, size, size]`."""
         side = 1.5 * max(box[2] - box[0], box[3] - box[1])
         left, top = (box[:2] + box[2:]) / 2 + 0.5 - side / 2
         edges, size = (left, top, left + side, top + side), (self._size, self._size)
-        crops = [Image.fromarray(p).resize(size, Image.Resampling.BILINEAR, box=edges) for p in pictures]
+        crops = [Image.fromarray(p).resize(size, Image.Resampling.BILINEAR, box=edges) for p in images]
         batch = torch.from_numpy(np.stack([np.asarray(crop) for crop in crops])).permute(0, 3, 1, 2)
         mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
         return (batch.float() / 255 - mean[:, None, None]) / std[:, None, None]
 
     @torch.inference_mode()
-    def predict(self, pictures: list[np.ndarray], box: np.ndarray) -> np.ndarray:
+    def predict(self, images: list[np.ndarray], box: np.ndarray) -> np.ndarray:
         """Landmarks in pixels: `[batch, 68, 2]`."""
         side = 1.5 * max(box[2] - box[0], box[3] - box[1])
-        units = self._network(self.inputs(pictures, box)).numpy().reshape(-1, 68, 2)
+        units = self._network(self.inputs(images, box)).numpy().reshape(-1, 68, 2)
         return units * side + (box[:2] + box[2:]) / 2 - side / 2

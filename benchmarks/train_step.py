@@ -19,7 +19,7 @@ def main() -> None:
     """Measure one contender (as a child process), or all of them in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--depth", type=int, nargs="+", default=[18], help="of the ResNets")
-    parser.add_argument("--size", type=int, default=224, help="side of the pictures, pixels")
+    parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
     parser.add_argument("--batch", type=int, default=32, help="faces a step")
     parser.add_argument("--rounds", type=int, default=5, help="fresh processes of each contender")
     parser.add_argument("--steps", type=int, default=5, help="timed steps of a process")

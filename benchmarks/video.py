@@ -68,13 +68,13 @@ class Memory:
         self._predictor = predictor
         self._seen: dict[tuple[int, bytes], Any] = {}
 
-    def detect(self, picture: np.ndarray) -> Any:
+    def detect(self, image: np.ndarray) -> Any:
         """As `Predictor.detect`."""
-        return self._once((id(picture), b""), lambda: self._predictor.detect(picture))
+        return self._once((id(image), b""), lambda: self._predictor.detect(image))
 
-    def predict(self, picture: np.ndarray, boxes: np.ndarray) -> Any:
+    def predict(self, image: np.ndarray, boxes: np.ndarray) -> Any:
         """As `Predictor.predict`."""
-        return self._once((id(picture), boxes.tobytes()), lambda: self._predictor.predict(picture, boxes))
+        return self._once((id(image), boxes.tobytes()), lambda: self._predictor.predict(image, boxes))
 
     def _once(self, key: tuple[int, bytes], look: Callable[[], Any]) -> Any:
         if key not in self._seen:
@@ -86,45 +86,45 @@ def still(seed: int, frames: int, noise: float, shake: float) -> Sequence:
     """The same face again and again, each time with other noise and compressed anew, and moved by parts of a pixel."""
     rng = np.random.default_rng(seed)
     person = sample_parameters(np.random.default_rng(900_000 + seed))
-    pictures, points = [], []
+    images, points = [], []
     for _ in range(frames):
         x, y = np.array(person.centre) + rng.uniform(-shake, shake, 2) / SIZE
-        picture, truth = draw(dataclasses.replace(person, centre=(x, y)), SIZE)
-        pictures.append(camera(picture, rng, noise))
+        image, truth = draw(dataclasses.replace(person, centre=(x, y)), SIZE)
+        images.append(camera(image, rng, noise))
         points.append(truth)
-    return pictures, np.stack(points)
+    return images, np.stack(points)
 
 
 def moving(seed: int, frames: int, noise: float) -> Sequence:
     """A head that turns to both sides within two seconds and sways."""
     rng = np.random.default_rng(seed)
     person = dataclasses.replace(sample_parameters(np.random.default_rng(900_000 + seed)), yaw=0.0, occluder="")
-    pictures, points = [], []
+    images, points = [], []
     for frame in range(frames):
         phase = 2 * np.pi * frame / RATE / 2
         pose = {"yaw": 25 * np.sin(phase), "centre": (0.08 * np.sin(phase + 1), 0.03 * np.sin(2 * phase))}
-        picture, truth = draw(dataclasses.replace(person, **pose), SIZE)
-        pictures.append(camera(picture, rng, noise))
+        image, truth = draw(dataclasses.replace(person, **pose), SIZE)
+        images.append(camera(image, rng, noise))
         points.append(truth)
-    return pictures, np.stack(points)
+    return images, np.stack(points)
 
 
-def camera(picture: np.ndarray, rng: np.random.Generator, noise: float) -> np.ndarray:
+def camera(image: np.ndarray, rng: np.random.Generator, noise: float) -> np.ndarray:
     """Noise of the sensor, and JPEG."""
-    noisy = np.clip(picture + rng.normal(0, noise, picture.shape), 0, 255).astype(np.uint8)
+    noisy = np.clip(image + rng.normal(0, noise, image.shape), 0, 255).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(noisy).save(stream, "JPEG", quality=85)
     return np.asarray(Image.open(stream))
 
 
-def follow(predictor: Any, config: TrackConfig, pictures: list[np.ndarray]) -> np.ndarray:
+def follow(predictor: Any, config: TrackConfig, images: list[np.ndarray]) -> np.ndarray:
     """Points of the largest face in every frame `[frames, num_points, 2]`."""
     tracker = Tracker(predictor, config)
 
     def found() -> Iterator[np.ndarray]:
         last = np.full((IBUG_68.num_points, 2), np.nan)
-        for number, picture in enumerate(pictures):
-            faces = [face.face for face in tracker.update(picture, number / RATE)]
+        for number, image in enumerate(images):
+            faces = [face.face for face in tracker.update(image, number / RATE)]
             if faces:
                 last = max(faces, key=lambda face: float(np.ptp(face.box.reshape(2, 2), axis=0).max())).landmarks
             yield last

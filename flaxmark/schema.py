@@ -38,7 +38,7 @@ class Choice:
         super().__init_subclass__(**arguments)
         if Choice in cls.__bases__:
             cls.members = {}
-        elif "name" in cls.__dict__:
+        if "name" in cls.__dict__:
             other = cls.members.setdefault(cls.name, cls)
             if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
                 raise ConfigError(f"{cls.__qualname__}: the name {cls.name!r} is taken by {other.__qualname__}")

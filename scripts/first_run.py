@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> None:
     from flaxmark.errors import ConfigError
     from flaxmark.evaluation.metrics import nme
     from flaxmark.faces.crop import landmark_box
-    from flaxmark.inference.overlay import paint_faces, save_picture
+    from flaxmark.inference.overlay import paint_faces, save_image
     from flaxmark.inference.predictor import Predictor
     from flaxmark.training.loop import train
 
@@ -25,11 +25,11 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(f"{arguments[0]}: the demo takes no arguments; scripts/train.py does")
     train(load_config("configs/quickstart.py"), WORKDIR)
     # A seed of its own, far from those of the training faces.
-    picture, landmarks = draw_face(seed=987_654_331, size=320)
-    Image.fromarray(picture).save(WORKDIR / "photo.png")
+    image, landmarks = draw_face(seed=987_654_331, size=320)
+    Image.fromarray(image).save(WORKDIR / "photo.png")
     box = landmark_box(landmarks).round()
     (face,) = Predictor(WORKDIR).predict(WORKDIR / "photo.png", box)
-    save_picture(paint_faces(picture, [face]), WORKDIR / "prediction.png")
+    save_image(paint_faces(image, [face]), WORKDIR / "prediction.png")
     print(f"a new face, predicted with NME {nme(face.landmarks, landmarks):.2f} %\n")
     print("look at:")
     for name, content in {

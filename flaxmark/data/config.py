@@ -56,7 +56,7 @@ class DataConfig:
     """Which faces, and how they become the network's input."""
 
     name: DataName = "ibug_300w"
-    """300-W: ibug_300w (official layout), dlib (its XML packaging). Own faces: pts (pictures with .pts beside them),
+    """300-W: ibug_300w (official layout), dlib (its XML packaging). Own faces: pts (images with .pts beside them),
     csv (file, x0, y0 ..), coco (keypoints JSON). drawn_faces needs no files."""
     markup: Markup = IBUG_68
     """How many points a face has and what they are: ibug_68, five_points, wflw_98, or a JSON file."""
@@ -72,15 +72,15 @@ class DataConfig:
     test_list: str | None = None
     """For csv and coco: the file of test faces."""
     strict: bool = False
-    """Stop at the first bad picture or annotation instead of listing it in the report."""
+    """Stop at the first bad image or annotation instead of listing it in the report."""
     max_megapixels: float = bounded(64.0, "(0, 10000]")
-    """Pictures above this many decoded megapixels are refused."""
+    """Images above this many decoded megapixels are refused."""
     drawn_train: int = bounded(4000, "[1, 10000000]")
     """For drawn_faces: how many training faces to draw."""
     drawn_validation: int = bounded(200, "[1, 1000000]")
     """For drawn_faces: how many validation faces to draw; as many again are test faces."""
     drawn_size: int = bounded(160, "[32, 2048] pixels")
-    """For drawn_faces: side of the drawn picture, pixels."""
+    """For drawn_faces: side of the drawn image, pixels."""
     crop: CropDefinition = CropDefinition()
     """From face box to crop."""
     image_size: int = bounded(224, "[64, 2048] pixels")

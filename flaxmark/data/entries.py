@@ -1,4 +1,4 @@
-"""What a data set's files say about its faces, before any picture is decoded."""
+"""What a data set's files say about its faces, before any image is decoded."""
 
 import dataclasses
 import os
@@ -13,16 +13,16 @@ from flaxmark.errors import ConfigError
 
 MAX_NAME, MAX_DETAIL = 300, 1000
 
-UNREADABLE = "unreadable picture"
-TOO_LARGE = "picture too large"
-OUTSIDE_PICTURE = "face outside the picture"
+UNREADABLE = "unreadable image"
+TOO_LARGE = "image too large"
+OUTSIDE_IMAGE = "face outside the image"
 EMPTY = "empty annotation"
 MALFORMED = "malformed annotation"
 POINT_COUNT = "wrong number of points"
 NOT_FINITE = "point not finite"
 NO_EXTENT = "face without extent"
-NO_ANNOTATION = "picture without .pts"
-NO_PICTURE = ".pts without picture"
+NO_ANNOTATION = "image without .pts"
+NO_IMAGE = ".pts without image"
 MISSING = "listed file missing"
 LINKED_FOLDER = "link to a folder"
 UNREADABLE_FOLDER = "unreadable folder"
@@ -52,8 +52,8 @@ class FaceEntry:
     """One annotated face.
 
     Attributes:
-        file: Its picture, relative to the data set's folder, with forward slashes.
-        landmarks_px: float64 `[num_points, 2]`, pixels of the stored (not EXIF-turned) picture, 0-based.
+        file: Its image, relative to the data set's folder, with forward slashes.
+        landmarks_px: float64 `[num_points, 2]`, pixels of the stored (not EXIF-turned) image, 0-based.
         box: float64 `[4]`, the data set's own box in pixels, or None.
         subset: The subset that metrics are reported for.
         photograph: Faces of one photograph (for CSV: of one person) share it and never part.
@@ -137,7 +137,7 @@ def photograph_300w(file: str) -> str:
     HELEN numbers its photographs across training and test, LFPW starts anew in each.
 
     Args:
-        file: Path of the picture in the data set.
+        file: Path of the image in the data set.
 
     Returns:
         The path without the number of the face: `afw/134212_2.jpg` is `afw/134212`.
@@ -170,8 +170,8 @@ def inside(root: Path, name: str) -> str | None:
     return path.as_posix()
 
 
-def find_picture(root: Path, name: str, folders: Iterable[str], where: str) -> str | Problem:
-    """Find a picture that an annotation names.
+def find_image(root: Path, name: str, folders: Iterable[str], where: str) -> str | Problem:
+    """Find a image that an annotation names.
 
     Args:
         root: The data set's folder.
@@ -187,7 +187,7 @@ def find_picture(root: Path, name: str, folders: Iterable[str], where: str) -> s
     candidates = (f"{folder}/{spelt}" for folder in folders for spelt in dict.fromkeys((name, name.replace("\\", "/"))))
     file = next((file for file in candidates if os.path.isfile(root / file)), None)  # False for names that cannot be
     if file is None:
-        return Problem(name, MISSING, f"{where}: no such picture in {', '.join(folders)}")
+        return Problem(name, MISSING, f"{where}: no such image in {', '.join(folders)}")
     return inside(root, file) or Problem(name, LEAVES_FOLDER, f"{where}: it points out of the data set's folder")
 
 

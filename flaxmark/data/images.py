@@ -1,4 +1,4 @@
-"""Reading pictures of any common kind as 8-bit RGB, one way for preparation and for predict."""
+"""Reading images of any common kind as 8-bit RGB, one way for preparation and for predict."""
 
 import collections
 import io
@@ -15,75 +15,73 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 MAX_16_BIT = 65535
 
-PictureSource = str | Path | bytes | Image.Image | np.ndarray
+ImageSource = str | Path | bytes | Image.Image | np.ndarray
 
 
-class PictureError(ConfigError):
-    """A picture cannot be used; the message is one line that names it and says why."""
+class ImageError(ConfigError):
+    """A image cannot be used; the message is one line that names it and says why."""
 
 
-class PictureTooLargeError(PictureError):
-    """A picture has more pixels than the limit allows; its pixels were not decoded."""
+class ImageTooLargeError(ImageError):
+    """A image has more pixels than the limit allows; its pixels were not decoded."""
 
 
-def read_picture(source: PictureSource, max_megapixels: float = 64.0, orient: bool = True) -> np.ndarray:
-    """Read a picture as a viewer would show it.
+def read_image(source: ImageSource, max_megapixels: float = 64.0, orient: bool = True) -> np.ndarray:
+    """Read a image as a viewer would show it.
 
-    Grey and palette pictures become RGB, 16-bit ones are scaled, transparent ones are laid on white (what
+    Grey and palette images become RGB, 16-bit ones are scaled, transparent ones are laid on white (what
     viewers do) and of an animation the first frame is taken.
 
     Args:
-        source: Path, encoded bytes, PIL picture, or uint8 or uint16 `[height, width]` or
+        source: Path, encoded bytes, PIL image, or uint8 or uint16 `[height, width]` or
             `[height, width, 1, 3 or 4]`, RGB(A).
-        max_megapixels: Larger pictures are refused before their pixels are decoded.
-        orient: Turn the picture as its EXIF orientation says.
+        max_megapixels: Larger images are refused before their pixels are decoded.
+        orient: Turn the image as its EXIF orientation says.
 
     Returns:
         uint8 `[height, width, 3]`, RGB.
 
     Raises:
-        PictureError: There is no such file, it is no picture, is damaged or is too large.
+        ImageError: There is no such file, it is no image, is damaged or is too large.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_megapixels)
     if isinstance(source, Image.Image):
-        return _from_pil(source, "picture", max_megapixels, orient)
+        return _from_pil(source, "image", max_megapixels, orient)
     if isinstance(source, bytes):
-        return _from_file(io.BytesIO(source), "picture", max_megapixels, orient)
+        return _from_file(io.BytesIO(source), "image", max_megapixels, orient)
     if not isinstance(source, str | Path):
-        raise PictureError(f"{type(source).__name__} is no picture: give a path, bytes, a PIL picture or a NumPy array")
+        raise ImageError(f"{type(source).__name__} is no image: give a path, bytes, a PIL image or a NumPy array")
     path = Path(source)
     try:
         found, other = path.is_file(), path.exists()
     except OSError as error:  # a name that the system does not allow
-        raise PictureError(f"{str(path)[:80]}..: {_one_line(error.strerror or error)}") from error
+        raise ImageError(f"{str(path)[:80]}..: {_one_line(error.strerror or error)}") from error
     if not found:  # also keeps pipes and devices from being read
-        raise PictureError(f"{path}: {'not a file' if other else 'no such file'}")
-    # Eight bytes are a pixel of the largest kind, unpacked; what is beyond them no picture needs.
+        raise ImageError(f"{path}: {'not a file' if other else 'no such file'}")
+    # Eight bytes are a pixel of the largest kind, unpacked; what is beyond them no image needs.
     if path.stat().st_size > 8e6 * max_megapixels + 10e6:
-        raise PictureTooLargeError(
-            f"{path}: {path.stat().st_size / 1e6:,.0f} MB are no picture of {max_megapixels:g} MP"
-        )
+        raise ImageTooLargeError(f"{path}: {path.stat().st_size / 1e6:,.0f} MB are no image of {max_megapixels:g} MP")
     return _from_file(path, str(path), max_megapixels, orient)
 
 
 def _from_file(file: Path | io.BytesIO, name: str, max_megapixels: float, orient: bool) -> np.ndarray:
     """Open a file in one of `FORMATS` and read it."""
     with warnings.catch_warnings():
-        # Pillow warns of odd metadata, and of large pictures by a limit of its own; ours are errors.
+        # Pillow warns of odd metadata, and of large images by a limit of its own; ours are errors.
         warnings.simplefilter("ignore")
         try:
             with Image.open(file, formats=FORMATS) as image:
                 return _from_pil(image, name, max_megapixels, orient)
-        except PictureError:
+        except ImageError:
             raise
         except Image.DecompressionBombError as error:
-            raise PictureTooLargeError(f"{name}: {error}") from error
+            raise ImageTooLargeError(f"{name}: {error}") from error
         except Image.UnidentifiedImageError as error:
             kinds = ", ".join(FORMATS)
-            raise PictureError(f"{name}: not a picture, or none of {kinds}; convert it first") from error
+            raise ImageError(f"{name}: not a image, or none of {kinds}; convert it first") from error
         except Exception as error:  # damaged files make decoders raise almost anything
-            raise PictureError(f"{name}: {_one_line(error)}") from error
+            raise ImageError(f"{name}: {_one_line(error)}") from error
 
 
 def _from_pil(image: Image.Image, name: str, max_megapixels: float, orient: bool) -> np.ndarray:
@@ -94,16 +92,16 @@ def _from_pil(image: Image.Image, name: str, max_megapixels: float, orient: bool
         if orient:
             image = ImageOps.exif_transpose(image)
         return _to_rgb(image, name)
-    except PictureError:
+    except ImageError:
         raise
-    except Exception as error:  # see _from_file; lazily opened pictures are decoded here
-        raise PictureError(f"{name}: {_one_line(error)}") from error
+    except Exception as error:  # see _from_file; lazily opened images are decoded here
+        raise ImageError(f"{name}: {_one_line(error)}") from error
 
 
 def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
     """Convert any mode of Pillow to 8-bit RGB."""
     if image.mode == "F":
-        raise PictureError(f"{name}: has floating-point pixels of unknown range; save it with 8 or 16 bits")
+        raise ImageError(f"{name}: has floating-point pixels of unknown range; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
         return _from_grey16(np.asarray(image))
     if image.has_transparency_data:
@@ -134,9 +132,9 @@ def _from_array(array: np.ndarray, max_megapixels: float) -> np.ndarray:
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
         first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
         mend = "; channels come last: array.transpose(1, 2, 0)" if first else ""
-        raise PictureError(f"array of shape {array.shape}: must be [height, width] or [.., .., 1, 3 or 4]{mend}")
+        raise ImageError(f"array of shape {array.shape}: must be [height, width] or [.., .., 1, 3 or 4]{mend}")
     if array.dtype not in (np.uint8, np.uint16):
-        raise PictureError(f"array of {array.dtype}: must be uint8 or uint16, RGB; {_MENDS[array.dtype.kind]}")
+        raise ImageError(f"array of {array.dtype}: must be uint8 or uint16, RGB; {_MENDS[array.dtype.kind]}")
     _check_size(array.shape[1], array.shape[0], "array", max_megapixels)
     if array.dtype == np.uint16:
         if 0 < array.max() <= 255:
@@ -150,9 +148,9 @@ def _from_array(array: np.ndarray, max_megapixels: float) -> np.ndarray:
 
 
 def _check_size(width: int, height: int, name: str, max_megapixels: float) -> None:
-    """Refuse pictures above the limit."""
+    """Refuse images above the limit."""
     if width * height > max_megapixels * 1e6:
-        raise PictureTooLargeError(
+        raise ImageTooLargeError(
             f"{name}: {width} x {height} is {width * height / 1e6:.3g} megapixels, above the limit of "
             f"{max_megapixels:g}; shrink it, or raise max-megapixels"
         )

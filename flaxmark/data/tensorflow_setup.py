@@ -2,7 +2,7 @@
 
 import os
 
-# Both are read once, when TensorFlow is loaded; oneDNN announces itself, and our pictures do not use it.
+# Both are read once, when TensorFlow is loaded; oneDNN announces itself, and our images do not use it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 

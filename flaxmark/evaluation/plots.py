@@ -1,4 +1,4 @@
-"""Pictures and curves."""
+"""Images and curves."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: fl
 
     Args:
         history: The `validation` lines of metrics.jsonl.
-        title: Above the picture.
+        title: Above the image.
         mean_face_nme: Validation NME of the mean face, per cent.
         path: PNG to write.
     """
@@ -72,7 +72,7 @@ def plot_faces(
         markup: Which points are joined.
         captions: Above each face, such as its NME.
         title: Above the grid.
-        path: Picture to write; its ending chooses the format.
+        path: Image to write; its ending chooses the format.
     """
     columns = min(6, max(1, len(images)))
     rows = max(1, -(-len(images) // columns))
@@ -130,7 +130,7 @@ def plot_systems(errors: Mapping[str, np.ndarray], title: str, path: Path) -> No
     Args:
         errors: Name -> inter-ocular NME of each face `[n]`, per cent; NaN counts as larger than any.
         title: Above the plot.
-        path: Picture to write.
+        path: Image to write.
     """
     figure, axes = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
     styles = zip(SYSTEMS, ("-", "--", "-.", ":", (0, (6, 2)), (0, (3, 1, 1, 1))), strict=True)
@@ -173,7 +173,7 @@ def plot_audit(traits: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> No
     Args:
         traits: Subset -> `size` (pixels between the outer eye corners) and, where the points tell, `yaw` (degrees),
             `[n]` each.
-        path: Picture to write.
+        path: Image to write.
     """
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(11, 1.6 + 0.42 * len(traits)), layout="constrained", sharey=True
@@ -191,6 +191,6 @@ def plot_audit(traits: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> No
     left.xaxis.set_minor_formatter("")
     left.set_yticks(places, [plain(f"{subset} ({len(faces['size'])})") for subset, faces in traits.items()])
     left.invert_yaxis()
-    right.set(xlabel="head turned to the picture's left (-) or right (+) [degrees]")
+    right.set(xlabel="head turned to the image's left (-) or right (+) [degrees]")
     figure.suptitle("Faces of each subset: box 25 to 75 %, whiskers 1 to 99 %")
     save_figure(figure, path)

@@ -71,7 +71,7 @@ def forward_flops(config: Config, images: int) -> float:
     """Operations of the network's forward pass, as XLA counts plain convolutions.
 
     Args:
-        config: Depth and picture size.
+        config: Depth and image size.
         images: How many.
 
     Returns:

@@ -38,7 +38,7 @@ def split_figures(
     Returns:
         `points`: mean error of each point, per cent of the inter-ocular distance; `faces`: lists `[n]` in the order
         of the split, rounded: `file`, `subset`, `nme` and `mean_face_nme` (inter-ocular, per cent), `loss`, `size`
-        (pixels between the outer eye corners in the original picture), `sharpness` where it is known and, of iBUG's 68
+        (pixels between the outer eye corners in the original image), `sharpness` where it is known and, of iBUG's 68
         points, `yaw` (degrees); of a network with sigma also `coverage`: `share` that circles should hold, and `plain`
         and `scaled` that they do.
     """

@@ -22,7 +22,7 @@ def head_yaw(landmarks: np.ndarray) -> np.ndarray:
         landmarks: `[..., 68, 2]`, any unit, y downwards.
 
     Returns:
-        float64 `[...]`, degrees, positive where the nose points to the picture's right.
+        float64 `[...]`, degrees, positive where the nose points to the image's right.
     """
     head = _mean_head()
     points = np.asarray(landmarks, np.float64)[..., RIGID, :]

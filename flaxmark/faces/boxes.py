@@ -9,11 +9,11 @@ from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import image_crop, square_crop
 
 Boxes = np.ndarray | Sequence[Any] | Literal["image"]
-"""`[4]` or `[n, 4]`: left, top, right, bottom in pixels; `"image"`: the picture is the crop itself."""
+"""`[4]` or `[n, 4]`: left, top, right, bottom in pixels; `"image"`: the image is the crop itself."""
 
 # What is smaller or larger is a mistake.
 MIN_SIDE = 4  # pixels
-MAX_SIDE = 4  # longer sides of the picture
+MAX_SIDE = 4  # longer sides of the image
 
 
 def crops_of_boxes(boxes: Boxes, width: int, height: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -21,15 +21,15 @@ def crops_of_boxes(boxes: Boxes, width: int, height: int, scale: float) -> tuple
 
     Args:
         boxes: As a caller gave them.
-        width: Of the picture, pixels.
-        height: Of the picture, pixels.
+        width: Of the image, pixels.
+        height: Of the image, pixels.
         scale: Side of the crop over the longer side of the box.
 
     Returns:
         Crops float64 `[n, 3]` (left, top, side) and boxes float64 `[n, 4]`, pixels.
 
     Raises:
-        ConfigError: They are no boxes, or not around a face of this picture.
+        ConfigError: They are no boxes, or not around a face of this image.
     """
     if isinstance(boxes, str):
         if boxes != "image":
@@ -41,23 +41,23 @@ def crops_of_boxes(boxes: Boxes, width: int, height: int, scale: float) -> tuple
         array = array.reshape(0, 4)
     if array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all():
         raise ConfigError("boxes must be finite numbers left, top, right, bottom: shape [4] or [n, 4]")
-    for box, usable in zip(array, in_picture(array, width, height), strict=True):
+    for box, usable in zip(array, in_image(array, width, height), strict=True):
         if not usable:
             numbers = ", ".join(f"{edge:g}" for edge in box)
             raise ConfigError(f"box {numbers} {_what_is_wrong(box, width, height)}")
     return square_crop(array, scale), array
 
 
-def in_picture(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Which boxes can be those of faces in a picture.
+def in_image(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Which boxes can be those of faces in a image.
 
     Args:
         boxes: float64 `[n, 4]`: left, top, right, bottom, pixels.
-        width: Of the picture, pixels.
-        height: Of the picture, pixels.
+        width: Of the image, pixels.
+        height: Of the image, pixels.
 
     Returns:
-        bool `[n]`: its middle lies in the picture, and it is neither tiny nor much larger than the picture.
+        bool `[n]`: its middle lies in the image, and it is neither tiny nor much larger than the image.
     """
     sizes, middles = boxes[:, 2:] - boxes[:, :2], (boxes[:, :2] + boxes[:, 2:]) / 2
     inside = ((middles >= 0) & (middles <= (width - 1, height - 1))).all(axis=1)
@@ -67,7 +67,7 @@ def in_picture(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _what_is_wrong(box: np.ndarray, width: int, height: int) -> str:
-    """With a box that is not `in_picture`."""
+    """With a box that is not `in_image`."""
     left, top, right, bottom = box
     if min(box) >= 0 and max(box) <= 1:
         return "is in fractions; give pixels: left, top, right, bottom"
@@ -75,7 +75,7 @@ def _what_is_wrong(box: np.ndarray, width: int, height: int) -> str:
         return "is empty; the order is left, top, right, bottom"
     if max(right - left, bottom - top) < MIN_SIDE:
         return f"is tiny: less than {MIN_SIDE} pixels"
-    return f"is not around a face of the {width} x {height} picture: the order is left, top, right, bottom, in pixels"
+    return f"is not around a face of the {width} x {height} image: the order is left, top, right, bottom, in pixels"
 
 
 def as_numbers(values: Any) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Boxes, the one crop of training and of predict, and the pixels around it; `sampler` has how those are sampled.
 
-Pixel centres are integers, (0, 0) the top left one, so a picture reaches from -0.5 to width - 0.5.
+Pixel centres are integers, (0, 0) the top left one, so a image reaches from -0.5 to width - 0.5.
 A crop is a square `(left, top, side)` of pixels, whose first column has its centre at `left`;
 its unit is u = (x - left + 0.5) / side: 0 and 1 are its edges. All of it is float64.
 """
@@ -33,7 +33,7 @@ class CropDefinition:
 
 @dataclasses.dataclass(frozen=True)
 class FaceRegion:
-    """The part of a picture around one face, at most `stored_size` pixels per crop side.
+    """The part of a image around one face, at most `stored_size` pixels per crop side.
 
     Attributes:
         pixels: uint8 `[height, width, 3]`, RGB.
@@ -74,7 +74,7 @@ def square_crop(box: np.ndarray, scale: float) -> np.ndarray:
 
 
 def image_crop(width: int, height: int) -> np.ndarray:
-    """The smallest centred square that holds a whole picture, for a picture that is the crop itself.
+    """The smallest centred square that holds a whole image, for a image that is the crop itself.
 
     Args:
         width: Pixels.
@@ -88,7 +88,7 @@ def image_crop(width: int, height: int) -> np.ndarray:
 
 
 def to_crop_units(points_px: np.ndarray, crop: np.ndarray) -> np.ndarray:
-    """Pixels of the picture to units of the crop.
+    """Pixels of the image to units of the crop.
 
     Args:
         points_px: `[..., num_points, 2]`, pixels.
@@ -102,7 +102,7 @@ def to_crop_units(points_px: np.ndarray, crop: np.ndarray) -> np.ndarray:
 
 
 def to_pixels(points: np.ndarray, crop: np.ndarray) -> np.ndarray:
-    """Units of the crop to pixels of the picture; the inverse of `to_crop_units`.
+    """Units of the crop to pixels of the image; the inverse of `to_crop_units`.
 
     Args:
         points: `[..., num_points, 2]`, crop units.
@@ -115,14 +115,14 @@ def to_pixels(points: np.ndarray, crop: np.ndarray) -> np.ndarray:
     return np.asarray(points, np.float64) * crop[..., 2:] + crop[..., :2] - 0.5
 
 
-def cut_region(picture: np.ndarray, crop: np.ndarray, definition: CropDefinition, *, margin: bool = True) -> FaceRegion:
-    """Cut the surroundings of a crop out of a picture, shrunk with antialiasing if they are large.
+def cut_region(image: np.ndarray, crop: np.ndarray, definition: CropDefinition, *, margin: bool = True) -> FaceRegion:
+    """Cut the surroundings of a crop out of a image, shrunk with antialiasing if they are large.
 
-    Nothing is invented: the region ends where the picture ends, and a small face is not enlarged.
+    Nothing is invented: the region ends where the image ends, and a small face is not enlarged.
 
     Args:
-        picture: uint8 `[height, width, 3]`.
-        crop: `[3]`: left, top, side, pixels of `picture`.
+        image: uint8 `[height, width, 3]`.
+        crop: `[3]`: left, top, side, pixels of `image`.
         definition: Gives the margin and the largest stored side.
         margin: With the margin that augmentation needs; without it, only the pixels that an upright crop samples.
 
@@ -130,23 +130,23 @@ def cut_region(picture: np.ndarray, crop: np.ndarray, definition: CropDefinition
         The region and the same crop in its pixels.
 
     Raises:
-        ValueError: The crop has no extent, is not finite or does not touch the picture.
+        ValueError: The crop has no extent, is not finite or does not touch the image.
     """
     left, top, side = (float(v) for v in crop)
     if not (math.isfinite(left) and math.isfinite(top) and math.isfinite(side) and side > 0):
         raise ValueError(f"crop {left:g}, {top:g}, side {side:g} is not a square of positive size")
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     room = side * (definition.margin - 1) / 2
     x0, y0 = max(0, math.floor(left - room)), max(0, math.floor(top - room))
     x1, y1 = min(width, math.ceil(left + side + room)), min(height, math.ceil(top + side + room))
     if x1 <= x0 or y1 <= y0:
-        raise ValueError(f"crop {left:g}, {top:g}, side {side:g} lies outside the {width} x {height} picture")
+        raise ValueError(f"crop {left:g}, {top:g}, side {side:g} lies outside the {width} x {height} image")
     shrink = min(definition.stored_size / side, 1.0)
-    # `left` is also the edge of the crop counted from the edge of the picture, which is what scales.
+    # `left` is also the edge of the crop counted from the edge of the image, which is what scales.
     inside = np.array([left - x0, top - y0, side]) * shrink
     columns, rows = (max(1, int(n * shrink)) for n in (x1 - x0, y1 - y0))
     window = (0, 0, columns, rows) if margin else sampled_window(inside, columns, rows)
-    pixels = _shrink_window(picture[y0:y1, x0:x1], shrink, window)
+    pixels = _shrink_window(image[y0:y1, x0:x1], shrink, window)
     return FaceRegion(np.ascontiguousarray(pixels), inside - np.array([*window[:2], 0]))
 
 
@@ -177,7 +177,7 @@ def sampled_side(definition: CropDefinition) -> int:
 
 
 def _shrink_window(pixels: np.ndarray, factor: float, window: Window) -> np.ndarray:
-    """Part of a picture shrunk by exactly `factor` in both directions, less than a pixel at its far edges dropped."""
+    """Part of a image shrunk by exactly `factor` in both directions, less than a pixel at its far edges dropped."""
     x0, y0, x1, y1 = window
     if factor == 1:
         return pixels[y0:y1, x0:x1]

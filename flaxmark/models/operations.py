@@ -64,7 +64,7 @@ def channel_sums_xla(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
 def conv_cpu(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **options: Any) -> jax.Array:
     """As `lax.conv_general_dilated`, in the form whose gradients XLA computes fast."""
     if kernel.shape[:2] == (1, 1):
-        # XLA's weight gradient of a 1x1 convolution has a window as large as the picture.
+        # XLA's weight gradient of a 1x1 convolution has a window as large as the image.
         x = x[:, :: strides[0], :: strides[1]]
         return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:3], -1)
     if _output_size(x, kernel, strides, padding) < kernel.shape[0]:
@@ -101,7 +101,7 @@ def _conv_by_patches(x: jax.Array, kernel: jax.Array, strides: Sequence[int], pa
 
 
 def _interleave(pixels: Callable[[int, int], jax.Array]) -> jax.Array:
-    """A picture from its pixels on even or odd rows and columns, each `[batch, height, width, channels]`."""
+    """A image from its pixels on even or odd rows and columns, each `[batch, height, width, channels]`."""
     rows = [jnp.stack([pixels(row, column) for column in (0, 1)], axis=3) for row in (0, 1)]
     stacked = jnp.stack(rows, axis=2)
     batch, height, _, width, _, channels = stacked.shape

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from flaxmark.data.entries import FaceEntry
-from flaxmark.data.images import PictureError, read_picture
+from flaxmark.data.images import ImageError, read_image
 from flaxmark.errors import ConfigError
 from flaxmark.evaluation.metrics import nme, normalising_distance, point_errors, summarize
 from flaxmark.evaluation.traits import head_yaw
-from flaxmark.faces.boxes import in_picture
+from flaxmark.faces.boxes import in_image
 from flaxmark.faces.crop import CropDefinition, landmark_box, square_crop, to_crop_units
 from flaxmark.faces.markup import IBUG_68
 from flaxmark.system.progress import Progress
@@ -79,11 +79,11 @@ def compare(
         systems: Name -> system.
         entries: Faces with 68 points.
         root: The data set's folder.
-        max_megapixels: Larger pictures are left out.
+        max_megapixels: Larger images are left out.
         timing_faces: So many faces are timed, each system in turn on each of them; the first ones are left out.
 
     Returns:
-        Name -> result, the faces that were compared, and one line for each picture that could not be looked at.
+        Name -> result, the faces that were compared, and one line for each image that could not be looked at.
     """
     predicted: dict[str, list[np.ndarray | None]] = {name: [] for name in systems}
     times: dict[str, list[float]] = {name: [] for name in systems}
@@ -92,17 +92,17 @@ def compare(
     progress = Progress(len(entries), 0, 1)
     for entry in entries:
         try:
-            picture = read_picture(root / entry.file, max_megapixels, orient=False)
-        except PictureError as error:
+            image = read_image(root / entry.file, max_megapixels, orient=False)
+        except ImageError as error:
             unreadable.append(str(error))
             continue
         box = landmark_box(entry.landmarks_px)
-        if not in_picture(box[None], picture.shape[1], picture.shape[0])[0]:
+        if not in_image(box[None], image.shape[1], image.shape[0])[0]:
             unreadable.append(f"{entry.file}: its face lies outside of it")
             continue
         for name, system in systems.items():
             start = time.perf_counter()
-            predicted[name].append(system(picture, box, entry))
+            predicted[name].append(system(image, box, entry))
             times[name].append(time.perf_counter() - start)
         kept.append(entry)
         progress.step(f"{len(kept):,} of {len(entries):,} faces")
@@ -115,7 +115,7 @@ def compare(
 
 
 def _result(entries: Sequence[FaceEntry], predicted: Sequence[np.ndarray | None], milliseconds: float | None) -> Result:
-    """Figures in crop units, as everywhere: errors of a large picture count no more than those of a small one."""
+    """Figures in crop units, as everywhere: errors of a large image count no more than those of a small one."""
     errors = np.full(len(entries), np.nan)
     rows = [row for row, points in enumerate(predicted) if points is not None]
     missing = [entry.file for entry, points in zip(entries, predicted, strict=True) if points is None]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from flaxmark.data.entries import FaceEntry
-from flaxmark.data.images import PictureError, read_picture
+from flaxmark.data.images import ImageError, read_image
 from flaxmark.errors import ConfigError
 from flaxmark.evaluation.metrics import nme
 from flaxmark.faces.boxes import overlap
@@ -25,8 +25,8 @@ class DetectedFaces:
         entries: Those that it found.
         boxes: float64 `[n, 4]`: its boxes of them, pixels.
         missed: Files of those that it did not find.
-        others: Boxes that are on no annotated face; the pictures may hold more faces than are annotated.
-        unreadable: Files that are no pictures.
+        others: Boxes that are on no annotated face; the images may hold more faces than are annotated.
+        unreadable: Files that are no images.
     """
 
     entries: list[FaceEntry]
@@ -37,13 +37,13 @@ class DetectedFaces:
 
 
 def detect_entries(entries: list[FaceEntry], root: Path, detector: Detector, max_megapixels: float) -> DetectedFaces:
-    """Run a detector on the pictures of annotated faces.
+    """Run a detector on the images of annotated faces.
 
     Args:
         entries: Annotated faces.
         root: The data set's folder.
         detector: Any.
-        max_megapixels: Larger pictures are unreadable.
+        max_megapixels: Larger images are unreadable.
 
     Returns:
         For each face the box that overlaps its landmarks' most.
@@ -56,11 +56,11 @@ def detect_entries(entries: list[FaceEntry], root: Path, detector: Detector, max
     progress = Progress(len(entries), 0, 1)
     for entry in entries:
         try:
-            picture = read_picture(root / entry.file, max_megapixels, orient=False)
-        except PictureError:
+            image = read_image(root / entry.file, max_megapixels, orient=False)
+        except ImageError:
             unreadable.append(entry.file)
             continue
-        detected, _ = find_faces(picture, detector)
+        detected, _ = find_faces(image, detector)
         overlaps = overlap(detected, landmark_box(entry.landmarks_px))
         others += int((overlaps == 0).sum())
         if overlaps.max(initial=0) > 0.2:
@@ -111,9 +111,9 @@ def errors_with_boxes(
         "detector, corrected": correct_boxes(faces.boxes, correction),
         "detector, as it is": faces.boxes,
     }
-    # Each picture is read once, and none is kept.
-    pictures = (read_picture(root / entry.file, max_megapixels, orient=False) for entry in faces.entries)
-    found = predictor.predict_many(pictures, np.stack(list(kinds.values()), axis=1))
+    # Each image is read once, and none is kept.
+    images = (read_image(root / entry.file, max_megapixels, orient=False) for entry in faces.entries)
+    found = predictor.predict_many(images, np.stack(list(kinds.values()), axis=1))
     predicted = np.array([[face.landmarks for face in one] for one in found])
     return {kind: float(nme(predicted[:, i], truth, markup=predictor.markup).mean()) for i, kind in enumerate(kinds)}
 
@@ -122,7 +122,7 @@ def _truth(faces: DetectedFaces) -> np.ndarray:
     """Landmarks of the faces that were found: float64 `[n, num_points, 2]`, pixels."""
     if not faces.entries:
         raise ConfigError(
-            f"the detector finds none of {len(faces.missed)} faces ({len(faces.unreadable)} pictures unreadable): "
+            f"the detector finds none of {len(faces.missed)} faces ({len(faces.unreadable)} images unreadable): "
             "nothing can be fitted or measured; name another detector, or other faces"
         )
     return np.stack([entry.landmarks_px for entry in faces.entries])
@@ -131,7 +131,7 @@ def _truth(faces: DetectedFaces) -> np.ndarray:
 def describe(faces: DetectedFaces) -> str:
     """What a detector found, in one line."""
     total = len(faces.entries) + len(faces.missed)
-    broken = f", {len(faces.unreadable)} pictures unreadable" if faces.unreadable else ""
+    broken = f", {len(faces.unreadable)} images unreadable" if faces.unreadable else ""
     return f"found {len(faces.entries)} of {total} faces, {faces.others} boxes elsewhere{broken}"
 
 

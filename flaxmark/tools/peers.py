@@ -1,4 +1,4 @@
-"""Systems that are compared: a picture and a face's box in, 68 points in pixels out."""
+"""Systems that are compared: a image and a face's box in, 68 points in pixels out."""
 
 import functools
 import importlib.util
@@ -17,7 +17,7 @@ from flaxmark.faces.crop import FaceRegion, square_crop, to_pixels
 from flaxmark.faces.crop_sampler import crop_image
 
 System = Callable[[np.ndarray, np.ndarray, FaceEntry], np.ndarray | None]
-"""`(picture uint8 [h, w, 3], box [4], entry) -> points [68, 2] in pixels`, or None where it has none. The box is tight
+"""`(image uint8 [h, w, 3], box [4], entry) -> points [68, 2] in pixels`, or None where it has none. The box is tight
 around the true landmarks; each system enlarges it as it is used to."""
 
 MAX_BYTES = 100_000_000  # in memory it takes up to 25 times as much
@@ -84,7 +84,7 @@ def make_flaxmark(workdir: str, flip: bool = False) -> System:
     predictor = Predictor(workdir or None, flip=flip)
     if predictor.markup.num_points != 68:
         raise ConfigError(f"--systems flaxmark:{workdir}: has {predictor.markup.num_points} points; 68 are compared")
-    return lambda picture, box, _: predictor.predict(picture, box)[0].landmarks
+    return lambda image, box, _: predictor.predict(image, box)[0].landmarks
 
 
 def make_dlib(_: str) -> System:
@@ -105,12 +105,12 @@ def make_dlib(_: str) -> System:
 
     predict = dlib.shape_predictor(str(folder / "models" / "shape_predictor_68_face_landmarks.dat"))
 
-    def system(picture: np.ndarray, box: np.ndarray, _: FaceEntry) -> np.ndarray:
+    def system(image: np.ndarray, box: np.ndarray, _: FaceEntry) -> np.ndarray:
         side = (box[2] - box[0]) / 0.95
         middle = (box[:2] + box[2:]) / 2
         left, top = middle - side * np.array([0.5, 0.565])
         rectangle = dlib.rectangle(*(round(float(v)) for v in (left, top, left + side, top + side)))
-        shape = predict(picture, rectangle)
+        shape = predict(image, rectangle)
         return np.array([[shape.part(i).x, shape.part(i).y] for i in range(68)], np.float64)
 
     return system
@@ -137,9 +137,9 @@ def make_mesh_model(_: str) -> System:
     entrance = interpreter.get_input_details()[0]["index"]
     exits = [detail for detail in interpreter.get_output_details() if np.prod(detail["shape"]) == 468 * 3]
 
-    def system(picture: np.ndarray, box: np.ndarray, _: FaceEntry) -> np.ndarray:
+    def system(image: np.ndarray, box: np.ndarray, _: FaceEntry) -> np.ndarray:
         crop = square_crop(box, 1.5)
-        pixels = crop_image(FaceRegion(picture, crop), MESH_SIZE) / 255
+        pixels = crop_image(FaceRegion(image, crop), MESH_SIZE) / 255
         interpreter.set_tensor(entrance, pixels[None])
         interpreter.invoke()
         mesh = interpreter.get_tensor(exits[0]["index"]).reshape(468, 3)[:, :2]
@@ -174,7 +174,7 @@ def make_from_json(name: str) -> System:
     """
     faces = read_predictions(Path(name))
 
-    def system(picture: np.ndarray, box: np.ndarray, entry: FaceEntry) -> np.ndarray | None:
+    def system(image: np.ndarray, box: np.ndarray, entry: FaceEntry) -> np.ndarray | None:
         own = faces.get(entry.file, [])
         middle = (box[:2] + box[2:]) / 2
         inside = [points for points in own if np.abs(points.mean(axis=0) - middle).max() < np.ptp(box.reshape(2, 2))]
@@ -207,7 +207,7 @@ def read_predictions(path: Path) -> dict[str, list[np.ndarray]]:
     found: dict[str, list[np.ndarray]] = {}
     for number, line in enumerate(lines):
         where = f"--systems json:{path}: entry {number}"
-        name = line.get("file", line.get("picture")) if isinstance(line, dict) else None
+        name = line.get("file", line.get("image")) if isinstance(line, dict) else None
         if not isinstance(name, str):
             raise ConfigError(f'{where}: must be an object with "file" and "landmarks"')
         faces = line.get("faces", [line])

@@ -1,4 +1,4 @@
-"""A page in the browser: drop a picture, see its faces. Gradio serves it, on this machine alone."""
+"""A page in the browser: drop a image, see its faces. Gradio serves it, on this machine alone."""
 
 import dataclasses
 import json
@@ -17,47 +17,47 @@ from flaxmark.inference.overlay import paint_faces
 from flaxmark.inference.predictor import Predictor
 
 MAX_UPLOAD = 20_000_000
-SHOWN = ["download", "fullscreen"]  # and no button that shares a picture
+SHOWN = ["download", "fullscreen"]  # and no button that shares a image
 
 TITLE = "flaxmark: landmarks of faces"
 NOTE = (
-    "Pictures stay on this machine: they are looked at in memory, what the server keeps of them for the page lies in a "
+    "Images stay on this machine: they are looked at in memory, what the server keeps of them for the page lies in a "
     "temporary folder that is emptied every few minutes and removed when it ends. Terms of the model's training faces: "
 )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Seen:
-    """What the page shows of a picture.
+    """What the page shows of a image.
 
     Attributes:
-        picture: uint8 `[height, width, 3]` with its faces painted on; None where there is none to show.
+        image: uint8 `[height, width, 3]` with its faces painted on; None where there is none to show.
         message: One line.
         text: JSON of all faces; empty where there are none.
     """
 
-    picture: np.ndarray | None
+    image: np.ndarray | None
     message: str
     text: str = ""
 
 
-def look_at(predictor: Predictor, picture: Any, is_crop: bool) -> Seen:
-    """Find and paint the faces of a picture.
+def look_at(predictor: Predictor, image: Any, is_crop: bool) -> Seen:
+    """Find and paint the faces of a image.
 
     Args:
         predictor: Ready.
-        picture: As `Predictor.predict` takes it, or None where nobody has chosen one yet.
-        is_crop: The picture is one face, cut out as in training; nothing is detected.
+        image: As `Predictor.predict` takes it, or None where nobody has chosen one yet.
+        is_crop: The image is one face, cut out as in training; nothing is detected.
 
     Returns:
-        What to show; of bad pictures the reason, never an exception.
+        What to show; of bad images the reason, never an exception.
     """
-    if picture is None:
-        return Seen(None, "Choose a picture first, or take one with the camera.")
-    from flaxmark.data.images import read_picture
+    if image is None:
+        return Seen(None, "Choose a image first, or take one with the camera.")
+    from flaxmark.data.images import read_image
 
     try:
-        pixels = read_picture(picture, predictor.max_megapixels)
+        pixels = read_image(image, predictor.max_megapixels)
         faces = predictor.predict(pixels, "image" if is_crop else None)
     except ConfigError as error:
         return Seen(None, str(error))
@@ -65,7 +65,7 @@ def look_at(predictor: Predictor, picture: Any, is_crop: bool) -> Seen:
     told = {"width": width, "height": height, "terms": predictor.metadata["terms"]}
     text = json.dumps(told | {"faces": [face_to_json(face) for face in faces]}, indent=1)
     if not faces:
-        return Seen(pixels, "No face found. A face that fills the picture: tick the box below.", text)
+        return Seen(pixels, "No face found. A face that fills the image: tick the box below.", text)
     count = "One face." if len(faces) == 1 else f"{len(faces)} faces, the largest first."
     sure = [f"{face.score:.2f}" for face in faces if face.score is not None]
     labels = [str(number) for number in range(1, len(faces) + 1)] if len(faces) > 1 else []
@@ -90,16 +90,16 @@ def make_page(predictor: Predictor) -> Any:
     except ImportError as error:
         raise ConfigError("Gradio is not installed: pip install 'flaxmark[demo]'") from error
 
-    def show(picture: Any, is_crop: bool) -> tuple[Any, str, str, str | None]:
-        seen = look_at(predictor, picture, is_crop)
-        return seen.picture, seen.message, seen.text, _save(seen.text)
+    def show(image: Any, is_crop: bool) -> tuple[Any, str, str, str | None]:
+        seen = look_at(predictor, image, is_crop)
+        return seen.image, seen.message, seen.text, _save(seen.text)
 
     with gradio.Blocks(title=TITLE, delete_cache=(300, 300), analytics_enabled=False) as page:
         gradio.Markdown(f"# {TITLE}\n{NOTE}{predictor.metadata['terms']}.")
         with gradio.Row():
             with gradio.Column():
-                given = gradio.Image(label="Picture", sources=["upload", "webcam"], type="pil", height=420)
-                is_crop = gradio.Checkbox(label="The picture is one face, already cut out")
+                given = gradio.Image(label="Image", sources=["upload", "webcam"], type="pil", height=420)
+                is_crop = gradio.Checkbox(label="The image is one face, already cut out")
                 button = gradio.Button("Find landmarks", variant="primary")
             with gradio.Column():
                 drawn = gradio.Image(

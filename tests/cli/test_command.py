@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from flaxmark.cli.command import HUGE_PAGES, ConfigArguments, Parser, config_from_arguments, explain, new_file
 from helpers.scripts import run_script
 
-from flaxmark.cli.command import HUGE_PAGES, ConfigArguments, Parser, config_from_arguments, explain, new_file
 from flaxmark.errors import ConfigError
 
 

@@ -153,13 +153,13 @@ def test_predict_draws_and_prints(environment: dict[str, str], workdir: Path, tm
     assert printed["terms"] == "free"
     points = np.array(printed["faces"][0]["landmarks"])
     assert points.shape == (68, 2)
-    assert nme(points, landmarks) < 60  # pixels of the picture, near the face
+    assert nme(points, landmarks) < 60  # pixels of the image, near the face
     assert shorter_side(tmp_path / "out.png") >= 200
     again = run_script(environment, "predict", *arguments)
     assert again.returncode == 2
     assert "exists" in again.stderr
     other = refusal("predict", "--workdir", workdir, ROOT / "README.md", "--crop")
-    assert "not a picture" in other
+    assert "not a image" in other
     assert len(other.splitlines()) == 1
 
 
@@ -198,7 +198,7 @@ def test_every_subset_of_300w_has_its_rows(environment: dict[str, str], official
         ("predict", ["--workdir", "nowhere", "*.jpeg"], "matches no file"),
         ("predict", ["--workdir", "nowhere", "x.jpg", "--format", "pts"], "nowhere"),
         ("predict", ["--workdir", "nowhere", "x.jpg", "--boxes", "1", "2"], "2 numbers"),
-        ("predict", ["x.jpg", "y.jpg", "--boxes", "1", "2", "3", "4"], "is for one picture, and there are 2"),
+        ("predict", ["x.jpg", "y.jpg", "--boxes", "1", "2", "3", "4"], "is for one image, and there are 2"),
         ("predict", ["x.jpg", "--min-score", "2"], "must lie in"),
         ("predict", ["x.jpg", "--max-megapixels", "0"], "must be above 0"),
         ("predict", ["x.jpg", "--out", "x.txt"], "ending must be .jsonl or .json or .csv"),

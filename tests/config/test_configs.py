@@ -8,21 +8,20 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from flaxmark.cli.command import RunArguments, config_from_arguments, default_workdir
 from helpers.quick import quick_jit
 from helpers.scripts import ROOT
 
-from flaxmark.cli.command import RunArguments, config_from_arguments, default_workdir
 from flaxmark.config.checks import INTERVALS, check_config
-from flaxmark.models.resnet import DEPTHS
-from flaxmark.data.config import AugmentConfig, DataConfig
 from flaxmark.config.config import Config, OptimizerConfig, TrainConfig
-from flaxmark.models.losses import LossConfig
-from flaxmark.models.model import ModelConfig
-from flaxmark.schema import from_dict, to_dict
 from flaxmark.config.files import load_config
+from flaxmark.data.config import AugmentConfig, DataConfig
 from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import CropDefinition
-from flaxmark.models.resnet import Prediction, make_model
+from flaxmark.models.losses import LossConfig
+from flaxmark.models.model import ModelConfig
+from flaxmark.models.resnet import DEPTHS, Prediction, make_model
+from flaxmark.schema import from_dict, to_dict
 from flaxmark.training.optimizer import make_optimizer, make_schedule
 from flaxmark.training.state import TrainState, init_train_state
 from flaxmark.training.step import make_train_step

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.fixture_300w import Tree, config_of, format_pts
-from helpers.pictures import encode
+from helpers.images import encode
 from PIL import Image
 
-from flaxmark.data.config import DataConfig
 from flaxmark.data import entries
+from flaxmark.data.config import DataConfig
 from flaxmark.data.prepare.prepare import find_data_dir, load_split, prepare
 from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import CropDefinition
@@ -31,7 +31,7 @@ def spoil(folder: Path) -> dict[str, str]:
         "3004_1": (points.replace(lines[10].strip(), b"3 inf"), entries.NOT_FINITE),
         "3005_1": (
             format_pts(np.random.default_rng(0).uniform(5000, 5100, (68, 2)), 0),
-            entries.OUTSIDE_PICTURE,
+            entries.OUTSIDE_IMAGE,
         ),
     }
     expected = {f"afw/{name}.jpg": reason for name, (_, reason) in bad_points.items()}
@@ -39,14 +39,14 @@ def spoil(folder: Path) -> dict[str, str]:
         (folder / f"afw/{name}.jpg").write_bytes(picture)
         (folder / f"afw/{name}.pts").write_bytes(content)
     giant = encode(np.zeros((1100, 1000, 3), np.uint8), "PNG")
-    bad_pictures = {
+    bad_images = {
         "4001_1": (picture[: len(picture) // 2], entries.UNREADABLE),
         "4002_1": (b"", entries.UNREADABLE),
         "4003_1": (b"GIF89a", entries.UNREADABLE),
         "4004_1": (giant, entries.TOO_LARGE),
         "4005_1": (picture, entries.SAME_FACE),
     }
-    for name, (content, reason) in bad_pictures.items():
+    for name, (content, reason) in bad_images.items():
         (folder / f"afw/{name}.jpg").write_bytes(content)
         (folder / f"afw/{name}.pts").write_bytes(points)
         expected[f"afw/{name}.jpg"] = reason
@@ -59,7 +59,7 @@ def spoil(folder: Path) -> dict[str, str]:
         image.save(folder / f"helen/{part}/77_{number}.jpg", quality=60 + number)
     return expected | {
         "afw/5001_1.jpg": entries.NO_ANNOTATION,
-        "afw/5002_1.pts": entries.NO_PICTURE,
+        "afw/5002_1.pts": entries.NO_IMAGE,
         "helen/trainset/77_1.jpg": entries.HELD_OUT,
     }
 
@@ -78,11 +78,11 @@ def test_bad_input_is_listed_with_its_reason(small: Path) -> None:
 @pytest.mark.parametrize("stage", ["listing", "decoding"])
 def test_strict_makes_problems_fatal(small: Path, stage: str) -> None:
     assert prepare(config_of(small, strict=True)).counts == {"train": 3}
-    (small / "afw/9_1.jpg").write_bytes(b"no picture")
+    (small / "afw/9_1.jpg").write_bytes(b"no image")
     if stage == "decoding":
         shutil.copyfile(small / "afw/2001_1.pts", small / "afw/9_1.pts")
     for _ in range(2):  # the second time the set is prepared already
-        with pytest.raises(ConfigError, match=r"--data.strict: 1 problems, the first: afw/9_1.jpg: (unr|picture)"):
+        with pytest.raises(ConfigError, match=r"--data.strict: 1 problems, the first: afw/9_1.jpg: (unr|image)"):
             prepare(config_of(small, strict=True))
     assert prepare(config_of(small)).counts == {"train": 3}
 

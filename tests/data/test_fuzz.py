@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flaxmark.config.config import Config
-from flaxmark.schema import from_dict, to_dict
 from flaxmark.data.readers.coco import read_coco_folder
 from flaxmark.errors import ConfigError
 from flaxmark.faces.markup_files import markup_from_json
+from flaxmark.schema import from_dict, to_dict
 from flaxmark.tools.peers import read_predictions
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)

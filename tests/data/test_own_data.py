@@ -12,14 +12,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from helpers.pictures import draw, encode
+from helpers.images import draw, encode
 from helpers.scripts import refusal, run_script
 from PIL import Image
 
 from flaxmark.config.config import Config, TrainConfig
-from flaxmark.data.config import DataConfig
-from flaxmark.models.model import ModelConfig
 from flaxmark.data import entries
+from flaxmark.data.config import DataConfig
 from flaxmark.data.drawn import convert_landmarks
 from flaxmark.data.input.feed import TrainingFeed
 from flaxmark.data.input.network_input import InputForm
@@ -32,6 +31,7 @@ from flaxmark.evaluation.audit.audit import audit
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import Markup, flip_landmarks
 from flaxmark.faces.markup_files import FIVE_POINTS, WFLW_98, markup_to_json
+from flaxmark.models.model import ModelConfig
 from flaxmark.system.devices import make_mesh
 from flaxmark.system.progress import Progress
 from flaxmark.training.programs import build_programs
@@ -41,12 +41,12 @@ FORM = InputForm(in_step=False, resident=False, faces=16, side=128, largest_side
 
 
 def drawn(markup: Markup) -> dict[str, np.ndarray]:
-    """File below the pictures' folder -> its points; the first ones are for validation."""
+    """File below the images' folder -> its points; the first ones are for validation."""
     split = {i: "val" if i < VALIDATION else "train" for i in range(COUNT)}
     return {f"{split[i]}/face{i}.png": convert_landmarks(draw(i, SIZE)[1], markup.name) for i in range(COUNT)}
 
 
-def write_pictures(folder: Path) -> None:
+def write_images(folder: Path) -> None:
     for name in ("train", "val"):
         (folder / name).mkdir(parents=True)
     for i in range(COUNT):
@@ -55,7 +55,7 @@ def write_pictures(folder: Path) -> None:
 
 
 def write_pts(folder: Path, points: dict[str, np.ndarray]) -> None:
-    write_pictures(folder)
+    write_images(folder)
     for file, face in points.items():
         lines = "\n".join(f"{x + 1:.6f} {y + 1:.6f}" for x, y in face)
         path = folder / Path(file).with_suffix(".pts")
@@ -63,7 +63,7 @@ def write_pts(folder: Path, points: dict[str, np.ndarray]) -> None:
 
 
 def write_csv(folder: Path, points: dict[str, np.ndarray]) -> None:
-    write_pictures(folder)
+    write_images(folder)
     for split, name in (("train", "train.csv"), ("val", "val.csv")):
         chosen = {file: face for file, face in points.items() if file.startswith(split)}
         lines = [",".join([file, *(f"{value:.6f}" for value in face.ravel())]) for file, face in chosen.items()]
@@ -71,7 +71,7 @@ def write_csv(folder: Path, points: dict[str, np.ndarray]) -> None:
 
 
 def write_coco(folder: Path, points: dict[str, np.ndarray]) -> None:
-    write_pictures(folder / "images")
+    write_images(folder / "images")
     (folder / "annotations").mkdir()
     (folder / "markup.json").write_text("{}")
     for split in ("train", "val"):
@@ -148,8 +148,8 @@ def test_a_mirrored_face_has_its_names_changed(tmp_path: Path) -> None:
     assert flip_landmarks(points[wrong] / SIZE, FIVE_POINTS).shape == (5, 2)
 
 
-def test_a_picture_in_training_and_validation_files_is_found(tmp_path: Path) -> None:
-    """Two faces of one picture, one in each COCO file: the audit names it, preparation leaves the training face out."""
+def test_a_image_in_training_and_validation_files_is_found(tmp_path: Path) -> None:
+    """Two faces of one image, one in each COCO file: the audit names it, preparation leaves the training face out."""
     points = drawn(FIVE_POINTS)
     write_coco(tmp_path, points)
     path = tmp_path / "annotations" / "keypoints_val.json"
@@ -198,7 +198,7 @@ def test_a_bad_coco_face_is_left_out_and_counted(tmp_path: Path, how: str, reaso
     assert listing.found["keypoints_train.json"] == (COUNT - VALIDATION - 1, COUNT - VALIDATION)
 
 
-def test_coco_names_stay_inside_and_pictures_must_be_there(tmp_path: Path) -> None:
+def test_coco_names_stay_inside_and_images_must_be_there(tmp_path: Path) -> None:
     write_coco(tmp_path / "set", drawn(FIVE_POINTS))
     (tmp_path / "secret.png").write_bytes(b"")
     path = tmp_path / "set" / "annotations" / "keypoints_train.json"
@@ -254,7 +254,7 @@ def test_a_folder_with_pts_says_what_it_leaves_out(tmp_path: Path, monkeypatch: 
     assert listing.found["caf\\udce9"] == (1, 1)
     assert {problem.file: problem.reason for problem in listing.problems} == {
         "train/face5.png": entries.NO_ANNOTATION,
-        "train/alone.pts": entries.NO_PICTURE,
+        "train/alone.pts": entries.NO_IMAGE,
         "train/face6.png": entries.POINT_COUNT,
         "train/face7.png": entries.NO_EXTENT,
         "val/caf\\udce9.png": entries.ODD_NAME,
@@ -282,10 +282,8 @@ def test_own_faces_train_evaluate_and_predict(environment: dict[str, str], tmp_p
     assert "yaw" not in figures["faces"]
     assert result["config"]["data"]["markup"] == json.loads(json.dumps(mine))
     assert np.asarray(Image.open(tmp_path / "run" / "test.png")).shape[0] > 200
-    picture = tmp_path / "set" / "val" / "face0.png"
-    done = run_script(
-        environment, "predict", "--workdir", tmp_path / "run", picture, "--pts", picture.with_suffix(".pts")
-    )
+    image = tmp_path / "set" / "val" / "face0.png"
+    done = run_script(environment, "predict", "--workdir", tmp_path / "run", image, "--pts", image.with_suffix(".pts"))
     assert done.returncode == 0, done.stderr
     assert np.shape(json.loads(done.stdout)["faces"][0]["landmarks"]) == (5, 2)
     said = refusal("evaluate", "--workdir", tmp_path / "run", "--data.markup", "five_points")

@@ -10,8 +10,8 @@ import pytest
 from helpers.fixture_300w import Tree, config_of, expected_counts
 from PIL import Image
 
-from flaxmark.data.config import DataConfig
 from flaxmark.data import entries
+from flaxmark.data.config import DataConfig
 from flaxmark.data.prepare.collect import validation_photograph
 from flaxmark.data.prepare.drawn_faces import draw_stored, split_seeds
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split, prepare
@@ -79,11 +79,11 @@ def test_stored_faces(official: Prepared, official_tree: Tree) -> None:
 def test_landmarks_stay_on_their_pixels() -> None:
     rng = np.random.default_rng(0)
     points = rng.uniform([400, 300], [800, 750], (68, 2)).round()
-    picture = np.zeros((900, 1200, 3), np.uint8)
+    image = np.zeros((900, 1200, 3), np.uint8)
     definition = CropDefinition(stored_size=256)
     spot = points[5].astype(int)
-    picture[spot[1] - 6 : spot[1] + 7, spot[0] - 6 : spot[0] + 7] = 255
-    face = store_face(picture, points, landmark_box(points), definition, subset="", photograph="", file="")
+    image[spot[1] - 6 : spot[1] + 7, spot[0] - 6 : spot[0] + 7] = 255
+    face = store_face(image, points, landmark_box(points), definition, subset="", photograph="", file="")
     pixels = np.asarray(Image.open(io.BytesIO(face.image)).convert("L"), np.float64)
     pixels[pixels < 20] = 0
     rows, columns = np.indices(pixels.shape)
@@ -95,7 +95,7 @@ def test_a_prepared_set_is_reused_until_something_changes(small: Path, monkeypat
     first = prepare(config_of(small))
     before = load_split(first, "train")
     with monkeypatch.context() as patch:
-        patch.setattr("flaxmark.data.prepare.collect.read_picture", lambda *_, **__: pytest.fail("decoded again"))
+        patch.setattr("flaxmark.data.prepare.collect.read_image", lambda *_, **__: pytest.fail("decoded again"))
         assert prepare(config_of(small)) == first
     assert prepare(config_of(small, crop=CropDefinition(scale=1.6))).dir != first.dir
     assert prepare(config_of(small, image_size=64)).dir == first.dir
@@ -194,7 +194,7 @@ def test_drawing_in_processes_gives_the_same(tmp_path: Path, monkeypatch: pytest
     assert images(load_split(alone, "train")) == images(load_split(shared, "train"))
 
 
-def test_pictures_are_not_turned(small: Path) -> None:
+def test_images_are_not_turned(small: Path) -> None:
     path = small / "afw/2001_1.jpg"
     with Image.open(path) as image:
         exif = Image.Exif()

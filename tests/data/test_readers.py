@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from helpers.fixture_300w import Tree, expected_counts, format_pts
 
-from flaxmark.data.config import DataConfig
 from flaxmark.data import entries
+from flaxmark.data.config import DataConfig
 from flaxmark.data.entries import Listing, inside, photograph_300w
 from flaxmark.data.prepare.duplicates import remove_duplicates
 from flaxmark.data.readers.listing import read_listing, read_official
@@ -72,13 +72,13 @@ def test_missing_subsets_are_counted(tmp_path: Path) -> None:
     assert read_official(tmp_path).found["afw"] == (0, 337)
 
 
-def test_pictures_and_points_without_each_other(tmp_path: Path) -> None:
+def test_images_and_points_without_each_other(tmp_path: Path) -> None:
     (tmp_path / "afw").mkdir()
     for name in ("a.jpg", "b.pts", "._c.jpg", "d_mirror.jpg", "notes.txt", "e.JPG"):
         (tmp_path / "afw" / name).write_bytes(b"")
     (tmp_path / "afw/e.pts").write_bytes(format_pts(POINTS, 0))
     listing = read_official(tmp_path)
-    assert reasons(listing) == {"afw/a.jpg": entries.NO_ANNOTATION, "afw/b.pts": entries.NO_PICTURE}
+    assert reasons(listing) == {"afw/a.jpg": entries.NO_ANNOTATION, "afw/b.pts": entries.NO_IMAGE}
     assert [e.file for e in listing.entries] == ["afw/e.JPG"]
     assert listing.found["mirrored twins, left out"] == (1, None)
 

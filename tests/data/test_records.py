@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.fixture_300w import Tree, config_of
-from helpers.pictures import encode
+from helpers.images import encode
 from PIL import Image
 
-from flaxmark.data.config import DataConfig
 from flaxmark.data import entries
+from flaxmark.data.config import DataConfig
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split, prepare
 from flaxmark.data.tensorflow_setup import tfds
 from flaxmark.errors import ConfigError

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.fixture_300w import Tree
-from helpers.pictures import draw, encode
+from helpers.images import draw, encode
 from PIL import Image, ImageOps
 
 from flaxmark.data.config import DataConfig
@@ -48,7 +48,7 @@ def test_points_outside_and_on_the_border() -> None:
     points[3] = 3 + points[3] * 0.3
     found = kinds(check_points(entries_of(points), {f"{i}.jpg": (96, 96) for i in range(4)}, IBUG_68))
     assert found == {
-        "points outside the picture": ["1.jpg"], "points on the border": ["2.jpg"], "small face": ["3.jpg"],
+        "points outside the image": ["1.jpg"], "points on the border": ["2.jpg"], "small face": ["3.jpg"],
     }  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def test_the_official_tree_is_clean_but_for_the_known_photograph(official_tree: 
     found = kinds(result.findings)
     assert not result.shares_photographs
     assert found["photograph shared in the official lists"] == ["helen/trainset/296814969_1.jpg"]
-    assert sorted(f for f, d in ((x.file, x.detail) for x in result.findings if x.kind == "odd picture") if d == "grey")
+    assert sorted(f for f, d in ((x.file, x.detail) for x in result.findings if x.kind == "odd image") if d == "grey")
     assert result.found["afw"] == (12, 337)
     paths = write_audit(result, official_tree.folder, config, tmp_path)
     assert {path.name for path in paths} >= {"audit.json", "faces.png", "sheet_afw.jpg", "sheet_helen_trainset.jpg"}
@@ -117,12 +117,12 @@ def test_a_photograph_on_both_sides_is_severe(official_tree: Tree, tmp_path: Pat
     picture = Image.open(folder / "afw/2001_1.jpg")
     (folder / "ibug/image_099.jpg").write_bytes(encode(np.asarray(picture.resize((140, 140))), "JPEG"))
     shutil.copy(folder / "afw/2001_1.pts", folder / "ibug/image_099.pts")
-    (folder / "afw/2002_1.jpg").write_bytes(b"no picture")
+    (folder / "afw/2002_1.jpg").write_bytes(b"no image")
     result = audit(DataConfig(dir=str(folder)), folder, start)
     assert result.shares_photographs
     found = kinds(result.findings)
     assert found[HELD_OUT] == ["afw/2001_1.jpg"]
-    assert "afw/2002_1.jpg" in found["unreadable picture"]
+    assert "afw/2002_1.jpg" in found["unreadable image"]
 
 
 def test_a_mistyped_coordinate_takes_no_memory(csv_tree: Tree, tmp_path: Path) -> None:

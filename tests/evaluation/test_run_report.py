@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from flaxmark.config.config import Config
-from flaxmark.schema import to_dict
 from flaxmark.data.prepare.prepare import Prepared
 from flaxmark.errors import ConfigError
 from flaxmark.evaluation.run_report import evaluate_run
+from flaxmark.schema import to_dict
 
 
 @pytest.mark.parametrize(

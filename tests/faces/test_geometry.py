@@ -45,25 +45,25 @@ def test_pixels_to_crop_and_back(point: list[float], left: float, side: float) -
     np.testing.assert_allclose(to_pixels(to_crop_units(np.array([point]), crop), crop), [point], atol=1e-6)
 
 
-def test_image_crop_holds_the_picture() -> None:
+def test_image_crop_holds_the_image() -> None:
     assert image_crop(100, 60).tolist() == [0, -20, 100]
     assert image_crop(60, 100).tolist() == [-20, 0, 100]
 
 
 def test_small_faces_are_stored_untouched() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
-    region = cut_region(picture, np.array([20.0, 10.0, 40.0]), CropDefinition())
-    np.testing.assert_array_equal(region.pixels, picture[0:60, 10:70])
+    image = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
+    region = cut_region(image, np.array([20.0, 10.0, 40.0]), CropDefinition())
+    np.testing.assert_array_equal(region.pixels, image[0:60, 10:70])
     np.testing.assert_allclose(region.crop, [10, 10, 40])
 
 
-def test_a_region_ends_where_the_picture_ends() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
-    near = cut_region(picture, np.array([-5.0, -3.0, 40.0]), CropDefinition())
-    np.testing.assert_array_equal(near.pixels, picture[:47, :45])
+def test_a_region_ends_where_the_image_ends() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
+    near = cut_region(image, np.array([-5.0, -3.0, 40.0]), CropDefinition())
+    np.testing.assert_array_equal(near.pixels, image[:47, :45])
     np.testing.assert_allclose(near.crop, [-5, -3, 40])
-    far = cut_region(picture, np.array([60.0, 50.0, 40.0]), CropDefinition())
-    np.testing.assert_array_equal(far.pixels, picture[40:, 50:])
+    far = cut_region(image, np.array([60.0, 50.0, 40.0]), CropDefinition())
+    np.testing.assert_array_equal(far.pixels, image[40:, 50:])
     np.testing.assert_allclose(far.crop, [10, 10, 40])
 
 
@@ -74,8 +74,8 @@ def test_a_line_of_pixels_stays_one() -> None:
 
 
 def test_large_faces_are_stored_at_the_stored_size() -> None:
-    picture = np.zeros((2000, 2000, 3), np.uint8)
-    region = cut_region(picture, np.array([500.0, 500.0, 1000.0]), CropDefinition(stored_size=256))
+    image = np.zeros((2000, 2000, 3), np.uint8)
+    region = cut_region(image, np.array([500.0, 500.0, 1000.0]), CropDefinition(stored_size=256))
     assert region.crop[2] == pytest.approx(256)
     assert region.pixels.shape == (384, 384, 3)
 
@@ -86,13 +86,13 @@ def test_a_crop_without_extent_is_refused(crop: list[float]) -> None:
         cut_region(np.zeros((20, 20, 3), np.uint8), np.array(crop), CropDefinition())
 
 
-# The second one's margin, 2.5 pixels, ends where the picture begins.
+# The second one's margin, 2.5 pixels, ends where the image begins.
 @pytest.mark.parametrize("corner", [500, 22.5, -500])
 @pytest.mark.parametrize("axis", [0, 1])
-def test_a_crop_beside_the_picture_is_refused(corner: float, axis: int) -> None:
+def test_a_crop_beside_the_image_is_refused(corner: float, axis: int) -> None:
     crop = np.array([0.0, 0.0, 10.0])
     crop[axis] = corner
-    with pytest.raises(ValueError, match=r"^crop .* lies outside the 20 x 20 picture$"):
+    with pytest.raises(ValueError, match=r"^crop .* lies outside the 20 x 20 image$"):
         cut_region(np.zeros((20, 20, 3), np.uint8), crop, CropDefinition())
 
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.pictures import draw
-
 from flaxmark.cli.command import RunArguments, config_from_arguments
+from helpers.images import draw
+
 from flaxmark.config.checks import check_config
 from flaxmark.config.config import Config
 from flaxmark.data.config import DataConfig
-from flaxmark.schema import from_dict, to_dict
 from flaxmark.data.drawn import convert_landmarks
 from flaxmark.errors import ConfigError
 from flaxmark.faces.markup import IBUG_68, Markup, flip_landmarks
 from flaxmark.faces.markup_files import FIVE_POINTS, MARKUPS, WFLW_98, check_flip_order, load_markup, markup_from_json
+from flaxmark.schema import from_dict, to_dict
 
 # WFLW's pairs as its users write them out (Wu et al., CVPR 2018); the jaw is point i and 32 - i.
 WFLW_PAIRS = [
@@ -48,7 +48,7 @@ def test_ready_made_markups_mirror_the_mean_face(markup: Markup) -> None:
     assert sorted(i for part in markup.parts.values() for i in part) == list(range(markup.num_points))
     assert {i for line in markup.outlines for i in line} == set(range(markup.num_points))
     left, right = (points[list(eye)].mean(axis=0) for eye in markup.eyes)
-    assert left[0] < right[0]  # the picture's left
+    assert left[0] < right[0]  # the image's left
     # A face whose points are mirrored is as good as the face.
     mirrored = flip_landmarks(points, markup)
     assert np.abs(mirrored - points).max() < 0.1

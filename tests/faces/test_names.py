@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.fixture_300w import format_pts
-from helpers.pictures import draw, encode
+from helpers.images import draw, encode
 
 import flaxmark
-from flaxmark.data.config import DataConfig
 from flaxmark.data import entries
+from flaxmark.data.config import DataConfig
 from flaxmark.data.prepare.prepare import load_split, prepare
 from flaxmark.data.readers.csv_files import read_csv_folder
 from flaxmark.data.readers.listing import read_listing
@@ -41,8 +41,8 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "odd names"
     path.mkdir()
     for seed, name in enumerate(NAMES):
-        picture, points = draw(seed, 120)
-        (path / f"{name}.jpg").write_bytes(encode(picture, "JPEG"))
+        image, points = draw(seed, 120)
+        (path / f"{name}.jpg").write_bytes(encode(image, "JPEG"))
         (path / f"{name}.pts").write_bytes(format_pts(points, 0))
     return path
 
@@ -80,7 +80,7 @@ def test_names_that_lead_elsewhere_or_cannot_be(folder: Path, tmp_path: Path) ->
 
 
 def test_predict_reads_them_and_json_keeps_their_names(folder: Path) -> None:
-    predictor = flaxmark.Predictor(detector=lambda picture: np.array([[10, 10, 100, 100]], float))
+    predictor = flaxmark.Predictor(detector=lambda image: np.array([[10, 10, 100, 100]], float))
     for name in NAMES:
         (face,) = predictor.predict(folder / f"{name}.jpg")
         assert face.landmarks.shape == (68, 2)

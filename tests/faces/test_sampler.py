@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.pictures import draw
+from helpers.images import draw
 
 from flaxmark.data.config import AugmentConfig
 from flaxmark.data.input.augment import draw_affine, warp_landmarks
@@ -63,12 +63,12 @@ def drawn_region(seed: int = 3, pixels: int = 150) -> tuple[np.ndarray, np.ndarr
 
 
 def real_regions(count: int) -> list[FaceRegion]:
-    from flaxmark.data.images import read_picture
+    from flaxmark.data.images import read_image
     from flaxmark.data.readers.pts import read_pts
 
     files = sorted(Path(os.environ["FLAXMARK_DATA"], "300w", "afw").glob("*.jpg"))[:: 300 // count][:count]
     crops = [square_crop(landmark_box(read_pts(file.with_suffix(".pts"), 68)), 1.5) for file in files]
-    return [cut_region(read_picture(f), crop, CropDefinition()) for f, crop in zip(files, crops, strict=True)]
+    return [cut_region(read_image(f), crop, CropDefinition()) for f, crop in zip(files, crops, strict=True)]
 
 
 real = pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="needs the real faces")

@@ -11,7 +11,7 @@ from flaxmark.data.config import DataConfig
 from flaxmark.data.entries import SUBSETS_300W
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import IBUG_68
-from helpers.pictures import draw, encode
+from helpers.images import draw, encode
 
 SHARED = "296814969"  # HELEN's photograph on both sides
 FACES = {  # photographs of several faces have their names together
@@ -55,13 +55,13 @@ def write_official_tree(folder: Path, seed: int = 0) -> Tree:
         suffix = ".png" if subset.startswith(("lfpw", "300W")) else ".jpg"
         for names in photographs:
             seeds = [seed + 1000 + len(faces) + i for i in range(len(names))]
-            pictures, points = zip(*map(draw, seeds), strict=True)
+            images, points = zip(*map(draw, seeds), strict=True)
             for i, (name, landmarks_px) in enumerate(zip(names, points, strict=True)):
                 file = f"{subset}/{name}{suffix}"
-                side_by_side = Image.fromarray(np.concatenate(pictures, axis=1))
+                side_by_side = Image.fromarray(np.concatenate(images, axis=1))
                 side_by_side = side_by_side.convert("L") if file in GREY else side_by_side
                 (folder / file).write_bytes(encode(side_by_side, "PNG" if suffix == ".png" else "JPEG"))
-                faces[file] = landmarks_px + np.array([i * pictures[0].shape[1], 0])
+                faces[file] = landmarks_px + np.array([i * images[0].shape[1], 0])
                 (folder / file).with_suffix(".pts").write_bytes(format_pts(faces[file], len(faces)))
     return Tree(folder, faces)
 
@@ -110,9 +110,9 @@ def write_csv_tree(folder: Path, seed: int = 0) -> Tree:
         (folder / name).mkdir(parents=True)
         lines = ["," + ",".join(str(i) for i in range(136))]
         for i in range(2 * people):
-            picture, landmarks_px = draw(seed + 5000 + len(faces))
+            image, landmarks_px = draw(seed + 5000 + len(faces))
             file = f"{name}/Person_{chr(65 + i // 2)}_{i:02d}.jpg"
-            (folder / file).write_bytes(encode(picture, "JPEG"))
+            (folder / file).write_bytes(encode(image, "JPEG"))
             faces[file] = np.round(landmarks_px)
             lines.append(PurePosixPath(file).name + "," + ",".join(f"{v:.1f}" for v in faces[file].ravel()))
         (folder / f"{name}_frames_keypoints.csv").write_text("\n".join(lines) + "\n")

@@ -20,8 +20,7 @@ from PIL import Image
 
 with atheris.instrument_imports(include=["flaxmark", "PIL"]):
     from flaxmark.config.config import Config
-    from flaxmark.schema import from_dict, to_dict
-    from flaxmark.data.images import FORMATS, read_picture
+    from flaxmark.data.images import FORMATS, read_image
     from flaxmark.data.readers.coco import read_coco_folder
     from flaxmark.data.readers.csv_files import read_csv_folder
     from flaxmark.data.readers.dlib import XML_NAMES, read_dlib
@@ -29,11 +28,12 @@ with atheris.instrument_imports(include=["flaxmark", "PIL"]):
     from flaxmark.errors import ConfigError
     from flaxmark.faces.markup_files import load_markup
     from flaxmark.models.torch_files import read_tensors
+    from flaxmark.schema import from_dict, to_dict
     from flaxmark.storage.packed import load_packed
     from flaxmark.tools.peers import read_predictions
 
 ODD_WORDS = [*b"null true -1 1e999 NaN [] {} &a; ../ C:\\ \0 \xef\xbb\xbf".split(), b"<!ENTITY a 'b'>"]
-NAMES = ("afw/a.jpg", "a.png", "a;b.png")  # pictures that are there: readers look no further than a missing one
+NAMES = ("afw/a.jpg", "a.png", "a;b.png")  # images that are there: readers look no further than a missing one
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 COCO = {
     "images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
@@ -82,7 +82,7 @@ def _read_markup(path: Path) -> None:
 
 # Kind -> name of the file, its reader, and where fuzzing starts.
 TARGETS: dict[str, tuple[str, Callable[[Path], object], list[bytes]]] = {
-    "picture": ("a.jpg", read_picture, [_encoded(kind) for kind in FORMATS]),
+    "image": ("a.jpg", read_image, [_encoded(kind) for kind in FORMATS]),
     "pts": ("a.pts", lambda path: read_pts(path, 5), [b"version: 1\nn_points:  5\n{\n" + b"1.5 2\n" * 5 + b"}\n"]),
     "xml": (
         XML_NAMES[0],
@@ -117,8 +117,8 @@ def main() -> None:
         (corpus / str(number)).write_bytes(seed)
     (FOLDER / "words").write_text(_words(seeds))
     (FOLDER / "in" / "afw").mkdir(parents=True)
-    for picture in NAMES:
-        (FOLDER / "in" / picture).write_bytes(_encoded("PNG"))
+    for image in NAMES:
+        (FOLDER / "in" / image).write_bytes(_encoded("PNG"))
     path = FOLDER / "in" / name
 
     def one(content: bytes) -> None:

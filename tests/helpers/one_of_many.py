@@ -12,8 +12,8 @@ import numpy as np
 import optax
 
 import flaxmark.training.programs
-from flaxmark.config.recipes import strong
 from flaxmark.config.config import Config, TrainConfig
+from flaxmark.config.recipes import strong
 from flaxmark.data.input.feed import EvalFeed, TrainingFeed
 from flaxmark.data.input.network_input import InputForm
 from flaxmark.evaluation.evaluate import predict_split

@@ -1,4 +1,4 @@
-"""Read a folder of pictures in a process whose memory is measured; run by test_hostile_pictures.py."""
+"""Read a folder of images in a process whose memory is measured; run by test_hostile_images.py."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flaxmark.data.images import PictureError, read_picture
+from flaxmark.data.images import ImageError, read_image
 from helpers.resident_memory import peak
 
 SECONDS = 3.0  # for each
@@ -15,17 +15,17 @@ SECONDS = 3.0  # for each
 
 def read_all(folder: Path) -> None:
     """Print how many were read, how many refused, and by how many bytes memory has grown."""
-    read_picture(np.zeros((8, 8, 3), np.uint8))
+    read_image(np.zeros((8, 8, 3), np.uint8))
     before = peak()
     count: Counter[str] = Counter()
     for path in sorted(folder.iterdir()):
         start = time.perf_counter()
         try:
-            picture = read_picture(path)
-            assert picture.dtype == np.uint8
-            assert picture.ndim == 3
+            image = read_image(path)
+            assert image.dtype == np.uint8
+            assert image.ndim == 3
             count["read"] += 1
-        except PictureError as error:
+        except ImageError as error:
             text = str(error)
             assert text.startswith(f"{path}: "), text
             assert "\n" not in text

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from flaxmark.cli.command import explain
+
 from flaxmark.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]

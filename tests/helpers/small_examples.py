@@ -5,14 +5,14 @@ from PIL import Image
 
 from flaxmark.data.config import AugmentConfig, DataConfig
 from flaxmark.data.records.examples import Examples
-from helpers.pictures import encode
+from helpers.images import encode
 
 STRONG = AugmentConfig(30, 0.2, 0.1, True, 0.2, 0.3, 0.3, 1.0, 0.4)
 CONFIG = DataConfig(image_size=64, augment=STRONG)
 
 
 def make_examples(count: int) -> Examples:
-    """Pictures of noise, whose numbers are their first pixels and first landmarks."""
+    """Images of noise, whose numbers are their first pixels and first landmarks."""
     rng = np.random.default_rng(0)
     encoded = []
     for index in range(count):

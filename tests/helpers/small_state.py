@@ -8,9 +8,8 @@ import numpy as np
 import optax
 
 from flaxmark.config.config import Config
-from flaxmark.models.model import ModelConfig
+from flaxmark.models.model import ModelConfig, make_model
 from flaxmark.schema import to_dict
-from flaxmark.models.model import make_model
 from flaxmark.training.state import TrainState, init_train_state
 from helpers.quick import quick_jit
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from flaxmark.models.model import ModelConfig
+from flaxmark.models.model import ModelConfig, make_model
 from flaxmark.models.pretrained import torch_names
-from flaxmark.models.model import make_model
 
 # Outputs of torch_resnet.py (PyTorch 2.13) for `weights_of(depth)` and `images()`, by write_golden_resnet.py.
 GOLDEN_OUTPUTS = Path(__file__).parent / "golden_resnet.json"

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.fixture_300w import format_pts
-from helpers.pictures import draw, encode
+from helpers.images import draw, encode
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -26,23 +26,23 @@ from flaxmark.inference.detection import (
 )
 from flaxmark.tools.detector_fit import detect_entries, errors_with_boxes, fit
 
-PICTURE = np.zeros((50, 80, 3), np.uint8)
+IMAGE = np.zeros((50, 80, 3), np.uint8)
 
 
 def test_boxes_come_the_largest_first_with_their_scores() -> None:
-    boxes, scores = find_faces(PICTURE, lambda _: [[0, 0, 10, 12, 0.5], [5, 5, 35, 30, 0.75], [3, 3, 3, 9, 0.9]])
+    boxes, scores = find_faces(IMAGE, lambda _: [[0, 0, 10, 12, 0.5], [5, 5, 35, 30, 0.75], [3, 3, 3, 9, 0.9]])
     assert boxes.tolist() == [[5, 5, 35, 30], [0, 0, 10, 12]]  # the one without extent is none
     assert scores.tolist() == [0.75, 0.5]
-    boxes, scores = find_faces(PICTURE, lambda _: np.array([[0, 0, 10, 12]]))
+    boxes, scores = find_faces(IMAGE, lambda _: np.array([[0, 0, 10, 12]]))
     assert np.isnan(scores).all()
     for nothing in ([], np.empty((0, 4)), np.empty((0, 5)), ()):
-        assert find_faces(PICTURE, lambda _, found=nothing: found)[0].shape == (0, 4)
+        assert find_faces(IMAGE, lambda _, found=nothing: found)[0].shape == (0, 4)
 
 
 @pytest.mark.parametrize("found", [None, [1, 2, 3, 4], [[1, 2, 3]], [["a", 1, 2, 3]], [[1, 2, 3, np.nan]], "boxes"])
 def test_what_is_no_boxes_is_named(found: object) -> None:
     with pytest.raises(ConfigError, match=r"the detector gave .*; it must give finite numbers left, top"):
-        find_faces(PICTURE, lambda _: found)
+        find_faces(IMAGE, lambda _: found)
 
 
 @given(
@@ -95,9 +95,9 @@ def test_installed_detectors_find_drawn_faces_at_any_size(name: str) -> None:
         _, detector = make_detector(name)
         drawn, drawn_points = draw(2, 160)
         for factor in (1, 7):  # the second is shrunk first
-            picture = np.asarray(Image.fromarray(drawn).resize((160 * factor, 160 * factor)))
+            image = np.asarray(Image.fromarray(drawn).resize((160 * factor, 160 * factor)))
             points = (drawn_points + 0.5) * factor - 0.5
-            boxes, scores = find_faces(picture, detector)
+            boxes, scores = find_faces(image, detector)
             box = landmark_box(points)
             assert overlap(boxes, box).max(initial=0) > 0.4
             assert np.isnan(scores).all() == (name == "lbp")
@@ -109,15 +109,15 @@ def test_installed_detectors_find_drawn_faces_at_any_size(name: str) -> None:
 def test_a_detector_is_fitted_to_faces_in_files(tmp_path: Path) -> None:
     true_boxes = {}
     for i in range(4):
-        picture, points = draw(i, 96)
-        (tmp_path / f"{i}.png").write_bytes(encode(picture, "PNG"))
+        image, points = draw(i, 96)
+        (tmp_path / f"{i}.png").write_bytes(encode(image, "PNG"))
         (tmp_path / f"{i}.pts").write_bytes(format_pts(points, 0))
-        true_boxes[picture.tobytes()] = landmark_box(points)
-    (tmp_path / "4.png").write_bytes(b"no picture")
+        true_boxes[image.tobytes()] = landmark_box(points)
+    (tmp_path / "4.png").write_bytes(b"no image")
     (tmp_path / "4.pts").write_bytes(format_pts(points, 0))
 
-    def detector(picture: np.ndarray) -> list[list[float]]:
-        left, top, right, bottom = true_boxes[picture.tobytes()]
+    def detector(image: np.ndarray) -> list[list[float]]:
+        left, top, right, bottom = true_boxes[image.tobytes()]
         side = max(right - left, bottom - top)
         x, y = (left + right) / 2, (top + bottom) / 2
         # A tenth of its own side too high, twice as large; and something in the corner.
@@ -129,7 +129,7 @@ def test_a_detector_is_fitted_to_faces_in_files(tmp_path: Path) -> None:
     nobody = detect_entries(entries, tmp_path, lambda _: [], 64)
     found = fit(faces)
     for use in (lambda: fit(nobody), lambda: errors_with_boxes(None, nobody, tmp_path, found, 64)):
-        with pytest.raises(ConfigError, match=r"finds none of 4 faces \(1 pictures unreadable\): nothing can be"):
+        with pytest.raises(ConfigError, match=r"finds none of 4 faces \(1 images unreadable\): nothing can be"):
             use()
     assert (found.right, found.down, found.scale) == pytest.approx((0, 0.1, 0.5), abs=1e-6)
     assert json.dumps(faces.boxes.tolist())

@@ -8,15 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.pictures import draw
+from helpers.images import draw
 from helpers.scripts import script_main
 
 import flaxmark
 from flaxmark.config.config import Config
 from flaxmark.data.config import DataConfig
-from flaxmark.models.losses import LossConfig
-from flaxmark.models.model import ModelConfig
-from flaxmark.schema import to_dict
 from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import CropDefinition, cut_region, landmark_box, square_crop
 from flaxmark.faces.crop_sampler import crop_image
@@ -25,12 +22,14 @@ from flaxmark.inference.export.agreement import Agreement, Outputs, Program
 from flaxmark.inference.export.export import EXPORTERS, export, export_savedmodel, make_program
 from flaxmark.inference.export.matrix_crop import JaxLibrary, cut_crops, square_crops
 from flaxmark.inference.network import Network
-from flaxmark.models.model import make_model
+from flaxmark.models.losses import LossConfig
+from flaxmark.models.model import ModelConfig, make_model
+from flaxmark.schema import to_dict
 from flaxmark.storage.packed import pack
 
 
 def packed_run(path: Path, depth: int, sigma: bool, dtype: str = "float32", stored_size: int = 256) -> Path:
-    """A small file with random weights, whose predictions depend on the picture and on every bias."""
+    """A small file with random weights, whose predictions depend on the image and on every bias."""
     config = Config(
         data=DataConfig(markup=FIVE_POINTS, image_size=64, crop=CropDefinition(stored_size=stored_size)),
         model=ModelConfig(depth=depth, sigma=sigma, dtype=dtype),  # type: ignore[arg-type]
@@ -68,20 +67,20 @@ def predictor(packed: Path) -> flaxmark.Predictor:
 
 @pytest.mark.parametrize("size", [64, 112, 224])
 def test_the_exported_crop_is_the_crop_of_predict(size: int) -> None:
-    """Boxes of any size inside, over the border and larger than the picture, enlarged and shrunk."""
+    """Boxes of any size inside, over the border and larger than the image, enlarged and shrunk."""
     rng, definition = np.random.default_rng(0), CropDefinition(stored_size=96)
     trace = jax.jit(lambda planes, boxes: traced(planes, boxes, definition, size))
     shape = (110, 140, 3)
-    picture = np.asarray(draw(1, 140)[0][: shape[0]])
+    image = np.asarray(draw(1, 140)[0][: shape[0]])
     sides, corners = rng.uniform(10, 160, 40), rng.uniform(-30, 100, (40, 2))
     boxes = np.concatenate([corners, corners + sides[:, None] * rng.uniform(0.6, 1, (40, 2))], axis=1)
     boxes = boxes.astype(np.float32)
     touching = (boxes[:, 2:] > 3).all(axis=1) & (boxes[:, :2] < (136, 106)).all(axis=1)
-    found = np.asarray(trace(picture.astype(np.float32).transpose(2, 0, 1), boxes))
+    found = np.asarray(trace(image.astype(np.float32).transpose(2, 0, 1), boxes))
     crops = square_crop(boxes, definition.scale)
     assert (crops[touching, 2] > definition.stored_size).sum() > 8
     for crop, own in zip(crops[touching], found[touching], strict=True):
-        difference = np.abs(own - crop_image(cut_region(picture, crop, definition, margin=False), size))
+        difference = np.abs(own - crop_image(cut_region(image, crop, definition, margin=False), size))
         # A sum half-way between two grey levels may be rounded to either side where the face is shrunk first.
         assert difference.max() < (0.01 if crop[2] <= definition.stored_size else 1.01)
         assert difference.mean() < 0.005
@@ -101,10 +100,10 @@ def traced(planes: jax.Array, boxes: jax.Array, definition: CropDefinition, size
 
 def test_the_program_agrees_with_predict_sigma_too(predictor: flaxmark.Predictor) -> None:
     program = jax.jit(make_program(predictor.network))
-    picture, landmarks = draw(4, 150)
+    image, landmarks = draw(4, 150)
     box = landmark_box(landmarks).astype(np.float32)
-    outputs = program(picture, np.stack([box, box + 9]))
-    for row, face in enumerate(predictor.predict(picture, np.stack([box, box + 9]))):
+    outputs = program(image, np.stack([box, box + 9]))
+    for row, face in enumerate(predictor.predict(image, np.stack([box, box + 9]))):
         np.testing.assert_allclose(outputs["landmarks"][row], face.landmarks, atol=1e-3)
         np.testing.assert_allclose(outputs["sigma"][row], face.sigma, rtol=1e-4)
 
@@ -114,20 +113,20 @@ def test_stablehlo_is_loaded_without_flaxmark(predictor: flaxmark.Predictor, tmp
     agreement = export(predictor, "stablehlo", path)
     assert agreement.holds
     check_description(zipfile.ZipFile(path).read("flaxmark.json"))
-    picture, landmarks = draw(4, 150)
+    image, landmarks = draw(4, 150)
     boxes = landmark_box(landmarks).astype(np.float32)[None]
-    np.savez(tmp_path / "in.npz", picture=picture, boxes=boxes)
+    np.savez(tmp_path / "in.npz", image=image, boxes=boxes)
     code = (
         "import sys, jax, jax.export, numpy as np\n"
         "exported = jax.export.deserialize(bytearray(open(sys.argv[1], 'rb').read()))\n"
         "given = np.load(sys.argv[2])\n"
-        "print(np.asarray(exported.call(given['picture'], given['boxes'])['landmarks']).tolist())\n"
+        "print(np.asarray(exported.call(given['image'], given['boxes'])['landmarks']).tolist())\n"
         "assert not any(name.startswith('flaxmark') for name in sys.modules)\n"
     )
     line = [sys.executable, "-c", code, str(path), str(tmp_path / "in.npz")]
     done = subprocess.run(line, capture_output=True, text=True, timeout=200, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(json.loads(done.stdout), [predictor.predict(picture, boxes)[0].landmarks], atol=1e-3)
+    np.testing.assert_allclose(json.loads(done.stdout), [predictor.predict(image, boxes)[0].landmarks], atol=1e-3)
 
 
 @pytest.mark.parametrize("depth", [18, pytest.param(50, marks=pytest.mark.slow)])
@@ -141,11 +140,11 @@ def test_onnx_runtime_agrees_with_predict(depth: int, packed: Path, tmp_path: Pa
     assert agreement.faces == 18
     check_description({p.key: p.value for p in onnx.load(path).metadata_props}["flaxmark"], depth)
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    picture, landmarks = draw(4, 150)
+    image, landmarks = draw(4, 150)
     for count in (0, 1, 5):
         boxes = np.repeat(landmark_box(landmarks).astype(np.float32)[None], count, axis=0)
-        found = session.run(None, {"picture": picture, "boxes": boxes})
-        faces = own.predict(picture, boxes)
+        found = session.run(None, {"image": image, "boxes": boxes})
+        faces = own.predict(image, boxes)
         assert found[0].shape == (count, 5, 2)
         for row, face in enumerate(faces):
             np.testing.assert_allclose(found[0][row], face.landmarks, atol=1e-3)
@@ -204,8 +203,8 @@ def test_a_program_that_differs_is_not_left_behind(
         path.write_bytes(b"")
         program = jax.jit(make_program(network))
 
-        def moved(picture: np.ndarray, boxes: np.ndarray) -> Outputs:
-            said = program(picture, boxes)
+        def moved(image: np.ndarray, boxes: np.ndarray) -> Outputs:
+            said = program(image, boxes)
             return said | {"landmarks": said["landmarks"] + 0.01}
 
         return moved
@@ -254,5 +253,5 @@ def test_the_command_overwrites_where_it_is_told_to(
     out = tmp_path / "x.onnx"
     out.write_text("replaced")
     main(["--workdir", str(packed), "--format", "onnx", "--out", str(out), "--overwrite"])
-    assert onnx.load(out).graph.input[0].name == "picture"
+    assert onnx.load(out).graph.input[0].name == "image"
     assert "differs from predict by at most 0.000" in capsys.readouterr().out

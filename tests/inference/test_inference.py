@@ -17,15 +17,14 @@ from PIL import Image
 import flaxmark
 from flaxmark.config.config import Config
 from flaxmark.data.config import DataConfig
-from flaxmark.models.model import ModelConfig
-from flaxmark.schema import to_dict
 from flaxmark.data.drawn import draw_face
 from flaxmark.errors import ConfigError
 from flaxmark.evaluation.metrics import nme
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import IBUG_68
 from flaxmark.inference.detection import BoxCorrection
-from flaxmark.models.model import make_model
+from flaxmark.models.model import ModelConfig, make_model
+from flaxmark.schema import to_dict
 from flaxmark.storage.checkpoint import RunCheckpoints
 from flaxmark.training.state import init_train_state
 
@@ -49,7 +48,7 @@ def save_random(path: Path, step: int, loss: float) -> None:
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with random weights, whose predictions depend on the picture."""
+    """A run with random weights, whose predictions depend on the image."""
     path = tmp_path_factory.mktemp("random")
     save_random(path, step=1, loss=1.0)
     return path
@@ -67,10 +66,10 @@ def drawn(count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def test_batched_equals_single_and_keeps_the_order(predictor: flaxmark.Predictor) -> None:
-    pictures, boxes = drawn(40)
-    many = list(predictor.predict_many(iter(pictures), boxes))
+    images, boxes = drawn(40)
+    many = list(predictor.predict_many(iter(images), boxes))
     assert [len(faces) for faces in many] == [1] * 40
-    for picture, box, faces in zip(pictures, boxes, many, strict=True):
+    for picture, box, faces in zip(images, boxes, many, strict=True):
         single = predictor.predict(picture, box)[0]
         side = 1.5 * max(box[2] - box[0], box[3] - box[1])
         np.testing.assert_allclose(faces[0].landmarks, single.landmarks, atol=1e-5 * side)
@@ -80,28 +79,28 @@ def test_batched_equals_single_and_keeps_the_order(predictor: flaxmark.Predictor
 
 
 def test_several_boxes_none_and_generators(predictor: flaxmark.Predictor) -> None:
-    pictures, boxes = drawn(3)
+    images, boxes = drawn(3)
     shifted = boxes[0] + [5, 0, 5, 0]
-    two = predictor.predict(pictures[0], [boxes[0], shifted])
+    two = predictor.predict(images[0], [boxes[0], shifted])
     assert np.abs(two[0].landmarks - two[1].landmarks).max() > 0.5
-    assert predictor.predict(pictures[0], []) == []
-    mixed = list(predictor.predict_many(pictures, ([box] * n for n, box in zip((2, 0, 1), boxes, strict=True))))
+    assert predictor.predict(images[0], []) == []
+    mixed = list(predictor.predict_many(images, ([box] * n for n, box in zip((2, 0, 1), boxes, strict=True))))
     assert [len(faces) for faces in mixed] == [2, 0, 1]
     assert list(predictor.predict_many([])) == []
 
 
 def test_the_function_keeps_the_model(workdir: Path) -> None:
-    pictures, boxes = drawn(1)
-    face = flaxmark.predict(pictures[0], boxes[0], checkpoint=workdir)[0]
-    again = next(flaxmark.predict_many(pictures, boxes, checkpoint=workdir))[0]
+    images, boxes = drawn(1)
+    face = flaxmark.predict(images[0], boxes[0], checkpoint=workdir)[0]
+    again = next(flaxmark.predict_many(images, boxes, checkpoint=workdir))[0]
     np.testing.assert_array_equal(face.landmarks, again.landmarks)
     assert isinstance(face, flaxmark.Face)
 
 
-def test_a_picture_that_is_the_crop(predictor: flaxmark.Predictor) -> None:
+def test_a_image_that_is_the_crop(predictor: flaxmark.Predictor) -> None:
     picture = drawn(1)[0][0]
     face = predictor.predict(picture, "image")[0]
-    # The crop of a box b is 1.5 b: the box that gives the whole picture is 100 px wide and centred.
+    # The crop of a box b is 1.5 b: the box that gives the whole image is 100 px wide and centred.
     same = predictor.predict(picture, [24.5, 24.5, 124.5, 124.5])[0]
     np.testing.assert_allclose(face.landmarks, same.landmarks, atol=1e-3)
 
@@ -139,7 +138,7 @@ def test_a_detector_finds_the_faces(workdir: Path, predictor: flaxmark.Predictor
         flaxmark.Predictor(workdir, detector=lambda _: "here").predict(picture)
 
 
-def test_pictures_without_faces_are_given_out_in_time(workdir: Path) -> None:
+def test_images_without_faces_are_given_out_in_time(workdir: Path) -> None:
     nobody = flaxmark.Predictor(workdir, detector=lambda _: [])
     asked = 0
 
@@ -155,7 +154,7 @@ def test_pictures_without_faces_are_given_out_in_time(workdir: Path) -> None:
 
 
 def test_a_face_and_its_mirror_image_agree_with_flip(workdir: Path) -> None:
-    """Looked at twice, a mirrored picture gives the mirrored landmarks, sigma or not."""
+    """Looked at twice, a mirrored image gives the mirrored landmarks, sigma or not."""
     picture, box = drawn(1)[0][0], drawn(1)[1][0]
     twice = flaxmark.Predictor(workdir, flip=True)
     seen = twice.predict(picture, box)[0].landmarks
@@ -183,10 +182,10 @@ def encoded(picture: np.ndarray, kind: str) -> bytes | Image.Image | np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["pil", "rgba", "png", "exif"])
-def test_every_form_of_a_picture_gives_the_same(predictor: flaxmark.Predictor, kind: str) -> None:
-    pictures, boxes = drawn(1)
-    expected = predictor.predict(pictures[0], boxes[0])[0]
-    face = predictor.predict(encoded(pictures[0], kind), boxes[0])[0]
+def test_every_form_of_a_image_gives_the_same(predictor: flaxmark.Predictor, kind: str) -> None:
+    images, boxes = drawn(1)
+    expected = predictor.predict(images[0], boxes[0])[0]
+    face = predictor.predict(encoded(images[0], kind), boxes[0])[0]
     np.testing.assert_allclose(face.landmarks, expected.landmarks, atol=1e-4)
 
 
@@ -201,7 +200,7 @@ def test_grey_and_16_bit_agree(predictor: flaxmark.Predictor) -> None:
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [
-        ("picture", "boxes='picture'"),
+        ("image", "boxes='image'"),
         ([1, 2, 3], r"shape \[4\]"),
         ([[1, 2, 3, np.nan]], "finite"),
         ([30, 30, 20, 40], "left, top, right, bottom"),
@@ -219,30 +218,30 @@ def test_bad_boxes_are_one_clear_line(predictor: flaxmark.Predictor, boxes: obje
 
 
 def test_too_few_boxes_are_noticed(predictor: flaxmark.Predictor) -> None:
-    pictures, boxes = drawn(3)
-    with pytest.raises(ConfigError, match="before picture 2"):
-        list(predictor.predict_many(pictures, boxes[:2]))
+    images, boxes = drawn(3)
+    with pytest.raises(ConfigError, match="before image 2"):
+        list(predictor.predict_many(images, boxes[:2]))
 
 
 def test_too_many_boxes_are_noticed(predictor: flaxmark.Predictor) -> None:
-    pictures, boxes = drawn(3)
-    with pytest.raises(ConfigError, match="boxes of 3 pictures for 2"):
-        list(predictor.predict_many(pictures[:2], boxes))
-    assert len(list(predictor.predict_many(pictures[:2], iter(boxes)))) == 2
+    images, boxes = drawn(3)
+    with pytest.raises(ConfigError, match="boxes of 3 images for 2"):
+        list(predictor.predict_many(images[:2], boxes))
+    assert len(list(predictor.predict_many(images[:2], iter(boxes)))) == 2
 
 
-def test_the_pictures_before_a_bad_one_are_done(predictor: flaxmark.Predictor) -> None:
-    pictures, boxes = drawn(2)
-    results = predictor.predict_many([*pictures, b"no picture"], [*boxes, boxes[0]])
-    assert [len(next(results)) for _ in pictures] == [1, 1]
-    with pytest.raises(ConfigError, match="not a picture"):
+def test_the_images_before_a_bad_one_are_done(predictor: flaxmark.Predictor) -> None:
+    images, boxes = drawn(2)
+    results = predictor.predict_many([*images, b"no image"], [*boxes, boxes[0]])
+    assert [len(next(results)) for _ in images] == [1, 1]
+    with pytest.raises(ConfigError, match="not a image"):
         next(results)
 
 
-def test_a_bad_picture_can_be_gone_past(predictor: flaxmark.Predictor, tmp_path: Path) -> None:
-    pictures, boxes = drawn(2)
+def test_a_bad_image_can_be_gone_past(predictor: flaxmark.Predictor, tmp_path: Path) -> None:
+    images, boxes = drawn(2)
     broken: list[str] = []
-    given = [pictures[0], tmp_path / "none.jpg", pictures[1]]
+    given = [images[0], tmp_path / "none.jpg", images[1]]
     found = predictor.predict_many(given, [boxes[0], boxes[0], boxes[1]], lambda error: broken.append(str(error)))
     assert [len(faces) for faces in found] == [1, 0, 1]
     assert broken == [f"{tmp_path / 'none.jpg'}: no such file"]
@@ -263,20 +262,20 @@ def test_the_public_names_are_listed() -> None:
 
 
 @pytest.mark.parametrize("images", ["photo.jpg", b"bytes", np.zeros((9, 9, 3), np.uint8)])
-def test_one_picture_is_not_a_list_of_them(predictor: flaxmark.Predictor, images: object) -> None:
+def test_one_image_is_not_a_list_of_them(predictor: flaxmark.Predictor, images: object) -> None:
     with pytest.raises(ConfigError, match="predict takes one"):
         next(predictor.predict_many(images, "image"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("image", "message"), [(None, "NoneType"), (3, "int"), ("x" * 5000, "xxx")])
-def test_things_that_are_no_pictures(predictor: flaxmark.Predictor, image: object, message: str) -> None:
+def test_things_that_are_no_images(predictor: flaxmark.Predictor, image: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         predictor.predict(image, "image")  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="FLAXMARK_DATA is not set")
-def test_stored_crops_and_original_pictures_agree(predictor: flaxmark.Predictor) -> None:
-    from flaxmark.data.images import read_picture
+def test_stored_crops_and_original_images_agree(predictor: flaxmark.Predictor) -> None:
+    from flaxmark.data.images import read_image
     from flaxmark.data.input.feed import crops_of
     from flaxmark.data.prepare.prepare import load_split, prepare
     from flaxmark.faces.crop import to_pixels
@@ -289,7 +288,7 @@ def test_stored_crops_and_original_pictures_agree(predictor: flaxmark.Predictor)
     for file, box, crop, points, truth in zip(
         examples.files, examples.boxes, examples.source_crops, stored, examples.landmarks, strict=True
     ):
-        face = predictor.predict(read_picture(folder / file), box)[0]
+        face = predictor.predict(read_image(folder / file), box)[0]
         differences.append(nme(face.landmarks, to_pixels(points, crop)))
         assert np.isfinite(truth).all()
     assert len(differences) >= 10

@@ -15,15 +15,15 @@ from flaxmark.errors import ConfigError
 from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference.files.drawing_paths import drawing_paths, refuse_pts_files
 from flaxmark.inference.files.inputs import Input, find_inputs
-from flaxmark.inference.files.predict_all import predict_pictures, predict_video
-from flaxmark.inference.files.writers import make_writer, pictures_in
+from flaxmark.inference.files.predict_all import predict_images, predict_video
+from flaxmark.inference.files.writers import images_in, make_writer
 from flaxmark.inference.predictor import Face
 from flaxmark.inference.video.frames import read_frames
 from flaxmark.inference.video.tracking import TrackedFace
 
 
 class FakePredictor:
-    """Says of each picture what its upper left pixel's red is: so many faces."""
+    """Says of each image what its upper left pixel's red is: so many faces."""
 
     max_megapixels = 64.0
     left_out = 0
@@ -47,14 +47,14 @@ def pictures(tmp_path: Path) -> Path:
     for name, faces in (("a.png", 1), ("b.png", 2), ("sub/c.png", 0), (".hidden/d.png", 1)):
         save(folder / name, faces)
     (folder / "sub" / "broken.jpg").write_bytes(b"nothing")
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     return folder
 
 
 def run(folder: Path, form: str, out: Path | None, draw: Path | None = None) -> object:
     inputs = find_inputs([str(folder)])
     writer = make_writer(form, out, FIVE_POINTS, "free", False)
-    report = predict_pictures(
+    report = predict_images(
         inputs,
         FakePredictor(),  # type: ignore[arg-type]
         None,
@@ -64,7 +64,7 @@ def run(folder: Path, form: str, out: Path | None, draw: Path | None = None) -> 
     writer.close()
     assert (report.done, report.faces, report.empty, len(report.broken)) == (3, 3, 1, 1)
     assert "broken.jpg" in report.broken[0]
-    assert str(report) == "3 pictures, 1 of them without a face, 1 broken: 3 faces"
+    assert str(report) == "3 images, 1 of them without a face, 1 broken: 3 faces"
     return report
 
 
@@ -84,7 +84,7 @@ def test_inputs_are_files_folders_and_patterns(pictures: Path, monkeypatch: pyte
     assert [item.name for item in find_inputs(["empty"])] == ["raw.HEIC"]
     (pictures / "empty" / "raw.HEIC").unlink()
     assert len(find_inputs(["x" * 300 + ".jpg"])) == 1  # as any other that is not there
-    refused = (([], "no input"), ([""], "is empty"), (["*.gif"], "matches no file"), (["empty"], "no picture or video"))
+    refused = (([], "no input"), ([""], "is empty"), (["*.gif"], "matches no file"), (["empty"], "no image or video"))
     for names, complaint in refused:
         with pytest.raises(ConfigError, match=complaint):
             find_inputs(names)
@@ -94,7 +94,7 @@ def test_lines_of_json(pictures: Path, tmp_path: Path) -> None:
     run(pictures, "jsonl", tmp_path / "x.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
     names = [str(pictures / name) for name in ("a.png", "b.png", "sub/c.png")]  # as they were named, with their folder
-    assert [(line["picture"], len(line["faces"])) for line in lines] == [*zip(names, (1, 2, 0), strict=True)]
+    assert [(line["image"], len(line["faces"])) for line in lines] == [*zip(names, (1, 2, 0), strict=True)]
     assert (lines[0]["width"], lines[0]["height"], lines[0]["terms"]) == (40, 30, "free")
     second = lines[1]["faces"][1]
     assert second["landmarks"][0] == [11.123, 12.123]
@@ -134,7 +134,7 @@ def test_coco_is_read_back(pictures: Path, tmp_path: Path) -> None:
     assert listing.entries[2].box.tolist() == [11, 12, 19, 18]
 
 
-def test_drawings_have_the_names_of_their_pictures(pictures: Path, tmp_path: Path) -> None:
+def test_drawings_have_the_names_of_their_images(pictures: Path, tmp_path: Path) -> None:
     run(pictures, "jsonl", None, tmp_path / "drawn")
     drawn = sorted(path.relative_to(tmp_path / "drawn").as_posix() for path in (tmp_path / "drawn").rglob("*.*"))
     assert drawn == ["a.png", "b.png", "sub/c.png"]
@@ -158,7 +158,7 @@ def test_drawings_have_the_names_of_their_pictures(pictures: Path, tmp_path: Pat
         drawing_paths(find_inputs([str(pictures)]), str(tmp_path / "other"), False)
 
 
-def test_a_drawing_never_replaces_its_picture(pictures: Path) -> None:
+def test_a_drawing_never_replaces_its_image(pictures: Path) -> None:
     before = (pictures / "a.png").read_bytes()
     for draw in (pictures / "a.png", pictures / "sub" / ".." / "a.png", pictures):
         with pytest.raises(ConfigError, match="is an input"):
@@ -171,15 +171,15 @@ def test_an_interrupted_file_is_gone_on_with(pictures: Path, tmp_path: Path) -> 
     inputs = find_inputs([str(pictures / name) for name in ("a.png", "b.png")])
     for form in ("jsonl", "csv"):
         out = tmp_path / f"x.{form}"
-        assert pictures_in(out, form) == set()
+        assert images_in(out, form) == set()
         for item in inputs:
             writer = make_writer(form, out, FIVE_POINTS, "free", False, resume=True)
-            predict_pictures([item], FakePredictor(), None, writer, {})  # type: ignore[arg-type]
+            predict_images([item], FakePredictor(), None, writer, {})  # type: ignore[arg-type]
             writer.close()
-        assert pictures_in(out, form) == {str(item.path) for item in inputs}
+        assert images_in(out, form) == {str(item.path) for item in inputs}
         assert len(out.read_text().splitlines()) == {"jsonl": 2, "csv": 4}[form]
     with pytest.raises(ConfigError, match="not a file of --format jsonl"):
-        pictures_in(tmp_path / "x.csv", "jsonl")
+        images_in(tmp_path / "x.csv", "jsonl")
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:
@@ -202,8 +202,8 @@ def test_what_is_left_out_is_counted(pictures: Path) -> None:
 
     writer = make_writer("jsonl", None, FIVE_POINTS, "free", False)
     inputs = find_inputs([str(pictures / "a.png")])
-    report = predict_pictures(inputs, Unsure(), None, writer, {})  # type: ignore[arg-type]
-    assert str(report) == "1 picture, 1 of them without a face: 0 faces, 2 more with a score below --min-score"
+    report = predict_images(inputs, Unsure(), None, writer, {})  # type: ignore[arg-type]
+    assert str(report) == "1 image, 1 of them without a face: 0 faces, 2 more with a score below --min-score"
 
 
 def test_nothing_is_written_where_nothing_is_done(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import flaxmark
 from flaxmark.data.config import DataConfig
 from flaxmark.data.drawn import draw_face
-from flaxmark.data.images import read_picture
+from flaxmark.data.images import read_image
 from flaxmark.data.prepare.sources import find_data_dir
 from flaxmark.data.readers.listing import read_listing
 from flaxmark.evaluation.metrics import nme
@@ -31,8 +31,8 @@ def drawn() -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def seen(predictor: flaxmark.Predictor, faces: list[tuple[np.ndarray, np.ndarray]]) -> list[flaxmark.Face]:
-    pictures, boxes = [picture for picture, _ in faces], [landmark_box(points) for _, points in faces]
-    return [face for (face,) in predictor.predict_many(pictures, boxes)]
+    images, boxes = [image for image, _ in faces], [landmark_box(points) for _, points in faces]
+    return [face for (face,) in predictor.predict_many(images, boxes)]
 
 
 def test_it_is_small_and_says_where_it_comes_from(predictor: flaxmark.Predictor) -> None:
@@ -42,10 +42,10 @@ def test_it_is_small_and_says_where_it_comes_from(predictor: flaxmark.Predictor)
 
 
 def test_no_checkpoint_need_be_named(drawn: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    picture, points = drawn[0]
-    (face,) = flaxmark.predict(picture, landmark_box(points))
+    image, points = drawn[0]
+    (face,) = flaxmark.predict(image, landmark_box(points))
     assert face.landmarks.shape == (68, 2)
-    (many,) = flaxmark.predict_many([picture], [landmark_box(points)])
+    (many,) = flaxmark.predict_many([image], [landmark_box(points)])
     np.testing.assert_allclose(many[0].landmarks, face.landmarks, atol=1e-3)
 
 
@@ -78,9 +78,9 @@ def test_it_is_less_sure_of_points_that_are_covered(
     predictor: flaxmark.Predictor, drawn: list[tuple[np.ndarray, np.ndarray]]
 ) -> None:
     hidden = []
-    for picture, points in drawn:
+    for image, points in drawn:
         (left, top), (right, bottom) = points[MOUTH].min(0).astype(int) - 3, points[MOUTH].max(0).astype(int) + 4
-        covered = picture.copy()
+        covered = image.copy()
         covered[top:bottom, left:right] = 110
         hidden.append((covered, points))
     before, after = (np.stack([face.sigma for face in seen(predictor, faces)]) for faces in (drawn, hidden))  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ def test_it_is_less_sure_of_points_that_are_covered(
 
 def test_it_tells_faces_from_none(predictor: flaxmark.Predictor, drawn: list[tuple[np.ndarray, np.ndarray]]) -> None:
     rng = np.random.default_rng(0)
-    noise = [(rng.integers(0, 256, picture.shape, dtype=np.uint8), points) for picture, points in drawn]
+    noise = [(rng.integers(0, 256, image.shape, dtype=np.uint8), points) for image, points in drawn]
     faces, others = ([face.score or 0.0 for face in seen(predictor, kind)] for kind in (drawn, noise))
     assert np.mean(faces) > 0.8
     assert np.mean(others) < 0.2
@@ -102,7 +102,7 @@ def test_real_photographs(predictor: flaxmark.Predictor) -> None:
     config = DataConfig(train_list="train.txt", validation_list="val.txt")
     root: Path = find_data_dir(config)
     entries = [entry for entry in read_listing(config, root).entries if entry.split == "validation"]
-    faces = [(read_picture(root / entry.file, orient=False), entry.landmarks_px) for entry in entries]
+    faces = [(read_image(root / entry.file, orient=False), entry.landmarks_px) for entry in entries]
     found = np.stack([face.landmarks for face in seen(predictor, faces)])
     error = nme(found, np.stack([points for _, points in faces])).mean()
     assert error < 9.0

@@ -12,7 +12,7 @@ av = pytest.importorskip("av")
 COUNT = 12
 
 
-def picture(number: int, width: int = 64, height: int = 48) -> np.ndarray:
+def image(number: int, width: int = 64, height: int = 48) -> np.ndarray:
     """A bright square on grey that moves to the right; the upper left corner is red."""
     frame = np.full((height, width, 3), 90, np.uint8)
     frame[16:32, 4 + 3 * number : 20 + 3 * number] = 230
@@ -25,7 +25,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     with VideoWriter(path, (64, 48), 25) as writer:
         for number in range(COUNT):
-            writer.write(picture(number))
+            writer.write(image(number))
     return path
 
 
@@ -35,7 +35,7 @@ def test_frames_come_back_in_time_and_as_they_were(clip: Path) -> None:
     for number, (_, frame) in enumerate(frames):
         assert frame.shape == (48, 64, 3)
         assert frame.dtype == np.uint8
-        assert np.abs(frame.astype(int) - picture(number)).mean() < 6  # of the codec
+        assert np.abs(frame.astype(int) - image(number)).mean() < 6  # of the codec
     assert clip.suffix in VIDEO_SUFFIXES
     assert [path.name for path in clip.parent.iterdir()] == [clip.name]
 
@@ -94,7 +94,7 @@ def test_all_kinds_of_videos_are_read(tmp_path: Path, monkeypatch: pytest.Monkey
         stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for number in range(COUNT):
-            for packet in stream.encode(av.VideoFrame.from_ndarray(picture(number), format="rgb24")):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(image(number), format="rgb24")):
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
@@ -129,18 +129,18 @@ def test_cameras_are_asked_for_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_odd_size_loses_its_last_row(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "odd.mp4", (65, 49), 30) as writer:
-        writer.write(picture(0, 65, 49))
+        writer.write(image(0, 65, 49))
     ((seconds, frame),) = read_frames(tmp_path / "odd.mp4")
     assert (seconds, frame.shape) == (0, (48, 64, 3))
 
 
 def test_of_a_failure_nothing_is_left_and_an_interrupt_keeps_what_is_done(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mine"), VideoWriter(tmp_path / "x.mp4", (64, 48), 25) as writer:
-        writer.write(picture(0))
+        writer.write(image(0))
         raise ValueError("mine")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / "x.mp4", (64, 48), 25) as writer:
-        writer.write(picture(0))
+        writer.write(image(0))
         raise KeyboardInterrupt
     assert len(list(read_frames(tmp_path / "x.mp4"))) == 1
 
@@ -158,11 +158,11 @@ def test_where_nothing_can_be_written_is_one_line(tmp_path: Path) -> None:
 def test_without_x264_it_writes_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264"})
     with VideoWriter(tmp_path / "x.mp4", (64, 48), 25) as writer:
-        writer.write(picture(0))
-        writer.write(picture(1, 128, 96))  # of another size: scaled
+        writer.write(image(0))
+        writer.write(image(1, 128, 96))  # of another size: scaled
     frames = [frame for _, frame in read_frames(tmp_path / "x.mp4")]
     assert [frame.shape for frame in frames] == [(48, 64, 3)] * 2
-    assert np.abs(frames[0].astype(int) - picture(0)).mean() < 6
+    assert np.abs(frames[0].astype(int) - image(0)).mean() < 6
 
 
 def test_what_is_no_video_is_one_line(tmp_path: Path, clip: Path) -> None:
@@ -186,7 +186,7 @@ def test_what_is_no_video_is_one_line(tmp_path: Path, clip: Path) -> None:
         silence.rate = 44100
         for packet in [*stream.encode(silence), *stream.encode()]:
             container.mux(packet)
-    with pytest.raises(ConfigError, match="has no pictures in it"):
+    with pytest.raises(ConfigError, match="has no images in it"):
         next(read_frames(sound))
     with pytest.raises(ConfigError, match="there is no /dev/video97"):
         next(read_camera(97))
@@ -194,7 +194,7 @@ def test_what_is_no_video_is_one_line(tmp_path: Path, clip: Path) -> None:
 
 @pytest.fixture(scope="module")
 def streamed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[int, int]]]:
-    """A video with its index before its 40 noisy pictures, and where each packet is: first byte and size."""
+    """A video with its index before its 40 noisy images, and where each packet is: first byte and size."""
     path = tmp_path_factory.mktemp("streamed") / "streamed.mp4"
     rng = np.random.default_rng(0)
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
@@ -232,7 +232,7 @@ def test_frames_before_a_damage_come_first(
 def test_time_starts_at_the_first_frame(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "x.ts", (64, 48), 25) as writer:  # transport streams start somewhere
         for number in range(COUNT):
-            writer.write(picture(number))
+            writer.write(image(number))
     with av.open(str(tmp_path / "x.ts")) as container:
         assert container.streams.video[0].start_time > 0
     assert [round(seconds * 25, 3) for seconds, _ in read_frames(tmp_path / "x.ts")] == list(range(COUNT))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.quick import quick_jit
 
-from flaxmark.models.model import ModelConfig
+from flaxmark.models.model import ModelConfig, make_model
 from flaxmark.models.operations import (
     Operations,
     channel_affine,
@@ -19,7 +19,6 @@ from flaxmark.models.operations import (
     max_pool_cpu,
     max_pool_xla,
 )
-from flaxmark.models.model import make_model
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 

@@ -6,8 +6,19 @@ import numpy as np
 import pytest
 
 import flaxmark.models.losses
-from flaxmark.models.losses import LossConfig, LossName
-from flaxmark.models.losses import log_cosh, mae, make_loss, mse, nll, per_example, smooth_l1, soft_wing, wing
+from flaxmark.models.losses import (
+    LossConfig,
+    LossName,
+    log_cosh,
+    mae,
+    make_loss,
+    mse,
+    nll,
+    per_example,
+    smooth_l1,
+    soft_wing,
+    wing,
+)
 from flaxmark.models.resnet import Prediction
 
 TARGET = jnp.array([[[0.5, 0.5], [0.25, 0.75]]], jnp.float32)

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from helpers.quick import quick_jit
 
-from flaxmark.models.resnet import DEPTHS
-from flaxmark.models.model import ModelConfig
 from flaxmark.models.batch_norm import fold_batch_norm
 from flaxmark.models.heads import Prediction
-from flaxmark.models.model import Model, make_model
+from flaxmark.models.model import Model, ModelConfig, make_model
+from flaxmark.models.resnet import DEPTHS
 
 # Parameters of torchvision's classifiers with their 1000-way head (torchvision.models documentation).
 TORCHVISION = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032, 101: 44_549_160, 152: 60_192_808}

@@ -7,10 +7,9 @@ import pytest
 import safetensors.numpy
 from helpers.torch_weights import GOLDEN_OUTPUTS, fresh_variables, images, weights_of
 
-from flaxmark.models.model import ModelConfig
 from flaxmark.errors import ConfigError
+from flaxmark.models.model import ModelConfig, make_model
 from flaxmark.models.pretrained import start_from
-from flaxmark.models.model import make_model
 from flaxmark.models.torch_files import read_tensors
 
 GOLDEN = json.loads(GOLDEN_OUTPUTS.read_text())

@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 
 from flaxmark.config.config import Config
 from flaxmark.data.config import DataConfig
-from flaxmark.models.model import ModelConfig
-from flaxmark.schema import to_dict
 from flaxmark.data.records.examples import Examples
 from flaxmark.errors import ConfigError
 from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference.network import Network
 from flaxmark.models.batch_norm import fold_batch_norm
-from flaxmark.models.model import make_model
+from flaxmark.models.model import ModelConfig, make_model
+from flaxmark.schema import to_dict
 from flaxmark.storage.packed import load_packed, pack, quantize
 
 CONFIG = Config(data=DataConfig(markup=FIVE_POINTS, image_size=64), model=ModelConfig(depth=18))

@@ -12,8 +12,8 @@ from helpers.scripts import ROOT, script_line
 from helpers.small_config import small_config
 
 from flaxmark.config.config import Config
-from flaxmark.schema import to_dict
 from flaxmark.errors import ConfigError
+from flaxmark.schema import to_dict
 from flaxmark.sweep.cell_processes import MEMORY_VARIABLES, deal_out
 from flaxmark.sweep.grid import make_cells, run_sweep
 

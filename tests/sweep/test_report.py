@@ -1,4 +1,4 @@
-"""The report of a sweep from results that were brought here: no pictures, no checkpoints."""
+"""The report of a sweep from results that were brought here: no images, no checkpoints."""
 
 import dataclasses
 import json
@@ -10,9 +10,9 @@ import pytest
 
 from flaxmark.config.config import Config
 from flaxmark.data.config import DataConfig
-from flaxmark.schema import to_dict
 from flaxmark.data.prepare.prepare import Examples
 from flaxmark.errors import ConfigError
+from flaxmark.schema import to_dict
 from flaxmark.sweep.grid import make_cells
 from flaxmark.sweep.report.best_faces import move_boxes
 from flaxmark.sweep.report.document import verdict
@@ -78,7 +78,7 @@ def test_half_a_sweep_makes_a_report(sweep: Path) -> None:
     assert "| dlib |  | 5.43 | - | - | - | - | - |" in text
     assert "± " in text
     assert EN.verdict in text
-    assert "the data set" in text or "/not/here" in text  # why there are no pictures of faces
+    assert "the data set" in text or "/not/here" in text  # why there are no images of faces
     for name in ("ced", "points", "parts", "traits", "curves", "cost"):
         assert f"./img/{name}.png" in text
         assert (sweep / "img" / f"{name}.png").stat().st_size > 5000

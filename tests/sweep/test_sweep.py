@@ -11,13 +11,13 @@ from helpers.small_config import small_config
 from helpers.torch_weights import fresh_variables, weights_of
 
 from flaxmark.config.config import Config, TrainConfig
-from flaxmark.models.model import ModelConfig
-from flaxmark.schema import to_dict
 from flaxmark.data.drawn import draw_face
 from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import landmark_box, square_crop
 from flaxmark.inference.predictor import Predictor
+from flaxmark.models.model import ModelConfig
 from flaxmark.models.pretrained import start_from
+from flaxmark.schema import to_dict
 from flaxmark.storage.checkpoint import load_best
 from flaxmark.sweep.grid import COLUMNS, make_cells, run_sweep
 from flaxmark.sweep.sweep_progress import SweepProgress
@@ -193,8 +193,8 @@ def check_weights(workdir: Path) -> None:
     np.testing.assert_allclose(trained["params"]["stem_conv"]["kernel"], kernel, atol=1e-4)
     again = start_from(str(workdir), fresh_variables(18), 18)  # a network without sigma
     np.testing.assert_array_equal(again["params"]["head"]["bias"], trained["params"]["head"]["bias"])
-    picture, points = draw_face(7, 160)
-    face = Predictor(workdir).predict(picture, landmark_box(points))[0]
+    image, points = draw_face(7, 160)
+    face = Predictor(workdir).predict(image, landmark_box(points))[0]
     assert face.sigma is not None
     assert face.score is not None
     assert 0 <= face.score <= 1

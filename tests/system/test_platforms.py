@@ -6,11 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from flaxmark.models.losses import LossConfig
-from flaxmark.models.model import ModelConfig
 from flaxmark.faces.crop_sampler import Affine, sample_crop
+from flaxmark.models.losses import LossConfig
+from flaxmark.models.model import ModelConfig, make_model
 from flaxmark.models.operations import make_operations
-from flaxmark.models.model import make_model
 from flaxmark.training.state import init_train_state
 from flaxmark.training.step import make_train_step
 
@@ -33,7 +32,7 @@ def lowered_text(platform: str, lowering: str) -> str:
 @pytest.mark.parametrize(("platform", "lowering"), [("gpu", "cuda"), ("tpu", "tpu")])
 def test_accelerators_get_plain_convolutions(platform: str, lowering: str) -> None:
     text = lowered_text(platform, lowering)
-    # 20 convolutions forward, 20 gradients of kernels, 19 of inputs: the picture needs none.
+    # 20 convolutions forward, 20 gradients of kernels, 19 of inputs: the image needs none.
     assert text.count("stablehlo.convolution") == 59
     assert "optimization_barrier" not in text
     assert "custom_call" not in text

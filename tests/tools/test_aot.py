@@ -6,8 +6,8 @@ from helpers.scripts import ROOT, script_main
 
 from flaxmark.config.config import Config, TrainConfig
 from flaxmark.data.config import DataConfig
-from flaxmark.models.model import ModelConfig
 from flaxmark.errors import ConfigError
+from flaxmark.models.model import ModelConfig
 from flaxmark.tools.aot import Cost, compile_for, describe_collectives, forward_flops, in_cell, parse_collectives
 from flaxmark.tools.chips import CHIPS, find_chip
 

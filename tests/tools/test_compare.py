@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.fixture_300w import format_pts
-from helpers.pictures import draw, encode
+from helpers.images import draw, encode
 
 from flaxmark.data.config import DataConfig
 from flaxmark.data.entries import FaceEntry
@@ -22,10 +22,10 @@ from flaxmark.tools.peers import MESH_TO_68, make_system, read_predictions
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("faces")
     for seed in range(6):
-        picture, points = draw(seed, 120)
-        (path / f"{seed}.png").write_bytes(encode(picture, "PNG"))
+        image, points = draw(seed, 120)
+        (path / f"{seed}.png").write_bytes(encode(image, "PNG"))
         (path / f"{seed}.pts").write_bytes(format_pts(points, 0))
-    (path / "6.png").write_bytes(b"no picture")
+    (path / "6.png").write_bytes(b"no image")
     (path / "6.pts").write_bytes(format_pts(points, 0))
     return path
 
@@ -38,11 +38,11 @@ def entries(folder: Path) -> list[FaceEntry]:
 def test_systems_see_the_same_and_are_asked_in_turn(folder: Path, entries: list[FaceEntry], tmp_path: Path) -> None:
     asked = []
 
-    def perfect(picture: np.ndarray, box: np.ndarray, entry: FaceEntry) -> np.ndarray:
+    def perfect(image: np.ndarray, box: np.ndarray, entry: FaceEntry) -> np.ndarray:
         asked.append(("perfect", entry.file, box.tolist()))
         return entry.landmarks_px
 
-    def shifted(picture: np.ndarray, box: np.ndarray, entry: FaceEntry) -> np.ndarray | None:
+    def shifted(image: np.ndarray, box: np.ndarray, entry: FaceEntry) -> np.ndarray | None:
         asked.append(("shifted", entry.file, box.tolist()))
         return None if entry.file == "2.png" else entry.landmarks_px + np.array([3.0, 4])
 
@@ -99,15 +99,15 @@ def test_predictions_in_files(folder: Path, entries: list[FaceEntry], tmp_path: 
     points = entries[0].landmarks_px
     listed = [{"file": "0.png", "landmarks": (points + 40).tolist()}, {"file": "0.png", "landmarks": points.tolist()}]
     (tmp_path / "x.json").write_text(json.dumps(listed))
-    lines = [{"picture": "1.png", "faces": [{"landmarks": points.tolist()}]}, {"picture": "2.png", "faces": []}]
+    lines = [{"image": "1.png", "faces": [{"landmarks": points.tolist()}]}, {"image": "2.png", "faces": []}]
     (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, lines)))
     system = make_system(f"json:{tmp_path / 'x.json'}")
     box = np.concatenate([points.min(axis=0), points.max(axis=0)])
-    picture = np.zeros((120, 120, 3), np.uint8)
-    found = system(picture, box, entries[0])
+    image = np.zeros((120, 120, 3), np.uint8)
+    found = system(image, box, entries[0])
     assert found is not None
     np.testing.assert_allclose(found, points)  # of two faces the one in the box
-    assert system(picture, box, entries[1]) is None
+    assert system(image, box, entries[1]) is None
     assert list(read_predictions(tmp_path / "x.jsonl")) == ["1.png"]
 
 
@@ -119,8 +119,8 @@ def test_predictions_in_files(folder: Path, entries: list[FaceEntry], tmp_path: 
         ("[3]", "entry 0"),
         ('[{"file": "a", "landmarks": [[1, 2]]}]', "entry 0: landmarks must be 68 pairs"),
         ('[{"file": "a", "landmarks": "x"}]', "68 pairs of finite numbers"),
-        ('{"picture": "a", "faces": [7]}', "68 pairs of finite numbers"),
-        ('{"picture": "a", "faces": null}', "faces must be a list"),
+        ('{"image": "a", "faces": [7]}', "68 pairs of finite numbers"),
+        ('{"image": "a", "faces": null}', "faces must be a list"),
         ("[" * 10**5, "recursion"),
     ],
 )

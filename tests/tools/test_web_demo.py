@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.pictures import draw
+from helpers.images import draw
 from helpers.ports import free_port
 
 from flaxmark.data.config import DataConfig
@@ -18,21 +18,21 @@ from flaxmark.tools.web_demo import look_at, make_page, serving
 
 
 class FakePredictor:
-    """As many faces as the picture's red says; 0 faces of a crop are one."""
+    """As many faces as the image's red says; 0 faces of a crop are one."""
 
     metadata = {"terms": "free"}  # noqa: RUF012
 
     max_megapixels = DataConfig().max_megapixels
 
-    def predict(self, picture: np.ndarray, boxes: str | None) -> list[Face]:
-        if picture[0, 0, 1] == 99:
+    def predict(self, image: np.ndarray, boxes: str | None) -> list[Face]:
+        if image[0, 0, 1] == 99:
             raise ConfigError("no face detector is installed")
-        count = 1 if boxes == "image" else int(picture[0, 0, 0])
+        count = 1 if boxes == "image" else int(image[0, 0, 0])
         box = np.array([10.0, 10, 40, 40])
         return [Face(np.full((5, 2), 20.0), box, 0.875, np.full(5, 2.0)) for _ in range(count)]
 
 
-def picture(faces: int, green: int = 0) -> np.ndarray:
+def image(faces: int, green: int = 0) -> np.ndarray:
     image = np.zeros((60, 80, 3), np.uint8)
     image[0, 0] = faces, green, 0
     return image
@@ -44,24 +44,24 @@ def see(image: Any, is_crop: bool = False) -> Any:
 
 
 def test_faces_are_painted_counted_and_listed() -> None:
-    seen = see(picture(2))
+    seen = see(image(2))
     assert seen.message == "2 faces, the largest first. Scores: 0.88, 0.88."
     told = json.loads(seen.text)
     assert (told["width"], told["height"], told["terms"], len(told["faces"])) == (80, 60, "free", 2)
     assert told["faces"][0]["sigma"] == [2.0] * 5
-    assert seen.picture.shape == (60, 80, 3)
-    assert (seen.picture[40, 10:41] != 0).any(axis=-1).all()  # the box's lower edge
-    assert not picture(2)[40, 10:41].any()
-    assert see(picture(1)).message.startswith("One face.")
-    assert see(picture(0), is_crop=True).message.startswith("One face.")
+    assert seen.image.shape == (60, 80, 3)
+    assert (seen.image[40, 10:41] != 0).any(axis=-1).all()  # the box's lower edge
+    assert not image(2)[40, 10:41].any()
+    assert see(image(1)).message.startswith("One face.")
+    assert see(image(0), is_crop=True).message.startswith("One face.")
 
 
 def test_whatever_is_wrong_is_one_line() -> None:
-    assert "Choose a picture" in see(None).message
-    assert see(picture(0)).message.startswith("No face found")
-    assert see(b"no picture").message.startswith("picture: not a picture")
-    seen = see(picture(1, 99))
-    assert (seen.message, seen.picture, seen.text) == ("no face detector is installed", None, "")
+    assert "Choose a image" in see(None).message
+    assert see(image(0)).message.startswith("No face found")
+    assert see(b"no image").message.startswith("image: not a image")
+    seen = see(image(1, 99))
+    assert (seen.message, seen.image, seen.text) == ("no face detector is installed", None, "")
     huge = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (20_000, 20_000, 3))
     assert "megapixels" in see(huge).message
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.fixture_300w import format_pts
-from helpers.pictures import draw, encode
+from helpers.images import draw, encode
 from helpers.resident_memory import STATUS, resident
 from helpers.runs import LINE, steps
 from helpers.scripts import ROOT, TESTS, Environment
@@ -36,11 +36,11 @@ def test_training_holds_no_more_after_500_steps(environment: Environment, tmp_pa
     assert max(peaks[3], peaks[4]) < 1.02 * max(peaks[1], peaks[2])
 
 
-def test_pictures_of_12_megapixels_are_prepared_in_2_gb(environment: Environment, tmp_path: Path) -> None:
+def test_images_of_12_megapixels_are_prepared_in_2_gb(environment: Environment, tmp_path: Path) -> None:
     for seed in range(40):
-        picture, points = draw(seed, 300)
-        large = Image.fromarray(picture).resize((4000, 3000))
-        scale = np.array([4000, 3000]) / np.array(picture.shape[1::-1])
+        image, points = draw(seed, 300)
+        large = Image.fromarray(image).resize((4000, 3000))
+        scale = np.array([4000, 3000]) / np.array(image.shape[1::-1])
         (tmp_path / f"{seed}.jpg").write_bytes(encode(large, "JPEG"))
         (tmp_path / f"{seed}.pts").write_bytes(format_pts(points * scale, 0))
     code = (

@@ -11,8 +11,7 @@ from helpers.linear_model import linear_model
 from helpers.small_state import make_state
 
 from flaxmark.models.losses import LossConfig
-from flaxmark.models.model import ModelConfig
-from flaxmark.models.model import make_model
+from flaxmark.models.model import ModelConfig, make_model
 from flaxmark.system.devices import AXIS, compile_step, compiler_options, make_mesh, shard_batch
 from flaxmark.training.state import TrainState, init_train_state
 from flaxmark.training.step import make_eval_step, make_train_step, split_batch

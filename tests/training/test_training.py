@@ -15,14 +15,14 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from flaxmark.config.config import Config, TrainConfig
 from flaxmark.data.config import DataConfig
-from flaxmark.models.model import ModelConfig
-from flaxmark.schema import to_dict
 from flaxmark.data.input.network_input import InputForm
 from flaxmark.data.prepare.prepare import Examples
 from flaxmark.errors import ConfigError
 from flaxmark.evaluation.evaluate import Outputs, format_table, rows_of_split
 from flaxmark.faces.markup import IBUG_68
 from flaxmark.models.losses import mse
+from flaxmark.models.model import ModelConfig
+from flaxmark.schema import to_dict
 from flaxmark.storage.metric_log import MetricWriter, read_metrics
 from flaxmark.storage.workdir import claim_workdir, lock_workdir, stored_result
 from flaxmark.system.devices import make_mesh

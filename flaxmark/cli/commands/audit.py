@@ -1,6 +1,6 @@
 """Look at a data set before trusting it: flaxmark audit --data.dir FOLDER [--data.name dlib ..] [--out audit].
 
-Counts, unreadable and odd pictures, odd points and boxes, mirrored annotations, duplicates; exit status 2 where
+Counts, unreadable and odd images, odd points and boxes, mirrored annotations, duplicates; exit status 2 where
 training and test share a photograph.
 """
 

@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
     from flaxmark.inference.predictor import Predictor
     from flaxmark.tools.web_demo import serving
 
-    # Whoever ends it otherwise than by Ctrl-C means the pictures' folder, too.
+    # Whoever ends it otherwise than by Ctrl-C means the images' folder, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with serving(Predictor(parsed.workdir, detector=parsed.detector), parsed.port) as page:
         print(f"http://127.0.0.1:{parsed.port}   (Ctrl-C ends)", flush=True)

@@ -8,7 +8,7 @@ from flaxmark.system.files import new_file
 def main(arguments: list[str]) -> None:
     """Draw the sheet: plain in the upper rows, with points in the lower ones."""
     parser = Parser(description=__doc__)
-    parser.add_argument("--out", required=True, help="new picture file")
+    parser.add_argument("--out", required=True, help="new image file")
     parser.add_argument("--faces", type=int, default=64, help="how many, a multiple of 16")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first face")
     parser.add_argument("--size", type=int, default=128, help="side of a face, pixels")
@@ -30,8 +30,8 @@ def main(arguments: list[str]) -> None:
 
     tiles = []
     for index in range(parsed.faces):
-        picture, points = draw_face(parsed.seed + index, parsed.size)
-        tile = Image.fromarray(picture)
+        image, points = draw_face(parsed.seed + index, parsed.size)
+        tile = Image.fromarray(image)
         if index >= parsed.faces // 2:
             pen = ImageDraw.Draw(tile)
             for x, y in points:

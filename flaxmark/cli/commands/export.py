@@ -1,4 +1,4 @@
-"""A run as one file for other software: picture and boxes in, landmarks in pixels out.
+"""A run as one file for other software: image and boxes in, landmarks in pixels out.
 
 flaxmark export --workdir runs/x --format onnx --out face.onnx   # or stablehlo, savedmodel, tflite
 """

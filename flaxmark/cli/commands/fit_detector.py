@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
     parsed = parse_flags(Arguments, arguments, __doc__ or "", Arguments())
     check_data(parsed.data)
     if parsed.data.name == "drawn_faces":
-        raise ConfigError("--data.name drawn_faces: has no pictures in files; name a data set in a folder")
+        raise ConfigError("--data.name drawn_faces: has no images in files; name a data set in a folder")
     if parsed.faces < 1:
         raise ConfigError(f"--faces {parsed.faces}: must be at least 1")
     from flaxmark.data.entries import name_problems

@@ -1,4 +1,4 @@
-"""Landmarks of faces in pictures, folders of pictures, videos, and before a camera.
+"""Landmarks of faces in images, folders of images, videos, and before a camera.
 
 flaxmark predict photo.jpg folder/ 'more/*.png' --out faces.csv --draw drawn/
 flaxmark predict --workdir runs/x film.mp4 --out film.jsonl --draw film_faces.mp4
@@ -21,7 +21,7 @@ ENDINGS = {"jsonl": (".jsonl", ".json"), "csv": (".csv",), "coco": (".json",)}
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="pictures, videos, folders, patterns")
+    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="images, videos, folders, patterns")
     parser.add_argument("--camera", type=int, metavar="N", help="look through a camera until Ctrl-C; 0 is the first")
     parser.add_argument(
         "--workdir",
@@ -34,25 +34,25 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         type=float,
         nargs="+",
         metavar="PX",
-        help="after a picture, no detector: left top right bottom of each face, tight around it, pixels",
+        help="after a image, no detector: left top right bottom of each face, tight around it, pixels",
     )
-    boxes.add_argument("--pts", help="one picture, no detector: the box around the landmarks of this .pts file")
-    boxes.add_argument("--crop", action="store_true", help="no detector: pictures are faces, with a quarter around")
+    boxes.add_argument("--pts", help="one image, no detector: the box around the landmarks of this .pts file")
+    boxes.add_argument("--crop", action="store_true", help="no detector: images are faces, with a quarter around")
     for flag, least, text in (
         ("--min-score", MIN_SCORE, "leave out faces that were found and have a lower score"),
         ("--min-detector-score", MIN_DETECTOR_SCORE, "do not look at what the detector is less sure of"),
     ):
         parser.add_argument(flag, type=float, default=least, metavar="P", help=f"{text} (%(default)s)")
-    parser.add_argument("--max-megapixels", type=float, metavar="MP", help="refuse larger pictures (64)")
+    parser.add_argument("--max-megapixels", type=float, metavar="MP", help="refuse larger images (64)")
     parser.add_argument("--flip", action="store_true", help="look at the mirror image, too: twice the work")
     parser.add_argument("--no-smoothing", action="store_true", help="videos: points as they are predicted")
     parser.add_argument(
         "--format", choices=("jsonl", "csv", "pts", "coco"), help="of the results; jsonl, or csv if --out ends so"
     )
     parser.add_argument("--out", help="new file for the results, for pts a folder; jsonl and csv are printed without")
-    parser.add_argument("--draw", help="new pictures and videos with landmarks: a folder, or a file for a single one")
+    parser.add_argument("--draw", help="new images and videos with landmarks: a folder, or a file for a single one")
     parser.add_argument("--overwrite", action="store_true", help="files may exist")
-    parser.add_argument("--resume", action="store_true", help="only pictures that are not in --out yet: jsonl, csv")
+    parser.add_argument("--resume", action="store_true", help="only images that are not in --out yet: jsonl, csv")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     # As argparse does not know it: -1e6 is a number, too.
     parser._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
@@ -78,7 +78,7 @@ def check(parsed: argparse.Namespace) -> list[Input]:
         raise ConfigError(f"--boxes: {len(parsed.boxes)} numbers; give left top right bottom for each face")
     if len(inputs) > 1 and (parsed.boxes or parsed.pts):
         flag = "--boxes" if parsed.boxes else "--pts"
-        raise ConfigError(f"{flag}: is for one picture, and there are {len(inputs)}; look at them one after the other")
+        raise ConfigError(f"{flag}: is for one image, and there are {len(inputs)}; look at them one after the other")
     for flag, value in (("--min-score", parsed.min_score), ("--min-detector-score", parsed.min_detector_score)):
         if not 0 <= value <= 1:
             raise ConfigError(f"{flag} {value:g}: must lie in [0, 1]")
@@ -104,11 +104,11 @@ def check_form(parsed: argparse.Namespace) -> None:
 
 def not_done(parsed: argparse.Namespace, inputs: list[Input]) -> list[Input]:
     """What an interrupted start has left to do."""
-    from flaxmark.inference.files.writers import pictures_in
+    from flaxmark.inference.files.writers import images_in
 
-    done = pictures_in(Path(parsed.out), parsed.format)
+    done = images_in(Path(parsed.out), parsed.format)
     left = [item for item in inputs if item.path.as_posix() not in done]
-    print(f"{parsed.out} has {len(inputs) - len(left)} of {len(inputs)} pictures already", file=sys.stderr)
+    print(f"{parsed.out} has {len(inputs) - len(left)} of {len(inputs)} images already", file=sys.stderr)
     return left
 
 

@@ -1,4 +1,4 @@
-"""From a clean picture to a photograph."""
+"""From a clean image to a photograph."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from flaxmark.data.drawn.paint.curves import Array
 
 
-def convolve(picture: Array, kernel: Array, axis: int) -> Array:
-    """Convolution along one side of the picture, with its border repeated.
+def convolve(image: Array, kernel: Array, axis: int) -> Array:
+    """Convolution along one side of the image, with its border repeated.
 
     Args:
-        picture: float32 [size, size, 3].
+        image: float32 [size, size, 3].
         kernel: float32 [2 r + 1].
         axis: 0 or 1.
 
@@ -23,19 +23,19 @@ def convolve(picture: Array, kernel: Array, axis: int) -> Array:
     r = len(kernel) // 2
     pad = [(0, 0)] * 3
     pad[axis] = (r, r)
-    wide = np.pad(picture, pad, "edge")
-    length = picture.shape[axis]
-    total = np.zeros_like(picture)
+    wide = np.pad(image, pad, "edge")
+    length = image.shape[axis]
+    total = np.zeros_like(image)
     for i, weight in enumerate(kernel):
         total += weight * (wide[i : i + length] if axis == 0 else wide[:, i : i + length])
     return total
 
 
-def soften(picture: Array, deviation: float, axes: tuple[int, ...] = (0, 1)) -> Array:
+def soften(image: Array, deviation: float, axes: tuple[int, ...] = (0, 1)) -> Array:
     """Gaussian blur.
 
     Args:
-        picture: float32 [size, size, 3].
+        image: float32 [size, size, 3].
         deviation: in pixels.
         axes: 0 for vertical, 1 for horizontal.
 
@@ -45,8 +45,8 @@ def soften(picture: Array, deviation: float, axes: tuple[int, ...] = (0, 1)) -> 
     r = max(1, int(np.ceil(2.2 * deviation)))
     kernel = np.exp(-0.5 * (np.arange(-r, r + 1) / deviation) ** 2).astype(np.float32)
     for axis in axes:
-        picture = convolve(picture, kernel / kernel.sum(), axis)
-    return picture
+        image = convolve(image, kernel / kernel.sum(), axis)
+    return image
 
 
 @cache
@@ -62,19 +62,19 @@ def cosine_basis() -> Array:
     return np.asarray(basis, np.float32)
 
 
-def block_loss(picture: Array, step: float) -> Array:
+def block_loss(image: Array, step: float) -> Array:
     """Rounds the cosine coefficients of 8 x 8 blocks, as JPEG does.
 
     Args:
-        picture: float32 [size, size, 3], size a multiple of 8.
+        image: float32 [size, size, 3], size a multiple of 8.
         step: rounding step of the finest luma coefficient; the coarse ones get a tenth.
 
     Returns:
         float32 [size, size, 3].
     """
-    n = len(picture) // 8
-    luma = picture @ np.array([0.3, 0.59, 0.11], np.float32)
-    planes = np.stack([luma, picture[..., 0] - luma, picture[..., 2] - luma])
+    n = len(image) // 8
+    luma = image @ np.array([0.3, 0.59, 0.11], np.float32)
+    planes = np.stack([luma, image[..., 0] - luma, image[..., 2] - luma])
     blocks = planes.reshape(3, n, 8, n, 8).transpose(0, 1, 3, 2, 4)
     basis = cosine_basis()
     steps = step * (0.1 + 0.9 * np.add.outer(np.arange(8), np.arange(8)) / 14).astype(np.float32)
@@ -86,11 +86,11 @@ def block_loss(picture: Array, step: float) -> Array:
     return np.stack([luma + red, green, luma + blue], -1)
 
 
-def photograph(picture: Array, rng: np.random.Generator) -> Array:
-    """What lens, sensor and file do to a picture.
+def photograph(image: Array, rng: np.random.Generator) -> Array:
+    """What lens, sensor and file do to a image.
 
     Args:
-        picture: float32 [size, size, 3], display scale.
+        image: float32 [size, size, 3], display scale.
         rng: source of the camera's faults.
 
     Returns:
@@ -98,29 +98,27 @@ def photograph(picture: Array, rng: np.random.Generator) -> Array:
     """
     chance = rng.random(6)
     if chance[0] < 0.75:
-        picture = soften(
-            picture, float(rng.choice([0.45, 0.6, 0.8, 1.1, 1.5, 2.0], p=[0.3, 0.25, 0.2, 0.13, 0.08, 0.04]))
-        )
+        image = soften(image, float(rng.choice([0.45, 0.6, 0.8, 1.1, 1.5, 2.0], p=[0.3, 0.25, 0.2, 0.13, 0.08, 0.04])))
     if chance[1] < 0.06:
-        picture = soften(picture, rng.uniform(1, 3), (int(rng.integers(2)),))
+        image = soften(image, rng.uniform(1, 3), (int(rng.integers(2)),))
     # A table, several times faster than a general power.
     curve = np.linspace(0, 2, 4097, dtype=np.float32) ** np.float32(np.exp(0.18 * rng.standard_normal()))
-    picture = curve[np.clip(picture * 2048, 0, 4096).astype(np.int32)]
-    picture *= 1 + 0.05 * rng.standard_normal(3).astype(np.float32)
-    mean = picture.mean()
-    picture = mean + (picture - mean) * np.float32(np.exp(0.18 * rng.standard_normal()))
-    picture += np.float32(rng.uniform(-0.04, 0.06))
-    grey = picture @ np.array([0.3, 0.59, 0.11], np.float32)
+    image = curve[np.clip(image * 2048, 0, 4096).astype(np.int32)]
+    image *= 1 + 0.05 * rng.standard_normal(3).astype(np.float32)
+    mean = image.mean()
+    image = mean + (image - mean) * np.float32(np.exp(0.18 * rng.standard_normal()))
+    image += np.float32(rng.uniform(-0.04, 0.06))
+    grey = image @ np.array([0.3, 0.59, 0.11], np.float32)
     if chance[2] < 0.07:
         tone = 1 + rng.uniform(0, 0.1) * np.array([1, 0.2, -1]) * (rng.random() < 0.4)
-        picture = grey[..., None] * tone.astype(np.float32)
+        image = grey[..., None] * tone.astype(np.float32)
     else:
-        picture = grey[..., None] + (picture - grey[..., None]) * np.float32(np.exp(0.2 * rng.standard_normal()))
+        image = grey[..., None] + (image - grey[..., None]) * np.float32(np.exp(0.2 * rng.standard_normal()))
     if chance[3] < 0.7:
-        noise = rng.standard_normal(picture.shape, np.float32)
+        noise = rng.standard_normal(image.shape, np.float32)
         if chance[4] < 0.5:
             noise = noise[..., :1] + 0.3 * noise
-        picture = picture + np.float32(0.03 * rng.random() ** 2) * noise
-    if chance[5] < 0.4 and len(picture) % 8 == 0:
-        picture = block_loss(picture, rng.uniform(0.05, 0.35))
-    return np.clip(picture, 0, 1)
+        image = image + np.float32(0.03 * rng.random() ** 2) * noise
+    if chance[5] < 0.4 and len(image) % 8 == 0:
+        image = block_loss(image, rng.uniform(0.05, 0.35))
+    return np.clip(image, 0, 1)

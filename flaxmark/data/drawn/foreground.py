@@ -1,4 +1,4 @@
-"""What is before the face: shadows, hair, hands and things, and the picture's end."""
+"""What is before the face: shadows, hair, hands and things, and the image's end."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from flaxmark.data.drawn.paint.curves import TILE, Array, noise_tile, smoothstep
 from flaxmark.data.drawn.scene import stretch
 
 
-def cast_shadow(picture: Array, p: FaceParameters, rng: np.random.Generator) -> None:
-    """Shades a side of the picture or dapples it, as walls, window frames and leaves do, in place.
+def cast_shadow(image: Array, p: FaceParameters, rng: np.random.Generator) -> None:
+    """Shades a side of the image or dapples it, as walls, window frames and leaves do, in place.
 
     Args:
-        picture: float32 [size, size, 3], display scale, changed.
+        image: float32 [size, size, 3], display scale, changed.
         p: the face; gives the strength.
         rng: source of the shape.
     """
-    size = len(picture)
+    size = len(image)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size - np.float32(0.5)
     soft = rng.choice([0.01, 0.05, 0.3])
     if rng.random() < 0.6:
@@ -27,19 +27,19 @@ def cast_shadow(picture: Array, p: FaceParameters, rng: np.random.Generator) -> 
     else:
         field = 0.3 * stretch(noise_tile(2.0, 13), size, rng.uniform(0.5, 1.2), rng.integers(0, TILE, 2))
     shade = 1 - np.float32(p.cast) * smoothstep(0, soft, field)
-    picture *= np.sqrt(shade)[..., None]  # display scale is the root of light
+    image *= np.sqrt(shade)[..., None]  # display scale is the root of light
 
 
-def strands(picture: Array, points: NDArray[np.float64], p: FaceParameters, rng: np.random.Generator) -> None:
+def strands(image: Array, points: NDArray[np.float64], p: FaceParameters, rng: np.random.Generator) -> None:
     """Lets locks of hair fall across the face, in place.
 
     Args:
-        picture: float32 [size, size, 3], changed.
+        image: float32 [size, size, 3], changed.
         points: float64 [68, 2], landmarks in pixels.
         p: the face; gives the number of locks and their colour.
         rng: source of their course.
     """
-    size = len(picture)
+    size = len(image)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
     left, right, top, bottom = points[0, 0], points[16, 0], points[17:27, 1].min(), points[8, 1]
     extent = bottom - top
@@ -54,19 +54,19 @@ def strands(picture: Array, points: NDArray[np.float64], p: FaceParameters, rng:
         width = extent * rng.choice([0.008, 0.02, 0.05, 0.1]) * np.sqrt(np.clip(1 - drop / end, 0, 1))
         mask = smoothstep(0, 1.5, width - np.abs(x - course) + 0.5) * (drop > -0.2) * (width > 0)
         colour = np.array(p.hair, np.float32) * np.float32(rng.uniform(0.7, 1.2))
-        picture += (rng.uniform(0.6, 1.0) * mask)[..., None] * (colour * grain[..., None] - picture)
+        image += (rng.uniform(0.6, 1.0) * mask)[..., None] * (colour * grain[..., None] - image)
 
 
-def occlude(picture: Array, points: NDArray[np.float64], p: FaceParameters, rng: np.random.Generator) -> None:
+def occlude(image: Array, points: NDArray[np.float64], p: FaceParameters, rng: np.random.Generator) -> None:
     """Puts fingers, a fist or a thing before the face, in place.
 
     Args:
-        picture: float32 [size, size, 3], changed.
+        image: float32 [size, size, 3], changed.
         points: float64 [68, 2], landmarks in pixels.
         p: the face.
         rng: source of place and size.
     """
-    size = len(picture)
+    size = len(image)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
     at = rng.integers(2, 15) if p.occluder == "fist" else rng.integers(0, 17)
     centre, extent = points[at], float(np.ptp(points, axis=0).max())
@@ -80,18 +80,18 @@ def occlude(picture: Array, points: NDArray[np.float64], p: FaceParameters, rng:
         wide, tall = rng.uniform(0.06, 0.3, 2)
         mask = smoothstep(0, 0.02, 1 - (np.abs(a / wide) ** 4 + np.abs((b - tall) / tall) ** 4) ** 0.25)
         texture = 1 + 0.2 * stretch(noise_tile(1.2, 4), size, 1.0, rng.integers(0, TILE, 2))
-        picture += mask[..., None] * (rng.uniform(0, 1, 3) * texture[..., None] - picture)
+        image += mask[..., None] * (rng.uniform(0, 1, 3) * texture[..., None] - image)
     elif p.occluder == "fist":
-        _fist(picture, a, b, skin, rng)
+        _fist(image, a, b, skin, rng)
     else:
-        _fingers(picture, a, b, skin, rng)
+        _fingers(image, a, b, skin, rng)
 
 
-def _fist(picture: Array, a: Array, b: Array, skin: Array, rng: np.random.Generator) -> None:
+def _fist(image: Array, a: Array, b: Array, skin: Array, rng: np.random.Generator) -> None:
     """A closed hand and its arm.
 
     Args:
-        picture: float32 [size, size, 3], changed.
+        image: float32 [size, size, 3], changed.
         a: float32 [size, size], place across the arm, in extents of the face.
         b: float32 [size, size], place along the arm, 0 in the middle of the hand.
         skin: float32 [3].
@@ -106,15 +106,15 @@ def _fist(picture: Array, a: Array, b: Array, skin: Array, rng: np.random.Genera
     sleeve = skin if rng.random() < 0.5 else rng.uniform(0, 1, 3).astype(np.float32)
     cloth = np.where((b > tall + rng.uniform(0, 0.2))[..., None], sleeve, skin)
     rounded = 0.6 + 0.4 * np.sqrt(np.clip(1 - np.square(a / (0.75 * wide)), 0, 1))
-    picture += arm[..., None] * (cloth * rounded[..., None] - picture)
-    picture += smoothstep(0, 0.08, 1 - r)[..., None] * (skin * shade[..., None] - picture)
+    image += arm[..., None] * (cloth * rounded[..., None] - image)
+    image += smoothstep(0, 0.08, 1 - r)[..., None] * (skin * shade[..., None] - image)
 
 
-def _fingers(picture: Array, a: Array, b: Array, skin: Array, rng: np.random.Generator) -> None:
+def _fingers(image: Array, a: Array, b: Array, skin: Array, rng: np.random.Generator) -> None:
     """The fingers of a hand that reaches into the face.
 
     Args:
-        picture: float32 [size, size, 3], changed.
+        image: float32 [size, size, 3], changed.
         a: float32 [size, size], place across the fingers, in extents of the face.
         b: float32 [size, size], place along them, about 0 at their tips.
         skin: float32 [3].
@@ -127,18 +127,18 @@ def _fingers(picture: Array, a: Array, b: Array, skin: Array, rng: np.random.Gen
         r = np.hypot(offset, np.minimum(b - tip, 0)) / wide
         shade = np.sqrt(np.clip(1 - 0.8 * r * r, 0.1, 1)) * (1 - 0.15 * np.exp(-(((b - tip - 0.14) / 0.015) ** 2)))
         reach = smoothstep(0, 0.02, 0.5 - b)
-        picture += (smoothstep(0, 0.08, 1 - r) * reach)[..., None] * (skin * shade[..., None] - picture)
+        image += (smoothstep(0, 0.08, 1 - r) * reach)[..., None] * (skin * shade[..., None] - image)
 
 
-def cut_off(picture: NDArray[np.uint8], points: NDArray[np.float64], p: FaceParameters) -> None:
-    """Ends the picture close to the face, black beyond as in the crop of a face at a picture's border, in place.
+def cut_off(image: NDArray[np.uint8], points: NDArray[np.float64], p: FaceParameters) -> None:
+    """Ends the image close to the face, black beyond as in the crop of a face at a image's border, in place.
 
     Args:
-        picture: uint8 [size, size, 3], changed.
+        image: uint8 [size, size, 3], changed.
         points: float64 [68, 2], landmarks in pixels.
         p: the face; says at which sides (left, top, right, bottom) and how close, in extents of the face.
     """
     extent = float(np.ptp(points, axis=0).max())
     left, top = np.maximum(np.floor(points.min(0) - extent * np.array(p.margins[:2])), 0).astype(int)
     right, bottom = np.ceil(points.max(0) + extent * np.array(p.margins[2:])).astype(int)
-    picture[:, :left] = picture[:top] = picture[:, max(right, 0) :] = picture[max(bottom, 0) :] = 0
+    image[:, :left] = image[:top] = image[:, max(right, 0) :] = image[max(bottom, 0) :] = 0

@@ -169,7 +169,7 @@ def render_head(
 
     Args:
         head: the head.
-        view: the camera of the picture.
+        view: the camera of the image.
         fine: the same camera at the supersampled resolution.
         size: supersampled side in pixels.
         rng: source of small variation.
@@ -237,17 +237,17 @@ def put_on_glasses(head: Head, fine: View, canvas: Array, cover: Array, rng: np.
     behind += share * (1 - behind)
 
 
-def shrink(picture: Array) -> Array:
+def shrink(image: Array) -> Array:
     """Box average that undoes the supersampling.
 
     Args:
-        picture: float32 [n * size, n * size, ...], n = SUPERSAMPLING.
+        image: float32 [n * size, n * size, ...], n = SUPERSAMPLING.
 
     Returns:
         float32 [size, size, ...].
     """
     n = SUPERSAMPLING
-    lines = np.add.reduce([picture[i::n] for i in range(n)])
+    lines = np.add.reduce([image[i::n] for i in range(n)])
     return np.asarray(np.add.reduce([lines[:, i::n] for i in range(n)]) / np.float32(n * n))
 
 
@@ -256,7 +256,7 @@ def draw(p: FaceParameters, size: int = 160) -> tuple[NDArray[np.uint8], NDArray
 
     Args:
         p: the face.
-        size: side of the picture in pixels.
+        size: side of the image in pixels.
 
     Returns:
         uint8 [size, size, 3] RGB, and float64 [68, 2] landmarks (x, y) in pixels, centres at integers.
@@ -269,19 +269,19 @@ def draw(p: FaceParameters, size: int = 160) -> tuple[NDArray[np.uint8], NDArray
     if p.glasses:
         put_on_glasses(head, fine, canvas, cover, rng)
     opacity, ahead = shrink(cover)[..., None], shrink(canvas)
-    picture = scene.background(p, size, rng) * (1 - opacity) + ahead
+    image = scene.background(p, size, rng) * (1 - opacity) + ahead
     below = view.landmarks[:, 1].max() + p.collar * view.scale
     collar = np.array([base[0], max(base[1], below) if p.collar >= 0.16 else below])
-    scene.clothes(picture, collar, view.scale, p, rng)
+    scene.clothes(image, collar, view.scale, p, rng)
     if p.strands:
-        foreground.strands(picture, view.landmarks, p, rng)
+        foreground.strands(image, view.landmarks, p, rng)
     if p.occluder:
-        foreground.occlude(picture, view.landmarks, p, rng)
+        foreground.occlude(image, view.landmarks, p, rng)
     if p.cast:
-        foreground.cast_shadow(picture, p, rng)
+        foreground.cast_shadow(image, p, rng)
     if not p.plain:
-        picture = photograph(picture, rng)
-    finished = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+        image = photograph(image, rng)
+    finished = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
     foreground.cut_off(finished, view.landmarks, p)
     return finished, view.landmarks
 
@@ -291,7 +291,7 @@ def draw_face(seed: int, size: int = 160) -> tuple[NDArray[np.uint8], NDArray[np
 
     Args:
         seed: not negative; the same seed gives the same face.
-        size: side of the picture in pixels.
+        size: side of the image in pixels.
 
     Returns:
         uint8 [size, size, 3] RGB, and float64 [68, 2] landmarks (x, y) in pixels, centres at integers.

@@ -47,27 +47,27 @@ def background(p: FaceParameters, size: int, rng: np.random.Generator) -> Array:
         base, other = base.mean() + 0.25 * (base - base.mean()), other.mean() + 0.25 * (other - other.mean())
     angle = rng.uniform(0, 2 * np.pi)
     ramp = np.clip(0.5 + (np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5)) * rng.uniform(0, 1.5), 0, 1)
-    picture = np.asarray(base + ramp[..., None] * (other - base), np.float32)
+    image = np.asarray(base + ramp[..., None] * (other - base), np.float32)
     for _ in range(rng.integers(0, 7)):
-        structure(picture, x, y, rng)
+        structure(image, x, y, rng)
     if rng.random() < 0.25:
-        passer_by(picture, x, y, p, rng)
-    picture = refine(np.pad(picture, ((0, 1), (0, 1), (0, 0)), "edge"), 2, 2)[:size, :size]
+        passer_by(image, x, y, p, rng)
+    image = refine(np.pad(image, ((0, 1), (0, 1), (0, 0)), "edge"), 2, 2)[:size, :size]
     if rng.random() < 0.7:
         slope = rng.choice([0.8, 1.2, 1.7])
         strength, tinted = rng.uniform(0.0, 0.3), rng.random() < 0.1
         window = rng.uniform(0.3, 1.5), rng.integers(0, TILE, 2)
         kinds = (10, 11, 12) if tinted else (10,)
         grain = np.stack([stretch(noise_tile(slope, kind), size, *window) for kind in kinds], -1)
-        picture += np.float32(strength * picture.mean()) * grain
-    return np.clip(picture, 0, 1)
+        image += np.float32(strength * image.mean()) * grain
+    return np.clip(image, 0, 1)
 
 
-def structure(picture: Array, x: Array, y: Array, rng: np.random.Generator) -> None:
+def structure(image: Array, x: Array, y: Array, rng: np.random.Generator) -> None:
     """Adds a blob, a bar, a frame or stripes, in place.
 
     Args:
-        picture: float32 [size, size, 3], changed.
+        image: float32 [size, size, 3], changed.
         x: float32 [size, size], in [0, 1].
         y: float32 [size, size], in [0, 1].
         rng: source of the choice.
@@ -87,14 +87,14 @@ def structure(picture: Array, x: Array, y: Array, rng: np.random.Generator) -> N
     else:
         mask = smoothstep(0, 0.5, np.sin(a * rng.uniform(20, 120))) * smoothstep(0, soft, tall - np.abs(b))
     colour = rng.uniform(0, 1, 3) if rng.random() < 0.2 else np.full(3, rng.random()) + rng.uniform(-0.05, 0.05, 3)
-    picture += (mask * rng.uniform(0.3, 1.0))[..., None] * (np.asarray(colour, np.float32) - picture)
+    image += (mask * rng.uniform(0.3, 1.0))[..., None] * (np.asarray(colour, np.float32) - image)
 
 
-def passer_by(picture: Array, x: Array, y: Array, p: FaceParameters, rng: np.random.Generator) -> None:
+def passer_by(image: Array, x: Array, y: Array, p: FaceParameters, rng: np.random.Generator) -> None:
     """Adds a blurred head beside the face, in place.
 
     Args:
-        picture: float32 [size, size, 3], changed.
+        image: float32 [size, size, 3], changed.
         x: float32 [size, size], in [0, 1].
         y: float32 [size, size], in [0, 1].
         p: the face, whose colours the other shares.
@@ -110,24 +110,24 @@ def passer_by(picture: Array, x: Array, y: Array, p: FaceParameters, rng: np.ran
     parts += [(0.0, 2.9, 2.2, 1.8, rng.uniform(0, 1, 3))]
     for dx, dy, wide, tall, colour in parts:
         mask = smoothstep(0, 0.15, 1 - np.hypot((x - cx - dx * r) / (wide * r), (y - cy - dy * r) / (tall * r)))
-        picture += mask[..., None] * (colour.astype(np.float32) - picture)
+        image += mask[..., None] * (colour.astype(np.float32) - image)
 
 
 def clothes(
-    picture: Array, neck: NDArray[np.floating], scale: float, p: FaceParameters, rng: np.random.Generator
+    image: Array, neck: NDArray[np.floating], scale: float, p: FaceParameters, rng: np.random.Generator
 ) -> None:
     """Adds shoulders below the neck, in place.
 
     Args:
-        picture: float32 [size, size, 3], changed.
+        image: float32 [size, size, 3], changed.
         neck: (x, y) of the neck's lower end, pixels.
         scale: pixels per face unit.
         p: the face.
         rng: source of colours and cut.
     """
-    size = len(picture)
+    size = len(image)
     first = int(np.clip(neck[1] - 0.75 * scale, 0, size - 1))
-    picture = picture[first:]
+    image = image[first:]
     y, x = np.mgrid[first:size, 0:size].astype(np.float32)
     a, b = (x - np.float32(neck[0])) / np.float32(scale), (y - np.float32(neck[1])) / np.float32(scale)
     slope = rng.uniform(0.15, 0.5)
@@ -140,6 +140,6 @@ def clothes(
     pattern = 1 + rng.uniform(-0.4, 0.4) * (rng.random() < 0.4) * np.sign(
         np.sin(b * rng.uniform(10, 60) + a * rng.uniform(-60, 60))
     )
-    picture += mask[..., None] * (
-        colour * (fold * pattern * (0.7 + 0.3 * smoothstep(0, 0.3, b - top)))[..., None] - picture
+    image += mask[..., None] * (
+        colour * (fold * pattern * (0.7 + 0.3 * smoothstep(0, 0.3, b - top)))[..., None] - image
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from flaxmark.data.config import DataConfig
-from flaxmark.data.entries import OUTSIDE_PICTURE, TOO_LARGE, UNREADABLE, FaceEntry, Problem
-from flaxmark.data.images import PictureError, PictureTooLargeError, read_picture
+from flaxmark.data.entries import OUTSIDE_IMAGE, TOO_LARGE, UNREADABLE, FaceEntry, Problem
+from flaxmark.data.images import ImageError, ImageTooLargeError, read_image
 from flaxmark.data.records.stored_face import StoredFace, store_face
 from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import CropDefinition, landmark_box
@@ -75,18 +75,18 @@ def store_entry(entry: FaceEntry, root: Path, config: DataConfig) -> StoredFace 
         What is stored of it, or why it cannot be used.
     """
     try:
-        # Annotators and dlib saw the stored pixels: tools of that time did not turn pictures by EXIF.
-        picture = read_picture(root / entry.file, config.max_megapixels, orient=False)
-    except PictureError as error:
-        reason = TOO_LARGE if isinstance(error, PictureTooLargeError) else UNREADABLE
+        # Annotators and dlib saw the stored pixels: tools of that time did not turn images by EXIF.
+        image = read_image(root / entry.file, config.max_megapixels, orient=False)
+    except ImageError as error:
+        reason = TOO_LARGE if isinstance(error, ImageTooLargeError) else UNREADABLE
         return Problem(entry.file, reason, str(error))
-    corner, size = landmark_box(entry.landmarks_px), np.array(picture.shape[1::-1])
+    corner, size = landmark_box(entry.landmarks_px), np.array(image.shape[1::-1])
     if (corner[2:] < 0).any() or (corner[:2] > size - 1).any():
-        return Problem(entry.file, OUTSIDE_PICTURE, f"no point in the {size[0]} x {size[1]} picture")
+        return Problem(entry.file, OUTSIDE_IMAGE, f"no point in the {size[0]} x {size[1]} image")
     box = corner if config.crop.box == "landmarks" or entry.box is None else entry.box
     try:
         return store_face(
-            picture,
+            image,
             entry.landmarks_px,
             box,
             config.crop,
@@ -95,4 +95,4 @@ def store_entry(entry: FaceEntry, root: Path, config: DataConfig) -> StoredFace 
             file=entry.file,
         )
     except ValueError as error:
-        return Problem(entry.file, OUTSIDE_PICTURE, str(error))
+        return Problem(entry.file, OUTSIDE_IMAGE, str(error))

@@ -59,7 +59,7 @@ def draw_stored(seed: int, size: int, definition: CropDefinition, markup: str) -
 
     Args:
         seed: Decides everything.
-        size: Side of the picture, pixels.
+        size: Side of the image, pixels.
         definition: From landmarks to crop.
         markup: Name of the points.
 
@@ -68,11 +68,11 @@ def draw_stored(seed: int, size: int, definition: CropDefinition, markup: str) -
     """
     from flaxmark.data.drawn import convert_landmarks, draw_face  # only workers need it
 
-    picture, drawn_px = draw_face(seed, size)
+    image, drawn_px = draw_face(seed, size)
     landmarks_px = convert_landmarks(drawn_px, markup)
     name = drawn_name(seed)
     return store_face(
-        picture,
+        image,
         landmarks_px,
         landmark_box(landmarks_px),
         definition,

@@ -18,7 +18,7 @@ def remove_duplicates(
 ) -> tuple[list[FaceEntry], list[Problem]]:
     """Leave out repeated faces, and training faces whose photograph is in a validation list or a test split.
 
-    Byte-identical pictures are one photograph, whatever they are called.
+    Byte-identical images are one photograph, whatever they are called.
 
     Args:
         entries: All faces, before a validation split is taken from the training faces.
@@ -42,7 +42,7 @@ def remove_duplicates(
         face = (content, np.round(entry.landmarks_px, 3).tobytes())
         photograph = content if by_content_only else entry.photograph
         if face in seen:
-            problems.append(Problem(entry.file, SAME_FACE, f"same picture and points as {seen[face]}"))
+            problems.append(Problem(entry.file, SAME_FACE, f"same image and points as {seen[face]}"))
             continue
         seen[face] = entry.file
         if entry.split != "train":
@@ -74,7 +74,7 @@ def _hash_file(path: Path) -> str:
 
 
 def _join_photographs(entries: list[FaceEntry], contents: dict[str, str]) -> list[FaceEntry]:
-    """Give photographs that share a byte-identical picture the same name: the first in order."""
+    """Give photographs that share a byte-identical image the same name: the first in order."""
     parent: dict[str, str] = {}
 
     def first(name: str) -> str:

@@ -29,7 +29,7 @@ NO_300W = """\
 300-W is not part of flaxmark. Get it from https://ibug.doc.ic.ac.uk/resources/300-W/ (research only) as
     afw/*.jpg  helen/trainset/*.jpg  helen/testset/*.jpg  lfpw/trainset/*.png  lfpw/testset/*.png
     ibug/*.jpg  300W/01_Indoor/*.png  300W/02_Outdoor/*.png
-with a .pts beside each picture (any part of it will do), and name that folder with --data.dir, or call it
+with a .pts beside each image (any part of it will do), and name that folder with --data.dir, or call it
 300w and name its parent with the environment variable FLAXMARK_DATA.
 To train without it, on faces that flaxmark draws: --data.name drawn_faces"""
 

@@ -17,7 +17,7 @@ from flaxmark.data.entries import (
     Problem,
     check_landmarks,
     divide,
-    find_picture,
+    find_image,
 )
 from flaxmark.data.readers.lists import check_size, find_list
 from flaxmark.errors import ConfigError
@@ -32,7 +32,7 @@ def read_coco_folder(
     """List the faces of a folder's COCO keypoints files.
 
     Args:
-        root: The folder; pictures are looked for in it, in its `images/`, and beside the file.
+        root: The folder; images are looked for in it, in its `images/`, and beside the file.
         num_points: How many points a face has.
         train_list: File of training faces. Where no list is given, all JSON files of the folder and of its
             `annotations/` are read: those with `val` in their names are for validation, with `test` for test.
@@ -95,7 +95,7 @@ def _read_faces(
 ) -> Iterator[FaceEntry | Problem]:
     """The faces of one file, in its order."""
     names = {image.get("id"): image.get("file_name") for image in content["images"] if _is_image(image)}
-    folders = _picture_folders(path, root)
+    folders = _image_folders(path, root)
     places: dict[str, str | Problem] = {}
     for index, annotation in enumerate(content["annotations"]):
         where = f"{path.name}: annotations[{index}]"
@@ -104,7 +104,7 @@ def _read_faces(
         if name is None:
             yield Problem(path.name, MALFORMED, f"{where}: its image_id is none of images, or they have no file_name")
             continue
-        place = places.get(name) or places.setdefault(name, find_picture(root, name, folders, where))
+        place = places.get(name) or places.setdefault(name, find_image(root, name, folders, where))
         if isinstance(place, Problem):
             yield place
             continue
@@ -125,8 +125,8 @@ def _is_image(image: Any) -> bool:
     )
 
 
-def _picture_folders(path: Path, root: Path) -> list[str]:
-    """Folders to look in for pictures, relative to the data set's folder."""
+def _image_folders(path: Path, root: Path) -> list[str]:
+    """Folders to look in for images, relative to the data set's folder."""
     beside = path.parent.resolve()
     own = beside.relative_to(root.resolve()).as_posix() if beside.is_relative_to(root.resolve()) else "."
     split = [f"{folder}/{name.name}" for folder in (".", "images") for name in _named_after(root / folder, path.stem)]

@@ -1,4 +1,4 @@
-"""Faces in CSV files: a picture's name, then x0, y0, x1, y1 .. in pixels, starting at 0."""
+"""Faces in CSV files: a image's name, then x0, y0, x1, y1 .. in pixels, starting at 0."""
 
 import csv
 import re
@@ -16,7 +16,7 @@ from flaxmark.data.entries import (
     Problem,
     check_landmarks,
     divide,
-    find_picture,
+    find_image,
 )
 from flaxmark.data.images import SUFFIXES
 from flaxmark.data.readers.lists import check_size, find_list
@@ -60,7 +60,7 @@ def read_csv_folder(
         defaults = dict.fromkeys(named, "train") | defaults
     files |= {path: split for path, split in defaults.items() if path.resolve() not in taken}
     if not files:
-        raise ConfigError(f"--data.dir {root}: has no CSV file; one line is: picture, x0, y0, x1, y1 ..")
+        raise ConfigError(f"--data.dir {root}: has no CSV file; one line is: image, x0, y0, x1, y1 ..")
     entries: list[FaceEntry] = []
     problems: list[Problem] = []
     found: dict[str, tuple[int, int | None]] = {}
@@ -75,14 +75,14 @@ def read_csv_folder(
 
 def _read_csv(path: Path, root: Path, split: str, num_points: int) -> Iterator[FaceEntry | Problem]:
     """The faces of one file, in its order."""
-    folders = _picture_folders(path, root)
+    folders = _image_folders(path, root)
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
             rows = csv.reader(_lines(stream, path))
             for row in rows:
                 if row and not (rows.line_num == 1 and _is_header(row, path)):
                     where = f"{path.name}:{rows.line_num}"
-                    file = find_picture(root, row[0].strip(), folders, where)
+                    file = find_image(root, row[0].strip(), folders, where)
                     yield _read_row(row[1:], where, file, split, num_points) if isinstance(file, str) else file
     except csv.Error as error:
         raise ConfigError(f"{path}: not a CSV file: {error}") from error
@@ -101,14 +101,14 @@ def _lines(stream: TextIO, path: Path) -> Iterator[str]:
 
 
 def _is_header(row: list[str], path: Path) -> bool:
-    """Whether the first line names the columns instead of a picture."""
+    """Whether the first line names the columns instead of a image."""
     if len(row) == 1:
-        raise ConfigError(f"{path}:1: has no comma; one line is: picture, x0, y0, x1, y1 ..")
+        raise ConfigError(f"{path}:1: has no comma; one line is: image, x0, y0, x1, y1 ..")
     return PurePosixPath(row[0].strip()).suffix.lower() not in SUFFIXES
 
 
-def _picture_folders(path: Path, root: Path) -> list[str]:
-    """Folders to look in for a CSV's pictures, relative to the data set's folder; the most likely first."""
+def _image_folders(path: Path, root: Path) -> list[str]:
+    """Folders to look in for a CSV's images, relative to the data set's folder; the most likely first."""
     base = path.parent.resolve()
     if not base.is_relative_to(root.resolve()):
         base = root.resolve()

@@ -13,7 +13,7 @@ from flaxmark.data.entries import (
     LEAVES_FOLDER,
     MISSING,
     NO_EXTENT,
-    NO_PICTURE,
+    NO_IMAGE,
     ODD_NAME,
     SUBSETS_300W,
     FaceEntry,
@@ -126,12 +126,12 @@ def _read_folder(root: Path, folder: str, subset: Subset) -> tuple[list[FaceEntr
     if inside(root, folder) is None:
         return [], [Problem(folder, LEAVES_FOLDER, "the folder is a link out of the data set")], 0
     names = sorted(p.name for p in directory.iterdir() if not p.name.startswith("."))
-    pictures = [n for n in names if PurePosixPath(n).suffix.lower() in SUFFIXES]
+    images = [n for n in names if PurePosixPath(n).suffix.lower() in SUFFIXES]
     points = {PurePosixPath(n).stem for n in names if n.lower().endswith(".pts")}
-    twins = [n for n in pictures if PurePosixPath(n).stem.endswith("_mirror")]
+    twins = [n for n in images if PurePosixPath(n).stem.endswith("_mirror")]
     entries: list[FaceEntry] = []
     problems: list[Problem] = []
-    for name in pictures:
+    for name in images:
         stem = PurePosixPath(name).stem
         if name in twins:
             continue
@@ -143,7 +143,7 @@ def _read_folder(root: Path, folder: str, subset: Subset) -> tuple[list[FaceEntr
             problems.append(face)
         points.discard(stem)
     orphans = sorted(points - {PurePosixPath(n).stem for n in twins})
-    problems += [Problem(f"{folder}/{stem}.pts", NO_PICTURE, "no picture of this name") for stem in orphans]
+    problems += [Problem(f"{folder}/{stem}.pts", NO_IMAGE, "no image of this name") for stem in orphans]
     return entries, problems, len(twins)
 
 

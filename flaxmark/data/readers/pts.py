@@ -1,4 +1,4 @@
-"""Pictures with a .pts file beside them."""
+"""Images with a .pts file beside them."""
 
 from pathlib import Path, PurePosixPath
 
@@ -21,11 +21,11 @@ MAX_BYTES = 1_000_000  # 68 points take 2 kB
 
 
 def read_face(root: Path, file: str, subset: str, split: str, photograph: str, num_points: int) -> FaceEntry | Problem:
-    """Read the annotation beside a picture.
+    """Read the annotation beside a image.
 
     Args:
         root: The data set's folder.
-        file: The picture, relative to it.
+        file: The image, relative to it.
         subset: Passed on.
         split: Passed on.
         photograph: Passed on.

@@ -1,10 +1,10 @@
-"""A folder of the user's own pictures, each with its .pts beside it."""
+"""A folder of the user's own images, each with its .pts beside it."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from flaxmark.data.entries import LINKED_FOLDER, NO_PICTURE, UNREADABLE_FOLDER, FaceEntry, Listing, Problem, divide
+from flaxmark.data.entries import LINKED_FOLDER, NO_IMAGE, UNREADABLE_FOLDER, FaceEntry, Listing, Problem, divide
 from flaxmark.data.images import SUFFIXES
 from flaxmark.data.readers.pts import read_face
 
@@ -36,9 +36,9 @@ def read_pts_folder(root: Path, num_points: int) -> Listing:
     found: dict[str, tuple[int, int | None]] = {}
     for folder, names in _walk(root, problems):
         split = SPLIT_FOLDERS.get(PurePosixPath(folder).parts[0].lower() if folder != "." else "", "train")
-        pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
-        stems = {PurePosixPath(name).stem for name in pictures}
-        files = (PurePosixPath(folder, name) for name in pictures)
+        images = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+        stems = {PurePosixPath(name).stem for name in images}
+        files = (PurePosixPath(folder, name) for name in images)
         good, bad = divide(
             read_face(root, file.as_posix(), folder, split, file.with_suffix("").as_posix(), num_points)
             for file in files
@@ -46,12 +46,12 @@ def read_pts_folder(root: Path, num_points: int) -> Listing:
         entries += good
         problems += bad
         problems += [
-            Problem(PurePosixPath(folder, name).as_posix(), NO_PICTURE, "no picture of this name")
+            Problem(PurePosixPath(folder, name).as_posix(), NO_IMAGE, "no image of this name")
             for name in names
             if name.lower().endswith(".pts") and PurePosixPath(name).stem not in stems
         ]
-        if pictures:
-            found[folder] = (len(good), len(pictures))
+        if images:
+            found[folder] = (len(good), len(images))
     return Listing(sorted(entries, key=lambda entry: entry.file), problems, found)
 
 

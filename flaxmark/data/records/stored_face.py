@@ -19,11 +19,11 @@ class StoredFace:
         image: JPEG of the region around the crop.
         landmarks: float32 `[num_points, 2]`, crop units.
         crop: float32 `[3]`: left, top, side in pixels of `image`.
-        box: float32 `[4]`: left, top, right, bottom in pixels of the original picture.
-        source_crop: float32 `[3]`: the crop in pixels of the original picture.
+        box: float32 `[4]`: left, top, right, bottom in pixels of the original image.
+        source_crop: float32 `[3]`: the crop in pixels of the original image.
         subset: What metrics are reported for.
         photograph: Shared by faces that must stay on one side of a split.
-        file: The original picture, relative to the data set's folder.
+        file: The original image, relative to the data set's folder.
     """
 
     image: bytes
@@ -37,7 +37,7 @@ class StoredFace:
 
 
 def store_face(
-    picture: np.ndarray,
+    image: np.ndarray,
     landmarks_px: np.ndarray,
     box: np.ndarray,
     definition: CropDefinition,
@@ -46,10 +46,10 @@ def store_face(
     photograph: str,
     file: str,
 ) -> StoredFace:
-    """Cut a face out of its picture and encode it.
+    """Cut a face out of its image and encode it.
 
     Args:
-        picture: uint8 `[height, width, 3]`.
+        image: uint8 `[height, width, 3]`.
         landmarks_px: float64 `[num_points, 2]`, pixels.
         box: `[4]`, what the crop is made from, pixels.
         definition: From box to crop.
@@ -61,10 +61,10 @@ def store_face(
         The face.
 
     Raises:
-        ValueError: The crop does not touch the picture.
+        ValueError: The crop does not touch the image.
     """
     source_crop = square_crop(box, definition.scale)
-    region = cut_region(picture, source_crop, definition)
+    region = cut_region(image, source_crop, definition)
     encoded = io.BytesIO()
     Image.fromarray(region.pixels).save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return StoredFace(

@@ -12,7 +12,7 @@ import numpy as np
 
 from flaxmark.data.config import DataConfig
 from flaxmark.data.entries import HELD_OUT, UNREADABLE, FaceEntry, Problem, names_photographs
-from flaxmark.data.images import PictureError, read_picture
+from flaxmark.data.images import ImageError, read_image
 from flaxmark.data.readers.listing import read_listing
 from flaxmark.errors import ConfigError
 from flaxmark.evaluation.audit.checks import Finding, check_boxes_fit, check_copies, check_names, check_points
@@ -55,12 +55,12 @@ class Audit:
 
 
 def audit(config: DataConfig, root: Path, start_progress: Callable[[int], Progress], sample: int = 24) -> Audit:
-    """Read every annotation and picture of a data set and compare them with each other.
+    """Read every annotation and image of a data set and compare them with each other.
 
     Args:
         config: How the data set is read; its `max_megapixels` bounds what is decoded.
         root: Its folder.
-        start_progress: Called with the number of pictures.
+        start_progress: Called with the number of images.
         sample: Faces of each subset for a sheet.
 
     Returns:
@@ -80,14 +80,14 @@ def audit(config: DataConfig, root: Path, start_progress: Callable[[int], Progre
     with ThreadPoolExecutor() as pool:
         for look in pool.map(lambda file: _look(root, file, config.max_megapixels), files):
             looks[files[len(looks)]] = look
-            progress.step(f"looking at {len(looks):,} of {len(files):,} pictures")
+            progress.step(f"looking at {len(looks):,} of {len(files):,} images")
     findings += [Finding(p.reason, p.file, p.detail) for p in looks.values() if isinstance(p, Problem)]
-    pictures = {file: look for file, look in looks.items() if isinstance(look, Fingerprint)}
-    findings += [Finding("odd picture", file, oddity) for file, look in pictures.items() for oddity in look.oddities]
-    findings += check_points(entries, {file: look.size for file, look in pictures.items()}, config.markup)
+    images = {file: look for file, look in looks.items() if isinstance(look, Fingerprint)}
+    findings += [Finding("odd image", file, oddity) for file, look in images.items() for oddity in look.oddities]
+    findings += check_points(entries, {file: look.size for file, look in images.items()}, config.markup)
     findings += check_names(entries, config.markup)
     findings += check_boxes_fit(entries)
-    findings += check_copies(entries, pictures, by_name=names_photographs(config.name))
+    findings += check_copies(entries, images, by_name=names_photographs(config.name))
     by_subset: dict[str, list[FaceEntry]] = defaultdict(list)
     for entry in entries:
         by_subset[entry.subset].append(entry)
@@ -134,13 +134,13 @@ def _draw_sheet(subset: str, entries: Sequence[FaceEntry], root: Path, config: D
     images, points, captions = [], [], []
     for entry in entries:
         try:
-            picture = read_picture(root / entry.file, config.max_megapixels, orient=False)
-        except PictureError:  # among the findings
+            image = read_image(root / entry.file, config.max_megapixels, orient=False)
+        except ImageError:  # among the findings
             continue
         crop = square_crop(landmark_box(entry.landmarks_px), config.crop.scale)
         try:
-            images.append(crop_image(cut_region(picture, crop, config.crop, margin=False), SHEET_SIZE))
-        except ValueError:  # outside its picture: among the findings
+            images.append(crop_image(cut_region(image, crop, config.crop, margin=False), SHEET_SIZE))
+        except ValueError:  # outside its image: among the findings
             continue
         points.append(to_crop_units(entry.landmarks_px, crop))
         captions.append(Path(entry.file).name[-24:])
@@ -149,10 +149,10 @@ def _draw_sheet(subset: str, entries: Sequence[FaceEntry], root: Path, config: D
 
 
 def _look(root: Path, file: str, max_megapixels: float) -> Fingerprint | Problem:
-    """What a picture looks like, or why it cannot be seen."""
+    """What a image looks like, or why it cannot be seen."""
     try:
-        return fingerprint(root / file, read_picture(root / file, max_megapixels, orient=False))
-    except PictureError as error:
+        return fingerprint(root / file, read_image(root / file, max_megapixels, orient=False))
+    except ImageError as error:
         return Problem(file, UNREADABLE, str(error))
 
 

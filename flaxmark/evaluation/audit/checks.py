@@ -1,4 +1,4 @@
-"""What may be wrong with the annotations and pictures of a data set."""
+"""What may be wrong with the annotations and images of a data set."""
 
 import dataclasses
 from collections import defaultdict
@@ -22,7 +22,7 @@ class Finding:
 
     Attributes:
         kind: What; the report counts by it.
-        file: Of which picture.
+        file: Of which image.
         detail: In one line.
     """
 
@@ -32,7 +32,7 @@ class Finding:
 
 
 def check_points(entries: Iterable[FaceEntry], sizes: dict[str, tuple[int, int]], markup: Markup) -> list[Finding]:
-    """Points outside of their picture or on its border, and faces too small to see.
+    """Points outside of their image or on its border, and faces too small to see.
 
     Args:
         entries: Faces.
@@ -52,7 +52,7 @@ def check_points(entries: Iterable[FaceEntry], sizes: dict[str, tuple[int, int]]
         border = int(((np.abs(points) < 0.5) | (np.abs(points - last) < 0.5)).any(axis=1).sum())
         distance = float(normalising_distance(points, markup=markup))
         if outside:
-            findings.append(Finding("points outside the picture", entry.file, f"{outside} of {len(points)}"))
+            findings.append(Finding("points outside the image", entry.file, f"{outside} of {len(points)}"))
         if border:
             findings.append(Finding("points on the border", entry.file, f"{border} of {len(points)}"))
         if distance < SMALL_FACE:
@@ -115,13 +115,13 @@ def check_boxes_fit(entries: Iterable[FaceEntry]) -> list[Finding]:
 
 
 def check_copies(
-    entries: Sequence[FaceEntry], pictures: dict[str, Fingerprint], *, by_name: bool = True
+    entries: Sequence[FaceEntry], images: dict[str, Fingerprint], *, by_name: bool = True
 ) -> list[Finding]:
-    """Pictures that look alike, mirrored ones included, and photographs on both sides of a split.
+    """Images that look alike, mirrored ones included, and photographs on both sides of a split.
 
     Args:
         entries: Faces.
-        pictures: File -> what it looks like.
+        images: File -> what it looks like.
         by_name: Names tell which faces are of one photograph; those of a CSV only name people.
 
     Returns:
@@ -131,10 +131,10 @@ def check_copies(
     splits: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
         splits[entry.file].add(entry.split)
-    files = list(pictures)
+    files = list(images)
     shared: dict[tuple[str, str], str] = {}
-    for i, j, how in find_copies([pictures[file] for file in files]):
-        findings.append(Finding(f"{how} pictures", files[j], f"as {files[i]}"))
+    for i, j, how in find_copies([images[file] for file in files]):
+        findings.append(Finding(f"{how} images", files[j], f"as {files[i]}"))
         if _apart(splits[files[i]], splits[files[j]]):
             shared[files[i], files[j]] = f"{files[i]} and {files[j]}: {how}"
     by_photograph: dict[str, list[str]] = defaultdict(list)
@@ -152,7 +152,7 @@ def check_copies(
 
 
 def _apart(first: set[str], second: set[str]) -> bool:
-    """Whether one of two pictures is trained on and the other held out."""
+    """Whether one of two images is trained on and the other held out."""
     return ("train" in first and bool(second - {"train"})) or ("train" in second and bool(first - {"train"}))
 
 

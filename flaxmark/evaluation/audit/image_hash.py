@@ -1,4 +1,4 @@
-"""What a picture looks like, in a few numbers: pictures that are the same to the eye are found by them."""
+"""What a image looks like, in a few numbers: images that are the same to the eye are found by them."""
 
 import dataclasses
 import hashlib
@@ -10,19 +10,19 @@ from PIL import Image
 
 THUMBNAIL = 32
 # Bits of the difference hash that two copies may differ in, and the mean difference of their thumbnails in grey levels
-# once their brightness and contrast are made equal: recompressed and resized copies stay below, other pictures above.
+# once their brightness and contrast are made equal: recompressed and resized copies stay below, other images above.
 MAX_BITS, MAX_DIFFERENCE = 6, 12.0
 UPRIGHT = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Fingerprint:
-    """A picture's looks.
+    """A image's looks.
 
     Attributes:
         size: Width and height, pixels.
         content: SHA-256 of the file.
-        bits: uint64: the difference hash, and that of the mirrored picture.
+        bits: uint64: the difference hash, and that of the mirrored image.
         thumbnail: float32 `[32, 32]`, grey, of mean 0 and deviation 40.
         oddities: What is unusual about the file, in words.
     """
@@ -35,7 +35,7 @@ class Fingerprint:
 
 
 def fingerprint(path: Path, pixels: np.ndarray) -> Fingerprint:
-    """Describe a picture.
+    """Describe a image.
 
     Difference hash: is each of 9 x 8 cells brighter than its right neighbour? (Krawetz, "Kind of like that", 2013.)
 
@@ -61,25 +61,25 @@ def fingerprint(path: Path, pixels: np.ndarray) -> Fingerprint:
     )
 
 
-def find_copies(pictures: Sequence[Fingerprint]) -> Iterator[tuple[int, int, str]]:
-    """Find pictures that are the same to the eye.
+def find_copies(images: Sequence[Fingerprint]) -> Iterator[tuple[int, int, str]]:
+    """Find images that are the same to the eye.
 
     Args:
-        pictures: Their looks.
+        images: Their looks.
 
     Yields:
         Index of the first, of the second, and how they are alike: `identical`, `similar` or `mirrored`.
     """
-    own = np.array([picture.bits[0] for picture in pictures], np.uint64)
-    flipped = np.array([picture.bits[1] for picture in pictures], np.uint64)
-    thumbnails = np.stack([picture.thumbnail for picture in pictures]) if pictures else np.zeros((0, 1, 1))
-    for i, picture in enumerate(pictures):
+    own = np.array([image.bits[0] for image in images], np.uint64)
+    flipped = np.array([image.bits[1] for image in images], np.uint64)
+    thumbnails = np.stack([image.thumbnail for image in images]) if images else np.zeros((0, 1, 1))
+    for i, image in enumerate(images):
         for how, other in (("similar", own), ("mirrored", flipped)):
             near = np.flatnonzero(np.bitwise_count(other[i + 1 :] ^ own[i]) <= MAX_BITS) + i + 1
             for j in near.tolist():
                 theirs = thumbnails[j][:, ::-1] if how == "mirrored" else thumbnails[j]
                 if float(np.abs(theirs - thumbnails[i]).mean()) <= MAX_DIFFERENCE:
-                    same = how == "similar" and pictures[j].content == picture.content
+                    same = how == "similar" and images[j].content == image.content
                     yield i, j, "identical" if same else how
 
 

@@ -19,8 +19,8 @@ TOLERANCE = 1e-3  # pixels, where larger faces are shrunk to 256; float32 keeps 
 # side in float32.
 SHRUNK_TOLERANCE = 0.05
 
-# Side of a drawn face, height and width of the picture it is in: pixels, where a face is shrunk to 256 and the crop is
-# 1.5 boxes. Pictures of two sizes: programs are compiled for each.
+# Side of a drawn face, height and width of the image it is in: pixels, where a face is shrunk to 256 and the crop is
+# 1.5 boxes. Images of two sizes: programs are compiled for each.
 DRAWN = ((96, 200, 260), (161, 200, 260), (200, 200, 260), (240, 500, 420), (400, 500, 420), (420, 500, 420))
 
 
@@ -70,14 +70,14 @@ def check_agreement(program: Program, predictor: Predictor) -> Agreement:
     for seed, sizes in enumerate(DRAWN):
         size, height, width = (round(pixels * zoom) for pixels in sizes)
         face, box = _drawn(800_000 + seed, size)
-        picture = np.full((height, width, 3), 128, np.uint8)
-        picture[-size:, :size] = face  # in the lower left corner
+        image = np.full((height, width, 3), 128, np.uint8)
+        image[-size:, :size] = face  # in the lower left corner
         box = box + np.array([0, height - size, 0, height - size])
         over = box + np.array([-0.3, -0.3, 0.3, 0.5]) * size / 4
         boxes = np.stack([box, over, box + size / 3]).astype(np.float32)
-        found = {name: np.asarray(values) for name, values in program(picture, boxes).items()}
+        found = {name: np.asarray(values) for name, values in program(image, boxes).items()}
         sides = square_crop(boxes, predictor.crop.scale)[:, 2]
-        for row, expected in enumerate(predictor.predict(picture, boxes)):
+        for row, expected in enumerate(predictor.predict(image, boxes)):
             gap = np.abs(found["landmarks"][row] - expected.landmarks).max()
             if expected.sigma is not None:
                 gap = max(gap, np.abs(found["sigma"][row] - expected.sigma).max())
@@ -87,7 +87,7 @@ def check_agreement(program: Program, predictor: Predictor) -> Agreement:
 
 
 def _drawn(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A square picture of a face and the box around its landmarks; very small and very large ones are resized."""
+    """A square image of a face and the box around its landmarks; very small and very large ones are resized."""
     drawn, landmarks = draw_face(seed, min(max(size, 64), 480))
     resized = np.asarray(Image.fromarray(drawn).resize((size, size)))
     return resized, landmark_box(landmarks * (size / len(drawn)))

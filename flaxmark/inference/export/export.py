@@ -1,15 +1,15 @@
-"""A trained network as one program for other software: picture and boxes in, landmarks in pixels out.
+"""A trained network as one program for other software: image and boxes in, landmarks in pixels out.
 
 StableHLO, which JAX loads without flaxmark (pip install jax flatbuffers):
 
     exported = jax.export.deserialize(open("face.stablehlo", "rb").read())
-    landmarks = exported.call(picture, boxes)["landmarks"]   # uint8 [h, w, 3], float32 [n, 4] -> float32 [n, 68, 2]
+    landmarks = exported.call(image, boxes)["landmarks"]   # uint8 [h, w, 3], float32 [n, 4] -> float32 [n, 68, 2]
 
-ONNX: `onnxruntime.InferenceSession("face.onnx").run(["landmarks"], {"picture": picture, "boxes": boxes})`.
-SavedModel: `tf.saved_model.load("face_savedmodel").predict(picture, boxes)["landmarks"]`.
-TFLite: `tf.lite.Interpreter("face.tflite").get_signature_runner()(picture=picture, boxes=boxes)["landmarks"]`.
+ONNX: `onnxruntime.InferenceSession("face.onnx").run(["landmarks"], {"image": image, "boxes": boxes})`.
+SavedModel: `tf.saved_model.load("face_savedmodel").predict(image, boxes)["landmarks"]`.
+TFLite: `tf.lite.Interpreter("face.tflite").get_signature_runner()(image=image, boxes=boxes)["landmarks"]`.
 
-All compute in float32, and all but ONNX need at least one box. JAX and TensorFlow compile anew for each size of picture
+All compute in float32, and all but ONNX need at least one box. JAX and TensorFlow compile anew for each size of image
 and each number of boxes. What `describe` says is in each of them:
 
     onnx.load("face.onnx").metadata_props                            # under the key "flaxmark"
@@ -48,7 +48,7 @@ def make_program(network: Network) -> Program:
         network: Trained.
 
     Returns:
-        `(picture uint8 [h, w, 3], boxes float32 [n, 4]) -> {"landmarks": float32 [n, num_points, 2], pixels}`, and of a
+        `(image uint8 [h, w, 3], boxes float32 [n, 4]) -> {"landmarks": float32 [n, num_points, 2], pixels}`, and of a
         network with sigma `sigma` float32 `[n, num_points]`, pixels. Boxes are left, top, right, bottom in pixels,
         tight around the landmarks.
     """
@@ -56,11 +56,11 @@ def make_program(network: Network) -> Program:
     data, scale = network.data, network.metadata.get("sigma_scale", 1.0)
     variables = jax.tree.map(np.asarray, network.variables)
 
-    def program(picture: Any, boxes: Any) -> Outputs:
+    def program(image: Any, boxes: Any) -> Outputs:
         with jax.numpy_rank_promotion("allow"):
             # Split, not indexed: converters to TFLite have no gather of unknown length.
             left, top, side = square_crops(JaxLibrary(), jnp.split(boxes[..., None], 4, axis=1), data.crop.scale)
-            planes = picture.astype(jnp.float32).transpose(2, 0, 1)
+            planes = image.astype(jnp.float32).transpose(2, 0, 1)
             crops = cut_crops(JaxLibrary(), planes, (left, top, side), data.crop, data.image_size)
             said = forward(variables, crops.transpose(0, 2, 3, 1))
             corner = jnp.concatenate([left, top], axis=-1)
@@ -134,8 +134,8 @@ def export_onnx(network: Network, path: Path) -> Program:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 
-    def program(picture: Any, boxes: Any) -> Outputs:
-        return dict(zip(names, session.run(names, {"picture": picture, "boxes": boxes}), strict=True))
+    def program(image: Any, boxes: Any) -> Outputs:
+        return dict(zip(names, session.run(names, {"image": image, "boxes": boxes}), strict=True))
 
     return program
 

@@ -216,14 +216,14 @@ def add_network(graph: Graph, network: Network, crops: Tensor) -> dict[str, Tens
 
 
 def make_face_model(network: Network, description: str) -> onnx.ModelProto:
-    """Picture and boxes to landmarks in pixels.
+    """Image and boxes to landmarks in pixels.
 
     Args:
         network: Trained.
         description: Kept in the file under `flaxmark`.
 
     Returns:
-        Inputs `picture` uint8 `[height, width, 3]` and `boxes` float32 `[faces, 4]`; output `landmarks` float32
+        Inputs `image` uint8 `[height, width, 3]` and `boxes` float32 `[faces, 4]`; output `landmarks` float32
         `[faces, num_points, 2]`, pixels, and where the network has it `sigma` `[faces, num_points]`, pixels.
     """
     graph, data = Graph(), network.data
@@ -234,7 +234,7 @@ def make_face_model(network: Network, description: str) -> onnx.ModelProto:
     ]
     xp = OnnxLibrary(graph)
     left, top, side = square_crops(xp, edges, data.crop.scale)
-    planes = graph.add("Cast", Tensor(graph, "picture"), to=TensorProto.FLOAT)
+    planes = graph.add("Cast", Tensor(graph, "image"), to=TensorProto.FLOAT)
     planes = graph.add("Transpose", planes, perm=[2, 0, 1])
     crops = cut_crops(xp, planes, (left, top, side), data.crop, data.image_size)
     said = add_network(graph, network, crops)
@@ -242,7 +242,7 @@ def make_face_model(network: Network, description: str) -> onnx.ModelProto:
     if "sigma" in said:
         outputs["sigma"] = said["sigma"] * network.metadata["sigma_scale"] * graph.add("Squeeze", side, np.array([2]))
     inputs: Inputs = {
-        "picture": (TensorProto.UINT8, ["height", "width", 3]),
+        "image": (TensorProto.UINT8, ["height", "width", 3]),
         "boxes": (TensorProto.FLOAT, ["faces", 4]),
     }
     return _finish(graph, inputs, outputs, data.markup.num_points, description)

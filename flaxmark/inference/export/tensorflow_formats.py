@@ -10,10 +10,10 @@ from flaxmark.data.tensorflow_setup import tf
 
 
 def save_program(program: Callable[[Any, Any], dict[str, Any]], path: Path) -> Callable[[Any, Any], dict[str, Any]]:
-    """Write a SavedModel whose `predict` takes a picture and boxes.
+    """Write a SavedModel whose `predict` takes a image and boxes.
 
     Args:
-        program: `(picture uint8 [h, w, 3], boxes float32 [n, 4]) -> outputs`.
+        program: `(image uint8 [h, w, 3], boxes float32 [n, 4]) -> outputs`.
         path: Folder to write.
 
     Returns:
@@ -25,7 +25,7 @@ def save_program(program: Callable[[Any, Any], dict[str, Any]], path: Path) -> C
     module.predict = tf.function(
         jax2tf.convert(program, polymorphic_shapes=("height, width, 3", "faces, 4"), with_gradient=False),
         input_signature=[
-            tf.TensorSpec([None, None, 3], tf.uint8, name="picture"),
+            tf.TensorSpec([None, None, 3], tf.uint8, name="image"),
             tf.TensorSpec([None, 4], tf.float32, name="boxes"),
         ],
         autograph=False,
@@ -36,7 +36,7 @@ def save_program(program: Callable[[Any, Any], dict[str, Any]], path: Path) -> C
 
 
 def convert_to_tflite(program: Callable[[Any, Any], dict[str, Any]]) -> bytes:
-    """A program for TFLite (LiteRT), whose inputs `picture` and `boxes` are resized before a call.
+    """A program for TFLite (LiteRT), whose inputs `image` and `boxes` are resized before a call.
 
     Args:
         program: As for `save_program`.
@@ -62,4 +62,4 @@ def load_tflite(path: Path) -> Callable[[Any, Any], dict[str, Any]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the interpreter will move to another package
         runner = tf.lite.Interpreter(str(path)).get_signature_runner()
-    return lambda picture, boxes: runner(picture=picture, boxes=boxes)
+    return lambda image, boxes: runner(image=image, boxes=boxes)

@@ -1,4 +1,4 @@
-"""Files that are called after pictures: where they go, and what may not be there."""
+"""Files that are called after images: where they go, and what may not be there."""
 
 import re
 from collections.abc import Sequence
@@ -16,20 +16,20 @@ def drawing_paths(inputs: Sequence[Input], draw: str | None, overwrite: bool) ->
     """Where drawings go, checked before anything slow starts.
 
     Args:
-        inputs: Pictures and videos.
-        draw: A folder, or for a single input a picture file or .mp4; None draws nothing.
+        inputs: Images and videos.
+        draw: A folder, or for a single input a image file or .mp4; None draws nothing.
         overwrite: Files may exist.
 
     Returns:
-        Name of a picture -> file; empty without `draw`. Their folder is there.
+        Name of a image -> file; empty without `draw`. Their folder is there.
 
     Raises:
-        ConfigError: A file exists or is an input, cannot be written, or two pictures would be drawn into one.
+        ConfigError: A file exists or is an input, cannot be written, or two images would be drawn into one.
     """
     if draw is None:
         return {}
     if not draw:
-        raise ConfigError("--draw is empty (''): name a folder, or a file for a single picture")
+        raise ConfigError("--draw is empty (''): name a folder, or a file for a single image")
     place = Path(draw)
     if is_file_name(place):
         paths, folder = {inputs[0].name: _single(inputs, place)}, place.parent
@@ -52,15 +52,15 @@ def _single(inputs: Sequence[Input], place: Path) -> Path:
     if len(inputs) > 1:
         raise ConfigError(f"--draw {place}: there are {len(inputs)} inputs; name a folder")
     if place.suffix.lower() not in ((".mp4",) if inputs[0].is_video else DRAWN):
-        raise ConfigError(f"--draw {place}: pictures are drawn as .png or .jpg, videos as .mp4")
+        raise ConfigError(f"--draw {place}: images are drawn as .png or .jpg, videos as .mp4")
     return place
 
 
 def refuse_same_names(inputs: Sequence[Input]) -> None:
-    """Demand that results can be called after their pictures.
+    """Demand that results can be called after their images.
 
     Args:
-        inputs: Pictures.
+        inputs: Images.
 
     Raises:
         ConfigError: Two differ only in their folder or ending.
@@ -79,12 +79,12 @@ def refuse_pts_files(inputs: Sequence[Input], folder: Path, overwrite: bool) -> 
     """Look for .pts files that would be in the way, before anything slow starts.
 
     Args:
-        inputs: Pictures.
+        inputs: Images.
         folder: For the files.
         overwrite: Files may exist.
 
     Raises:
-        ConfigError: One exists, two pictures might have the same, or no folder can be made there.
+        ConfigError: One exists, two images might have the same, or no folder can be made there.
     """
     refuse_same_names(inputs)
     stems = {Path(item.name).with_suffix("").as_posix() for item in inputs}

@@ -1,4 +1,4 @@
-"""What a person names on the command line: pictures, folders, patterns, videos."""
+"""What a person names on the command line: images, folders, patterns, videos."""
 
 import dataclasses
 import glob
@@ -10,7 +10,7 @@ from pathlib import Path
 from flaxmark.data.images import SUFFIXES
 from flaxmark.errors import ConfigError
 
-# Pictures that cannot be read: in a folder they are counted among the broken ones.
+# Images that cannot be read: in a folder they are counted among the broken ones.
 OTHER_SUFFIXES = frozenset(
     {".heic", ".heif", ".avif", ".jxl", ".jp2", ".tga", ".psd"}
     | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"}
@@ -43,7 +43,7 @@ def find_inputs(names: Sequence[str], not_in: Path | None = None) -> list[Input]
     Args:
         names: Files, folders (searched through, hidden ones and links to folders left out), or patterns with `*`,
             `?` and `**` for shells that pass them on.
-        not_in: A folder that is not searched: that of the drawings, which may lie among the pictures.
+        not_in: A folder that is not searched: that of the drawings, which may lie among the images.
 
     Returns:
         In their order, those of a folder or a pattern sorted; a file that is named twice comes once.
@@ -52,16 +52,16 @@ def find_inputs(names: Sequence[str], not_in: Path | None = None) -> list[Input]
         ConfigError: A name that leads to no file, or nothing at all.
     """
     if not names:
-        raise ConfigError("no input: name pictures, folders, patterns or a video")
+        raise ConfigError("no input: name images, folders, patterns or a video")
     found: dict[Path, Input] = {}
     for name in names:
         path = Path(name)
         if not name:
-            raise ConfigError("an input is empty (''): name pictures, folders, patterns or a video")
+            raise ConfigError("an input is empty (''): name images, folders, patterns or a video")
         if os.path.isdir(name):
             inputs = [Input(file, file.relative_to(path).as_posix()) for file in _walk(path, not_in)]
             if not inputs:
-                raise ConfigError(f"{name}: no picture or video in this folder; endings are {_endings()}")
+                raise ConfigError(f"{name}: no image or video in this folder; endings are {_endings()}")
         elif os.path.exists(name) or not glob.has_magic(name):
             inputs = [Input(path, path.name)]  # a file that is not there is among the broken ones
         else:
@@ -88,7 +88,7 @@ def is_file_name(place: Path) -> bool:
 
 
 def _walk(folder: Path, not_in: Path | None) -> Iterator[Path]:
-    """Pictures and videos of a folder and all below it, sorted."""
+    """Images and videos of a folder and all below it, sorted."""
     left_out = None if not_in is None else not_in.absolute()
     for path, folders, files in os.walk(folder):
         below = [name for name in folders if not name.startswith(".")]

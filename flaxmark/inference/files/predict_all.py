@@ -1,4 +1,4 @@
-"""Landmarks of all the pictures that a person names: read, predict, write, draw, and go on past broken ones."""
+"""Landmarks of all the images that a person names: read, predict, write, draw, and go on past broken ones."""
 
 import collections
 import contextlib
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from flaxmark.data.images import PictureError, read_picture
+from flaxmark.data.images import ImageError, read_image
 from flaxmark.errors import ConfigError
 from flaxmark.faces.boxes import Boxes
 from flaxmark.inference.files.inputs import Input
 from flaxmark.inference.files.writers import FaceWriter
-from flaxmark.inference.overlay import paint_faces, save_picture
+from flaxmark.inference.overlay import paint_faces, save_image
 from flaxmark.inference.predictor import Face, Predictor
 from flaxmark.inference.video.frames import VideoWriter, frame_rate, read_camera, read_frames
 from flaxmark.inference.video.tracking import TrackConfig, Tracker
@@ -27,9 +27,9 @@ class Report:
     """How it went.
 
     Attributes:
-        done: Pictures, or frames of a video, that were looked at.
+        done: Images, or frames of a video, that were looked at.
         faces: Faces in them.
-        empty: Pictures without a face.
+        empty: Images without a face.
         left_out: Faces with too low a score.
         broken: What could not be read, one line each.
     """
@@ -45,7 +45,7 @@ class Report:
         empty = f", {self.empty:,} of them without a face" if self.empty else ""
         broken = f", {len(self.broken):,} broken" if self.broken else ""
         low = f", {self.left_out:,} more with a score below --min-score" if self.left_out else ""
-        return f"{_count(self.done, 'picture')}{empty}{broken}: {_count(self.faces, 'face')}{low}"
+        return f"{_count(self.done, 'image')}{empty}{broken}: {_count(self.faces, 'face')}{low}"
 
 
 def _count(number: int, noun: str) -> str:
@@ -61,12 +61,12 @@ def predict_all(
     track: TrackConfig,
     camera: int | None = None,
 ) -> list[str]:
-    """Look at pictures, then at videos.
+    """Look at images, then at videos.
 
     Args:
         inputs: In their order.
         predictor: Finds the faces where `boxes` is None.
-        boxes: For every picture.
+        boxes: For every image.
         writer: Gets the faces.
         drawings: From `drawings.drawing_paths`.
         track: How faces are followed in videos.
@@ -78,8 +78,8 @@ def predict_all(
     Raises:
         ConfigError: Boxes that are none, no detector, or a file that exists.
     """
-    pictures, limit = [item for item in inputs if not item.is_video], predictor.max_megapixels
-    broken = predict_pictures(pictures, predictor, boxes, writer, drawings).broken if pictures else []
+    images, limit = [item for item in inputs if not item.is_video], predictor.max_megapixels
+    broken = predict_images(images, predictor, boxes, writer, drawings).broken if images else []
     for item in inputs:
         if item.is_video:
             frames = read_frames(item.path, limit) if camera is None else read_camera(camera)
@@ -95,19 +95,19 @@ def predict_all(
     return broken
 
 
-def predict_pictures(
+def predict_images(
     inputs: Sequence[Input],
     predictor: Predictor,
     boxes: Boxes | None,
     writer: FaceWriter,
     drawings: dict[str, Path],
 ) -> Report:
-    """Look at pictures one after another.
+    """Look at images one after another.
 
     Args:
-        inputs: Pictures.
+        inputs: Images.
         predictor: Finds the faces where `boxes` is None.
-        boxes: For every picture.
+        boxes: For every image.
         writer: Gets the faces.
         drawings: From `drawings.drawing_paths`.
 
@@ -125,22 +125,22 @@ def predict_pictures(
         rate = report.faces / (time.perf_counter() - start)
         progress.step(f"{report.done + len(report.broken):,} of {len(inputs):,}, {rate:.1f} faces/s")
 
-    def pictures() -> Iterator[np.ndarray]:
+    def images() -> Iterator[np.ndarray]:
         for item in inputs:
             try:
-                picture = read_picture(item.path, predictor.max_megapixels)
-            except PictureError as error:
+                image = read_image(item.path, predictor.max_megapixels)
+            except ImageError as error:
                 report.broken.append(str(error))
                 show()
                 continue
-            waiting.append((item, (picture.shape[1], picture.shape[0])))
-            yield picture
+            waiting.append((item, (image.shape[1], image.shape[0])))
+            yield image
 
-    found = predictor.predict_many(pictures(), boxes if isinstance(boxes, str) else _repeated(boxes))
+    found = predictor.predict_many(images(), boxes if isinstance(boxes, str) else _repeated(boxes))
     for faces in found:
         item, size = waiting.popleft()
         if item.name in drawings:
-            _draw(read_picture(item.path, predictor.max_megapixels), faces, drawings[item.name])
+            _draw(read_image(item.path, predictor.max_megapixels), faces, drawings[item.name])
         writer.write(item, size, faces, {})  # last: what is written is done
         report.done += 1
         report.faces += len(faces)
@@ -155,12 +155,12 @@ def predict_pictures(
     return report
 
 
-def _draw(picture: np.ndarray, faces: Sequence[Face], path: Path) -> None:
-    """A picture with its faces, their numbers and scores."""
+def _draw(image: np.ndarray, faces: Sequence[Face], path: Path) -> None:
+    """A image with its faces, their numbers and scores."""
     scores = ["" if face.score is None else f"  {face.score:.2f}" for face in faces]
     labels = [f"{number}{score}" for number, score in enumerate(scores, 1)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_picture(paint_faces(picture, faces, labels), path)
+    save_image(paint_faces(image, faces, labels), path)
 
 
 def predict_video(

@@ -21,13 +21,13 @@ DIGITS = 3  # a thousandth of a pixel
 
 
 class FaceWriter(Protocol):
-    """Takes the faces of one picture after another."""
+    """Takes the faces of one image after another."""
 
     def write(self, item: Input, size: tuple[int, int], faces: Sequence[Face], where: Mapping[str, Any]) -> None:
-        """Add a picture.
+        """Add a image.
 
         Args:
-            item: The picture.
+            item: The image.
             size: Width and height, pixels.
             faces: Those in it.
             where: More to say of it: `frame` and `seconds` of a video, `ids` of its faces.
@@ -67,8 +67,8 @@ def make_writer(
     return LineWriter(out, markup, terms, form == "csv", resume)
 
 
-def pictures_in(out: Path, form: str) -> set[str]:
-    """Pictures that an earlier start has written of.
+def images_in(out: Path, form: str) -> set[str]:
+    """Images that an earlier start has written of.
 
     Args:
         out: Its file; may not be there.
@@ -86,7 +86,7 @@ def pictures_in(out: Path, form: str) -> set[str]:
         with out.open(encoding="utf-8", newline="") as stream:
             if form == "csv":
                 return {row["file"] for row in csv.DictReader(stream)}
-            return {json.loads(line)["picture"] for line in stream}
+            return {json.loads(line)["image"] for line in stream}
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise ConfigError(f"{out}: not a file of --format {form} to go on with") from error
 
@@ -114,7 +114,7 @@ def face_to_json(face: Face) -> dict[str, Any]:
 
 
 class LineWriter:
-    """A line of JSON for each picture, or one of CSV for each face."""
+    """A line of JSON for each image, or one of CSV for each face."""
 
     def __init__(self, out: Path | None, markup: Markup, terms: str, as_csv: bool, resume: bool = False) -> None:
         """Remember the file, which is there when all is done, and only if there is something in it.
@@ -152,7 +152,7 @@ class LineWriter:
         if "ids" in where:
             listed = [{"id": number} | face for number, face in zip(ids, listed, strict=True)]
         place = {key: value for key, value in where.items() if key != "ids"}
-        line = {"picture": name, **place, "width": size[0], "height": size[1], "terms": self._terms, "faces": listed}
+        line = {"image": name, **place, "width": size[0], "height": size[1], "terms": self._terms, "faces": listed}
         self._print(json.dumps(line))
 
     def close(self) -> None:
@@ -183,7 +183,7 @@ def _csv_line(cells: Sequence[Any]) -> str:
 
 
 class PtsWriter:
-    """A .pts file for each face: of several in a picture `photo_face1.pts`, `photo_face2.pts`; coordinates from 1."""
+    """A .pts file for each face: of several in a image `photo_face1.pts`, `photo_face2.pts`; coordinates from 1."""
 
     def __init__(self, folder: Path, overwrite: bool) -> None:
         """Remember the folder.
@@ -212,12 +212,12 @@ class PtsWriter:
 
 
 def pts_paths(folder: Path, name: str, faces: int) -> list[Path]:
-    """What the .pts files of a picture are called.
+    """What the .pts files of a image are called.
 
     Args:
         folder: For all of them.
-        name: Of the picture.
-        faces: In the picture.
+        name: Of the image.
+        faces: In the image.
 
     Returns:
         `photo.pts` of one face, `photo_face1.pts`, `photo_face2.pts` .. of several.

@@ -94,7 +94,7 @@ def _decode(
     try:
         with av.open(source, mode="r", options=OPEN, **options) as container:
             if not container.streams.video:
-                raise ConfigError(f"{name}: has no pictures in it, only {len(container.streams)} other streams")
+                raise ConfigError(f"{name}: has no images in it, only {len(container.streams)} other streams")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             step = 1 / float(stream.average_rate or 25)
@@ -121,10 +121,10 @@ def _frames(container: Any, stream: Any, name: str) -> Iterator[Any]:
         yield from packet.decode()
 
 
-def _check_size(picture: Any, name: str, max_megapixels: float) -> None:
+def _check_size(image: Any, name: str, max_megapixels: float) -> None:
     """Refuse frames that are too large."""
-    if picture.width * picture.height > max_megapixels * 1e6:
-        raise ConfigError(f"{name}: frames of {picture.width} x {picture.height}, above {max_megapixels:g} MP")
+    if image.width * image.height > max_megapixels * 1e6:
+        raise ConfigError(f"{name}: frames of {image.width} x {image.height}, above {max_megapixels:g} MP")
 
 
 def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
@@ -136,14 +136,14 @@ def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
     return a, b, c, d
 
 
-def _upright(picture: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+def _upright(image: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
     """Turn and mirror a frame by its display matrix, to the nearest quarter turn."""
     a, b, c, d = matrix
     if abs(b) > abs(a):
-        picture, right, down = picture.swapaxes(0, 1), c, b
+        image, right, down = image.swapaxes(0, 1), c, b
     else:
         right, down = a, d
-    return np.ascontiguousarray(picture[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
+    return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
 
 
 class VideoWriter:
@@ -175,14 +175,14 @@ class VideoWriter:
         self._stream.width, self._stream.height = (max(2, side // 2 * 2) for side in size)
         self._stream.pix_fmt = "yuv420p"
 
-    def write(self, picture: np.ndarray) -> None:
+    def write(self, image: np.ndarray) -> None:
         """Add a frame.
 
         Args:
-            picture: uint8 `[height, width, 3]`, RGB; scaled to the video's size if it has another.
+            image: uint8 `[height, width, 3]`, RGB; scaled to the video's size if it has another.
         """
-        height, width = (max(2, side // 2 * 2) for side in picture.shape[:2])
-        cut = np.ascontiguousarray(picture[:height, :width])
+        height, width = (max(2, side // 2 * 2) for side in image.shape[:2])
+        cut = np.ascontiguousarray(image[:height, :width])
         for packet in self._stream.encode(self._av.VideoFrame.from_ndarray(cut, format="rgb24")):
             self._container.mux(packet)
 

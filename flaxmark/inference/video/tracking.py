@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from flaxmark.faces.boxes import in_picture, overlap
+from flaxmark.faces.boxes import in_image, overlap
 from flaxmark.faces.crop import landmark_box
 from flaxmark.inference.detection import MIN_SCORE
 from flaxmark.inference.predictor import Face, Predictor
@@ -127,7 +127,7 @@ class Tracker:
         """Faces that are where they should be: id -> face."""
         height, width = frame.shape[:2]
         boxes = {track.id: track.next_box() for track in self._tracks if not track.missed}
-        inside = {number: box for number, box in boxes.items() if in_picture(box[None], width, height)[0]}
+        inside = {number: box for number, box in boxes.items() if in_image(box[None], width, height)[0]}
         if not inside:
             return {}
         faces = dict(zip(inside, self._predictor.predict(frame, np.stack(list(inside.values()))), strict=True))

@@ -1,4 +1,4 @@
-"""Pictures of the best cell's faces, and what a box that is off does to it; both need the data set here."""
+"""Images of the best cell's faces, and what a box that is off does to it; both need the data set here."""
 
 import dataclasses
 from pathlib import Path

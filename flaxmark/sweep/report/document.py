@@ -1,4 +1,4 @@
-"""The report as data: sections of paragraphs, tables and pictures, the same for Markdown and HTML."""
+"""The report as data: sections of paragraphs, tables and images, the same for Markdown and HTML."""
 
 import dataclasses
 import math
@@ -30,7 +30,7 @@ class Table:
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
+class Figure:
     """A file of img/."""
 
     file: str
@@ -51,11 +51,11 @@ class Section:
 
     title: str
     level: int = 2
-    blocks: list[str | list[str] | Table | Picture | Formula] = dataclasses.field(default_factory=list)
+    blocks: list[str | list[str] | Table | Figure | Formula] = dataclasses.field(default_factory=list)
 
 
-def picture_name(record: Record) -> str:
-    """The file of a cell's test picture, named as in the test report.
+def image_name(record: Record) -> str:
+    """The file of a cell's test image, named as in the test report.
 
     Args:
         record: The cell.
@@ -66,13 +66,13 @@ def picture_name(record: Record) -> str:
     return f"landmark_baseline_resnet{record.depth}_criterion_{record.column}_{record.seed}.jpg"
 
 
-def loss_tables(records: Sequence[Record], column: str, pictures: set[str], texts: Texts) -> list[Any]:
-    """One table of the original: backbone, best loss and test picture, with NME and the original's figure.
+def loss_tables(records: Sequence[Record], column: str, images: set[str], texts: Texts) -> list[Any]:
+    """One table of the original: backbone, best loss and test image, with NME and the original's figure.
 
     Args:
         records: All cells.
         column: The loss.
-        pictures: Files of img/ that exist.
+        images: Files of img/ that exist.
         texts: In the report's language.
 
     Returns:
@@ -90,12 +90,12 @@ def loss_tables(records: Sequence[Record], column: str, pictures: set[str], text
     for depth in sorted({r.depth for r in records if r.column == column}):
         cells = [r for r in records if (r.depth, r.column) == (depth, column)]
         done = [figures for r in cells if (figures := r.figures(split))]
-        pictured = next((r for r in cells if picture_name(r) in pictures), None)
-        opens, shown = (pictured.name, f"![](./img/{picture_name(pictured)})") if pictured else ("", "")
+        imaged = next((r for r in cells if image_name(r) in images), None)
+        opens, shown = (imaged.name, f"![](./img/{image_name(imaged)})") if imaged else ("", "")
         means = {key: mean_interval([f[key] for f in done])[0] for key in ("loss", "nme")} if done else {}
         original = CELLS.get(column, {}).get(depth)
-        name, picture = Value(f"resnet{depth}", depth, opens), Value(shown, opens=opens)
-        rows.append([name, *_loss_and_nme(means), _number(original, "{:.4f}"), picture])
+        name, image = Value(f"resnet{depth}", depth, opens), Value(shown, opens=opens)
+        rows.append([name, *_loss_and_nme(means), _number(original, "{:.4f}"), image])
     note = [texts.same_as_mse] if column == "smooth_l1" else []
     return [[column], Formula(*FORMULAS[column]), *note, Table(texts.table_head, rows)]
 

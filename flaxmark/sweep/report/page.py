@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from flaxmark.sweep.report.document import Formula, Picture, Table, Value
+from flaxmark.sweep.report.document import Figure, Formula, Table, Value
 from flaxmark.system.files import replace_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -29,7 +29,7 @@ def render(page: dict[str, Any], cells: dict[str, str], folder: Path, stem: str)
         The Markdown and the HTML file.
     """
     common = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
-    tests = {"table": Table, "picture": Picture, "formula": Formula}
+    tests = {"table": Table, "image": Figure, "formula": Formula}
     paths = []
     for ending, escape in (("md", False), ("html", True)):
         environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=escape, **common)  # type: ignore[arg-type]
@@ -79,6 +79,6 @@ def sort_key(value: Value) -> str:
 
 
 def data_url(path: Path) -> str:
-    """A picture as part of the page."""
+    """A image as part of the page."""
     kind = {".png": "png", ".jpg": "jpeg"}[path.suffix]
     return f"data:image/{kind};base64," + base64.b64encode(path.read_bytes()).decode()

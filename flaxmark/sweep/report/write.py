@@ -13,7 +13,7 @@ from flaxmark.sweep.report import comparison_plots as plots
 from flaxmark.sweep.report import document
 from flaxmark.sweep.report.best_faces import JITTER_LEVELS, draw_sheets, jitter_errors, load_faces
 from flaxmark.sweep.report.data_audit import audit_section
-from flaxmark.sweep.report.document import Picture, Section
+from flaxmark.sweep.report.document import Figure, Section
 from flaxmark.sweep.report.page import render
 from flaxmark.sweep.report.provenance import provenance_sections
 from flaxmark.sweep.report.records import Record, best_records, main_split, read_records, validation_nme
@@ -40,7 +40,7 @@ def write_table_report(folder: Path, language: Language, baselines: Sequence[dic
         ConfigError: No cells, or a result that cannot be read.
     """
     records, texts = read_records(folder), TEXTS[language]
-    images = new_folder("the report's pictures", folder / "img")
+    images = new_folder("the report's images", folder / "img")
     finished = [record for record in records if record.result]
     cells = copy_sheets(finished, images)
     sections = _head_sections(records, set(cells.values()), baselines, texts)
@@ -54,10 +54,10 @@ def write_table_report(folder: Path, language: Language, baselines: Sequence[dic
 
 
 def copy_sheets(records: Sequence[Record], images: Path) -> dict[str, str]:
-    """Make the test pictures of the cells small enough for a page.
+    """Make the test images of the cells small enough for a page.
 
     Args:
-        records: Finished cells; those whose picture is not here are left out.
+        records: Finished cells; those whose image is not here are left out.
         images: The report's img/.
 
     Returns:
@@ -67,10 +67,10 @@ def copy_sheets(records: Sequence[Record], images: Path) -> dict[str, str]:
     for record in records:
         source = record.folder / "test.png"
         if source.is_file():
-            name = document.picture_name(record)
-            with Image.open(source) as picture:
-                height = round(picture.height * SHEET_WIDTH / picture.width)
-                small = picture.convert("RGB").resize((SHEET_WIDTH, height), Image.Resampling.LANCZOS)
+            name = document.image_name(record)
+            with Image.open(source) as image:
+                height = round(image.height * SHEET_WIDTH / image.width)
+                small = image.convert("RGB").resize((SHEET_WIDTH, height), Image.Resampling.LANCZOS)
             small.save(images / name, quality=JPEG_QUALITY)
             copied[record.name] = name
     return copied
@@ -96,7 +96,7 @@ def points_of(records: Sequence[Record]) -> str:
 
 
 def _head_sections(
-    records: Sequence[Record], pictures: set[str], baselines: Sequence[dict[str, Any]], texts: Texts
+    records: Sequence[Record], images: set[str], baselines: Sequence[dict[str, Any]], texts: Texts
 ) -> list[Section]:
     """The tables of the test report, the metrics and the seeds."""
     results = [record.result for record in records if record.result]
@@ -119,7 +119,7 @@ def _head_sections(
     losses = Section(texts.losses, 3, [texts.what_original_means])
     for column in FORMULAS:
         if any(record.column == column for record in records):
-            losses.blocks += document.loss_tables(records, column, pictures, texts)
+            losses.blocks += document.loss_tables(records, column, images, texts)
     sections = [first, losses]
     if results:
         losses.blocks.append(document.verdict(records, texts))
@@ -147,16 +147,16 @@ def _figure_sections(records: Sequence[Record], images: Path, texts: Texts, say:
     count = len(plots.faces_of(best[0], split)["nme"])
     errors: list[Any] = [
         texts.split_note.format(split=split, faces=count),
-        Picture("ced.png", texts.ced),
-        Picture("points.png", texts.points.format(cell=best[0].label)),
-        *([Picture("parts.png", texts.parts)] if parts else []),
-        Picture("traits.png", texts.traits),
+        Figure("ced.png", texts.ced),
+        Figure("points.png", texts.points.format(cell=best[0].label)),
+        *([Figure("parts.png", texts.parts)] if parts else []),
+        Figure("traits.png", texts.traits),
     ]
-    cost = Picture("cost.png", texts.cost)
+    cost = Figure("cost.png", texts.cost)
     return [
         Section(texts.errors, 2, errors),
         *_sigma_sections(finished, split, images, texts),
-        Section(texts.curves, 2, [Picture("curves.png", texts.curves)]),
+        Section(texts.curves, 2, [Figure("curves.png", texts.curves)]),
         *_face_sections(best[0], split, images, texts, say),
         Section(texts.cost, 2, [texts.cost_note, document.cost_table(finished, texts), cost]),
         *provenance_sections(finished, Config(), texts),
@@ -177,7 +177,7 @@ def _sigma_sections(finished: Sequence[Record], split: str, images: Path, texts:
     note = texts.sigma_note.format(**shown, scale=f"{held['scale']:.2f}")
     title = texts.sigma.format(cell=best.label)
     plots.plot_coverage(best, split, images / "coverage.png")
-    return [Section(title, 3, [note, Picture("coverage.png", title)])]
+    return [Section(title, 3, [note, Figure("coverage.png", title)])]
 
 
 def _face_sections(best: Record, split: str, images: Path, texts: Texts, say: Say) -> list[Section]:
@@ -188,7 +188,7 @@ def _face_sections(best: Record, split: str, images: Path, texts: Texts, say: Sa
         say(f"faces of {best.name}")
         examples = load_faces(best, split)
         worst, random = draw_sheets(best, split, examples, images)
-        faces.blocks += [Picture(worst, texts.worst), Picture(random, texts.random)]
+        faces.blocks += [Figure(worst, texts.worst), Figure(random, texts.random)]
     except ConfigError as error:
         reason = texts.no_faces.format(reason=str(error).splitlines()[0])
         faces.blocks.append(reason)
@@ -198,7 +198,7 @@ def _face_sections(best: Record, split: str, images: Path, texts: Texts, say: Sa
         say(f"error of {best.name} against the box")
         title = f"{best.label}, {split}"
         plots.plot_jitter(JITTER_LEVELS, jitter_errors(best, examples), title, images / "jitter.png")
-        jitter.blocks.append(Picture("jitter.png", texts.jitter_note.format(cell=best.label)))
+        jitter.blocks.append(Figure("jitter.png", texts.jitter_note.format(cell=best.label)))
     except ConfigError as error:
         jitter.blocks.append(texts.no_faces.format(reason=error))
     return [faces, jitter]

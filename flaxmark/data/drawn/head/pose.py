@@ -18,9 +18,9 @@ def rotation(yaw: float, pitch: float, roll: float) -> Points:
     """Matrix that turns the head.
 
     Args:
-        yaw: degrees, positive turns the nose to the picture's right.
+        yaw: degrees, positive turns the nose to the image's right.
         pitch: degrees, positive turns the nose down.
-        roll: degrees, positive turns clockwise in the picture.
+        roll: degrees, positive turns clockwise in the image.
 
     Returns:
         float64 [3, 3], to be applied to column vectors.
@@ -41,11 +41,11 @@ class View:
     """
 
     def __init__(self, head: Head, size: int) -> None:
-        """Place the camera so that the landmarks fill their share of the picture.
+        """Place the camera so that the landmarks fill their share of the image.
 
         Args:
             head: With its pose.
-            size: Side of the picture, pixels.
+            size: Side of the image, pixels.
         """
         p = head.p
         self.matrix = rotation(p.yaw, p.pitch, p.roll)
@@ -58,7 +58,7 @@ class View:
         self.landmarks = self.scale * points + self.offset
 
     def magnified(self, factor: int) -> View:
-        """The same view of a picture with more pixels.
+        """The same view of a image with more pixels.
 
         Args:
             factor: pixels along the side of one old pixel.
@@ -99,7 +99,7 @@ class View:
 def landmark_positions(head: Head, view: View) -> Points:
     """Landmarks on the surface, the jaw spaced evenly along the visible contour, as 300-W's annotators space it.
 
-    In 1,836 training faces of 300-W the steps from either ear to the chin are 1/8 of their path in the picture, give or
+    In 1,836 training faces of 300-W the steps from either ear to the chin are 1/8 of their path in the image, give or
     take a hundredth, from the front as well as at 30 to 45 degrees; and the path begins below the ear that is hidden.
 
     Args:
@@ -111,11 +111,11 @@ def landmark_positions(head: Head, view: View) -> Points:
     """
     positions = head.lift(head.points)
     contour = visible_contour(head, view)
-    picture = view.project(view.turn(contour))[:, :2] / view.scale
+    image = view.project(view.turn(contour))[:, :2] / view.scale
     chin = len(contour) // 2
     turned = np.sin(np.radians(head.p.yaw))
     for side, hidden in ((slice(None, chin + 1), -turned), (slice(None, chin - 1, -1), turned)):
-        path = np.concatenate([[0], np.linalg.norm(np.diff(picture[side], axis=0), axis=1).cumsum()])
+        path = np.concatenate([[0], np.linalg.norm(np.diff(image[side], axis=0), axis=1).cumsum()])
         places = np.linspace(0.06 * max(hidden, 0), path[-1], 9)
         spaced = np.stack([np.interp(places, path, values) for values in contour[side].T], -1)
         if side.step is None:

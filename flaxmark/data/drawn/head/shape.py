@@ -136,7 +136,7 @@ class Head:
         """Points of the head.
 
         Args:
-            u: angle around the head in radians, 0 at the front, positive to the picture's right.
+            u: angle around the head in radians, 0 at the front, positive to the image's right.
             row: place between crown (0) and chin (1), broadcasts with u.
 
         Returns:

@@ -18,7 +18,7 @@ def ear(head: Head, side: int) -> Grid:
 
     Args:
         head: the head it belongs to.
-        side: -1 for the picture's left one, 1 for the other.
+        side: -1 for the image's left one, 1 for the other.
 
     Returns:
         Positions [r, c, 3] in face units and coordinates [r, c, 2] in the disc, in [-1, 1].

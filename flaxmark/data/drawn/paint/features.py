@@ -13,7 +13,7 @@ def paint_brow(canvas: Canvas, side: int) -> None:
 
     Args:
         canvas: the pixels, changed in place.
-        side: 0 for the picture's left one, 1 for the other.
+        side: 0 for the image's left one, 1 for the other.
     """
     part = slice(17, 22) if side == 0 else slice(22, 27)
     at, p = canvas.within(part, 0.05), canvas.p
@@ -37,7 +37,7 @@ def paint_eye(canvas: Canvas, side: int) -> None:
 
     Args:
         canvas: the pixels, changed in place.
-        side: 0 for the picture's left one, 1 for the other.
+        side: 0 for the image's left one, 1 for the other.
     """
     part = slice(36, 42) if side == 0 else slice(42, 48)
     at, p, q = canvas.within(part, 0.07), canvas.p, canvas.points[part]
@@ -75,7 +75,7 @@ def paint_eyeball(canvas: Canvas, x: Array, y: Array, q: Array, side: int) -> Ar
         x: float32 [n], face units.
         y: float32 [n], face units.
         q: float32 [6, 2], the eye's landmarks.
-        side: 0 for the picture's left one, 1 for the other.
+        side: 0 for the image's left one, 1 for the other.
 
     Returns:
         float32 [n, 3], colour.

@@ -39,7 +39,7 @@ class Fragments:
     """The pixels in which a patch is seen.
 
     Attributes:
-        pixels: int [n], indices into the flattened picture.
+        pixels: int [n], indices into the flattened image.
         coordinates: float32 [n, k].
         normals: float32 [n, 3].
     """
@@ -81,7 +81,7 @@ def rasterise(
         patches: the surfaces.
         screens: for each patch [rows, columns, 3], pixels and depth.
         keeps: for each patch None or bool [rows, columns] of the refined grid: where the surface exists.
-        size: side of the picture in pixels.
+        size: side of the image in pixels.
 
     Returns:
         For each patch its fragments.

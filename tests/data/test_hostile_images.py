@@ -1,4 +1,4 @@
-"""Whatever file comes under a picture's name: faces or one clear line, soon and in little memory."""
+"""Whatever file comes under a image's name: faces or one clear line, soon and in little memory."""
 
 import subprocess
 import sys
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.hostile_pictures import hostile_pictures
+from helpers.hostile_images import hostile_images
 from helpers.resident_memory import STATUS
 from helpers.scripts import TESTS
 
 import flaxmark
-from flaxmark.data.images import PictureError
+from flaxmark.data.images import ImageError
 from flaxmark.faces.crop import landmark_box
 
 GROWTH = 400e6  # 64 megapixels, decoded twice
@@ -20,7 +20,7 @@ GROWTH = 400e6  # 64 megapixels, decoded twice
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("hostile")
-    for name, content in hostile_pictures():
+    for name, content in hostile_images():
         assert not (path / name).exists()
         (path / name).write_bytes(content)
     assert len(list(path.iterdir())) >= 200
@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(not STATUS.exists(), reason="needs Linux")
 def test_each_is_read_or_refused_soon_and_in_little_memory(folder: Path) -> None:
-    line = [sys.executable, "-m", "helpers.read_hostile_pictures", str(folder)]
+    line = [sys.executable, "-m", "helpers.read_hostile_images", str(folder)]
     done = subprocess.run(line, cwd=TESTS, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     read, refused, growth = map(int, done.stdout.split())
@@ -39,11 +39,11 @@ def test_each_is_read_or_refused_soon_and_in_little_memory(folder: Path) -> None
 
 
 def test_predict_finds_faces_or_says_why_not(folder: Path) -> None:
-    predictor = flaxmark.Predictor(detector=lambda picture: np.array([[0, 0, *picture.shape[1::-1]]], float))
+    predictor = flaxmark.Predictor(detector=lambda image: np.array([[0, 0, *image.shape[1::-1]]], float))
     for path in sorted(folder.iterdir()):
         try:
             faces = predictor.predict(path)
-        except PictureError as error:
+        except ImageError as error:
             assert "\n" not in str(error)
         else:
             assert all(np.isfinite(face.landmarks).all() for face in faces)

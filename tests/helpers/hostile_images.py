@@ -1,4 +1,4 @@
-"""At least 200 picture files that a stranger might send."""
+"""At least 200 image files that a stranger might send."""
 
 import random
 import struct
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageCms
 
-from helpers.pictures import draw, encode
+from helpers.images import draw, encode
 
 # Every format that Pillow writes without other programs; it opens more of them than are read here.
 FORMATS = (
@@ -29,7 +29,7 @@ def png(width: int, height: int, data: bytes, depth: int = 8, kind: int = 2) -> 
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def hostile_pictures() -> Iterator[tuple[str, bytes]]:
+def hostile_images() -> Iterator[tuple[str, bytes]]:
     """Names and contents; the same ones each time."""
     face = Image.fromarray(draw(5, 64)[0])
     rng = random.Random(0)
@@ -48,12 +48,12 @@ def hostile_pictures() -> Iterator[tuple[str, bytes]]:
                 for _ in range(rng.randrange(1, 40)):
                     damaged[rng.randrange(len(damaged))] = rng.randrange(256)
                 yield f"damaged_{part}_{form.lower()}.png", bytes(damaged)
-    yield from odd_pictures(face)
+    yield from odd_images(face)
     yield from bombs()
-    yield from no_pictures(rng)
+    yield from no_images(rng)
 
 
-def odd_pictures(face: Image.Image) -> Iterator[tuple[str, bytes]]:
+def odd_images(face: Image.Image) -> Iterator[tuple[str, bytes]]:
     """Whole ones, of kinds that are rare."""
     grey = face.convert("L")
     for mode in ("1", "L", "LA", "P", "RGBA"):
@@ -107,8 +107,8 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "header_60000.gif", b"GIF89a" + screen + b"\x2c" + frame + b"\x08\x01\x00\x3b"
 
 
-def no_pictures(rng: random.Random) -> Iterator[tuple[str, bytes]]:
-    """Something else under a picture's name."""
+def no_images(rng: random.Random) -> Iterator[tuple[str, bytes]]:
+    """Something else under a image's name."""
     yield "empty.jpg", b""
     yield "one_byte.jpg", b"\xff"
     yield "text.jpg", b"hello"

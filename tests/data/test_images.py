@@ -3,12 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.pictures import encode
+from helpers.images import encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from flaxmark.data.images import PictureError, PictureTooLargeError, read_picture
+from flaxmark.data.images import ImageError, ImageTooLargeError, read_image
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [128, 128, 128], [255, 255, 255]]], np.uint8)
 
@@ -18,28 +18,28 @@ def test_every_kind_of_source_gives_the_same(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     image.save(path)
     for source in (path, str(path), path.read_bytes(), image, Image.open(path), COLOURS):
-        picture = read_picture(source)
+        picture = read_image(source)
         assert picture.dtype == np.uint8
         np.testing.assert_array_equal(picture, COLOURS)
 
 
 @pytest.mark.parametrize(("mode", "tolerance"), [("P", 0), ("RGBA", 0), ("CMYK", 1), ("YCbCr", 2)])
 def test_modes_keep_their_colours(mode: str, tolerance: int) -> None:
-    picture = read_picture(Image.fromarray(COLOURS).convert(mode, palette=Image.Palette.ADAPTIVE))
+    picture = read_image(Image.fromarray(COLOURS).convert(mode, palette=Image.Palette.ADAPTIVE))
     assert np.abs(picture.astype(int) - COLOURS).max() <= tolerance
 
 
 def test_cmyk_jpeg() -> None:
     flat = Image.new("RGB", (16, 16), (200, 100, 50)).convert("CMYK")
-    assert np.abs(read_picture(encode(flat, "JPEG")).astype(int) - [200, 100, 50]).max() <= 3
+    assert np.abs(read_image(encode(flat, "JPEG")).astype(int) - [200, 100, 50]).max() <= 3
 
 
 def test_grey_and_one_bit() -> None:
     grey = np.array([[0, 7], [128, 255]], np.uint8)
     expected = np.stack([grey] * 3, axis=-1)
     for source in (Image.fromarray(grey), encode(grey), grey, grey[..., None]):
-        np.testing.assert_array_equal(read_picture(source), expected)
-    np.testing.assert_array_equal(np.unique(read_picture(Image.new("1", (2, 2), 1))), [255])
+        np.testing.assert_array_equal(read_image(source), expected)
+    np.testing.assert_array_equal(np.unique(read_image(Image.new("1", (2, 2), 1))), [255])
 
 
 def test_16_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
@@ -47,24 +47,24 @@ def test_16_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     png = encode(deep)
     (tmp_path / "a.pgm").write_bytes(b"P5 4 1 65535\n" + deep.astype(">u2").tobytes())
     for source in (png, deep, tmp_path / "a.pgm", encode(Image.fromarray(deep), "TIFF")):
-        np.testing.assert_array_equal(read_picture(source)[0, :, 0], [0, 1, 128, 255])
+        np.testing.assert_array_equal(read_image(source)[0, :, 0], [0, 1, 128, 255])
 
 
 def test_transparency_is_white() -> None:
     pixels = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 128]]], np.uint8)
     expected = [[[10, 20, 30], [255, 255, 255], [127, 127, 127]]]
     for source in (pixels, Image.fromarray(pixels), encode(pixels)):
-        np.testing.assert_allclose(read_picture(source), expected, atol=1)
+        np.testing.assert_allclose(read_image(source), expected, atol=1)
     palette = Image.new("P", (2, 1))
     palette.putpalette([0, 0, 0, 9, 9, 9])
     palette.putpixel((1, 0), 1)
-    np.testing.assert_array_equal(read_picture(encode(palette, transparency=0))[0, :, 0], [255, 9])
+    np.testing.assert_array_equal(read_image(encode(palette, transparency=0))[0, :, 0], [255, 9])
 
 
 def test_first_frame_of_an_animation() -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     gif = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert read_picture(gif)[0, 0].tolist() == [255, 0, 0]
+    assert read_image(gif)[0, 0].tolist() == [255, 0, 0]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -74,86 +74,86 @@ def test_exif_orientation(orientation: int) -> None:
     exif[0x0112] = orientation
     source = encode(Image.fromarray(COLOURS), exif=exif)
     pixels = COLOURS[:, ::-1] if orientation in (2, 4, 5, 7) else COLOURS
-    np.testing.assert_array_equal(read_picture(source), np.rot90(pixels, turns[orientation]))
-    np.testing.assert_array_equal(read_picture(source, orient=False), COLOURS)
+    np.testing.assert_array_equal(read_image(source), np.rot90(pixels, turns[orientation]))
+    np.testing.assert_array_equal(read_image(source, orient=False), COLOURS)
 
 
 def test_the_limit_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     source = encode(Image.new("RGB", (100, 101)))
-    assert read_picture(source, max_megapixels=0.0101).shape == (101, 100, 3)
+    assert read_image(source, max_megapixels=0.0101).shape == (101, 100, 3)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda *_: pytest.fail("decoded"))
-    with pytest.raises(PictureTooLargeError, match=r"100 x 101 is 0.0101 megapixels, above the limit of 0.01"):
-        read_picture(source, max_megapixels=0.01)
+    with pytest.raises(ImageTooLargeError, match=r"100 x 101 is 0.0101 megapixels, above the limit of 0.01"):
+        read_image(source, max_megapixels=0.01)
 
 
-def test_files_larger_than_any_picture_are_refused_unread(tmp_path: Path) -> None:
+def test_files_larger_than_any_image_are_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "x.bmp"
     path.write_bytes(encode(Image.new("RGB", (100, 100)), "BMP"))
     os.truncate(path, 10**7)
-    assert read_picture(path).shape == (100, 100, 3)
+    assert read_image(path).shape == (100, 100, 3)
     os.truncate(path, 10**12)  # with a hole: it takes no room
-    with pytest.raises(PictureTooLargeError, match="1,000,000 MB are no picture of 64 MP"):
-        read_picture(path)
+    with pytest.raises(ImageTooLargeError, match="1,000,000 MB are no image of 64 MP"):
+        read_image(path)
 
 
 def test_bombs_are_refused() -> None:
     bomb = b"P6 60000 60000 255\n"
     for limit in (64.0, 1e9):
-        with pytest.raises(PictureTooLargeError):
-            read_picture(bomb, max_megapixels=limit)
+        with pytest.raises(ImageTooLargeError):
+            read_image(bomb, max_megapixels=limit)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
 def test_truncated_files(form: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     whole = encode(Image.fromarray(noise), form)
-    path = tmp_path / "broken.picture"
+    path = tmp_path / "broken.image"
     for size in (0, 10, len(whole) // 2):
         path.write_bytes(whole[:size])
-        with pytest.raises(PictureError, match=r"broken\.picture: ") as caught:
-            read_picture(path)
+        with pytest.raises(ImageError, match=r"broken\.image: ") as caught:
+            read_image(path)
         assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_picture(tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match="no such file"):
-        read_picture(tmp_path / "none.jpg")
-    with pytest.raises(PictureError, match="not a file"):
-        read_picture(tmp_path)
+def test_what_is_no_image(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no such file"):
+        read_image(tmp_path / "none.jpg")
+    with pytest.raises(ImageError, match="not a file"):
+        read_image(tmp_path)
     (tmp_path / "a.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
-    with pytest.raises(PictureError, match="not a picture"):
-        read_picture(tmp_path / "a.eps")
+    with pytest.raises(ImageError, match="not a image"):
+        read_image(tmp_path / "a.eps")
     for array in (
         np.zeros((2, 2, 2), np.uint8),
         np.zeros((2, 2, 3)),
         np.zeros((0, 2, 3), np.uint8),
         np.zeros(3),
     ):
-        with pytest.raises(PictureError, match="array of"):
-            read_picture(array)
+        with pytest.raises(ImageError, match="array of"):
+            read_image(array)
     for array, mend in (
         (np.zeros((2, 2, 3)), r"\(255 \* array\).round\(\).astype\(np.uint8\)"),
         (np.zeros((2, 2, 3), np.int64), r"array.astype\(np.uint8\)"),
         (np.zeros((2, 2), bool), r"\(255 \* array\).astype\(np.uint8\)"),
         (np.zeros((3, 20, 20), np.uint8), r"array.transpose\(1, 2, 0\)"),
     ):
-        with pytest.raises(PictureError, match=mend):
-            read_picture(array)
+        with pytest.raises(ImageError, match=mend):
+            read_image(array)
     with pytest.warns(UserWarning, match="nearly black"):
-        read_picture(np.full((2, 2), 200, np.uint16))
+        read_image(np.full((2, 2), 200, np.uint16))
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic")
-    with pytest.raises(PictureError, match="convert it first"):
-        read_picture(tmp_path / "a.heic")
-    with pytest.raises(PictureError, match="floating-point"):
-        read_picture(Image.new("F", (2, 2)))
+    with pytest.raises(ImageError, match="convert it first"):
+        read_image(tmp_path / "a.heic")
+    with pytest.raises(ImageError, match="floating-point"):
+        read_image(Image.new("F", (2, 2)))
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(["JPEG", "PNG", "GIF", "BMP"]), st.integers(0, 400))
-def test_damaged_bytes_give_a_picture_or_one_clear_error(noise: bytes, form: str, place: int) -> None:
+def test_damaged_bytes_give_a_image_or_one_clear_error(noise: bytes, form: str, place: int) -> None:
     data = bytearray(encode(Image.fromarray(np.tile(COLOURS, (5, 5, 1))), form))
     data[place : place + len(noise)] = noise
     try:
-        assert read_picture(bytes(data), max_megapixels=1).dtype == np.uint8
-    except PictureError as error:
+        assert read_image(bytes(data), max_megapixels=1).dtype == np.uint8
+    except ImageError as error:
         assert "\n" not in str(error)

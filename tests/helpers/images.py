@@ -1,4 +1,4 @@
-"""Drawn faces, and pictures as the bytes of a file."""
+"""Drawn faces, and images as the bytes of a file."""
 
 import io
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def draw(seed: int, size: int = 128) -> tuple[np.ndarray, np.ndarray]:
-    """A picture and its landmarks in pixels."""
+    """A image and its landmarks in pixels."""
     from flaxmark.data.drawn import draw_face
 
     return draw_face(seed, size)
