@@ -25,11 +25,11 @@ from flaxmark.system.signals import Interrupted
 from flaxmark.training.loop import run_steps
 from flaxmark.training.memory import Faces, choose_form, compile_within_memory
 from flaxmark.training.optimizer import make_optimizer, make_schedule
-from flaxmark.training.programs import build_programs
-from flaxmark.training.setup import Run
-from flaxmark.training.state import init_train_state
-from flaxmark.training.step import make_train_step
+from flaxmark.training.run_setup import Run
 from flaxmark.training.stop_requests import StopRequests
+from flaxmark.training.train_state import init_train_state
+from flaxmark.training.train_step import make_train_step
+from flaxmark.training.xla_programs import build_programs
 
 
 class FlaxmarkStep:

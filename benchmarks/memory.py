@@ -9,9 +9,9 @@ from typing import Any
 
 from flaxmark.config.recipes import strong
 from flaxmark.system.devices import make_mesh
-from flaxmark.tools.aot import resident_form
+from flaxmark.tools.predicted_cost import resident_form
 from flaxmark.training.memory import input_shapes
-from flaxmark.training.programs import build_programs
+from flaxmark.training.xla_programs import build_programs
 
 
 def main() -> None:

@@ -99,7 +99,7 @@ def flaxmark_calls(parsed: argparse.Namespace, image: np.ndarray) -> dict[int, P
     from flaxmark.models.model import make_model
     from flaxmark.schema import to_dict
     from flaxmark.storage.checkpoint import RunCheckpoints
-    from flaxmark.training.state import init_train_state
+    from flaxmark.training.train_state import init_train_state
 
     config = Config(data=DataConfig(image_size=parsed.size), model=ResNetConfig(depth=parsed.depth[0]))
     model = make_model(config.model)

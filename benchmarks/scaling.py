@@ -54,7 +54,7 @@ def compile_one(key: dict[str, Any]) -> dict[str, Any]:
     """The train step in bfloat16 for one topology."""
     os.environ.update(JAX_PLATFORMS="cpu", TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost", TPU_WORKER_ID="0")
     from flaxmark.config.recipes import strong
-    from flaxmark.tools.aot import compile_for, describe_collectives, in_cell
+    from flaxmark.tools.predicted_cost import compile_for, describe_collectives, in_cell
 
     config = strong(key["depth"], "smooth_l1")
     resnet: Any = config.model

@@ -74,9 +74,9 @@ def compile_seconds(depth: int, size: int, batch: int) -> float:
     """Compile the training step of the strong recipe, without tracing it."""
     from flaxmark.config.recipes import strong
     from flaxmark.system.devices import make_mesh
-    from flaxmark.tools.aot import resident_form
+    from flaxmark.tools.predicted_cost import resident_form
     from flaxmark.training.memory import input_shapes
-    from flaxmark.training.programs import build_programs
+    from flaxmark.training.xla_programs import build_programs
 
     mesh = make_mesh()
     config = strong(depth, "smooth_l1")  # type: ignore[arg-type]

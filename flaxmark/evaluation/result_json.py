@@ -13,10 +13,10 @@ import numpy as np
 
 from flaxmark.config.config import Config
 from flaxmark.data.prepare.prepare import Examples
-from flaxmark.evaluation.evaluate import Outputs
+from flaxmark.evaluation.eval_step import forward_flops
+from flaxmark.evaluation.evaluate_split import Outputs
+from flaxmark.evaluation.face_traits import head_yaw
 from flaxmark.evaluation.metrics import coverage, nme, normalising_distance, point_errors
-from flaxmark.evaluation.programs import forward_flops
-from flaxmark.evaluation.traits import head_yaw
 from flaxmark.faces.markup import IBUG_68, Markup
 
 SHARES = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.8, 0.9, 0.95, 0.99])

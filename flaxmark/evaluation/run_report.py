@@ -16,7 +16,8 @@ from flaxmark.data.config import DataConfig
 from flaxmark.data.input.feed import EvalFeed, crops_of
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split
 from flaxmark.errors import ConfigError
-from flaxmark.evaluation.evaluate import Outputs, Row, format_table, predict_split, rows_of_split
+from flaxmark.evaluation.eval_step import Evaluation, build_evaluation
+from flaxmark.evaluation.evaluate_split import Outputs, Row, format_table, predict_split, rows_of_split
 from flaxmark.evaluation.metrics import nme
 from flaxmark.evaluation.plots import plot_curves, plot_faces
 from flaxmark.evaluation.result_json import cost_of_run, provenance, split_figures
@@ -28,7 +29,6 @@ from flaxmark.storage.workdir import PREDICTIONS, RESULT, TRAIN_FACES
 from flaxmark.system.clock import Clock
 from flaxmark.system.devices import make_mesh
 from flaxmark.system.files import replace_text
-from flaxmark.training.programs import Evaluation, build_evaluation
 
 SHEET_FACES = 24
 

@@ -12,13 +12,13 @@ import numpy as np
 from flaxmark.data.entries import FaceEntry
 from flaxmark.data.images import ImageError, read_image
 from flaxmark.errors import ConfigError
+from flaxmark.evaluation.face_traits import head_yaw
 from flaxmark.evaluation.metrics import nme, normalising_distance, point_errors, summarize
-from flaxmark.evaluation.traits import head_yaw
 from flaxmark.faces.boxes import in_image
 from flaxmark.faces.crop import CropDefinition, landmark_box, square_crop, to_crop_units
 from flaxmark.faces.markup import IBUG_68
 from flaxmark.system.progress import Progress
-from flaxmark.tools.peers import System
+from flaxmark.tools.compared_systems import System
 
 WARM_UP = 2
 TURNS = ((0, 15), (15, 30), (30, 90))  # degrees

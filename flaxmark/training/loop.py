@@ -10,7 +10,7 @@ import jax
 from flaxmark.config.checks import check_config
 from flaxmark.config.config import Config
 from flaxmark.data.prepare.prepare import prepare
-from flaxmark.evaluation.evaluate import Outputs, format_table, predict_split
+from flaxmark.evaluation.evaluate_split import Outputs, format_table, predict_split
 from flaxmark.evaluation.metrics import sigma_scale, summarize
 from flaxmark.evaluation.run_report import write_report
 from flaxmark.models.confidence import doubt, fit_face_score
@@ -23,7 +23,7 @@ from flaxmark.system.disk_errors import storage_errors
 from flaxmark.system.files import replace_text
 from flaxmark.system.progress import Progress
 from flaxmark.training.profiling import StepProfiler
-from flaxmark.training.setup import Run, make_run, print_header, start_from_weights, write_train_faces
+from flaxmark.training.run_setup import Run, make_run, print_header, start_from_weights, write_train_faces
 from flaxmark.training.stop_requests import StopRequests, stop_requests
 
 # A loss has exploded when it has grown by so many times what it was at first: that of the mean face.

@@ -16,8 +16,8 @@ from flaxmark.data.input.region_tiles import padded_side
 from flaxmark.errors import ConfigError
 from flaxmark.system.cores import usable_cores
 from flaxmark.system.devices import AXIS, all_agree
-from flaxmark.training.programs import Programs
-from flaxmark.training.state import TrainState
+from flaxmark.training.train_state import TrainState
+from flaxmark.training.xla_programs import Programs
 
 FEW_BYTES = 2e9  # fit every accelerator, where its memory is not known
 GROUPS = (

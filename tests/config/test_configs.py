@@ -23,8 +23,8 @@ from flaxmark.models.model import ModelConfig
 from flaxmark.models.resnet import DEPTHS, Prediction, make_model
 from flaxmark.schema import from_dict, to_dict
 from flaxmark.training.optimizer import make_optimizer, make_schedule
-from flaxmark.training.state import TrainState, init_train_state
-from flaxmark.training.step import make_train_step
+from flaxmark.training.train_state import TrainState, init_train_state
+from flaxmark.training.train_step import make_train_step
 
 CONFIGS = ROOT / "configs"
 TABLE_LOSSES = ("mse", "mae", "smooth_l1")  # each has its configs

@@ -28,7 +28,7 @@ from flaxmark.errors import ConfigError
 from flaxmark.system.devices import compile_step, make_mesh
 from flaxmark.training import memory
 from flaxmark.training.memory import Faces, choose_form, compile_fitting
-from flaxmark.training.setup import Run
+from flaxmark.training.run_setup import Run
 
 FORM = InputForm(in_step=False, resident=True, faces=22, side=128, largest_side=80.0)
 FORMS = {

@@ -14,7 +14,7 @@ from flaxmark.data.readers.coco import read_coco_folder
 from flaxmark.errors import ConfigError
 from flaxmark.faces.markup_files import markup_from_json
 from flaxmark.schema import from_dict, to_dict
-from flaxmark.tools.peers import read_predictions
+from flaxmark.tools.compared_systems import read_predictions
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=9), inner))

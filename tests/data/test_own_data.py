@@ -34,7 +34,7 @@ from flaxmark.faces.markup_files import FIVE_POINTS, WFLW_98, markup_to_json
 from flaxmark.models.model import ModelConfig
 from flaxmark.system.devices import make_mesh
 from flaxmark.system.progress import Progress
-from flaxmark.training.programs import build_programs
+from flaxmark.training.xla_programs import build_programs
 
 COUNT, VALIDATION, SIZE = 20, 4, 96
 FORM = InputForm(in_step=False, resident=False, faces=16, side=128, largest_side=80.0)

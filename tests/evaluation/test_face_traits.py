@@ -9,7 +9,7 @@ from scipy.ndimage import convolve
 from flaxmark.data.drawn import FaceParameters, draw, sample_parameters
 from flaxmark.data.drawn.head.pose import View
 from flaxmark.data.drawn.head.shape import Head
-from flaxmark.evaluation.traits import head_yaw, sharpness
+from flaxmark.evaluation.face_traits import head_yaw, sharpness
 
 
 def points_of(parameters: FaceParameters) -> np.ndarray:

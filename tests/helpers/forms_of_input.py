@@ -8,8 +8,8 @@ from typing import Any
 import jax
 
 import flaxmark.storage.checkpoint
-import flaxmark.training.programs
-import flaxmark.training.setup
+import flaxmark.training.run_setup
+import flaxmark.training.xla_programs
 from flaxmark.config.config import Config, TrainConfig
 from flaxmark.data.config import DataConfig
 from flaxmark.training.loop import train
@@ -19,13 +19,13 @@ from helpers.small_examples import STRONG
 
 def main(workdir: str, in_step: str, residency: str, mode: str) -> None:
     """Train with the linear model, which compiles in a moment."""
-    choose = flaxmark.training.setup.choose_form
+    choose = flaxmark.training.run_setup.choose_form
 
     def chosen(*arguments: Any) -> Any:
         return dataclasses.replace(choose(*arguments), in_step=in_step == "step")
 
-    flaxmark.training.setup.choose_form = chosen
-    for module in (flaxmark.training.programs, flaxmark.storage.checkpoint):
+    flaxmark.training.run_setup.choose_form = chosen
+    for module in (flaxmark.training.xla_programs, flaxmark.storage.checkpoint):
         module.make_model = lambda *_, **__: linear_model()  # type: ignore[assignment, attr-defined]
     data = DataConfig(
         name="drawn_faces", drawn_train=24, drawn_validation=10, drawn_size=96, image_size=64, augment=STRONG

@@ -30,7 +30,7 @@ with atheris.instrument_imports(include=["flaxmark", "PIL"]):
     from flaxmark.models.torch_files import read_tensors
     from flaxmark.schema import from_dict, to_dict
     from flaxmark.storage.packed import load_packed
-    from flaxmark.tools.peers import read_predictions
+    from flaxmark.tools.compared_systems import read_predictions
 
 ODD_WORDS = [*b"null true -1 1e999 NaN [] {} &a; ../ C:\\ \0 \xef\xbb\xbf".split(), b"<!ENTITY a 'b'>"]
 NAMES = ("afw/a.jpg", "a.png", "a;b.png")  # images that are there: readers look no further than a missing one

@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-import flaxmark.training.programs
+import flaxmark.training.xla_programs
 from flaxmark.config.config import Config, TrainConfig
 from flaxmark.config.recipes import strong
 from flaxmark.data.input.feed import EvalFeed, TrainingFeed
 from flaxmark.data.input.network_input import InputForm
-from flaxmark.evaluation.evaluate import predict_split
+from flaxmark.evaluation.evaluate_split import predict_split
 from flaxmark.system.devices import make_mesh
-from flaxmark.training.programs import build_programs
-from flaxmark.training.state import TrainState
+from flaxmark.training.train_state import TrainState
+from flaxmark.training.xla_programs import build_programs
 from helpers.linear_model import linear_model
 from helpers.small_examples import CONFIG, EXAMPLES
 
@@ -83,5 +83,5 @@ if __name__ == "__main__":
         address = f"localhost:{arguments.port}"
         jax.distributed.initialize(address, num_processes=arguments.processes, process_id=arguments.process)
     if arguments.network == "linear":  # compiles in a moment
-        flaxmark.training.programs.make_model = lambda *_, **__: linear_model()  # type: ignore[assignment]
+        flaxmark.training.xla_programs.make_model = lambda *_, **__: linear_model()  # type: ignore[assignment]
     run(Path(arguments.folder), arguments.mode, arguments.dtype, arguments.steps, arguments.images == "step")

@@ -10,7 +10,7 @@ import optax
 from flaxmark.config.config import Config
 from flaxmark.models.model import ModelConfig, make_model
 from flaxmark.schema import to_dict
-from flaxmark.training.state import TrainState, init_train_state
+from flaxmark.training.train_state import TrainState, init_train_state
 from helpers.quick import quick_jit
 
 METADATA = {"config": to_dict(Config(model=ModelConfig(depth=18)))}

@@ -26,7 +26,7 @@ from flaxmark.inference.detection import BoxCorrection
 from flaxmark.models.model import ModelConfig, make_model
 from flaxmark.schema import to_dict
 from flaxmark.storage.checkpoint import RunCheckpoints
-from flaxmark.training.state import init_train_state
+from flaxmark.training.train_state import init_train_state
 
 MEAN_FACE = np.random.default_rng(0).uniform(0.3, 0.7, (68, 2)).astype(np.float32)
 CONFIG = Config(data=DataConfig(image_size=64), model=ModelConfig(depth=18, head_init_scale=0.5))

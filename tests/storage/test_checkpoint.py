@@ -12,7 +12,7 @@ from helpers.small_state import METADATA, at_step, make_state
 from flaxmark.errors import ConfigError
 from flaxmark.storage.checkpoint import RunCheckpoints, load_best, restore_newest
 from flaxmark.storage.checksum import crc32
-from flaxmark.training.state import TrainState
+from flaxmark.training.train_state import TrainState
 
 # Orbax leaves the errors of its tasks behind when a file cannot be read.
 pytestmark = [

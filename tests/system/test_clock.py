@@ -7,7 +7,7 @@ import pytest
 from flaxmark.config.config import Config, TrainConfig
 from flaxmark.system import clock
 from flaxmark.system.clock import Clock, seconds_since_process_start
-from flaxmark.training.setup import Run
+from flaxmark.training.run_setup import Run
 
 
 def test_phases_add_up_and_inner_ones_are_taken_from_outer_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from flaxmark.faces.crop_sampler import Affine, sample_crop
 from flaxmark.models.losses import LossConfig
 from flaxmark.models.model import ModelConfig, make_model
 from flaxmark.models.operations import make_operations
-from flaxmark.training.state import init_train_state
-from flaxmark.training.step import make_train_step
+from flaxmark.training.train_state import init_train_state
+from flaxmark.training.train_step import make_train_step
 
 BATCH = {
     "image": jax.ShapeDtypeStruct((4, 64, 64, 3), jnp.float32),

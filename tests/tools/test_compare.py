@@ -15,7 +15,7 @@ from flaxmark.errors import ConfigError
 from flaxmark.evaluation.metrics import nme
 from flaxmark.evaluation.plots import plot_systems
 from flaxmark.tools.compare import choose_split, compare, format_comparison, to_json
-from flaxmark.tools.peers import MESH_TO_68, make_system, read_predictions
+from flaxmark.tools.compared_systems import MESH_TO_68, make_system, read_predictions
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from flaxmark.data.config import DataConfig
 from flaxmark.data.input.network_input import InputForm
 from flaxmark.data.prepare.prepare import Examples
 from flaxmark.errors import ConfigError
-from flaxmark.evaluation.evaluate import Outputs, format_table, rows_of_split
+from flaxmark.evaluation.evaluate_split import Outputs, format_table, rows_of_split
 from flaxmark.faces.markup import IBUG_68
 from flaxmark.models.losses import mse
 from flaxmark.models.model import ModelConfig
@@ -28,8 +28,8 @@ from flaxmark.storage.workdir import claim_workdir, lock_workdir, stored_result
 from flaxmark.system.devices import make_mesh
 from flaxmark.system.progress import Progress, format_seconds
 from flaxmark.training import memory
-from flaxmark.training.programs import build_programs
 from flaxmark.training.stop_requests import stop_requests
+from flaxmark.training.xla_programs import build_programs
 
 
 def test_ctrl_c_asks_once_and_ends_the_second_time() -> None:

@@ -30,6 +30,6 @@ def main(arguments: list[str]) -> None:
     check_config(parsed.run)
     # The compilers must not look for chips, nor ask Google's metadata server where they are.
     os.environ.update(JAX_PLATFORMS="cpu", TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost", TPU_WORKER_ID="0")
-    from flaxmark.tools.aot import compile_for, format_costs
+    from flaxmark.tools.predicted_cost import compile_for, format_costs
 
     print(format_costs(compile_for(parsed.run, parsed.topology, parsed.chips), parsed.topology))

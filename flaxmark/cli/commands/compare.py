@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
     from flaxmark.evaluation.plots import plot_systems
     from flaxmark.system.files import replace_text
     from flaxmark.tools.compare import choose_split, compare, format_comparison, to_json
-    from flaxmark.tools.peers import make_system
+    from flaxmark.tools.compared_systems import make_system
 
     root, out = find_data_dir(parsed.data), new_folder("out", parsed.out)
     if (out / "compare.json").exists() and not parsed.overwrite:

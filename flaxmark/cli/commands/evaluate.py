@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> None:
     out = new_file(parsed.out, parsed.overwrite, (".md",))
     figures = new_file(parsed.out and str(Path(parsed.out).with_suffix(".json")), parsed.overwrite, (".json",))
     from flaxmark.data.prepare.prepare import prepare
-    from flaxmark.evaluation.evaluate import format_table
+    from flaxmark.evaluation.evaluate_split import format_table
     from flaxmark.evaluation.run_report import evaluate_run
     from flaxmark.system.files import replace_text
 

@@ -17,9 +17,9 @@ from flaxmark.data.readers.listing import read_listing
 from flaxmark.errors import ConfigError
 from flaxmark.evaluation.audit.checks import Finding, check_boxes_fit, check_copies, check_names, check_points
 from flaxmark.evaluation.audit.image_hash import Fingerprint, fingerprint
+from flaxmark.evaluation.face_traits import head_yaw
 from flaxmark.evaluation.metrics import normalising_distance
 from flaxmark.evaluation.plots import plot_audit, plot_faces
-from flaxmark.evaluation.traits import head_yaw
 from flaxmark.faces.crop import cut_region, landmark_box, square_crop, to_crop_units
 from flaxmark.faces.crop_sampler import crop_image
 from flaxmark.faces.markup import IBUG_68, Markup

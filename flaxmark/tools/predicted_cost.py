@@ -10,11 +10,11 @@ from flaxmark.config.config import Config
 from flaxmark.data.input.network_input import InputForm
 from flaxmark.data.input.region_tiles import padded_side
 from flaxmark.errors import ConfigError
-from flaxmark.evaluation.programs import forward_flops
+from flaxmark.evaluation.eval_step import forward_flops
 from flaxmark.system.devices import make_mesh
 from flaxmark.tools.chips import Chip, find_chip, find_devices
 from flaxmark.training.memory import eval_shapes, input_shapes
-from flaxmark.training.programs import build_programs
+from flaxmark.training.xla_programs import build_programs
 
 OFFICIAL_FACES = 3148  # of 300-W's training set
 ITEM_BYTES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "pred": 1}

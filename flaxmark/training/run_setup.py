@@ -17,6 +17,7 @@ from flaxmark.data.input.feed import EvalFeed, TrainingFeed
 from flaxmark.data.input.network_input import InputForm
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split
 from flaxmark.errors import CheckpointError, ConfigError
+from flaxmark.evaluation.eval_step import Evaluation
 from flaxmark.faces.markup_files import check_flip_order
 from flaxmark.models.pretrained import start_from_file, start_from_run
 from flaxmark.schema import to_dict
@@ -27,8 +28,8 @@ from flaxmark.system.clock import Clock
 from flaxmark.system.devices import make_mesh
 from flaxmark.system.files import replace_text
 from flaxmark.training.memory import Faces, choose_form, compile_fitting, eval_shapes, place
-from flaxmark.training.programs import Evaluation, build_programs
-from flaxmark.training.state import TrainState
+from flaxmark.training.train_state import TrainState
+from flaxmark.training.xla_programs import build_programs
 
 # The least number of steps between validations, unless the config says otherwise.
 VALIDATION_STEPS = 200

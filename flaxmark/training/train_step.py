@@ -10,7 +10,7 @@ import optax
 from flaxmark.models.batch_norm import Variables
 from flaxmark.models.losses import Loss, per_example
 from flaxmark.models.model import Model
-from flaxmark.training.state import TrainState
+from flaxmark.training.train_state import TrainState
 
 Batch = Mapping[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]

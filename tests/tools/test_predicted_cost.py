@@ -8,8 +8,15 @@ from flaxmark.config.config import Config, TrainConfig
 from flaxmark.data.config import DataConfig
 from flaxmark.errors import ConfigError
 from flaxmark.models.model import ModelConfig
-from flaxmark.tools.aot import Cost, compile_for, describe_collectives, forward_flops, in_cell, parse_collectives
 from flaxmark.tools.chips import CHIPS, find_chip
+from flaxmark.tools.predicted_cost import (
+    Cost,
+    compile_for,
+    describe_collectives,
+    forward_flops,
+    in_cell,
+    parse_collectives,
+)
 
 # As XLA writes them: one array, several at once, and an exchange split into start and done.
 PROGRAM = """

@@ -13,13 +13,13 @@ from flaxmark.data.input.network_input import (
     InputForm,
     make_training_images,
 )
-from flaxmark.evaluation.programs import Evaluation, build_evaluation
+from flaxmark.evaluation.eval_step import Evaluation, build_evaluation
 from flaxmark.models.model import make_model
 from flaxmark.models.operations import make_operations
 from flaxmark.system.devices import AXIS, compile_step
 from flaxmark.training.optimizer import make_optimizer, make_schedule
-from flaxmark.training.state import TrainState, init_train_state
-from flaxmark.training.step import make_train_step
+from flaxmark.training.train_state import TrainState, init_train_state
+from flaxmark.training.train_step import make_train_step
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,8 @@ from helpers.small_state import make_state
 from flaxmark.models.losses import LossConfig
 from flaxmark.models.model import ModelConfig, make_model
 from flaxmark.system.devices import AXIS, compile_step, compiler_options, make_mesh, shard_batch
-from flaxmark.training.state import TrainState, init_train_state
-from flaxmark.training.step import make_eval_step, make_train_step, split_batch
+from flaxmark.training.train_state import TrainState, init_train_state
+from flaxmark.training.train_step import make_eval_step, make_train_step, split_batch
 
 BATCH = {
     "image": np.random.default_rng(0).normal(size=(16, 64, 64, 3)).astype(np.float32),
