@@ -28,7 +28,7 @@ from flaxmark.storage.metric_log import read_metrics
 from flaxmark.storage.workdir import PREDICTIONS, RESULT, TRAIN_FACES
 from flaxmark.system.clock import Clock
 from flaxmark.system.devices import make_mesh
-from flaxmark.system.files import replace_text
+from flaxmark.system.files import write_text
 
 SHEET_FACES = 24
 
@@ -175,10 +175,10 @@ def write_report(workdir: Path, prepared: Prepared, evaluation: Evaluation, mesh
     examples, outputs = evaluated.splits[split]
     plot_sheet(examples, outputs.landmarks, config.data, f"{title}: {split}", workdir / "test.png")
     save_arrays(workdir / PREDICTIONS, {name: outputs.landmarks for name, (_, outputs) in evaluated.splits.items()})
-    replace_text(workdir / "table.md", table + "\n")
+    write_text(workdir / "table.md", table + "\n")
     # Of this start alone; writing the line itself is left out.
     result["time"] = clock.seconds()
-    replace_text(workdir / RESULT, json.dumps(result) + "\n")
+    write_text(workdir / RESULT, json.dumps(result) + "\n")
     print(f"\nbest checkpoint: step {result['best_step']}\n{table}\n")
     print("wrote " + ", ".join(str(workdir / name) for name in ("table.md", "curves.png", "test.png", RESULT)))
     return result

@@ -12,7 +12,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import RecordWriter
 from tensorboardX.summary import scalar
 
-from flaxmark.system.files import replace_text
+from flaxmark.system.files import write_text
 
 FLUSH_SECONDS = 30
 
@@ -31,7 +31,7 @@ class MetricWriter:
         self._started = time.perf_counter()
         if self._path.exists():
             kept = [line for line in read_metrics(workdir) if line["step"] <= resume_step]
-            replace_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+            write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
             self._started -= kept[-1].get("seconds", 0.0) if kept else 0.0
         self._file = self._path.open("a", encoding="utf-8")
         folder = workdir / "tensorboard"

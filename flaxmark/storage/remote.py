@@ -7,7 +7,7 @@ from urllib.parse import quote
 from etils import epath
 
 from flaxmark.errors import ConfigError
-from flaxmark.system.files import replace_text
+from flaxmark.system.files import write_text
 
 SCHEMES = ("gs://", "file://")  # file:// is a folder of this machine, such as a mounted share
 REMOTE = ".remote"
@@ -38,7 +38,7 @@ def local_workdir(workdir: str | Path) -> Path:
     folder = Path("runs", ("+" if scheme == "file" else "") + "+".join(parts))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace_text(folder / REMOTE, f"{workdir}\n")
+        write_text(folder / REMOTE, f"{workdir}\n")
         fetch(folder)
     except Exception as error:  # of the storage's client, whichever it is
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

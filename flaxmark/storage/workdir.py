@@ -12,7 +12,7 @@ from flaxmark.config.config import Config
 from flaxmark.errors import ConfigError
 from flaxmark.schema import to_dict
 from flaxmark.storage.remote import checkpoints_of
-from flaxmark.system.files import replace_text
+from flaxmark.system.files import write_text
 
 CONFIG, RESULT, PREDICTIONS = "config.json", "result.json", "predictions.npz"
 TRAIN_FACES, BAD_FACES, LOCK = "train_faces.txt", "not_finite.txt", ".lock"
@@ -68,7 +68,7 @@ def claim_workdir(workdir: Path, config: Config, *, write: bool = True) -> None:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if write:
-            replace_text(path, json.dumps(to_dict(config), indent=2) + "\n")
+            write_text(path, json.dumps(to_dict(config), indent=2) + "\n")
     except OSError as error:
         raise ConfigError(f"--workdir {workdir}: {error.strerror}; name a folder that can be written") from error
 

@@ -17,12 +17,12 @@ from typing import Any, NoReturn
 
 from flaxmark.config.config import Config
 from flaxmark.config.files import extensions, load_extensions
-from flaxmark.errors import explain
+from flaxmark.errors import INTERRUPTED, PREEMPTED, explain
 from flaxmark.schema import from_dict, to_dict
 from flaxmark.sweep.sweep_progress import SweepProgress
 from flaxmark.system.cores import core_numbers
-from flaxmark.system.files import replace_text
-from flaxmark.system.signals import INTERRUPTED, PREEMPTED, end_when_preempted
+from flaxmark.system.files import write_text
+from flaxmark.system.signals import end_when_preempted
 
 FAILED, LOG = "failed.txt", "log.txt"
 POLL_SECONDS = 0.5
@@ -221,7 +221,7 @@ def _reason(cell: _Running) -> str:
         reason = f"ended by {name}" + (": out of memory?" if name == "SIGKILL" else "")
     else:
         reason = _last_words(cell.workdir / LOG) or f"exit status {exit_code}"
-    replace_text(cell.workdir / FAILED, reason + "\n")
+    write_text(cell.workdir / FAILED, reason + "\n")
     return reason
 
 

@@ -1,21 +1,69 @@
-"""The user's cache folder, and files that are there whole or not at all."""
+"""Files and folders: atomic writes, output paths, and what a file system refuses (a full disk, missing permission)."""
 
+import errno
+import itertools
 import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from flaxmark.errors import ConfigError, StorageError
+from flaxmark.errors import ConfigError, FlaxmarkError, StorageError
+
+_numbers = itertools.count()
+
+# Only writing ends with these, whatever was written.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_REMEDIES = {
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f)",
+    errno.EROFS: "make it writable",
+}
+# These also come from reading something else: they count where the file lies in the folder.
+_REMEDIES_INSIDE = {
+    errno.EACCES: "make it writable",
+    errno.EPERM: "make it writable",
+    errno.ENOENT: "bring it back, or start anew in another folder",
+    errno.ENOTDIR: "bring it back, or start anew in another folder",
+    errno.ESTALE: "mount it again",
+    errno.EIO: "check the disk",
+}
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all.
+@contextmanager
+def atomic_write(path: Path, temporary_name: str | None = None) -> Iterator[Path]:
+    """Write a file or folder so that readers only ever find a complete one.
 
-    Args:
-        path: Replaced if it exists.
-        text: UTF-8.
+    Yields a new path beside it, with the same suffix; what is written there takes the place of `path` at the end, and
+    is removed after an error. Nothing happens to `path` where nothing is written.
+
+    A caller that holds a lock may give a fixed `temporary_name`: what a killed process has left there is removed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    temporary = path.with_name(temporary_name or f".{os.getpid()}.{next(_numbers)}.tmp{path.suffix}")
+    remove(temporary)
+    try:
+        yield temporary
+        if temporary.exists():
+            if temporary.is_dir() and path.is_dir():  # the system replaces no folder
+                shutil.rmtree(path)
+            temporary.replace(path)
+    finally:
+        remove(temporary)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically; an existing file is replaced."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with its content, if it exists."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def cache_dir() -> Path:
@@ -24,18 +72,10 @@ def cache_dir() -> Path:
 
 
 def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path | None:
-    """Refuse a file that `--out` may not be, before anything slow starts.
+    """Check the value of `--out` before anything slow starts, and return its path, or None where it is not given.
 
-    Args:
-        out: The argument.
-        overwrite: It may exist.
-        endings: Which ones it may have, with their dots; "" for a folder.
-
-    Returns:
-        Its path, or None where there is no `--out`.
-
-    Raises:
-        ConfigError: Wrong ending, no folder that can be written, or it exists.
+    `endings` are the allowed suffixes with their dots; "" stands for a folder. Raises ConfigError for another suffix, a
+    file that exists without `overwrite`, and a missing folder; StorageError for a folder without write permission.
     """
     if out is None:
         return None
@@ -45,7 +85,7 @@ def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path
     if not path.parent.is_dir():
         raise ConfigError(f"no folder {path.parent}", field="out", value=out)
     if not os.access(path.parent, os.W_OK):
-        raise ConfigError(f"the folder {path.parent} cannot be written", field="out", value=out)
+        raise StorageError(f"the folder {path.parent} cannot be written", field="out", value=out)
     if path.is_dir() and "" not in endings:
         raise ConfigError("is a folder; name a file", field="out", value=out)
     if path.exists() and not overwrite:
@@ -54,18 +94,7 @@ def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path
 
 
 def new_folder(field: str, name: str | Path) -> Path:
-    """Make a folder, before anything slow starts.
-
-    Args:
-        field: The argument that names it.
-        name: It may exist.
-
-    Returns:
-        Its path.
-
-    Raises:
-        ConfigError: It cannot be made or written.
-    """
+    """Create the folder that an argument names, if needed; StorageError where it cannot be created or written."""
     path = Path(name)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -74,3 +103,50 @@ def new_folder(field: str, name: str | Path) -> Path:
     if not os.access(path, os.W_OK):
         raise StorageError("cannot be written; name another folder", field=field, value=name)
     return path
+
+
+@contextmanager
+def storage_errors(folder: Path, kept: Callable[[], str] = lambda: "") -> Iterator[None]:
+    """Turn errors of writing below a folder, here or in the background, into a StorageError of one line.
+
+    `kept` gives the end of the line: what has been saved. Errors that have nothing to do with the folder pass.
+    """
+    own = folder.stat().st_ino
+    try:
+        yield
+    except FlaxmarkError:
+        raise
+    except Exception as error:  # orbax wraps the system's errors in several kinds of its own
+        number = _error_number(error)
+        remedy = _remedy(number, error, folder)
+        if remedy is None:
+            time.sleep(1.0)  # a folder that is being removed has disappeared by then
+        if not folder.exists() or folder.stat().st_ino != own:  # orbax may have made some of it again
+            raise StorageError(f"has gone; {_REMEDIES_INSIDE[errno.ENOENT]}", file=folder) from error
+        if number is None or remedy is None:
+            raise
+        raise StorageError(f"{os.strerror(number).lower()}; {remedy}{kept()}", file=folder) from error
+
+
+def _error_number(error: BaseException | None) -> int | None:
+    """The system's `errno` in an error or its causes; tensorstore and TensorFlow only quote the number or the text."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        if found := re.search(r"os_error_code='(\d+)'", str(error)):
+            return int(found[1])
+        for number in (*_FULL, *_REMEDIES):
+            if os.strerror(number) in str(error):
+                return number
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _remedy(number: int | None, error: BaseException, folder: Path) -> str | None:
+    """What to do about an error; None where it is not about the folder."""
+    if number in _FULL:
+        return "free some space"
+    if number in _REMEDIES:
+        return _REMEDIES[number]
+    inside = str(folder.absolute()) in str(error) or str(folder) in str(getattr(error, "filename", None))
+    return _REMEDIES_INSIDE.get(number) if inside and number is not None else None

@@ -1,10 +1,9 @@
-"""How a command ends, for whoever starts it again: its exit statuses and what leads to them."""
+"""Interruption by Ctrl-C and SIGTERM."""
 
 import signal
 from typing import NoReturn
 
-OUR_ERROR, USER_ERROR, INTERRUPTED = 1, 2, 130
-PREEMPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
+from flaxmark.errors import INTERRUPTED, PREEMPTED
 
 
 class Interrupted(KeyboardInterrupt):
@@ -14,13 +13,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Preempted(Interrupted):
-    """The machine is wanted back (SIGTERM); everything is saved."""
+    """The process was asked to end (SIGTERM); everything is saved."""
 
     exit_status = PREEMPTED
 
 
 def end_when_preempted() -> None:
-    """Let SIGTERM end this process as Ctrl-C does, with its own status, wherever nothing better is at hand."""
+    """Make SIGTERM raise `Preempted` in this process, as Ctrl-C raises KeyboardInterrupt."""
     signal.signal(signal.SIGTERM, _preempt)
 
 
@@ -32,4 +31,4 @@ def _preempt(number: int, _: object) -> NoReturn:
 
 
 def _ignore(*_: object) -> None:
-    """Take a signal that has had its effect already."""
+    """Ignore a repeated signal."""

@@ -24,7 +24,7 @@ from flaxmark.data.prepare.prepare import prepare
 from flaxmark.errors import ConfigError
 from flaxmark.storage.checkpoint import RunCheckpoints, load_best, restore_newest
 from flaxmark.storage.metric_log import MetricWriter, read_metrics
-from flaxmark.system.disk_errors import storage_errors
+from flaxmark.system.files import storage_errors
 from flaxmark.training.train_state import TrainState
 
 # Orbax leaves the errors of its tasks behind when a file cannot be written.

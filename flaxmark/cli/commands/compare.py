@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     from flaxmark.data.prepare.sources import find_data_dir
     from flaxmark.data.readers.listing import read_listing
     from flaxmark.evaluation.plots import plot_systems
-    from flaxmark.system.files import replace_text
+    from flaxmark.system.files import write_text
     from flaxmark.tools.compare import choose_split, compare, format_comparison, to_json
     from flaxmark.tools.compared_systems import make_system
 
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
     for name, result in results.items():
         if result.missing:
             print(f"{name} has no points of {len(result.missing)} faces, first {result.missing[0]}", file=sys.stderr)
-    replace_text(out / "compare.md", f"{head}\n\n{table}\n")
-    replace_text(out / "compare.json", json.dumps(to_json(results, kept)) + "\n")
+    write_text(out / "compare.md", f"{head}\n\n{table}\n")
+    write_text(out / "compare.json", json.dumps(to_json(results, kept)) + "\n")
     plot_systems({name: result.errors for name, result in results.items()}, head, out / "ced.png")
     print(f"wrote {out / 'compare.md'}, {out / 'compare.json'}, {out / 'ced.png'}", file=sys.stderr)

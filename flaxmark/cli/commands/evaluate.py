@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> None:
     from flaxmark.data.prepare.prepare import prepare
     from flaxmark.evaluation.evaluate_split import format_table
     from flaxmark.evaluation.run_report import evaluate_run
-    from flaxmark.system.files import replace_text
+    from flaxmark.system.files import write_text
 
     evaluated = evaluate_run(
         Path(parsed.workdir), prepare(parsed.data, for_training=False), dataclasses.replace(config, data=parsed.data)
@@ -84,6 +84,6 @@ def main(arguments: list[str]) -> None:
     table = format_table(evaluated.rows)
     print(f"best checkpoint: step {evaluated.metadata['step']}\n{table}")
     if out is not None and figures is not None:
-        replace_text(out, table + "\n")
-        replace_text(figures, json.dumps(evaluated.rows, indent=1) + "\n")
+        write_text(out, table + "\n")
+        write_text(figures, json.dumps(evaluated.rows, indent=1) + "\n")
         print(f"wrote {out} and {figures}", file=sys.stderr)

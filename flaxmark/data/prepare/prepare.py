@@ -14,8 +14,7 @@ from flaxmark.data.records.examples import Examples, StoredRecords
 from flaxmark.data.records.face_index import load_index
 from flaxmark.data.records.write import CHOSEN, OWN, PREPARED, PROBLEMS, write_choice, write_records, write_whole
 from flaxmark.errors import ConfigError
-from flaxmark.system.disk_errors import storage_errors
-from flaxmark.system.files import cache_dir
+from flaxmark.system.files import cache_dir, storage_errors
 
 __all__ = ["Examples", "Prepared", "find_data_dir", "load_split", "prepare"]
 

@@ -23,7 +23,7 @@ from flaxmark.evaluation.plots import plot_audit, plot_faces
 from flaxmark.faces.crop import cut_region, landmark_box, square_crop, to_crop_units
 from flaxmark.faces.crop_sampler import crop_image
 from flaxmark.faces.markup import IBUG_68, Markup
-from flaxmark.system.files import replace_text
+from flaxmark.system.files import write_text
 from flaxmark.system.progress import Progress
 
 SHEET_SIZE = 160
@@ -118,7 +118,7 @@ def write_audit(result: Audit, root: Path, config: DataConfig, folder: Path) -> 
         "traits": {s: {k: np.round(v, 2).tolist() for k, v in t.items()} for s, t in result.traits.items()},
     }
     paths = [folder / "audit.json", folder / "faces.png"]
-    replace_text(paths[0], json.dumps(values, indent=1) + "\n")
+    write_text(paths[0], json.dumps(values, indent=1) + "\n")
     plot_audit(result.traits, paths[1])
     for subset, entries in result.samples.items():
         path = folder / f"sheet_{subset.replace('/', '_')[:50]}.jpg"

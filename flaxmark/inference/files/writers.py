@@ -15,7 +15,7 @@ from flaxmark.errors import ConfigError
 from flaxmark.faces.markup import Markup
 from flaxmark.inference.files.inputs import Input
 from flaxmark.inference.predictor import Face
-from flaxmark.system.files import replace_text
+from flaxmark.system.files import write_text
 
 DIGITS = 3  # a thousandth of a pixel
 
@@ -205,7 +205,7 @@ class PtsWriter:
                 raise ConfigError(f"{path}: exists; give another --out or --overwrite")
             path.parent.mkdir(parents=True, exist_ok=True)
             lines = "\n".join(f"{x:.{DIGITS}f} {y:.{DIGITS}f}" for x, y in face.landmarks + 1)
-            replace_text(path, f"version: 1\nn_points:  {len(face.landmarks)}\n{{\n{lines}\n}}\n")
+            write_text(path, f"version: 1\nn_points:  {len(face.landmarks)}\n{{\n{lines}\n}}\n")
 
     def close(self) -> None:
         """Nothing is left to do."""
@@ -266,4 +266,4 @@ class CocoWriter:
     def close(self) -> None:
         """As `FaceWriter.close`."""
         if self._content["images"]:
-            replace_text(self._out, json.dumps(self._content) + "\n")
+            write_text(self._out, json.dumps(self._content) + "\n")

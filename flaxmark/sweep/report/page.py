@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from flaxmark.sweep.report.document import Figure, Formula, Table, Value
-from flaxmark.system.files import replace_text
+from flaxmark.system.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -44,7 +44,7 @@ def render(page: dict[str, Any], cells: dict[str, str], folder: Path, stem: str)
             script=_asset("report.js"),
         )
         paths.append(folder / f"{stem}.{ending}")
-        replace_text(paths[-1], re.sub(r"\n{3,}", "\n\n", text).strip() + "\n")
+        write_text(paths[-1], re.sub(r"\n{3,}", "\n\n", text).strip() + "\n")
     return paths
 
 
