@@ -1,0 +1,33 @@
+"""The long description: README.md with absolute links, as package indexes have neither its images nor its pages.
+
+FLAXMARK_REPOSITORY names the repository's web address (https://github.com/OWNER/flaxmark); without it images are left
+out. Everything else about the package is in pyproject.toml.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?://|#)([^)]+)\)")
+
+
+def long_description(readme: str, repository: str) -> str:
+    """A Markdown text whose relative links lead to a repository; without one, images go and links become text."""
+
+    def absolute(link: re.Match[str]) -> str:
+        image, text, target = link.groups()
+        if not repository:
+            return "" if image else text
+        return f"{image}[{text}]({repository}/{'raw' if image else 'blob'}/main/{target})"
+
+    return LINK.sub(absolute, readme)
+
+
+if __name__ == "__main__":
+    readme = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+    setup(
+        long_description=long_description(readme, os.environ.get("FLAXMARK_REPOSITORY", "").rstrip("/")),
+        long_description_content_type="text/markdown",
+    )
