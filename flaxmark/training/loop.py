@@ -19,8 +19,7 @@ from flaxmark.storage.metric_log import MetricWriter
 from flaxmark.storage.remote import local_workdir, push
 from flaxmark.storage.workdir import BAD_FACES, claim_workdir, lock_workdir, stored_result
 from flaxmark.system.clock import Clock
-from flaxmark.system.disk_errors import storage_errors
-from flaxmark.system.files import replace_text
+from flaxmark.system.files import storage_errors, write_text
 from flaxmark.system.progress import Progress
 from flaxmark.training.profiling import StepProfiler
 from flaxmark.training.run_setup import Run, make_run, print_header, start_from_weights, write_train_faces
@@ -202,7 +201,7 @@ def failure(
     """
     files = run.files_of(bad)
     if jax.process_index() == 0:
-        replace_text(run.workdir / BAD_FACES, "\n".join(files) + "\n")
+        write_text(run.workdir / BAD_FACES, "\n".join(files) + "\n")
     return TrainingError(
         f"{what} at step {bad} (at step {step}: loss {values['loss']:.4g}, gradient norm {values['grad_norm']:.4g}); "
         f"its faces are {files[0]} and the others in {run.workdir / BAD_FACES}; last good checkpoint: "

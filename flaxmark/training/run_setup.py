@@ -26,7 +26,7 @@ from flaxmark.storage.checksum import compile_checksums
 from flaxmark.storage.workdir import TRAIN_FACES
 from flaxmark.system.clock import Clock
 from flaxmark.system.devices import make_mesh
-from flaxmark.system.files import replace_text
+from flaxmark.system.files import write_text
 from flaxmark.training.memory import Faces, choose_form, compile_fitting, eval_shapes, place
 from flaxmark.training.train_state import TrainState
 from flaxmark.training.xla_programs import build_programs
@@ -88,7 +88,7 @@ def write_train_faces(run: Run) -> None:
         run: Ready to go.
     """
     if jax.process_index() == 0:
-        replace_text(run.workdir / TRAIN_FACES, "\n".join(dict.fromkeys(run.examples.files)) + "\n")
+        write_text(run.workdir / TRAIN_FACES, "\n".join(dict.fromkeys(run.examples.files)) + "\n")
 
 
 def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) -> Run:
