@@ -7,13 +7,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from flaxmark.config.config import Config
 from flaxmark.data.config import DataConfig
 from flaxmark.data.input.batches import eval_rows, load_regions, region_batches, train_rows
 from flaxmark.data.input.network_input import (
@@ -34,6 +33,35 @@ Made = TypeVar("Made")
 AHEAD = 2
 # One thread makes several hundred images a second, more than any network on a CPU takes; a second one fills gaps.
 IMAGE_THREADS = 2
+
+
+class BatchConfig(Protocol):
+    """What a feed reads of a run's `train` settings; `flaxmark.config.TrainConfig` has it."""
+
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+
+    @property
+    def eval_batch_size(self) -> int: ...  # noqa: D102
+
+    @property
+    def epochs(self) -> int: ...  # noqa: D102
+
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+
+    @property
+    def compile(self) -> Literal["jit", "pmap"]: ...  # noqa: D102
+
+
+class FeedConfig(Protocol):
+    """What a feed reads of a run's config."""
+
+    @property
+    def data(self) -> DataConfig: ...  # noqa: D102
+
+    @property
+    def train(self) -> BatchConfig: ...  # noqa: D102
 
 
 def ahead(tasks: Iterable[Callable[[], Made]], workers: int, count: int = AHEAD) -> Generator[Made]:
@@ -68,7 +96,7 @@ class TrainingFeed:
         faces: What the step is given besides each batch: all regions, on every device; or nothing.
     """
 
-    def __init__(self, examples: Examples, config: Config, mesh: Mesh, form: InputForm) -> None:
+    def __init__(self, examples: Examples, config: FeedConfig, mesh: Mesh, form: InputForm) -> None:
         """Load what has to be in memory.
 
         Args:
@@ -169,7 +197,7 @@ def _numbers(rows: np.ndarray, key: np.ndarray) -> Batch:
 class EvalFeed:
     """A split in its order, in batches of one shape, without augmentation."""
 
-    def __init__(self, examples: Examples, config: Config, mesh: Mesh, keep: bool = False) -> None:
+    def __init__(self, examples: Examples, config: FeedConfig, mesh: Mesh, keep: bool = False) -> None:
         """Choose the faces.
 
         Args:
