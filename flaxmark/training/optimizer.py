@@ -9,16 +9,7 @@ from flaxmark.config.config import OptimizerConfig
 
 
 def make_schedule(config: OptimizerConfig, steps_per_epoch: int, total_steps: int) -> optax.Schedule:
-    """Learning rate as a function of the step.
-
-    Args:
-        config: Name, highest rate, warm-up.
-        steps_per_epoch: Steps of one pass over the training faces.
-        total_steps: Steps of the whole run.
-
-    Returns:
-        step -> learning rate.
-    """
+    """Learning rate as a function of the step, over `total_steps` steps with warm-up."""
     warmup = min(config.warmup_steps, max(0, total_steps - 1))
     rest = total_steps - warmup
     every = max(1, round(config.halve_every * steps_per_epoch))
@@ -36,15 +27,7 @@ def make_schedule(config: OptimizerConfig, steps_per_epoch: int, total_steps: in
 
 
 def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Adam or AdamW, with gradient clipping where asked for.
-
-    Args:
-        config: Name, weight decay, clipping.
-        schedule: step -> learning rate.
-
-    Returns:
-        An optax transformation.
-    """
+    """Adam or AdamW with the config's weight decay and gradient clipping."""
     optimizers = {
         "adam": lambda: optax.adam(schedule),
         "adamw": lambda: optax.adamw(
@@ -58,12 +41,5 @@ def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.G
 
 
 def is_kernel(params: Any) -> Any:
-    """Mark the parameters that weight decay is for.
-
-    Args:
-        params: A tree of arrays.
-
-    Returns:
-        The same tree of bools: True for kernels, False for biases and BatchNorm.
-    """
+    """Tree of bools, True for the parameters that weight decay applies to: kernels, not biases or BatchNorm."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

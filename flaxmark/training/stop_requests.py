@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a run is asked to stop, saves, and says by its exit status which it was."""
+"""Ctrl-C and SIGTERM: requests to save and stop, and the exit status that tells them apart."""
 
 import os
 import signal
@@ -15,49 +15,38 @@ ECHO_SECONDS = 0.5
 
 
 class StopRequests:
-    """What the loop asks after each step: whether someone wants it to stop.
+    """Whether the loop should stop; asked after each step.
 
     The first Ctrl-C or SIGTERM is remembered until the loop has saved; the second ends the process at once. SIGTERM
-    again within `ECHO_SECONDS` is no second one: SLURM and systemd signal every process, and a sweep passes its own on.
-    Several processes have to stop after the same step: JAX's preemption service, which waits for SIGTERM itself, finds
-    one.
+    again within `ECHO_SECONDS` does not count as the second: SLURM and systemd signal every process, and a sweep passes
+    its own on. Several processes have to stop after the same step, which JAX's preemption service finds; it waits for
+    SIGTERM itself.
     """
 
     def __init__(self) -> None:
-        """Nobody has asked yet."""
+        """Start without a request."""
         self.signal: int | None = None
         self._asked_at = 0.0
         self._step, self._agreed = -1, False
 
     def __call__(self, step: int) -> bool:
-        """Whether to save and stop.
-
-        Args:
-            step: Updates made; may be asked about again.
-
-        Returns:
-            The same on all processes.
-        """
+        """Whether to save and stop after a step, the same on all processes; may be asked repeatedly."""
         if jax.process_count() == 1:
             return self.signal is not None
-        if step != self._step:  # the service wants to be asked once
+        if step != self._step:  # the service must be asked once
             self._step, self._agreed = step, multihost_utils.reached_preemption_sync_point(step)
             self.signal = signal.SIGTERM if self._agreed else self.signal
         return self._agreed
 
     def interruption(self, text: str) -> Interrupted:
-        """What to raise once everything is saved; `text` says where."""
+        """Exception to raise once everything is saved; `text` says where."""
         return (Preempted if self.signal == signal.SIGTERM else Interrupted)(text)
 
     def handle(self, number: int, _: object) -> None:
-        """Remember a signal, or end by the second one.
-
-        Args:
-            number: Of the signal.
-        """
+        """Remember a signal; the second one ends the process."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if jax.process_count() > 1:
-            os.kill(os.getpid(), signal.SIGTERM)  # Ctrl-C at one process is for all of them
+            os.kill(os.getpid(), signal.SIGTERM)  # Ctrl-C in one process stops all of them
             return
         if self.signal is None:
             self.signal, self._asked_at = number, time.monotonic()
@@ -68,12 +57,12 @@ class StopRequests:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequests]:
-    """Turn the first Ctrl-C or SIGTERM into a question the loop can ask."""
+    """Turn the first Ctrl-C or SIGTERM into a request that the loop can ask about."""
     requests = StopRequests()
     ours = (signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)
     try:
         before = {number: signal.signal(number, requests.handle) for number in ours}
-    except ValueError:  # not the main thread: the caller has its own way to stop
+    except ValueError:  # not the main thread: the caller handles signals
         yield requests
         return
     try:

@@ -1,4 +1,4 @@
-"""Everything that a training step changes."""
+"""The training state: everything that a training step changes."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Float, Int
 
 from flaxmark.models.batch_norm import Variables
 from flaxmark.models.model import Model
@@ -14,24 +15,24 @@ from flaxmark.models.model import Model
 
 @flax.struct.dataclass
 class EpochLoss:
-    """The training loss of the epoch so far; on the device, so that the loop need not read every step's.
+    """Training loss of the current epoch so far; it stays on the device, so that the loop rarely has to read it.
 
     Attributes:
-        total: float32 scalar: sum over its steps; not finite from the first step on whose loss was not.
-        count: int32 scalar: steps before the first loss that was not finite.
+        total: Sum over the steps; not finite from the first step on whose loss was not finite.
+        count: Steps before the first loss that was not finite.
     """
 
-    total: jax.Array
-    count: jax.Array
+    total: Float[Array, ""]
+    count: Int[Array, ""]
 
-    def add(self, loss: jax.Array) -> "EpochLoss":
-        """The same and one more step."""
+    def add(self, loss: Float[Array, ""]) -> "EpochLoss":
+        """The epoch's loss with one more step."""
         total = self.total + loss
         return EpochLoss(total, self.count + jnp.isfinite(total).astype(jnp.int32))
 
     @property
-    def mean(self) -> jax.Array:
-        """float32 scalar."""
+    def mean(self) -> Float[Array, ""]:
+        """Mean loss of a step."""
         return self.total / jnp.maximum(self.count, 1).astype(jnp.float32)
 
 
@@ -40,15 +41,15 @@ class TrainState:
     """The state between two steps.
 
     Attributes:
-        step: int32 scalar: updates made so far.
-        params: float32 arrays.
-        batch_stats: float32 arrays: BatchNorm's running means and variances.
-        opt_state: The optimizer's own arrays.
+        step: Updates made so far.
+        params: Tree of float32 arrays.
+        batch_stats: Tree of float32 arrays: running means and variances of BatchNorm; empty without BatchNorm.
+        opt_state: The optimizer's state.
         ema: Averaged variables (params with their own batch_stats), or None.
-        epoch_loss: Starts anew with each epoch.
+        epoch_loss: Loss of the current epoch.
     """
 
-    step: jax.Array
+    step: Int[Array, ""]
     params: Any
     batch_stats: Any
     opt_state: optax.OptState
@@ -57,12 +58,12 @@ class TrainState:
 
     @property
     def variables(self) -> Variables:
-        """The raw weights and statistics."""
+        """The raw parameters and statistics."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
     @property
     def eval_variables(self) -> Variables:
-        """What is validated, kept as best and used by predict: the average where there is one."""
+        """Variables that are validated, kept as best and used by predict: the average where there is one."""
         return self.variables if self.ema is None else self.ema
 
 
@@ -70,21 +71,10 @@ def init_train_state(
     key: jax.Array,
     model: Model,
     optimizer: optax.GradientTransformation,
-    mean_face: np.ndarray | jax.Array,
+    mean_face: Float[np.ndarray | Array, "points 2"],
     with_ema: bool,
 ) -> TrainState:
-    """Fresh state; call it under jit, so that its arrays may be donated.
-
-    Args:
-        key: Decides the initial weights.
-        model: Initialises the variables.
-        optimizer: Initialises its own state.
-        mean_face: float32 `[num_points, 2]`, crop units: the first prediction.
-        with_ema: Keep averaged variables.
-
-    Returns:
-        The state at step 0.
-    """
+    """State at step 0, which predicts the mean face (crop units); call it under jit, so that it may be donated."""
     variables = model.init(key, mean_face)
     return TrainState(
         step=jnp.zeros((), jnp.int32),

@@ -1,4 +1,4 @@
-"""One update and one evaluation: pure functions of arrays."""
+"""The training step: one update of the parameters, as a pure function of arrays."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,15 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, Int
 
-from flaxmark.models.batch_norm import Variables
 from flaxmark.models.losses import Loss, per_example
 from flaxmark.models.model import Model
 from flaxmark.training.train_state import TrainState
 
 Batch = Mapping[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
-EvalStep = Callable[[Variables, Batch], dict[str, jax.Array]]
 
 
 def make_train_step(
@@ -30,21 +29,10 @@ def make_train_step(
 ) -> TrainStep:
     """Build the update.
 
-    Args:
-        model: Its `apply` is differentiated.
-        loss: Elementwise loss.
-        optimizer: Turns gradients into updates.
-        schedule: Reported as `learning_rate`.
-        steps_per_epoch: After so many steps `epoch_loss` starts anew.
-        accumulate: The batch is worked off in this many parts, one after another.
-        ema_decay: Decay per step of the averaged variables; None where the state has none.
-        axis_name: The mapped axis under pmap; None under jit.
-
-    Returns:
-        `(state, batch) -> (state, metrics)`; batch has `image` float32 `[batch, height, width, 3]`,
-        `landmarks` float32 `[batch, num_points, 2]` and `mask` float32 `[batch]`; metrics are the
-        scalars `loss`, `grad_norm`, `learning_rate`, and of the epoch so far `epoch_loss` (mean) and
-        `finite_steps` (steps before the first loss that was not finite).
+    Its batch has `image` float32 `[batch, height, width, 3]`, `landmarks` float32 `[batch, points, 2]` and `mask`
+    float32 `[batch]`. Its metrics are the scalars `loss`, `grad_norm`, `learning_rate` and, for the epoch so far,
+    `epoch_loss` (mean) and `finite_steps` (steps before the first loss that was not finite). `accumulate` parts of a
+    batch are computed one after another. `axis_name` is the mapped axis under pmap and None under jit.
     """
     gradient = make_gradient(model, loss, accumulate)
 
@@ -73,19 +61,10 @@ def make_train_step(
 
 def make_gradient(
     model: Model, loss: Loss, accumulate: int
-) -> Callable[[TrainState, Batch], tuple[jax.Array, Any, Any]]:
-    """Build the gradient of the batch's mean loss.
+) -> Callable[[TrainState, Batch], tuple[Float[Array, ""], Any, Any]]:
+    """Build the gradient of the batch's mean loss: `(state, batch) -> (loss, batch_stats after it, gradient)`."""
 
-    Args:
-        model: Its `apply` is differentiated.
-        loss: Elementwise loss.
-        accumulate: The batch is worked off in this many parts, one after another.
-
-    Returns:
-        `(state, batch) -> (loss, batch statistics after it, gradient of the parameters)`.
-    """
-
-    def loss_fn(params: Any, batch_stats: Any, part: Batch) -> tuple[jax.Array, Any]:
+    def loss_fn(params: Any, batch_stats: Any, part: Batch) -> tuple[Float[Array, ""], Any]:
         variables = {"params": params, "batch_stats": batch_stats}
         prediction, batch_stats = model.apply(variables, part["image"], True)
         losses = per_example(loss(prediction, part["landmarks"]))
@@ -93,7 +72,7 @@ def make_gradient(
 
     gradient = jax.value_and_grad(loss_fn, has_aux=True)
 
-    def accumulated_gradient(state: TrainState, batch: Batch) -> tuple[jax.Array, Any, Any]:
+    def accumulated_gradient(state: TrainState, batch: Batch) -> tuple[Float[Array, ""], Any, Any]:
         if accumulate == 1:
             (value, batch_stats), grads = gradient(state.params, state.batch_stats, batch)
             return value, batch_stats, grads
@@ -111,18 +90,11 @@ def make_gradient(
     return accumulated_gradient
 
 
-def average_variables(average: Any, newest: Any, step: jax.Array, ema_decay: float) -> Any:
-    """Move the averaged variables towards the newest.
+def average_variables(average: Any, newest: Any, step: Int[Array, ""], ema_decay: float) -> Any:
+    """Move averaged variables towards the newest ones.
 
-    Args:
-        average: Tree of arrays.
-        newest: The same tree.
-        step: Updates before this one.
-        ema_decay: In the long run; young averages forget the initial weights faster, as in TensorFlow's
-            ExponentialMovingAverage.
-
-    Returns:
-        The tree.
+    `ema_decay` holds in the long run; young averages forget the initial weights faster, as in TensorFlow's
+    ExponentialMovingAverage. `step` counts the updates before this one.
     """
     count = step.astype(jnp.float32)
     decay = jnp.minimum(ema_decay, (1 + count) / (10 + count))
@@ -130,15 +102,9 @@ def average_variables(average: Any, newest: Any, step: jax.Array, ema_decay: flo
 
 
 def split_batch(batch: Batch, parts: int) -> dict[str, jax.Array]:
-    """Deal the rows of a batch out to parts.
+    """Split arrays `[batch, ...]` into `[parts, batch / parts, ...]`.
 
-    Args:
-        batch: Arrays `[batch, ...]`.
-        parts: Divides the batch size.
-
-    Returns:
-        Arrays `[parts, batch / parts, ...]`; part p holds rows p, p + parts, .. so that a batch split over
-        devices stays where it is.
+    Part p holds the rows p, p + parts, .., so that a batch that is sharded over devices stays where it is.
     """
     return {
         name: array.reshape(array.shape[0] // parts, parts, *array.shape[1:]).swapaxes(0, 1)

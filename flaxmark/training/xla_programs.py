@@ -1,4 +1,4 @@
-"""What a run computes, put together from its config and ready to be compiled for a mesh."""
+"""The programs of a run that XLA compiles: initialisation, training step and evaluation, built from its config."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,11 +8,7 @@ import jax
 from jax.sharding import Mesh
 
 from flaxmark.config.config import Config
-from flaxmark.data.input.network_input import (
-    Batch,
-    InputForm,
-    make_training_images,
-)
+from flaxmark.data.input.network_input import Batch, InputForm, make_training_images
 from flaxmark.evaluation.eval_step import Evaluation, build_evaluation
 from flaxmark.models.model import make_model
 from flaxmark.models.operations import make_operations
@@ -24,12 +20,12 @@ from flaxmark.training.train_step import make_train_step
 
 @dataclasses.dataclass(frozen=True)
 class Programs:
-    """What a run computes, ready to be compiled for its mesh.
+    """Programs of a run, ready to be compiled for its mesh.
 
     Attributes:
         init: `(key, mean_face) -> state`, to be called under jit.
-        train: `(state, faces, batch) -> (state, metrics)`, for what a `feed.TrainingFeed` gives.
-        evaluation: What runs on batches of a `feed.EvalFeed`.
+        train: `(state, faces, batch) -> (state, metrics)`, for the batches of a `TrainingFeed`.
+        evaluation: Programs for the batches of an `EvalFeed`.
     """
 
     init: Callable[[jax.Array, jax.Array], TrainState]
@@ -38,17 +34,7 @@ class Programs:
 
 
 def build_programs(config: Config, steps_per_epoch: int, mesh: Mesh, form: InputForm) -> Programs:
-    """Put input, model, loss, schedule and optimizer together.
-
-    Args:
-        config: The run.
-        steps_per_epoch: For the schedule and the epoch's loss.
-        mesh: Where it will run; its devices need not be here.
-        form: Of its input.
-
-    Returns:
-        The functions.
-    """
+    """Build the programs of a run from its config; the devices of the mesh may be absent (AOT compilation)."""
     axis_name = AXIS if config.train.compile == "pmap" else None
     operations = make_operations(mesh.devices.flat[0].platform)
     points = config.data.markup.num_points
@@ -65,7 +51,6 @@ def build_programs(config: Config, steps_per_epoch: int, mesh: Mesh, form: Input
         ema_decay=config.train.ema_decay,
         axis_name=axis_name,
     )
-
     images = make_training_images(config.data, form.largest_side)
 
     def init(key: jax.Array, mean_face: jax.Array) -> TrainState:

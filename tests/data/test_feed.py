@@ -24,7 +24,7 @@ from flaxmark.data.input.network_input import (
     shuffle_tiles,
 )
 from flaxmark.data.records.examples import Examples
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DeviceError
 from flaxmark.system.devices import compile_step, make_mesh
 from flaxmark.training import memory
 from flaxmark.training.memory import Faces, choose_form, compile_fitting
@@ -230,7 +230,7 @@ def test_faces_that_do_not_fit_beside_the_step_are_streamed(monkeypatch: pytest.
 
     def compiled(_: Any, __: Any, ___: Any, form: InputForm) -> str:
         if form.resident:
-            raise ConfigError("too large")
+            raise DeviceError("too large")
         return "step"
 
     monkeypatch.setattr(memory, "compile_within_memory", compiled)
@@ -238,7 +238,7 @@ def test_faces_that_do_not_fit_beside_the_step_are_streamed(monkeypatch: pytest.
     programs: Any = None
     assert compile_fitting(programs, config, mesh, form) == (dataclasses.replace(form, resident=False), "step")
     wanted = dataclasses.replace(config, data=dataclasses.replace(CONFIG, residency="device"))
-    with pytest.raises(ConfigError, match="too large"):
+    with pytest.raises(DeviceError, match="too large"):
         compile_fitting(programs, wanted, mesh, form)
 
 
