@@ -81,5 +81,5 @@ def test_files_and_functions_are_short(place: str) -> None:
 
 def test_no_folder_of_the_package_is_crowded() -> None:
     for folder in (PACKAGE, *(path for path in PACKAGE.rglob("*") if path.is_dir())):
-        entries = [path.name for path in folder.iterdir() if path.name != "__pycache__"]
+        entries = [path.name for path in folder.iterdir() if not path.name.startswith("__") and path.name != "py.typed"]
         assert len(entries) <= 14, f"{folder}: {sorted(entries)}"
