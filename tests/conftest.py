@@ -25,9 +25,9 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Of the scripts that a test starts: a shared cache, no accelerator, none of the user's faces, no warnings."""
+    """Of the commands that a test starts: a shared cache, no accelerator, none of the user's faces, no warnings."""
     base = tmp_path_factory.getbasetemp()  # of one worker of several
-    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache_of_scripts"
+    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache_of_commands"
     kept = {name: value for name, value in os.environ.items() if name not in ("FLAXMARK_DATA", "XLA_FLAGS")}
     strict = {"PYTHONDEVMODE": "1", "PYTHONWARNINGS": "error"}
     return kept | strict | {"XDG_CACHE_HOME": str(cache), "JAX_PLATFORMS": "cpu"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from flaxmark.cli.command import HUGE_PAGES, ConfigArguments, Parser, config_from_arguments, explain, new_file
-from helpers.scripts import run_script
+from helpers.commands import run_command
 
 from flaxmark.errors import ConfigError
 
@@ -118,7 +118,7 @@ def test_sigterm_during_the_report_is_one_line_however_often_it_comes(tmp_path: 
 
 @pytest.mark.parametrize("arguments", [["--workdir", ""], ["--workdir="]])
 def test_a_variable_that_is_not_set_is_no_flag_left_out(environment: dict[str, str], arguments: list[str]) -> None:
-    done = run_script(environment, "predict", "a.png", *arguments)
+    done = run_command(environment, "predict", "a.png", *arguments)
     assert done.returncode == 2
     assert done.stderr == "error: --workdir: is empty; is a variable of the shell not set?\n"
 

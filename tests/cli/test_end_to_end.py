@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.fixture_300w import Tree
 from helpers.runs import TINY, assert_equal_to_the_bit, is_saving, metric_lines, start, steps, wait
-from helpers.scripts import ROOT, refusal, run_script, script_line
+from helpers.commands import ROOT, refusal, run_command, command_line
 from PIL import Image
 
 from flaxmark.data.drawn import draw_face
@@ -23,7 +23,7 @@ TRAIN = [*TINY, "--train.save-every", "5"]
 @pytest.fixture(scope="module")
 def workdir(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "whole"
-    done = run_script(environment, "train", *TRAIN, "--workdir", path)
+    done = run_command(environment, "train", *TRAIN, "--workdir", path)
     assert done.returncode == 0, done.stderr
     assert "epoch 4/4" in done.stderr
     assert "mean face" in done.stdout
@@ -55,7 +55,7 @@ def test_a_run_leaves_everything(workdir: Path) -> None:
 
 
 def test_the_same_command_again_prints_the_result(environment: dict[str, str], workdir: Path) -> None:
-    again = run_script(environment, "train", *TRAIN, "--workdir", workdir)
+    again = run_command(environment, "train", *TRAIN, "--workdir", workdir)
     assert again.returncode == 0
     assert "finished" in again.stdout
     assert any((Path(environment["XDG_CACHE_HOME"]) / "flaxmark" / "xla").iterdir())  # compiled programs are kept
@@ -63,13 +63,13 @@ def test_the_same_command_again_prints_the_result(environment: dict[str, str], w
 
 
 def test_another_config_in_the_workdir_is_refused(environment: dict[str, str], workdir: Path) -> None:
-    other = run_script(environment, "train", *TRAIN, "--workdir", workdir, "--train.seed", "5")
+    other = run_command(environment, "train", *TRAIN, "--workdir", workdir, "--train.seed", "5")
     assert other.returncode == 2
     assert "train.seed (0 there, 5 here)" in other.stderr
 
 
 def test_killed_and_stopped_equals_uninterrupted(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
-    parts, line = tmp_path / "parts", script_line("train", *TRAIN)
+    parts, line = tmp_path / "parts", command_line("train", *TRAIN)
     moments: list[tuple[Callable[[], bool], signal.Signals]] = [
         (lambda: steps(parts) >= 3, signal.SIGTERM),  # first: what a kill leaves behind would pass for progress
         (lambda: steps(parts) >= 5, signal.SIGKILL),
@@ -83,7 +83,7 @@ def test_killed_and_stopped_equals_uninterrupted(environment: dict[str, str], wo
         _, said = process.communicate(timeout=300)
         assert process.returncode == (75 if stop == signal.SIGTERM else -stop), said
         assert ("the same command resumes" in said) == (stop == signal.SIGTERM)
-    resumed = run_script(environment, "train", *TRAIN, "--workdir", parts)
+    resumed = run_command(environment, "train", *TRAIN, "--workdir", parts)
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming" in resumed.stdout
     assert_equal_to_the_bit(workdir, parts)
@@ -92,7 +92,7 @@ def test_killed_and_stopped_equals_uninterrupted(environment: dict[str, str], wo
 def test_report_of_a_sweep_with_its_faces(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     shutil.copytree(workdir, sweep / "resnet18_smooth_l1_0.02_seed0")
-    done = run_script(environment, "report", sweep, "--language", "zh")
+    done = run_command(environment, "report", sweep, "--language", "zh")
     assert done.returncode == 0, done.stderr
     text = (sweep / "report_zh.md").read_text()
     for name in ("worst.jpg", "random.jpg", "jitter.png", "landmark_baseline_resnet18_criterion_smooth_l1_0.02_0.jpg"):
@@ -102,7 +102,7 @@ def test_report_of_a_sweep_with_its_faces(environment: dict[str, str], workdir: 
 
 
 def test_evaluate_prints_the_table_of_the_run(environment: dict[str, str], workdir: Path, tmp_path: Path) -> None:
-    done = run_script(environment, "evaluate", "--workdir", workdir, "--out", tmp_path / "t.md")
+    done = run_command(environment, "evaluate", "--workdir", workdir, "--out", tmp_path / "t.md")
     assert done.returncode == 0, done.stderr
     stored = {
         (r["split"], r["subset"], r["predictor"]): r for r in json.loads((workdir / "result.json").read_text())["rows"]
@@ -111,7 +111,7 @@ def test_evaluate_prints_the_table_of_the_run(environment: dict[str, str], workd
         assert row["nme"] == pytest.approx(stored[row["split"], row["subset"], row["predictor"]]["nme"], rel=1e-5)
     assert (tmp_path / "t.md").read_text().strip() in done.stdout
     assert "trained on" not in done.stderr
-    again = run_script(environment, "evaluate", "--workdir", workdir, "--out", tmp_path / "t.md")
+    again = run_command(environment, "evaluate", "--workdir", workdir, "--out", tmp_path / "t.md")
     assert again.returncode == 2
     assert "exists" in again.stderr
 
@@ -122,7 +122,7 @@ def test_evaluate_counts_faces_that_were_trained_on(environment: dict[str, str],
     assert len(listed) == 24
     # As if it had been trained on three of its ten validation faces.
     (tmp_path / "run" / "train_faces.txt").write_text("".join(f"drawn/{10**9 + i:010d}\n" for i in (0, 4, 9)))
-    done = run_script(environment, "evaluate", "--workdir", tmp_path / "run")
+    done = run_command(environment, "evaluate", "--workdir", tmp_path / "run")
     assert "warning: 3 of the 10 validation faces were trained on" in done.stderr
 
 
@@ -147,7 +147,7 @@ def test_predict_draws_and_prints(environment: dict[str, str], workdir: Path, tm
     Image.fromarray(picture).save(tmp_path / "a photo.png")
     box = [str(v) for v in landmark_box(landmarks)]
     arguments = ["--workdir", workdir, tmp_path / "a photo.png", "--boxes", *box, "--draw", tmp_path / "out.png"]
-    done = run_script(environment, "predict", *arguments)
+    done = run_command(environment, "predict", *arguments)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     assert printed["terms"] == "free"
@@ -155,7 +155,7 @@ def test_predict_draws_and_prints(environment: dict[str, str], workdir: Path, tm
     assert points.shape == (68, 2)
     assert nme(points, landmarks) < 60  # pixels of the image, near the face
     assert shorter_side(tmp_path / "out.png") >= 200
-    again = run_script(environment, "predict", *arguments)
+    again = run_command(environment, "predict", *arguments)
     assert again.returncode == 2
     assert "exists" in again.stderr
     other = refusal("predict", "--workdir", workdir, ROOT / "README.md", "--crop")
@@ -167,7 +167,7 @@ def test_every_subset_of_300w_has_its_rows(environment: dict[str, str], official
     flags = ["--config", "configs/resnet18_mae.py", "--data.dir", official_tree.folder, "--data.image-size", "64"]
     flags += ["--train.epochs", "1", "--train.batch-size", "8", "--train.profile-steps", "1", "1"]
     flags += ["--workdir", tmp_path / "run"]
-    done = run_script(environment, "train", *flags)
+    done = run_command(environment, "train", *flags)
     assert done.returncode == 0, done.stderr
     assert "afw 12 of 337" in done.stdout  # what is missing is said
     assert "listed in" in done.stdout  # and what was left out

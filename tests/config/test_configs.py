@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flaxmark.cli.command import RunArguments, config_from_arguments, default_workdir
 from helpers.quick import quick_jit
-from helpers.scripts import ROOT
+from helpers.commands import ROOT
 
 from flaxmark.config.checks import INTERVALS, check_config
 from flaxmark.config.config import Config, OptimizerConfig, TrainConfig

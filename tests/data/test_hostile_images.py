@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.hostile_images import hostile_images
 from helpers.resident_memory import STATUS
-from helpers.scripts import TESTS
+from helpers.commands import TESTS
 
 import flaxmark
 from flaxmark.data.images import ImageError

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.scripts import TESTS
+from helpers.commands import TESTS
 
 
 def losses(folder: Path, *form: str) -> tuple[list[float], list[float]]:

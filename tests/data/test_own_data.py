@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 from helpers.images import draw, encode
-from helpers.scripts import refusal, run_script
+from helpers.commands import refusal, run_command
 from PIL import Image
 
 from flaxmark.config.config import Config, TrainConfig
@@ -273,7 +273,7 @@ def test_own_faces_train_evaluate_and_predict(environment: dict[str, str], tmp_p
 
     train = ["--config", "configs/quickstart.py", *data, "--data.markup", tmp_path / "mine.json"]
     train += ["--data.image-size", "64", "--train.epochs", "1", "--train.batch-size", "8"]
-    done = run_script(environment, "train", *train, "--workdir", tmp_path / "run")
+    done = run_command(environment, "train", *train, "--workdir", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     (tmp_path / "mine.json").unlink()  # the run has all of it
     result = json.loads((tmp_path / "run" / "result.json").read_text())
@@ -283,7 +283,7 @@ def test_own_faces_train_evaluate_and_predict(environment: dict[str, str], tmp_p
     assert result["config"]["data"]["markup"] == json.loads(json.dumps(mine))
     assert np.asarray(Image.open(tmp_path / "run" / "test.png")).shape[0] > 200
     image = tmp_path / "set" / "val" / "face0.png"
-    done = run_script(environment, "predict", "--workdir", tmp_path / "run", image, "--pts", image.with_suffix(".pts"))
+    done = run_command(environment, "predict", "--workdir", tmp_path / "run", image, "--pts", image.with_suffix(".pts"))
     assert done.returncode == 0, done.stderr
     assert np.shape(json.loads(done.stdout)["faces"][0]["landmarks"]) == (5, 2)
     said = refusal("evaluate", "--workdir", tmp_path / "run", "--data.markup", "five_points")

@@ -1,4 +1,4 @@
-"""Tiny runs of scripts/train.py in processes of their own: started, waited for, killed and compared."""
+"""Tiny runs of flaxmark train in processes of their own: started, waited for, killed and compared."""
 
 import json
 import signal
@@ -12,14 +12,14 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from helpers.scripts import ROOT, Environment, script_line
+from helpers.commands import ROOT, Environment, command_line
 
 TINY = [  # 12 steps
     "--config", "configs/quickstart.py", "--data.drawn-train", "24", "--data.drawn-validation", "10",
     "--data.image-size", "64", "--train.epochs", "4", "--train.batch-size", "8", "--train.eval-batch-size", "8",
     "--train.log-every", "1", "--train.validate-every", "1",
 ]  # fmt: skip
-LINE = script_line("train", *TINY, "--train.save-every", "2")
+LINE = command_line("train", *TINY, "--train.save-every", "2")
 TIMES = ("time", "seconds", "images_per_second")
 
 

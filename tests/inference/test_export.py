@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.images import draw
-from helpers.scripts import script_main
+from helpers.commands import command_main
 
 import flaxmark
 from flaxmark.config.config import Config
@@ -228,7 +228,7 @@ def test_without_onnx_it_says_what_to_install(
 
 
 def test_the_command_refuses_before_anything_slow_starts(packed: Path, tmp_path: Path) -> None:
-    main = script_main("export")
+    main = command_main("export")
     (tmp_path / "x.onnx").write_text("kept")
     (tmp_path / "folder").mkdir()
     for workdir, form, out, more, complaint in (
@@ -249,7 +249,7 @@ def test_the_command_overwrites_where_it_is_told_to(
 ) -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    main = script_main("export")
+    main = command_main("export")
     out = tmp_path / "x.onnx"
     out.write_text("replaced")
     main(["--workdir", str(packed), "--format", "onnx", "--out", str(out), "--overwrite"])

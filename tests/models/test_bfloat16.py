@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers.scripts import run_script
+from helpers.commands import run_command
 
 # Easy faces and a low rate: two runs then differ by their arithmetic, not by the chaos of a short training.
 FLAGS = [
@@ -20,7 +20,7 @@ def validation_nme(dtype: str, folder: Path) -> tuple[float, float]:
     """Of the network and of the mean face."""
     kept = {name: value for name, value in os.environ.items() if name not in ("FLAXMARK_DATA", "XLA_FLAGS")}
     environment = kept | {"XDG_CACHE_HOME": str(folder / "cache"), "JAX_PLATFORMS": "cpu"}
-    done = run_script(environment, "train", *FLAGS, "--model.dtype", dtype, "--workdir", folder / dtype)
+    done = run_command(environment, "train", *FLAGS, "--model.dtype", dtype, "--workdir", folder / dtype)
     assert done.returncode == 0, done.stderr
     rows = json.loads((folder / dtype / "result.json").read_text())["rows"]
     network, mean_face = [row["nme"] for row in rows if row["split"] == "validation"]

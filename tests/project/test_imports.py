@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.scripts import ROOT, TESTS
+from helpers.commands import ROOT, TESTS
 
 PACKAGE = ROOT / "flaxmark"
 PLACES = {  # library -> where in the package it may be imported: a folder, or a file

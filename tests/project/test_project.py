@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from helpers.scripts import ROOT
+from helpers.commands import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.scripts import ROOT
+from helpers.commands import ROOT
 
 SCRIPT = ROOT / "benchmarks" / "throughput.py"
 TINY = ["--size", "64", "--batch", "4", "--faces", "8", "--rounds", "2", "--steps", "2", "--seconds", "0"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from helpers.quick import quick_jit
-from helpers.scripts import script_main
+from helpers.commands import command_main
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,7 +85,7 @@ def test_packing_measures_a_few_crops_at_a_time(
         lambda _, rows, data, size: np.float32([np.full((size, size, 3), row) for row in rows]),
     )
     arguments = ["--workdir", str(tmp_path), "--out", str(tmp_path / "x.safetensors")]
-    script_main("pack")(arguments)
+    command_main("pack")(arguments)
     assert capsys.readouterr().out.count("NME on the 70 validation faces") == 2
     assert seen == [32, 32, 32, 32, 6, 6]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.runs import TINY, steps, wait
-from helpers.scripts import ROOT, script_line
+from helpers.commands import ROOT, command_line
 from helpers.small_config import small_config
 
 from flaxmark.config.config import Config
@@ -73,7 +73,7 @@ def test_two_at_a_time_are_as_one_after_another(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("to", ["sweep", "group", "cell and sweep"])
 def test_sigterm_saves_the_cell(environment: dict[str, str], tmp_path: Path, to: str) -> None:
     """Also where all of the group get it, or every process, as from SLURM: for the cell it is one signal, not two."""
-    line = script_line("sweep", *TINY, "--depths", "18", "--losses", "mse", "--train.epochs", "40")
+    line = command_line("sweep", *TINY, "--depths", "18", "--losses", "mse", "--train.epochs", "40")
     line += ["--workdir", str(tmp_path)]
     process = subprocess.Popen(line, cwd=ROOT, env=environment, start_new_session=True)
     cell = tmp_path / "resnet18_mse_seed0"
@@ -90,7 +90,7 @@ def test_sigterm_saves_the_cell(environment: dict[str, str], tmp_path: Path, to:
 @pytest.mark.torture
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGHUP, 75)])
 def test_all_cells_that_run_save(environment: dict[str, str], tmp_path: Path, number: int, status: int) -> None:
-    line = script_line("sweep", *TINY, "--depths", "18", "--losses", "mse", "mae", "smooth_l1")
+    line = command_line("sweep", *TINY, "--depths", "18", "--losses", "mse", "mae", "smooth_l1")
     line += ["--jobs", "2", "--train.epochs", "40", "--workdir", str(tmp_path)]
     process = subprocess.Popen(line, cwd=ROOT, env=environment, start_new_session=True)
     cells = [tmp_path / f"resnet18_{loss}_seed0" for loss in ("mse", "mae")]
@@ -106,7 +106,7 @@ def test_all_cells_that_run_save(environment: dict[str, str], tmp_path: Path, nu
 
 @pytest.mark.torture
 def test_ctrl_c_while_cells_start_says_one_line(environment: dict[str, str], tmp_path: Path) -> None:
-    line = script_line("sweep", *TINY, "--depths", "18", "--losses", "mse", "mae", "--jobs", "2")
+    line = command_line("sweep", *TINY, "--depths", "18", "--losses", "mse", "mae", "--jobs", "2")
     line += ["--workdir", str(tmp_path)]
     process = subprocess.Popen(
         line, cwd=ROOT, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from helpers.scripts import ROOT, script_main
+from helpers.commands import ROOT, command_main
 from helpers.small_config import small_config
 from helpers.torch_weights import fresh_variables, weights_of
 
@@ -42,7 +42,7 @@ def test_a_shard_without_cells_says_so(
 ) -> None:
     monkeypatch.chdir(ROOT)
     shard = ["--depths", "18", "--shard-index", "7", "--num-shards", "8", "--workdir", str(tmp_path)]
-    script_main("sweep")(["--config", "configs/quickstart.py", *shard])
+    command_main("sweep")(["--config", "configs/quickstart.py", *shard])
     assert capsys.readouterr().out == "no cell of this grid falls to shard 7 of 8\n"
     assert list(tmp_path.iterdir()) == []
 
@@ -52,7 +52,7 @@ def test_a_shard_without_cells_says_so(
     [("--model.sigma", "--losses nll"), ("--model.no-sigma", "--losses"), ("--train.seed=3", "--seeds")],
 )
 def test_what_the_cells_decide_is_no_flag(flag: str, instead: str, tmp_path: Path) -> None:
-    main = script_main("sweep")
+    main = command_main("sweep")
     with pytest.raises(ConfigError, match=f"the cells have their own; choose them by {instead}$"):
         main(["--config", str(ROOT / "configs" / "quickstart.py"), "--workdir", str(tmp_path), flag])
 

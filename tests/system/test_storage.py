@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from helpers.runs import finish, start, steps, wait
-from helpers.scripts import Environment
+from helpers.commands import Environment
 from helpers.small_state import METADATA, at_step, make_state
 
 from flaxmark.data.config import DataConfig

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from helpers.scripts import TESTS
+from helpers.commands import TESTS
 from helpers.work import die, loaded, negative, note, refuse
 
 from flaxmark.errors import ConfigError

@@ -2,7 +2,7 @@ import dataclasses
 
 import jax
 import pytest
-from helpers.scripts import ROOT, script_main
+from helpers.commands import ROOT, command_main
 
 from flaxmark.config.config import Config, TrainConfig
 from flaxmark.data.config import DataConfig
@@ -103,6 +103,6 @@ def test_eight_gpus_that_are_not_here_exchange_little_but_gradients() -> None:
 
 def test_values_that_cannot_work_are_refused_before_compiling() -> None:
     with pytest.raises(ConfigError, match=r"--loss\.beta -1"):
-        script_main("aot")(
+        command_main("aot")(
             ["--config", str(ROOT / "configs" / "quickstart.py"), "--topology", "v5e:2x2", "--loss.beta", "-1"]
         )

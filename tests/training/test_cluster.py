@@ -1,4 +1,4 @@
-"""scripts/train.py --distributed as clusters start it: one process is preempted or dies, the run goes on elsewhere."""
+"""flaxmark train --distributed as clusters start it: one process is preempted or dies, the run goes on elsewhere."""
 
 import signal
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.ports import free_port
 from helpers.runs import LINE, finish, metric_lines, start, steps, wait
-from helpers.scripts import ROOT, Environment
+from helpers.commands import ROOT, Environment
 
 pytestmark = pytest.mark.torture
 

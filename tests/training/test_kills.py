@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from helpers.runs import assert_equal_to_the_bit, finish, is_saving, kill, start, steps, wait
-from helpers.scripts import Environment
+from helpers.commands import Environment
 
 
 @pytest.fixture(scope="module")

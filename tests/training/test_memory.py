@@ -11,7 +11,7 @@ from helpers.fixture_300w import format_pts
 from helpers.images import draw, encode
 from helpers.resident_memory import STATUS, resident
 from helpers.runs import LINE, steps
-from helpers.scripts import ROOT, TESTS, Environment
+from helpers.commands import ROOT, TESTS, Environment
 from PIL import Image
 
 pytestmark = [
