@@ -1,4 +1,4 @@
-"""One run: prepare, train, validate, keep the best, report."""
+"""The training loop of a run: prepare, train, validate, keep the best checkpoint, write the report."""
 
 import math
 from contextlib import closing, nullcontext
@@ -25,30 +25,34 @@ from flaxmark.training.profiling import StepProfiler
 from flaxmark.training.run_setup import Run, make_run, print_header, start_from_weights, write_train_faces
 from flaxmark.training.stop_requests import StopRequests, stop_requests
 
-# A loss has exploded when it has grown by so many times what it was at first: that of the mean face.
 EXPLODED = 1000
+"""A loss has exploded when it grows by this many times its first value, which is that of the mean face."""
 
 
 class TrainingError(RuntimeError):
-    """The run cannot go on."""
+    """A run that cannot continue: its loss is not finite or has exploded."""
 
 
 def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> dict[str, Any]:
-    """Train to the end, resuming what is in the workdir.
+    """Train to the end, resuming the run in the workdir if there is one.
 
     Args:
-        config: The run.
-        workdir: A folder, or a URL (see `remote.local_workdir`). Gets config.json, train_faces.txt, metrics.jsonl,
+        config: Config of the run; it has to be the workdir's own where the workdir holds a run.
+        workdir: A folder, or a URL (see `storage.remote`). Gets config.json, train_faces.txt, metrics.jsonl,
             tensorboard/, checkpoints/, and at the end result.json, predictions.npz, table.md, curves.png and test.png.
-        clock: Of a command that has been running for a while; a new one by default.
+        clock: Clock of a command that has been running for a while; a new one by default.
 
     Returns:
-        The content of result.json: `rows` of figures per split and what led to them.
+        The content of result.json: `rows` of metrics per split, their history, cost and provenance.
 
     Raises:
-        ConfigError: Something the user must change.
+        ConfigError: A setting that cannot work, such as a batch larger than the training split.
+        DataError: A data set that cannot be read or has no training faces.
+        CheckpointError: A workdir of another run, or initial weights that cannot be used.
+        DeviceError: A step that needs more memory than a device has.
+        StorageError: A workdir that cannot be written.
         TrainingError: The loss is not finite or has exploded.
-        Interrupted: Ctrl-C, or SIGTERM (Preempted); saved.
+        Interrupted: Ctrl-C, or SIGTERM (Preempted); everything is saved.
     """
     clock = clock or Clock()
     check_config(config, jax.device_count())
@@ -57,8 +61,8 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
     result = stored_result(workdir, config)
     if result is not None:
         if first:
-            push(workdir)  # it may have ended before the last copy
-        print(f"{workdir}: finished; its result:\n{format_table(result['rows'])}")
+            push(workdir)  # a previous start may have ended before its last copy
+        print(f"{workdir}: this run is finished. Its result:\n{format_table(result['rows'])}")
         return result
     with lock_workdir(workdir) if first else nullcontext():
         claim_workdir(workdir, config, write=first)
@@ -87,24 +91,17 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
 
 
 def run_steps(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequests, clock: Clock) -> None:
-    """The loop: each step is dispatched before the previous one's metrics are read, and few of them are.
+    """Make all remaining steps; each is dispatched before the metrics of the previous one are read, and few are read.
 
-    Args:
-        run: Its state is moved on.
-        checkpoints: Where it is saved.
-        stop_requested: Asked after each step.
-        clock: Told what takes the time.
-
-    Raises:
-        TrainingError: The loss, or that of the validation split, is not finite, or it has exploded.
-        Interrupted: Stopped on request, saved.
+    Moves `run.state` on and saves it. Raises TrainingError if the loss or the validation loss is not finite or has
+    exploded, and Interrupted once everything is saved after a stop request.
     """
     config, step = run.config.train, int(run.state.step)
     writer = MetricWriter(run.workdir, step) if jax.process_index() == 0 else None
     progress = Progress(run.total_steps, step, config.batch_size)
     profiler = StepProfiler(config.profile_steps, run.workdir / "profile")
     note = ""
-    previous: dict[str, jax.Array] | None = None  # metrics of the step before, until they are read
+    previous: dict[str, jax.Array] | None = None  # metrics of the previous step, until they are read
     try:
         with closing(run.feed.batches(step)) as batches:
             for batch in batches:
@@ -112,7 +109,7 @@ def run_steps(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequest
                 run.state, metrics = run.train_step(run.state, run.feed.faces, batch)
                 step += 1
                 profiler.after(step, metrics)
-                # At most two steps are under way, so that batches do not pile up on the device.
+                # At most two steps are in flight, so that batches do not pile up on the device.
                 jax.block_until_ready(previous)
                 if previous and ((step - 1) % config.log_every == 0 or _ends_epoch(run, step - 1)):
                     record(run, writer, step - 1, previous, progress, checkpoints)
@@ -143,7 +140,7 @@ def run_steps(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequest
 
 
 def _ends_epoch(run: Run, step: int) -> bool:
-    """Whether update `step`, counted from 1, is the last one of its epoch."""
+    """Whether update `step`, counted from 1, is the last of its epoch."""
     return step % run.steps_per_epoch == 0
 
 
@@ -155,18 +152,9 @@ def record(
     progress: Progress,
     checkpoints: RunCheckpoints,
 ) -> None:
-    """Read a step's metrics, which waits for it, and write them.
+    """Read the metrics of update `step`, which waits for it, and log them (`writer` is None except on process 0).
 
-    Args:
-        run: Its `epoch_loss` is brought up to date.
-        writer: None on all processes but the first.
-        step: Which one, from 1.
-        metrics: Scalars of that step.
-        progress: Knows the rate.
-        checkpoints: Named when the run cannot go on.
-
-    Raises:
-        TrainingError: The loss is not finite or has exploded.
+    Updates `run.epoch_loss`; raises TrainingError if the loss is not finite or has exploded.
     """
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}
     epoch, finite = (step - 1) // run.steps_per_epoch, int(values.pop("finite_steps"))
@@ -186,38 +174,24 @@ def record(
 def failure(
     run: Run, what: str, bad: int, step: int, values: dict[str, float], checkpoints: RunCheckpoints
 ) -> TrainingError:
-    """Say in which step a run went wrong, on which faces, and what is left of it.
+    """Error about a run that went wrong in update `bad`, noticed from the metrics of update `step`.
 
-    Args:
-        run: Gets `not_finite.txt`, the faces of that step.
-        what: Is wrong.
-        bad: The step, from 1.
-        step: The one whose metrics were read.
-        values: Those metrics.
-        checkpoints: Names the last good one.
-
-    Returns:
-        The error to raise.
+    It names the faces of that update, which are listed in `not_finite.txt`, and the last good checkpoint.
     """
     files = run.files_of(bad)
     if jax.process_index() == 0:
         write_text(run.workdir / BAD_FACES, "\n".join(files) + "\n")
     return TrainingError(
         f"{what} at step {bad} (at step {step}: loss {values['loss']:.4g}, gradient norm {values['grad_norm']:.4g}); "
-        f"its faces are {files[0]} and the others in {run.workdir / BAD_FACES}; last good checkpoint: "
+        f"its faces are {files[0]} and the others listed in {run.workdir / BAD_FACES}; last good checkpoint: "
         f"{checkpoints.describe_latest()}. A lower --optimizer.learning-rate usually helps"
     )
 
 
 def calibrate(run: Run, outputs: Outputs) -> dict[str, Any]:
-    """What turns sigma into pixels and into a score, for the checkpoint's metadata.
+    """Calibration of sigma for the checkpoint's metadata: `sigma_scale` and `face_score`; empty without sigma.
 
-    Args:
-        run: At the end of an epoch.
-        outputs: On the validation split.
-
-    Returns:
-        `sigma_scale` and `face_score`; nothing for a network without sigma.
+    `outputs` are those on the validation split.
     """
     if outputs.sigma is None:
         return {}
@@ -231,19 +205,10 @@ def calibrate(run: Run, outputs: Outputs) -> dict[str, Any]:
 
 
 def validate(run: Run, writer: MetricWriter | None, checkpoints: RunCheckpoints, clock: Clock) -> dict[str, float]:
-    """Figures on the validation split after an epoch, and the checkpoint that goes with them.
+    """Metrics on the validation split after an epoch, and the checkpoint that goes with them.
 
-    Args:
-        run: At the end of an epoch.
-        writer: None on all processes but the first.
-        checkpoints: Keeps it as latest, and as best if its loss is the lowest.
-        clock: Told what takes the time.
-
-    Returns:
-        The figures of `summarize` and `train_loss`.
-
-    Raises:
-        TrainingError: The validation loss is not finite.
+    The checkpoint is kept as the latest, and as the best if its loss is the lowest. Raises TrainingError if the
+    validation loss is not finite.
     """
     outputs = predict_split(run.evaluation.evaluate, run.state.eval_variables, run.validation)
     markup, step = run.config.data.markup, int(run.state.step)

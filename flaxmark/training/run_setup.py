@@ -1,4 +1,4 @@
-"""A run before its first step: its folder, its faces, its compiled steps and its initial state."""
+"""Setup of a run before its first step: faces, compiled steps, initial state and the header that is printed."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 import flaxmark
 from flaxmark.config.config import Config
@@ -31,15 +32,16 @@ from flaxmark.training.memory import Faces, choose_form, compile_fitting, eval_s
 from flaxmark.training.train_state import TrainState
 from flaxmark.training.xla_programs import build_programs
 
-# The least number of steps between validations, unless the config says otherwise.
 VALIDATION_STEPS = 200
+"""Minimum number of steps between validations, unless the config sets the epochs between them."""
 
 
 @dataclasses.dataclass
 class Run:
-    """What the loop works with; `state` changes, and what was last read of the loss.
+    """Everything that the loop works with.
 
-    `epoch_loss` is the mean of the epoch so far, `first_loss` the first that was read since this start.
+    `state` and the last losses that were read change: `epoch_loss` is the mean of the current epoch, `first_loss` the
+    first that was read since this start.
     """
 
     config: Config
@@ -51,7 +53,7 @@ class Run:
     feed: TrainingFeed
     form: InputForm
     validation: EvalFeed
-    mean_face: np.ndarray
+    mean_face: Float[np.ndarray, "points 2"]
     state: TrainState
     metadata: dict[str, Any]
     epoch_loss: float = float("nan")
@@ -59,7 +61,7 @@ class Run:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of one pass, the remainder dropped."""
+        """Steps of an epoch; the remainder of the faces is dropped."""
         return len(self.examples) // self.config.train.batch_size
 
     @property
@@ -68,13 +70,13 @@ class Run:
         return self.config.train.epochs * self.steps_per_epoch
 
     def validates_after(self, step: int) -> bool:
-        """Whether the run is validated after update `step`, counted from 1."""
+        """Whether a validation follows update `step`, counted from 1."""
         epoch, rest = divmod(step, self.steps_per_epoch)
         every = self.config.train.validate_every or -(-VALIDATION_STEPS // self.steps_per_epoch)
         return rest == 0 and (epoch % every == 0 or step == self.total_steps)
 
     def files_of(self, step: int) -> list[str]:
-        """Files of the faces from which update `step`, counted from 1, learns on all processes."""
+        """Files of the faces that update `step`, counted from 1, learns from, on all processes."""
         epoch, index = divmod(step - 1, self.steps_per_epoch)
         size, seed = self.config.train.batch_size, self.config.train.seed
         rows = epoch_order(len(self.examples), seed, epoch)[index * size : (index + 1) * size]
@@ -82,29 +84,15 @@ class Run:
 
 
 def write_train_faces(run: Run) -> None:
-    """List what is trained on beside the checkpoints: evaluation warns of it, and it can be a `--data.train-list`.
-
-    Args:
-        run: Ready to go.
-    """
+    """List the training faces in the workdir: evaluation warns about them, and the file can be a data.train_list."""
     if jax.process_index() == 0:
         write_text(run.workdir / TRAIN_FACES, "\n".join(dict.fromkeys(run.examples.files)) + "\n")
 
 
 def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) -> Run:
-    """Load the faces, build the steps and the initial state.
+    """Load the faces, compile the steps and make the initial state.
 
-    Args:
-        config: The run.
-        workdir: Its folder.
-        prepared: The data set.
-        clock: Told what takes the time.
-
-    Returns:
-        All that the loop needs, at step 0.
-
-    Raises:
-        ConfigError: Too few faces for one batch, a flip order that does not mirror them, or too little memory.
+    Raises ConfigError for too few faces or a flip order that does not mirror them, and DeviceError for too little memory.
     """
     with clock.phase("load"):
         examples, validation = (load_split(prepared, split) for split in ("train", "validation"))
@@ -116,7 +104,7 @@ def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) ->
         programs = build_programs(config, len(examples) // config.train.batch_size, mesh, form)
         replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
         init, key = jax.jit(programs.init, out_shardings=replicated), jax.random.key(config.train.seed)
-        # XLA compiles without Python's lock: all together take as long as the slowest one. Faces are read meanwhile.
+        # XLA compiles without holding the GIL: together they take as long as the slowest. Faces are read meanwhile.
         pool = ThreadPoolExecutor(2)
         try:
             compiled_init = pool.submit(lambda: init.lower(key, mean_face).compile())
@@ -128,7 +116,7 @@ def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) ->
             with clock.phase("load"):
                 feed = loaded.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # who stops the run does not wait for faces to be read
+            pool.shutdown(wait=False, cancel_futures=True)  # an interrupt does not wait for faces to be read
     return Run(
         config=config,
         workdir=workdir,
@@ -145,23 +133,21 @@ def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) ->
     )
 
 
-def _check_faces(config: Config, examples: Examples) -> np.ndarray:
-    """The mean face, float32 `[num_points, 2]`, of training faces that can be trained on."""
+def _check_faces(config: Config, examples: Examples) -> Float[np.ndarray, "points 2"]:
+    """Mean training face in crop units; ConfigError if the faces cannot be trained on."""
     if len(examples) < config.train.batch_size:
-        raise ConfigError(
-            f"--train.batch-size {config.train.batch_size}: only {len(examples)} training faces; "
-            "give a smaller batch or more faces"
-        )
+        reason = f"there are only {len(examples)} training faces; use a smaller batch or more faces"
+        raise ConfigError(reason, field="train.batch_size", value=config.train.batch_size)
     mean_face = examples.landmarks.mean(axis=0, dtype=np.float64).astype(np.float32)
     try:
         check_flip_order(config.data.markup, mean_face)
     except ValueError as error:
-        raise ConfigError(f"--data.markup: {error}") from error
+        raise ConfigError(str(error), field="data.markup", value=config.data.markup.name) from error
     return mean_face
 
 
 def _load_feed(examples: Examples, config: Config, mesh: Any, form: InputForm) -> TrainingFeed:
-    """The training faces, ready for the first step."""
+    """Training faces, ready for the first step."""
     feed = TrainingFeed(examples, config, mesh, form)
     feed.warm_up()
     return feed
@@ -170,7 +156,7 @@ def _load_feed(examples: Examples, config: Config, mesh: Any, form: InputForm) -
 def _compile_meanwhile(
     evaluation: Evaluation, state: TrainState, config: Config, mesh: Any, form: InputForm
 ) -> Evaluation:
-    """Compile evaluation and, for accelerators, checksums while the first steps run; their first use waits for it."""
+    """Compile evaluation and, for accelerators, checksums during the first steps; their first use waits for it."""
     if config.train.compile == "pmap":
         return evaluation
     shapes, pool = eval_shapes(state, config, mesh, form), ThreadPoolExecutor(1)
@@ -184,17 +170,9 @@ def _compile_meanwhile(
 
 
 def start_from_weights(config: Config, state: TrainState) -> TrainState:
-    """Put the weights that `model.init_from` names into a fresh state.
+    """Fresh state with the weights that `model.init_from` names; the state itself where it names none.
 
-    Args:
-        config: The run.
-        state: At step 0.
-
-    Returns:
-        The state, its arrays copied in jit so that they may be donated; `state` itself where nothing is named.
-
-    Raises:
-        CheckpointError: The weights cannot be used.
+    Raises CheckpointError if the weights cannot be used. Arrays are copied in jit, so that they may be donated.
     """
     if config.model.init_from is None:
         return state
@@ -204,7 +182,7 @@ def start_from_weights(config: Config, state: TrainState) -> TrainState:
     elif source.is_file():
         variables = start_from_file(source, state.variables, config.model)
     else:
-        reason = "no such file, nor the workdir of a run"
+        reason = "neither a file nor the workdir of a run"
         raise CheckpointError(reason, field="model.init_from", value=config.model.init_from)
 
     def replace(state: TrainState, variables: Any) -> TrainState:
@@ -216,17 +194,8 @@ def start_from_weights(config: Config, state: TrainState) -> TrainState:
     return jax.jit(replace, out_shardings=places)(state, variables)
 
 
-def make_metadata(config: Config, prepared: Prepared, mean_face: np.ndarray) -> dict[str, Any]:
-    """What a checkpoint says of itself.
-
-    Args:
-        config: The run.
-        prepared: The data set.
-        mean_face: float32 `[num_points, 2]`, crop units.
-
-    Returns:
-        Ready for JSON.
-    """
+def make_metadata(config: Config, prepared: Prepared, mean_face: Float[np.ndarray, "points 2"]) -> dict[str, Any]:
+    """Metadata of a checkpoint, ready for JSON: config, data set, mean face (crop units) and versions."""
     return {
         "flaxmark": flaxmark.__version__,
         "jax": jax.__version__,
@@ -239,12 +208,7 @@ def make_metadata(config: Config, prepared: Prepared, mean_face: np.ndarray) -> 
 
 
 def print_header(run: Run, prepared: Prepared) -> None:
-    """Say what is about to happen.
-
-    Args:
-        run: Ready to go.
-        prepared: The data set.
-    """
+    """Print what is about to be trained, on what, and where."""
     parameters = sum(leaf.size for leaf in jax.tree.leaves(run.state.params))
     device = run.mesh.devices.flat[0]
     config, train_config, step = run.config, run.config.train, int(run.state.step)
@@ -254,7 +218,7 @@ def print_header(run: Run, prepared: Prepared) -> None:
         "data": f"{prepared.name}: " + ", ".join(f"{name} {count:,}" for name, count in prepared.counts.items()),
         **_describe_listing(prepared),
         "devices": f"{run.mesh.size} x {device.device_kind} ({device.platform}), {train_config.compile}",
-        "input": f"{config.data.image_size} px, batch {train_config.batch_size}, {run.steps_per_epoch} steps an epoch",
+        "input": f"{config.data.image_size} px, batch {train_config.batch_size}, {run.steps_per_epoch} steps per epoch",
         "faces": _describe_form(run),
         "workdir": str(run.workdir),
     }
@@ -265,16 +229,16 @@ def print_header(run: Run, prepared: Prepared) -> None:
 
 
 def _describe_form(run: Run) -> str:
-    """Where the training faces are, and where images are made."""
+    """Where training faces are kept, and where their images are made."""
     form = run.form
     size = f"{form.side} px, {form.faces * form.region_bytes / 1e6:,.0f} MB"
     where = "the device's memory" if form.in_step else "memory"
-    kept = f"in {where} ({size})" if form.resident else f"read and decoded for each batch ({size} in all)"
-    return f"{kept}; images are made {'in the step' if form.in_step else 'ahead of the step'}"
+    kept = f"kept in {where} ({size})" if form.resident else f"read and decoded for each batch ({size} in total)"
+    return f"{kept}; images are made {'in the training step' if form.in_step else 'on the CPU, ahead of the step'}"
 
 
 def _describe_listing(prepared: Prepared) -> dict[str, str]:
-    """Subsets that are short of their official number, and what was left out, where there is any."""
+    """Header lines about subsets smaller than the official ones and about files that were left out, if any."""
     short = [
         f"{name} {n:,} of {expected:,}" for name, (n, expected) in prepared.found.items() if expected and n < expected
     ]
