@@ -92,7 +92,7 @@ def write_train_faces(run: Run) -> None:
 def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) -> Run:
     """Load the faces, compile the steps and make the initial state.
 
-    Raises ConfigError for too few faces or a flip order that does not mirror them, and DeviceError for too little memory.
+    Raises ConfigError for too few faces or a flip order that does not mirror them, DeviceError for too little memory.
     """
     with clock.phase("load"):
         examples, validation = (load_split(prepared, split) for split in ("train", "validation"))
