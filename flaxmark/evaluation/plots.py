@@ -16,6 +16,7 @@ from matplotlib.ticker import LogLocator
 
 from flaxmark.evaluation.metrics import ced
 from flaxmark.faces.markup import Markup
+from flaxmark.system.files import atomic_write
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 TRUTH, PREDICTION = "#009E73", "#D55E00"
@@ -118,10 +119,9 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure: Closed afterwards.
         path: Its ending chooses the format.
     """
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
-    figure.savefig(temporary, dpi=figure.dpi)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=figure.dpi)
     plt.close(figure)
-    temporary.replace(path)
 
 
 def plot_systems(errors: Mapping[str, np.ndarray], title: str, path: Path) -> None:

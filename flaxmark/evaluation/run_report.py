@@ -28,7 +28,7 @@ from flaxmark.storage.metric_log import read_metrics
 from flaxmark.storage.workdir import PREDICTIONS, RESULT, TRAIN_FACES
 from flaxmark.system.clock import Clock
 from flaxmark.system.devices import make_mesh
-from flaxmark.system.files import write_text
+from flaxmark.system.files import atomic_write, write_text
 
 SHEET_FACES = 24
 
@@ -220,9 +220,8 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         path: .npz, replaced if it exists.
         arrays: Name -> array.
     """
-    temporary = path.with_name(f".{path.stem}.tmp.npz")
-    np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-    temporary.replace(path)
+    with atomic_write(path) as temporary:
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
 
 
 def describe(config: Config) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from flaxmark.system.files import atomic_write
+
 POINT, BOX, EDGE = "#56B4E9", "#F0E442", "#000000"  # Okabe and Ito's colours, which colour-blind readers can tell apart
 LABEL = 14  # height of letters in a image of 800 pixels or less
 
@@ -54,6 +56,5 @@ def save_image(picture: np.ndarray, path: Path) -> None:
         image: uint8 `[height, width, 3]`.
         path: Its ending chooses the format; replaced if it exists.
     """
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
-    Image.fromarray(picture).save(temporary, quality=95)
-    temporary.replace(path)
+    with atomic_write(path) as temporary:
+        Image.fromarray(picture).save(temporary, quality=95)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from etils import epath
 
 from flaxmark.errors import ConfigError
-from flaxmark.system.files import write_text
+from flaxmark.system.files import atomic_write, write_text
 
 SCHEMES = ("gs://", "file://")  # file:// is a folder of this machine, such as a mounted share
 REMOTE = ".remote"
@@ -121,6 +121,5 @@ def _is_there(source: epath.Path, target: epath.Path) -> bool:
 def _copy(source: epath.Path, target: epath.Path) -> None:
     """Copy a file so that it is there whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
-    temporary.write_bytes(source.read_bytes())
-    temporary.replace(target)
+    with atomic_write(target) as temporary:
+        temporary.write_bytes(source.read_bytes())

@@ -36,20 +36,22 @@ def atomic_write(path: Path, temporary_name: str | None = None) -> Iterator[Path
     """Write a file or folder so that readers only ever find a complete one.
 
     Yields a new path beside it, with the same suffix; what is written there takes the place of `path` at the end, and
-    is removed after an error. Nothing happens to `path` where nothing is written.
+    is removed after an error. Nothing happens to `path` where nothing is written. Paths of `etils.epath` work, too.
 
     A caller that holds a lock may give a fixed `temporary_name`: what a killed process has left there is removed.
     """
     temporary = path.with_name(temporary_name or f".{os.getpid()}.{next(_numbers)}.tmp{path.suffix}")
-    remove(temporary)
     try:
+        if temporary_name is not None:
+            remove(temporary)
         yield temporary
         if temporary.exists():
-            if temporary.is_dir() and path.is_dir():  # the system replaces no folder
-                shutil.rmtree(path)
+            if temporary.is_dir():
+                remove(path)
             temporary.replace(path)
-    finally:
+    except BaseException:
         remove(temporary)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -60,7 +62,7 @@ def write_text(path: Path, text: str) -> None:
 
 def remove(path: Path) -> None:
     """Remove a file or a folder with its content, if it exists."""
-    if path.is_dir() and not path.is_symlink():
+    if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

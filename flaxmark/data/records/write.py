@@ -21,6 +21,7 @@ from flaxmark.data.records.face_index import FaceIndex, load_index
 from flaxmark.data.records.scan import scan_records
 from flaxmark.data.records.stored_face import StoredFace
 from flaxmark.data.tensorflow_setup import tfds
+from flaxmark.system.files import atomic_write
 from flaxmark.system.progress import Progress
 from flaxmark.system.worker_processes import worker_processes
 
@@ -37,12 +38,10 @@ def write_whole(target: Path, write: Callable[[Path], None]) -> None:
         target: The folder; what is there is replaced.
         write: Fills a folder.
     """
-    temporary = target.with_name(f"{target.name}.incomplete")
-    for leftover in (temporary, target):  # of an interrupted preparation; the caller has the lock
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    write(temporary)
-    temporary.rename(target)
+    shutil.rmtree(target, ignore_errors=True)
+    with atomic_write(target, f"{target.name}.incomplete") as temporary:  # the caller has the lock
+        temporary.mkdir(parents=True)
+        write(temporary)
 
 
 def write_records(name: str, source: Source, folder: Path) -> None:

@@ -20,7 +20,6 @@ and each number of boxes. What `describe` says is in each of them:
 import copy
 import io
 import json
-import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +36,7 @@ from flaxmark.inference.export.matrix_crop import JaxLibrary, cut_crops, square_
 from flaxmark.inference.network import Network, Outputs, make_forward
 from flaxmark.inference.predictor import Predictor
 from flaxmark.models.operations import make_operations
+from flaxmark.system.files import atomic_write
 
 DESCRIPTION = "flaxmark.json"
 
@@ -198,19 +198,11 @@ def export(predictor: Predictor, form: str, out: Path) -> Agreement:
         ConfigError: A library is missing.
         RuntimeError: They do not agree.
     """
-    temporary = out.with_name(f".{out.stem}.tmp{out.suffix}")
     if predictor.network.config.model.dtype != "float32":
         predictor = copy.copy(predictor)
         predictor.network = predictor.network.in_float32()
-    try:
+    with atomic_write(out) as temporary:
         agreement = check_agreement(EXPORTERS[form](predictor.network, temporary), predictor)
         if not agreement.holds:
             raise RuntimeError(f"{form} {agreement}; nothing is written")
-        if out.is_dir():
-            shutil.rmtree(out)
-        temporary.replace(out)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
     return agreement

@@ -1,5 +1,6 @@
 """Faces as files that other programs read: JSON lines, CSV, .pts and COCO keypoints."""
 
+import contextlib
 import csv
 import io
 import itertools
@@ -15,7 +16,7 @@ from flaxmark.errors import ConfigError
 from flaxmark.faces.markup import Markup
 from flaxmark.inference.files.inputs import Input
 from flaxmark.inference.predictor import Face
-from flaxmark.system.files import write_text
+from flaxmark.system.files import atomic_write, write_text
 
 DIGITS = 3  # a thousandth of a pixel
 
@@ -129,6 +130,7 @@ class LineWriter:
         self._out, self._terms, self._csv = out, terms, as_csv
         self._before = out if resume and out is not None and out.exists() else None
         self._file: TextIO | None = None
+        self._replacing = contextlib.ExitStack()
         points = [f"{axis}{i}" for i in range(markup.num_points) for axis in "xy"]
         self._head = (
             ["file", "frame", "face", "left", "top", "right", "bottom", "score", *points]
@@ -158,22 +160,19 @@ class LineWriter:
     def close(self) -> None:
         """As `FaceWriter.close`."""
         if self._file is not None and self._out is not None:
-            self._file.close()
-            _temporary(self._out).replace(self._out)
+            with self._replacing:
+                self._file.close()
 
     def _print(self, line: str) -> None:
         if self._out is not None and self._file is None:
+            temporary = self._replacing.enter_context(atomic_write(self._out))
             if self._before is not None:
-                shutil.copyfile(self._before, _temporary(self._out))
-            self._file = _temporary(self._out).open("a" if self._before else "w", encoding="utf-8")
+                shutil.copyfile(self._before, temporary)
+            self._file = temporary.open("a" if self._before else "w", encoding="utf-8")
         head, self._head = self._head, None
         if head:
             print(_csv_line(head), file=self._file)
         print(line, file=self._file, flush=self._file is None)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp")
 
 
 def _csv_line(cells: Sequence[Any]) -> str:

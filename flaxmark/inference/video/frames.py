@@ -1,5 +1,6 @@
 """Frames of videos and cameras, and videos of drawings, by PyAV."""
 
+import contextlib
 import importlib
 import struct
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from flaxmark.errors import ConfigError
+from flaxmark.system.files import atomic_write
 
 # Videos, and nothing that names other files, as playlists do. Paths are given whole: of `12:30.mp4` FFmpeg would take
 # what is before the colon for a protocol.
@@ -161,11 +163,12 @@ class VideoWriter:
             ConfigError: PyAV is not installed, or the file cannot be written.
         """
         av = self._av = _load_av()
-        self._path, self._temporary = path, path.with_name(f".{path.stem}.tmp{path.suffix}")
+        self._replacing = contextlib.ExitStack()
         # Builds of FFmpeg without GPL code have no x264.
         codec, options = ("libx264", {"crf": "20"}) if "libx264" in av.codecs_available else ("mpeg4", {"b": "8M"})
         if not path.parent.is_dir():
             raise ConfigError(f"{path}: there is no folder {path.parent}")
+        self._temporary = self._replacing.enter_context(atomic_write(path))
         try:
             self._container = av.open(str(self._temporary), mode="w")
             rate = Fraction(frames_per_second).limit_denominator(1001)
@@ -194,12 +197,9 @@ class VideoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Finish the file, also when the user has stopped; of a failure, or of no frames, nothing is left."""
-        try:
+        with self._replacing:
             for packet in self._stream.encode():
                 self._container.mux(packet)
             self._container.close()
-            # FFmpeg makes the file with the first frame.
-            if (kind is None or issubclass(kind, KeyboardInterrupt)) and self._temporary.exists():
-                self._temporary.replace(self._path)
-        finally:
-            self._temporary.unlink(missing_ok=True)
+            if kind is not None and not issubclass(kind, KeyboardInterrupt):
+                self._temporary.unlink(missing_ok=True)
