@@ -5,8 +5,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from flaxmark.models.model import ModelConfig, make_model
-from flaxmark.models.pretrained import torch_names
+from flaxmark.models.model import make_model
+from flaxmark.models.resnet import ResNetConfig
 
 # Outputs of torch_resnet.py (PyTorch 2.13) for `weights_of(depth)` and `images()`, by write_golden_resnet.py.
 GOLDEN_OUTPUTS = Path(__file__).parent / "golden_resnet.json"
@@ -17,7 +17,7 @@ def shapes_of(depth: int) -> dict[str, tuple[int, ...]]:
     fresh = fresh_variables(depth)
     flat = {"/".join(k.key for k in path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(fresh)}
     shapes = {}
-    for ours, theirs, kind in torch_names(depth):
+    for ours, theirs, kind in ResNetConfig(depth=depth).torch_names():  # type: ignore[arg-type]
         shape = flat[ours]
         shapes[theirs] = (shape[3], shape[2], shape[0], shape[1]) if kind == "conv" else shape
     features, units = flat["params/head/kernel"]
@@ -51,6 +51,6 @@ def images() -> np.ndarray:
 
 def fresh_variables(depth: int) -> dict:
     """Zeros of the shapes that a network has before training."""
-    init = make_model(ModelConfig(depth=depth)).init
+    init = make_model(ResNetConfig(depth=depth)).init  # type: ignore[arg-type]
     face = np.zeros((68, 2), np.float32)
     return jax.tree.map(lambda x: np.zeros(x.shape, np.float32), jax.eval_shape(init, jax.random.key(0), face))
