@@ -1,1 +1,1 @@
-"""Metrics, figures of a network, and the report of a run."""
+"""Evaluation: metrics, predictions on a split, and the report of a run."""

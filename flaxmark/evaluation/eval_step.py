@@ -1,4 +1,4 @@
-"""What an evaluation computes, ready to be compiled for a mesh."""
+"""The evaluation step: programs that predict a batch, built from a config and ready to be compiled for a mesh."""
 
 import dataclasses
 from collections.abc import Callable
@@ -23,35 +23,29 @@ EvalStep = Callable[[Variables, Batch], dict[str, jax.Array]]
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation computes, ready to be compiled for its mesh.
+    """Programs of an evaluation, ready to be compiled for their mesh.
 
     Attributes:
-        evaluate: `(variables, batch) -> outputs`, as `steps.make_eval_step`.
-        evaluate_mixed: The same of images whose tiles have changed places, which show no face.
-        look: `(variables, batch) -> {"sharpness": float32 [batch]}`.
+        evaluate: `(variables, batch) -> outputs`, see `make_eval_step`.
+        evaluate_mixed: The same on images whose tiles have been shuffled, so that they show no face.
+        sharpness: `(variables, batch) -> {"sharpness": float32 [batch]}`.
     """
 
     evaluate: Callable[..., Any]
     evaluate_mixed: Callable[..., Any]
-    look: Callable[..., Any]
+    sharpness: Callable[..., Any]
 
 
 def build_evaluation(config: Config, mesh: Mesh, largest_side: float | None = None) -> Evaluation:
-    """Put input, model and loss together.
+    """Build the evaluation programs of a config.
 
-    Args:
-        config: The run.
-        mesh: Where it will run.
-        largest_side: Of a crop, pixels of its region; as stored by default.
-
-    Returns:
-        The functions.
+    `largest_side` is the largest side of a crop in pixels of its region; `data.crop.stored_size` by default.
     """
     operations = make_operations(mesh.devices.flat[0].platform)
     model = make_model(config.model, config.data.markup.num_points, operations=operations)
     step = make_eval_step(model, config.loss)
     images = make_eval_images(config.data, largest_side)
-    traits = make_upright_images(config.data, TRAIT_SIZE, largest_side)
+    upright = make_upright_images(config.data, TRAIT_SIZE, largest_side)
 
     def evaluate(variables: Any, batch: Batch) -> dict[str, jax.Array]:
         return step(variables, {**batch, "image": images(batch)})
@@ -59,51 +53,37 @@ def build_evaluation(config: Config, mesh: Mesh, largest_side: float | None = No
     def evaluate_mixed(variables: Any, batch: Batch) -> dict[str, jax.Array]:
         return step(variables, {**batch, "image": shuffle_tiles(images(batch))})
 
-    def look(_: Any, batch: Batch) -> dict[str, jax.Array]:
-        return {"sharpness": jax.vmap(sharpness)(traits(batch))}
+    def measure_sharpness(_: Any, batch: Batch) -> dict[str, jax.Array]:
+        return {"sharpness": jax.vmap(sharpness)(upright(batch))}
 
-    return Evaluation(
-        *(compile_step(f, mesh, config.train.compile, updates=False) for f in (evaluate, evaluate_mixed, look))
-    )
+    functions = (evaluate, evaluate_mixed, measure_sharpness)
+    return Evaluation(*(compile_step(f, mesh, config.train.compile, updates=False) for f in functions))
 
 
 def forward_flops(config: Config, images: int) -> float:
-    """Operations of the network's forward pass, as XLA counts plain convolutions.
+    """Floating-point operations of the network's forward pass, as XLA counts plain convolutions.
 
-    Args:
-        config: Depth and image size.
-        images: How many.
-
-    Returns:
-        A multiplication and an addition are two; products with padding are not counted.
+    A multiplication and an addition are two operations; products with padding are not counted.
     """
     points = config.data.markup.num_points
     plain = make_model(config.model, points, operations=make_operations("tpu"))
     variables = jax.eval_shape(plain.init, jax.random.key(0), jax.ShapeDtypeStruct((points, 2), np.float32))
     size = config.data.image_size
-    pictures = jax.ShapeDtypeStruct((images, size, size, 3), jnp.float32)
-    return jax.jit(lambda v, x: plain.apply(v, x, False)).lower(variables, pictures).cost_analysis()["flops"]  # type: ignore[index]
+    shape = jax.ShapeDtypeStruct((images, size, size, 3), jnp.float32)
+    return jax.jit(lambda v, x: plain.apply(v, x, False)).lower(variables, shape).cost_analysis()["flops"]  # type: ignore[index]
 
 
 def make_eval_step(model: Model, loss: Loss) -> EvalStep:
-    """Build the evaluation of one batch.
+    """Build the evaluation of one batch with running statistics: `(variables, batch) -> outputs`.
 
-    Args:
-        model: Its `apply` runs with running statistics.
-        loss: Elementwise loss.
-
-    Returns:
-        `(variables, batch) -> outputs`: `landmarks` float32 `[batch, num_points, 2]` in crop units, `loss` float32
-        `[batch]`, and `log_sigma` float32 `[batch, num_points]` where the network has it; padded rows are computed too
-        and are the caller's to drop.
+    The outputs are `landmarks` float32 `[batch, points, 2]` (crop units), `loss` float32 `[batch]` and, where the
+    network predicts it, `log_sigma` float32 `[batch, points]`. Padded rows are computed too; the caller drops them.
     """
 
     def eval_step(variables: Variables, batch: Batch) -> dict[str, jax.Array]:
         prediction, _ = model.apply(variables, batch["image"], False)
-        outputs = {
-            "landmarks": prediction.landmarks,
-            "loss": per_example(loss(prediction, batch["landmarks"])),
-        }
+        losses = per_example(loss(prediction, batch["landmarks"]))
+        outputs = {"landmarks": prediction.landmarks, "loss": losses}
         return outputs if prediction.log_sigma is None else outputs | {"log_sigma": prediction.log_sigma}
 
     return eval_step

@@ -1,4 +1,4 @@
-"""Figures of a network on splits of faces, beside those of the mean face."""
+"""Predictions of a network on a split, and the rows of a results table: its metrics and those of the mean face."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from flaxmark.data.input.feed import EvalFeed
 from flaxmark.data.prepare.prepare import Examples
@@ -31,39 +32,31 @@ COLUMNS: dict[str, tuple[str, str]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """What a network says about a split.
+    """Outputs of a network on a split of n faces.
 
     Attributes:
-        landmarks: float32 `[n, num_points, 2]`, crop units.
-        losses: float32 `[n]`: loss of each face.
-        sigma: float32 `[n, num_points]`: expected error of each coordinate in crop units, as the network gives it,
-            or None.
-        sharpness: float32 `[n]` of the crops, where it was asked for.
+        landmarks: Crop units.
+        losses: Loss of each face.
+        sigma: Expected error of each coordinate in crop units, uncalibrated; None where the network has none.
+        sharpness: Sharpness of each crop; None where it was not measured.
     """
 
-    landmarks: np.ndarray
-    losses: np.ndarray
-    sigma: np.ndarray | None = None
-    sharpness: np.ndarray | None = None
+    landmarks: Float[np.ndarray, "n points 2"]
+    losses: Float[np.ndarray, " n"]
+    sigma: Float[np.ndarray, "n points"] | None = None
+    sharpness: Float[np.ndarray, " n"] | None = None
 
 
 def predict_split(
-    eval_step: Callable[..., Any], variables: Variables, feed: EvalFeed, look: Callable[..., Any] | None = None
+    evaluate: Callable[..., Any], variables: Variables, feed: EvalFeed, sharpness: Callable[..., Any] | None = None
 ) -> Outputs:
-    """Run the network on every face of a split exactly once.
+    """Run the network on every face of a split exactly once, in the order of the split.
 
-    Args:
-        eval_step: From `programs.build_evaluation`.
-        variables: On the mesh.
-        feed: Of the split.
-        look: Also from there, where sharpness is wanted.
-
-    Returns:
-        One row a face, in the order of the split.
+    `evaluate` and `sharpness` are programs of an `Evaluation`; the variables lie on its mesh.
     """
     outputs: list[dict[str, Any]] = []
     for batch in feed.batches():
-        outputs.append(eval_step(variables, batch) | (look(variables, batch) if look else {}))
+        outputs.append(evaluate(variables, batch) | (sharpness(variables, batch) if sharpness else {}))
         if len(outputs) > 2:  # so that batches do not pile up on the device
             jax.block_until_ready(outputs[-3])
     count = len(feed.examples)
@@ -72,17 +65,10 @@ def predict_split(
     return Outputs(joined["landmarks"], joined["loss"], sigma, joined.get("sharpness"))
 
 
-def mean_face_losses(mean_face: np.ndarray, target: np.ndarray, loss: Loss) -> np.ndarray:
-    """Loss of always predicting the mean face, for nll with the one sigma that fits best.
-
-    Args:
-        mean_face: float32 `[num_points, 2]`, crop units.
-        target: float32 `[n, num_points, 2]`, crop units.
-        loss: Elementwise loss.
-
-    Returns:
-        float32 `[n]`.
-    """
+def mean_face_losses(
+    mean_face: Float[np.ndarray, "points 2"], target: Float[np.ndarray, "n points 2"], loss: Loss
+) -> Float[np.ndarray, " n"]:
+    """Loss of always predicting the mean face, for nll with the single sigma that fits best; crop units."""
     constant = np.broadcast_to(mean_face, target.shape)
     log_sigma = np.full(target.shape[:2], 0.5 * np.log(np.square(constant - target).mean()), np.float32)
     prediction = Prediction(constant, log_sigma)  # type: ignore[arg-type]
@@ -90,20 +76,16 @@ def mean_face_losses(mean_face: np.ndarray, target: np.ndarray, loss: Loss) -> n
 
 
 def rows_of_split(
-    split: str, examples: Examples, outputs: Outputs, mean_face: np.ndarray, loss: Loss, markup: Markup
+    split: str,
+    examples: Examples,
+    outputs: Outputs,
+    mean_face: Float[np.ndarray, "points 2"],
+    loss: Loss,
+    markup: Markup,
 ) -> list[Row]:
-    """The table's rows for one split: the network's, the mean face's, and one for each subset where there are several.
+    """Table rows of a split: network and mean face on all faces and, where there are several subsets, on each subset.
 
-    Args:
-        split: Name.
-        examples: The faces.
-        outputs: The network's.
-        mean_face: float32 `[num_points, 2]`, crop units.
-        loss: Elementwise loss.
-        markup: Which points are the eyes.
-
-    Returns:
-        Dictionaries with `split`, `subset`, `predictor` and the figures of `summarize`.
+    Each has `split`, `subset`, `predictor` and the metrics of `summarize`.
     """
     target = examples.landmarks
     constant = np.broadcast_to(mean_face, target.shape)
@@ -125,13 +107,9 @@ def rows_of_split(
 
 
 def format_table(rows: list[Mapping[str, Any]] | list[Row]) -> str:
-    """The rows as a Markdown table, aligned for reading in a terminal.
+    """Rows of `rows_of_split` as a Markdown table, aligned for a terminal.
 
-    Args:
-        rows: From `rows_of_split`.
-
-    Returns:
-        Lines; NME is inter-ocular unless the column says otherwise, and all but the loss is in per cent.
+    NME is inter-ocular unless the column says otherwise; all columns but the loss are in percent.
     """
     header = ["split", "subset", "predictor", "faces", *(title for title, _ in COLUMNS.values())]
     cells = [header]

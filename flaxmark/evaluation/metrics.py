@@ -1,43 +1,31 @@
-"""Errors of landmarks and their summaries; everything in per cent is named so. Host side, float64."""
+"""Landmark metrics: NME, failure rate, AUC, CED and calibration of sigma; on the host, in float64."""
 
 import numpy as np
+from jaxtyping import Float
 
 from flaxmark.faces.markup import IBUG_68, Markup
 
 NORMALISERS = ("interocular", "interpupil", "box")
 
 
-def point_errors(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Euclidean distance of each point.
-
-    Args:
-        predicted: `[..., num_points, 2]`.
-        target: `[..., num_points, 2]` in the same unit.
-
-    Returns:
-        float64 `[..., num_points]` in that unit.
-    """
+def point_errors(
+    predicted: Float[np.ndarray, "*faces points 2"], target: Float[np.ndarray, "*faces points 2"]
+) -> Float[np.ndarray, "*faces points"]:
+    """Euclidean distance of each point, in the unit of the points."""
     return np.linalg.norm(np.asarray(predicted, np.float64) - np.asarray(target, np.float64), axis=-1)
 
 
 def normalising_distance(
-    target: np.ndarray, normaliser: str = "interocular", markup: Markup = IBUG_68, box: np.ndarray | None = None
-) -> np.ndarray:
-    """The length that an error is divided by.
+    target: Float[np.ndarray, "*faces points 2"],
+    normaliser: str = "interocular",
+    markup: Markup = IBUG_68,
+    box: Float[np.ndarray, "*faces 4"] | None = None,
+) -> Float[np.ndarray, "*faces"]:
+    """Length by which errors are divided, in the unit of the true landmarks.
 
-    Args:
-        target: True landmarks `[..., num_points, 2]`.
-        normaliser: `interocular` (outer eye corners), `interpupil` (centres of the eyes' points) or `box`
-            (square root of the area of the box).
-        markup: Which points are the eyes.
-        box: `[..., 4]` left, top, right, bottom in the unit of `target`; for `box` the landmarks'
-            bounding box is used when it is not given.
-
-    Returns:
-        float64 `[...]` in the unit of `target`.
-
-    Raises:
-        ValueError: An unknown normaliser.
+    The normaliser is `interocular` (outer eye corners), `interpupil` (centres of the eyes' points) or `box` (square
+    root of the area of the box: left, top, right, bottom; by default the landmarks' bounding box). ValueError for
+    another one.
     """
     target = np.asarray(target, np.float64)
     if normaliser == "interocular":
@@ -55,100 +43,63 @@ def normalising_distance(
 
 
 def nme(
-    predicted: np.ndarray,
-    target: np.ndarray,
+    predicted: Float[np.ndarray, "*faces points 2"],
+    target: Float[np.ndarray, "*faces points 2"],
     normaliser: str = "interocular",
     markup: Markup = IBUG_68,
-    box: np.ndarray | None = None,
-) -> np.ndarray:
-    """Normalised mean error of each face: mean over its points of distance / normalising distance.
+    box: Float[np.ndarray, "*faces 4"] | None = None,
+) -> Float[np.ndarray, "*faces"]:
+    """Normalised mean error of each face in percent: mean over its points of distance / normalising distance.
 
-    Args:
-        predicted: `[..., num_points, 2]`.
-        target: `[..., num_points, 2]` in the same unit.
-        normaliser: See `normalising_distance`.
-        markup: Which points are the eyes.
-        box: See `normalising_distance`.
-
-    Returns:
-        float64 `[...]`, per cent.
+    Both sets of points are in the same unit; for `normaliser` and `box` see `normalising_distance`.
     """
     distance = normalising_distance(target, normaliser, markup, box)
     return 100 * point_errors(predicted, target).mean(axis=-1) / distance
 
 
-def failure_rate(errors: np.ndarray, threshold: float) -> float:
-    """Share of faces with an error above the threshold.
-
-    Args:
-        errors: NME of each face `[n]`, per cent.
-        threshold: Per cent.
-
-    Returns:
-        Per cent of the faces; NaN of none.
-    """
+def failure_rate(errors: Float[np.ndarray, " n"], threshold: float) -> float:
+    """Percentage of faces whose NME (percent) is above the threshold (percent); NaN without faces."""
     return float(100 * np.mean(errors > threshold)) if len(errors) else float("nan")
 
 
-def auc(errors: np.ndarray, threshold: float) -> float:
-    """Area under the cumulative error distribution up to the threshold, over the threshold; exact.
+def auc(errors: Float[np.ndarray, " n"], threshold: float) -> float:
+    """Area under the cumulative error distribution up to the threshold, over the threshold, in percent; exact.
 
-    Args:
-        errors: NME of each face `[n]`, per cent.
-        threshold: Per cent.
-
-    Returns:
-        Per cent: 100 is no error at all. The area is the mean of max(0, 1 - error / threshold).
+    It equals the mean of max(0, 1 - error / threshold): 100 means no error at all. Errors and threshold are in percent.
     """
     return float(100 * np.mean(np.maximum(0.0, 1 - errors / threshold))) if len(errors) else float("nan")
 
 
-def ced(errors: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Cumulative error distribution.
-
-    Args:
-        errors: NME of each face `[n]`, per cent.
-        thresholds: `[t]`, per cent.
-
-    Returns:
-        float64 `[t]`: per cent of the faces with an error of at most each threshold.
-    """
+def ced(errors: Float[np.ndarray, " n"], thresholds: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
+    """Cumulative error distribution: percentage of faces with an error of at most each threshold (percent)."""
     ranked = np.sort(errors)
     return 100 * np.searchsorted(ranked, thresholds, side="right") / max(1, len(ranked))
 
 
-def sigma_scale(predicted: np.ndarray, target: np.ndarray, sigma: np.ndarray) -> float:
-    """The factor that makes sigma as large as the errors are: the most likely one temperature of a Gaussian.
+def sigma_scale(
+    predicted: Float[np.ndarray, "n points 2"],
+    target: Float[np.ndarray, "n points 2"],
+    sigma: Float[np.ndarray, "n points"],
+) -> float:
+    """Factor by which sigma (deviation of each coordinate) has to be multiplied to match the errors.
 
-    Guo et al., "On calibration of modern neural networks", 2017, temperature scaling, in its closed form for a
-    Gaussian: the root of the mean squared error over sigma.
-
-    Args:
-        predicted: `[n, num_points, 2]`.
-        target: `[n, num_points, 2]` in the same unit.
-        sigma: `[n, num_points]`: deviation of each coordinate, in that unit.
-
-    Returns:
-        What sigma is to be multiplied by; 1 where it is right already.
+    Guo et al., "On calibration of modern neural networks", 2017: temperature scaling, here in closed form for a
+    Gaussian, the root of the mean squared error over sigma. All arguments are in the same unit.
     """
     scaled = (np.asarray(predicted, np.float64) - target) / sigma[..., None]
     return float(np.sqrt(np.mean(np.square(scaled))))
 
 
-def coverage(predicted: np.ndarray, target: np.ndarray, sigma: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """How many points lie in the circle that should hold a share of them.
+def coverage(
+    predicted: Float[np.ndarray, "n points 2"],
+    target: Float[np.ndarray, "n points 2"],
+    sigma: Float[np.ndarray, "n points"],
+    shares: Float[np.ndarray, " k"],
+) -> Float[np.ndarray, " k"]:
+    """Share of points inside the circles that should hold the given shares in [0, 1); equal to them if sigma is right.
 
-    The distance of a point from a Gaussian's middle is Rayleigh distributed: the circle that holds the share p has
-    the radius sigma sqrt(-2 ln(1 - p)).
-
-    Args:
-        predicted: `[n, num_points, 2]`.
-        target: `[n, num_points, 2]` in the same unit.
-        sigma: `[n, num_points]`: deviation of each coordinate, in that unit.
-        shares: `[k]`, in [0, 1).
-
-    Returns:
-        float64 `[k]`, in [0, 1]; `shares` itself where sigma is right.
+    The distance of a point from the mean of a Gaussian is Rayleigh distributed: the circle that holds the share p has
+    the radius sigma sqrt(-2 ln(1 - p)). Points and sigma are in the same unit.
     """
     radii = np.sqrt(-2 * np.log1p(-np.asarray(shares)))
     distances = point_errors(predicted, target) / sigma
@@ -156,19 +107,15 @@ def coverage(predicted: np.ndarray, target: np.ndarray, sigma: np.ndarray, share
 
 
 def summarize(
-    predicted: np.ndarray, target: np.ndarray, losses: np.ndarray, markup: Markup = IBUG_68
+    predicted: Float[np.ndarray, "n points 2"],
+    target: Float[np.ndarray, "n points 2"],
+    losses: Float[np.ndarray, " n"],
+    markup: Markup = IBUG_68,
 ) -> dict[str, float]:
-    """All the figures of one subset.
+    """All metrics of one subset, from points in crop units and the loss of each face.
 
-    Args:
-        predicted: `[n, num_points, 2]`, crop units.
-        target: `[n, num_points, 2]`, crop units.
-        losses: `[n]`: loss of each face.
-        markup: Which points are the eyes.
-
-    Returns:
-        faces, loss, mse (crop units, whatever the loss), nme, nme_interpupil, nme_box, and fr and auc of the
-        inter-ocular NME at 8 and 10 %.
+    They are faces, loss, mse (crop units, whatever the loss), nme, nme_interpupil, nme_box, and fr and auc of the
+    inter-ocular NME at 8 and 10 %.
     """
     errors = nme(predicted, target, "interocular", markup)
     return {

@@ -1,4 +1,4 @@
-"""Images and curves."""
+"""Plots: training curves, sheets of faces, error distributions and traits of data sets."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
@@ -18,7 +19,7 @@ from flaxmark.evaluation.metrics import ced
 from flaxmark.faces.markup import Markup
 from flaxmark.system.files import atomic_write
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
+# Okabe and Ito's colours, which are distinct for colour-blind readers.
 TRUTH, PREDICTION = "#009E73", "#D55E00"
 TRAIN, VALIDATION, REFERENCE = "#0072B2", "#D55E00", "#666666"
 SYSTEMS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -26,17 +27,13 @@ NME, LARGEST_ERROR = "NME, inter-ocular [%]", 20
 
 
 def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: float, path: Path) -> None:
-    """Loss and validation NME against epochs.
+    """Plot loss and validation NME against epochs, from the `validation` lines of metrics.jsonl.
 
-    Args:
-        history: The `validation` lines of metrics.jsonl.
-        title: Above the image.
-        mean_face_nme: Validation NME of the mean face, per cent.
-        path: PNG to write.
+    `mean_face_nme` is the validation NME of the mean face in percent, drawn as a reference.
     """
     epochs = [line["epoch"] for line in history]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    # Few epochs are points: a line through one of them is nothing.
+    # With few epochs as points: a line through a single epoch is invisible.
     marker = "o" if len(history) <= 30 else None
     left.plot(epochs, [line["train_loss"] for line in history], color=TRAIN, marker=marker, ms=4, label="training")
     left.plot(epochs, [line["loss"] for line in history], color=VALIDATION, marker=marker, ms=4, label="validation")
@@ -56,24 +53,17 @@ def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: fl
 
 
 def plot_faces(
-    images: Sequence[np.ndarray],
-    targets: np.ndarray,
-    predictions: np.ndarray | None,
+    images: Sequence[UInt8[np.ndarray, "size size 3"] | Float[np.ndarray, "size size 3"]],
+    targets: Float[np.ndarray, "n points 2"],
+    predictions: Float[np.ndarray, "n points 2"] | None,
     markup: Markup,
     captions: Sequence[str],
     title: str,
     path: Path,
 ) -> None:
-    """A grid of crops with ground truth and, where there is one, the prediction.
+    """Plot a grid of crops (values in [0, 255]) with ground truth and, where given, predictions, both in crop units.
 
-    Args:
-        images: uint8 or float `[size, size, 3]`, in [0, 255].
-        targets: `[n, num_points, 2]`, crop units.
-        predictions: `[n, num_points, 2]`, crop units, or None.
-        markup: Which points are joined.
-        captions: Above each face, such as its NME.
-        title: Above the grid.
-        path: Image to write; its ending chooses the format.
+    Each face has a caption; the suffix of the path chooses the format.
     """
     columns = min(6, max(1, len(images)))
     rows = max(1, -(-len(images) // columns))
@@ -101,36 +91,21 @@ def plot_faces(
 
 
 def plain(text: str) -> str:
-    """Names of files and the like, for matplotlib.
-
-    Args:
-        text: Any.
-
-    Returns:
-        The text with nothing in it that is drawn as mathematics or cannot be drawn.
-    """
+    """Text without what matplotlib would draw as mathematics or cannot draw, for names of files and the like."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("$", r"\$")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure so that the file is there whole or not at all, and close it.
-
-    Args:
-        figure: Closed afterwards.
-        path: Its ending chooses the format.
-    """
+    """Write a figure atomically and close it; the suffix of the path chooses the format."""
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=figure.dpi)
     plt.close(figure)
 
 
-def plot_systems(errors: Mapping[str, np.ndarray], title: str, path: Path) -> None:
-    """Cumulative error distribution of several systems.
+def plot_systems(errors: Mapping[str, Float[np.ndarray, " n"]], title: str, path: Path) -> None:
+    """Plot the cumulative error distribution of several systems.
 
-    Args:
-        errors: Name -> inter-ocular NME of each face `[n]`, per cent; NaN counts as larger than any.
-        title: Above the plot.
-        path: Image to write.
+    `errors` maps a name to the inter-ocular NME of each face in percent; NaN counts as larger than any error.
     """
     figure, axes = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
     styles = zip(SYSTEMS, ("-", "--", "-.", ":", (0, (6, 2)), (0, (3, 1, 1, 1))), strict=True)
@@ -142,38 +117,24 @@ def plot_systems(errors: Mapping[str, np.ndarray], title: str, path: Path) -> No
     save_figure(figure, path)
 
 
-def draw_ced(axes: Axes, errors: np.ndarray, **style: Any) -> None:
-    """Add a cumulative error distribution.
-
-    Args:
-        axes: To draw on.
-        errors: Inter-ocular NME of each face `[n]`, per cent.
-        **style: Of the line, and its label.
-    """
+def draw_ced(axes: Axes, errors: Float[np.ndarray, " n"], **style: Any) -> None:
+    """Draw a cumulative error distribution of inter-ocular NME (percent) as a line with a style and label."""
     thresholds = np.linspace(0, LARGEST_ERROR, 401)
     axes.plot(thresholds, ced(errors, thresholds), **style)
 
 
 def finish_ced(axes: Axes, split: str) -> None:
-    """Label axes of cumulative error distributions, and mark the threshold of a failure.
-
-    Args:
-        axes: With lines of `draw_ced`.
-        split: Whose faces; empty where the title says so.
-    """
+    """Label axes with lines of `draw_ced` and mark the failure threshold of 8 %."""
     axes.axvline(8, color=REFERENCE, lw=0.8, ls=(0, (1, 3)))
     label = "faces with at most this error [%]" + (f", {split}" if split else "")
     axes.set(xlabel=NME, ylabel=label, xlim=(0, LARGEST_ERROR), ylim=(0, 100))
     axes.grid(alpha=0.3)
 
 
-def plot_audit(traits: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> None:
-    """Sizes and poses of the faces of each subset.
+def plot_audit(traits: Mapping[str, Mapping[str, Float[np.ndarray, " n"]]], path: Path) -> None:
+    """Plot sizes and poses of the faces of each subset as box plots.
 
-    Args:
-        traits: Subset -> `size` (pixels between the outer eye corners) and, where the points tell, `yaw` (degrees),
-            `[n]` each.
-        path: Image to write.
+    `traits` maps a subset to `size` (pixels between the outer eye corners) and, for iBUG's 68 points, `yaw` (degrees).
     """
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(11, 1.6 + 0.42 * len(traits)), layout="constrained", sharey=True

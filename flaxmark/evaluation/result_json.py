@@ -1,4 +1,4 @@
-"""What result.json says of a finished run: figures and errors of every face, what it cost, where it came from."""
+"""Parts of result.json: errors of every point and face, cost and provenance of a finished run."""
 
 import importlib.metadata
 import os
@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from flaxmark.config.config import Config
 from flaxmark.data.prepare.prepare import Examples
@@ -24,23 +25,19 @@ PACKAGES = ("flaxmark", "jax", "flax", "optax", "orbax-checkpoint", "tensorflow-
 
 
 def split_figures(
-    examples: Examples, outputs: Outputs, mean_face: np.ndarray, markup: Markup, scale: float | None = None
+    examples: Examples,
+    outputs: Outputs,
+    mean_face: Float[np.ndarray, "points 2"],
+    markup: Markup,
+    scale: float | None = None,
 ) -> dict[str, Any]:
-    """Errors of every point and every face of a split, and what the faces are like.
+    """Errors of every point and every face of a split, and traits of the faces.
 
-    Args:
-        examples: The split.
-        outputs: What the network says of it.
-        mean_face: float32 `[num_points, 2]`, crop units.
-        markup: What the points are.
-        scale: Factor of sigma, from the validation split.
-
-    Returns:
-        `points`: mean error of each point, per cent of the inter-ocular distance; `faces`: lists `[n]` in the order
-        of the split, rounded: `file`, `subset`, `nme` and `mean_face_nme` (inter-ocular, per cent), `loss`, `size`
-        (pixels between the outer eye corners in the original image), `sharpness` where it is known and, of iBUG's 68
-        points, `yaw` (degrees); of a network with sigma also `coverage`: `share` that circles should hold, and `plain`
-        and `scaled` that they do.
+    `points` holds the mean error of each point in percent of the inter-ocular distance. `faces` holds lists in the
+    order of the split: `file`, `subset`, `nme` and `mean_face_nme` (inter-ocular, percent), `loss`, `size` (pixels
+    between the outer eye corners in the original image), `sharpness` where it is known and, for iBUG's 68 points, `yaw`
+    (degrees). A network with sigma adds `coverage`: the `share` that circles should hold, and the shares that they hold
+    with sigma as predicted (`plain`) and multiplied by `scale` (`scaled`).
     """
     target, predictions = examples.landmarks, outputs.landmarks
     distance = normalising_distance(target, markup=markup)
@@ -68,17 +65,11 @@ def split_figures(
 
 
 def cost_of_run(config: Config, metrics: Sequence[Mapping[str, Any]], parameters: int) -> dict[str, float | None]:
-    """What a run took.
+    """Cost of a run, from the lines of its metrics.jsonl.
 
-    Args:
-        config: Of the run.
-        metrics: The lines of its metrics.jsonl.
-        parameters: Of its network.
-
-    Returns:
-        `parameters`, `gflop` (of a face in training, three times the forward pass, as XLA counts plain
-        convolutions), `images_per_second` (of training, as last measured; None where no step was logged) and
-        `seconds` (first start to last step, validation included, stops between starts not).
+    `parameters`; `gflop` of one face in training, three times the forward pass as XLA counts plain convolutions;
+    `images_per_second` of training as last measured, None where no step was logged; `seconds` from the first start to
+    the last step, with validation but without pauses between starts.
     """
     rates = [line["images_per_second"] for line in metrics if line["kind"] == "train"]
     return {
@@ -90,11 +81,7 @@ def cost_of_run(config: Config, metrics: Sequence[Mapping[str, Any]], parameters
 
 
 def provenance() -> dict[str, Any]:
-    """Where a result was made: versions of the packages, the device, and the commit of a checkout.
-
-    Returns:
-        Ready for JSON.
-    """
+    """Origin of a result: versions of the packages, the device, and the commit of the checkout."""
     device = jax.devices()[0]
     cores = f", {os.cpu_count()} cores" if device.platform == "cpu" else ""
     return {
@@ -106,7 +93,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _version(package: str) -> str | None:
-    """None for what is not installed under its usual name."""
+    """Installed version of a package; None if it is not installed under this name."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -114,7 +101,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Of the checkout that the package runs from, with + where it was changed since; None outside of one."""
+    """Commit of the checkout that the package runs from, with + if it has changes; None outside a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
@@ -126,5 +113,5 @@ def _commit() -> str | None:
     return done.stdout.strip()
 
 
-def _rounded(values: np.ndarray, digits: int) -> list[float]:
+def _rounded(values: Float[np.ndarray, " n"], digits: int) -> list[float]:
     return [round(float(value), digits) for value in values]

@@ -1,4 +1,4 @@
-"""What a finished run leaves: the best checkpoint's figures on every split, curves and a sheet of faces."""
+"""Report of a finished run: metrics of the best checkpoint on every split, curves and a sheet of faces."""
 
 import dataclasses
 import json
@@ -10,12 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Float
 
 from flaxmark.config.config import Config
 from flaxmark.data.config import DataConfig
 from flaxmark.data.input.feed import EvalFeed, crops_of
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split
-from flaxmark.errors import ConfigError
+from flaxmark.errors import CheckpointError, DataError
 from flaxmark.evaluation.eval_step import Evaluation, build_evaluation
 from flaxmark.evaluation.evaluate_split import Outputs, Row, format_table, predict_split, rows_of_split
 from flaxmark.evaluation.metrics import nme
@@ -35,13 +36,13 @@ SHEET_FACES = 24
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """A run's best checkpoint on every split but train.
+    """Evaluation of a run's best checkpoint on every split but train.
 
     Attributes:
-        rows: Of the table.
-        splits: Split -> its faces and what the network says of them.
-        parameters: Of the network.
-        metadata: Of the checkpoint.
+        rows: Rows of the results table.
+        splits: Split -> its faces and the network's outputs.
+        parameters: Number of parameters of the network.
+        metadata: Metadata of the checkpoint.
     """
 
     rows: list[Row]
@@ -59,16 +60,13 @@ def load_evaluator(
     compiled: tuple[Evaluation, Mesh] | None = None,
     enlarged: float = 1.0,
 ) -> tuple[Evaluator, int, dict[str, Any]]:
-    """A run's best checkpoint, ready to predict splits.
+    """Load a run's best checkpoint: a function that predicts a split, the number of parameters, and the metadata.
 
     Args:
         workdir: The run.
         config: Replaces the run's own batch size and data fields; the network's input stays its own.
-        compiled: The programs of the run that has just ended, and where they run; built anew by default.
+        compiled: The programs of a run that has just ended, and their mesh; built anew by default.
         enlarged: Largest crop over the largest that is stored.
-
-    Returns:
-        A function from a split to what the network says of it; the network's parameters; the checkpoint's metadata.
     """
     variables, metadata = load_best(workdir)
     config = config or from_dict(metadata["config"], Config)
@@ -76,14 +74,14 @@ def load_evaluator(
         mesh = make_mesh()
         compiled = build_evaluation(config, mesh, enlarged * config.data.crop.stored_size), mesh
     evaluation, mesh = compiled
-    # From host memory: an array of one process's device cannot be put on those of others.
+    # From host memory: an array on a device of one process cannot be put on those of other processes.
     variables = jax.device_put(
         jax.device_get(variables), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     )
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
 
     def evaluate(examples: Examples) -> Outputs:
-        return predict_split(evaluation.evaluate, variables, EvalFeed(examples, config, mesh), evaluation.look)
+        return predict_split(evaluation.evaluate, variables, EvalFeed(examples, config, mesh), evaluation.sharpness)
 
     return evaluate, parameters, metadata
 
@@ -94,29 +92,21 @@ def evaluate_run(
     config: Config | None = None,
     compiled: tuple[Evaluation, Mesh] | None = None,
 ) -> Evaluated:
-    """Predict every face of every split but train with a run's best checkpoint.
+    """Predict all splits but train with a run's best checkpoint; the faces may be of another data set than the run's.
 
-    Args:
-        workdir: The run.
-        prepared: The faces; may be another data set than it was trained on.
-        config: As for `load_evaluator`.
-        compiled: As for `load_evaluator`.
-
-    Returns:
-        Predictions and figures.
-
-    Raises:
-        ConfigError: There are training faces only, or the checkpoint has no mean face.
+    `config` and `compiled` as for `load_evaluator`. Raises DataError if there are training faces only, CheckpointError
+    if the checkpoint cannot be used.
     """
     evaluate, parameters, metadata = load_evaluator(workdir, config, compiled)
     own = from_dict(metadata["config"], Config)
     loss, markup = own.loss, own.data.markup
     mean_face = _mean_face(workdir, metadata, markup)
     if not set(prepared.counts) - {"train"}:
-        raise ConfigError("all faces are of the training split, which says nothing: name held-out ones, or the lists")
+        reason = "has training faces only, and metrics on those mean nothing: give held-out faces, or the run's lists"
+        raise DataError(reason, field="data.dir", value=prepared.name)
     evaluated = Evaluated([], {}, parameters, metadata)
     for split in prepared.counts:
-        if split == "train":  # figures on faces that were trained on say nothing
+        if split == "train":
             continue
         examples = load_split(prepared, split)
         _warn_of_trained_faces(workdir, metadata, prepared, split, examples)
@@ -126,21 +116,21 @@ def evaluate_run(
     return evaluated
 
 
-def _mean_face(workdir: Path, metadata: dict[str, Any], markup: Markup) -> np.ndarray:
-    """That of the training faces: float32 `[num_points, 2]`, crop units."""
+def _mean_face(workdir: Path, metadata: dict[str, Any], markup: Markup) -> Float[np.ndarray, "points 2"]:
+    """Mean training face from the metadata, crop units; CheckpointError if it has none."""
     try:
         mean_face = np.array(metadata.get("mean_face"), np.float32)
     except (TypeError, ValueError):
         mean_face = np.zeros(0, np.float32)
     if mean_face.shape != (markup.num_points, 2) or not np.isfinite(mean_face).all():
-        raise ConfigError(f"{workdir}: its checkpoint has no mean face of {markup.num_points} points")
+        raise CheckpointError(f"its checkpoint has no mean face of {markup.num_points} points", file=workdir)
     return mean_face
 
 
 def _warn_of_trained_faces(
     workdir: Path, metadata: dict[str, Any], prepared: Prepared, split: str, examples: Examples
 ) -> None:
-    """Figures on faces that were trained on say nothing of new ones."""
+    """Warn about faces that the run was trained on: metrics on them say nothing about new faces."""
     path = workdir / TRAIN_FACES
     if metadata.get("data") == prepared.name and path.is_file() and jax.process_index() == 0:
         trained = set(path.read_text(encoding="utf-8").splitlines())
@@ -150,17 +140,9 @@ def _warn_of_trained_faces(
 
 
 def write_report(workdir: Path, prepared: Prepared, evaluation: Evaluation, mesh: Mesh, clock: Clock) -> dict[str, Any]:
-    """Write result.json, predictions.npz, table.md, curves.png and test.png of a run that has ended.
+    """Write result.json, predictions.npz, table.md, curves.png and test.png of a run, and print the table.
 
-    Args:
-        workdir: The run.
-        prepared: Its faces.
-        evaluation: Its compiled programs.
-        mesh: Where they run.
-        clock: Knows where its time went.
-
-    Returns:
-        The content of result.json; on all processes but the first, which alone writes, only its `rows`.
+    Returns the content of result.json; only process 0 writes, on the others it has `rows` alone.
     """
     evaluated = evaluate_run(workdir, prepared, compiled=(evaluation, mesh))
     rows = evaluated.rows
@@ -176,7 +158,7 @@ def write_report(workdir: Path, prepared: Prepared, evaluation: Evaluation, mesh
     plot_sheet(examples, outputs.landmarks, config.data, f"{title}: {split}", workdir / "test.png")
     save_arrays(workdir / PREDICTIONS, {name: outputs.landmarks for name, (_, outputs) in evaluated.splits.items()})
     write_text(workdir / "table.md", table + "\n")
-    # Of this start alone; writing the line itself is left out.
+    # Time of this start only, without the writing of this line.
     result["time"] = clock.seconds()
     write_text(workdir / RESULT, json.dumps(result) + "\n")
     print(f"\nbest checkpoint: step {result['best_step']}\n{table}\n")
@@ -185,15 +167,7 @@ def write_report(workdir: Path, prepared: Prepared, evaluation: Evaluation, mesh
 
 
 def make_result(evaluated: Evaluated, metrics: list[dict[str, Any]]) -> dict[str, Any]:
-    """All that is known of a finished run, ready for JSON.
-
-    Args:
-        evaluated: Its best checkpoint on every split.
-        metrics: The lines of its metrics.jsonl.
-
-    Returns:
-        The content of result.json.
-    """
+    """Content of result.json, from the evaluation and the lines of metrics.jsonl."""
     metadata = evaluated.metadata
     config = from_dict(metadata["config"], Config)
     history = [line for line in metrics if line["kind"] == "validation"]
@@ -214,31 +188,20 @@ def make_result(evaluated: Evaluated, metrics: list[dict[str, Any]]) -> dict[str
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays so that the file is there whole or not at all.
-
-    Args:
-        path: .npz, replaced if it exists.
-        arrays: Name -> array.
-    """
+    """Write arrays atomically to an .npz file; an existing one is replaced."""
     with atomic_write(path) as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
 
 
 def describe(config: Config) -> str:
-    """A run in a few words, for titles."""
+    """Short title of a run: network, loss and image size."""
     return f"{config.model.title}, {config.loss.title}, {config.data.image_size} px"
 
 
-def plot_sheet(examples: Examples, predictions: np.ndarray, data: DataConfig, title: str, path: Path) -> None:
-    """Faces spread evenly over a split, with ground truth and prediction.
-
-    Args:
-        examples: The split.
-        predictions: float32 `[n, num_points, 2]`, crop units.
-        data: Of the run.
-        title: Above the sheet.
-        path: PNG to write.
-    """
+def plot_sheet(
+    examples: Examples, predictions: Float[np.ndarray, "n points 2"], data: DataConfig, title: str, path: Path
+) -> None:
+    """Write a sheet of evenly spaced faces of a split with ground truth and predictions (crop units)."""
     count, markup = len(examples), data.markup
     chosen = np.unique(np.linspace(0, count - 1, min(SHEET_FACES, count)).round().astype(int))
     images = list(crops_of(examples, chosen, data, 224))
@@ -247,13 +210,6 @@ def plot_sheet(examples: Examples, predictions: np.ndarray, data: DataConfig, ti
     plot_faces(images, targets, predictions[chosen], markup, nme_captions(errors), title, path)
 
 
-def nme_captions(errors: np.ndarray) -> list[str]:
-    """What stands above faces.
-
-    Args:
-        errors: NME of each `[n]`, per cent.
-
-    Returns:
-        One text a face.
-    """
+def nme_captions(errors: Float[np.ndarray, " n"]) -> list[str]:
+    """Captions of faces with their NME in percent."""
     return [f"NME {error:.1f} %" for error in errors]

@@ -1,1 +1,1 @@
-"""What is odd in a data set, before it is trained on."""
+"""Audit of a data set: errors in its annotations and images, found before training."""

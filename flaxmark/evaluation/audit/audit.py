@@ -1,4 +1,4 @@
-"""Look at a data set before trusting it: what is there, what is odd, what is there twice."""
+"""Audit of a data set: read all annotations and images, collect findings, and write them with sheets of faces."""
 
 import dataclasses
 import json
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from flaxmark.data.config import DataConfig
 from flaxmark.data.entries import HELD_OUT, UNREADABLE, FaceEntry, Problem, names_photographs
 from flaxmark.data.images import ImageError, read_image
 from flaxmark.data.readers.listing import read_listing
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DataError
 from flaxmark.evaluation.audit.checks import Finding, check_boxes_fit, check_copies, check_names, check_points
 from flaxmark.evaluation.audit.image_hash import Fingerprint, fingerprint
 from flaxmark.evaluation.face_traits import head_yaw
@@ -31,60 +32,53 @@ SHEET_SIZE = 160
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """What was found.
+    """Result of an audit.
 
     Attributes:
-        found: Subset or folder -> faces found, and how many there should be (None: unknown).
-        splits: Split -> faces.
-        findings: In the order of the files, kind by kind.
-        traits: Subset -> `size` (pixels between the outer eye corners) of its faces; of iBUG's 68 points also
-            `yaw` (degrees).
+        found: Subset or folder -> number of faces found, and the official number (None: unknown).
+        splits: Split -> number of faces.
+        findings: Grouped by kind, in the order of the files.
+        traits: Subset -> `size` of its faces (pixels between the outer eye corners) and, for iBUG's 68 points, `yaw`
+            (degrees).
         samples: Subset -> faces for a sheet.
     """
 
     found: dict[str, tuple[int, int | None]]
     splits: dict[str, int]
     findings: list[Finding]
-    traits: dict[str, dict[str, np.ndarray]]
+    traits: dict[str, dict[str, Float[np.ndarray, " n"]]]
     samples: dict[str, list[FaceEntry]]
 
     @property
     def shares_photographs(self) -> bool:
-        """Whether training and a held-out split have a photograph in common, the one of the official lists aside."""
+        """Whether training and a held-out split share a photograph, apart from the known one of the official lists."""
         return any(finding.kind == HELD_OUT for finding in self.findings)
 
 
 def audit(config: DataConfig, root: Path, start_progress: Callable[[int], Progress], sample: int = 24) -> Audit:
-    """Read every annotation and image of a data set and compare them with each other.
+    """Read every annotation and image of the data set in a folder and compare them with each other.
 
-    Args:
-        config: How the data set is read; its `max_megapixels` bounds what is decoded.
-        root: Its folder.
-        start_progress: Called with the number of images.
-        sample: Faces of each subset for a sheet.
-
-    Returns:
-        Everything worth a look.
-
-    Raises:
-        ConfigError: No face there, or the folder or a list cannot be read.
+    `start_progress` gets the number of images; `sample` is the number of faces of each subset for a sheet. Raises
+    DataError if there are no faces, or if the folder or a list cannot be read.
     """
     listing = read_listing(config, root)
     entries = listing.entries
     if not entries:
-        raise ConfigError(f"--data.dir {root}: holds no face of {config.name}; {len(listing.problems)} problems")
+        raise DataError(
+            f"has no faces of {config.name}; {len(listing.problems)} problems", field="data.dir", value=root
+        )
     findings = [Finding(p.reason, p.file, p.detail) for p in listing.problems if not p.known]
     files = sorted({entry.file for entry in entries})
-    looks: dict[str, Fingerprint | Problem] = {}
+    prints: dict[str, Fingerprint | Problem] = {}
     progress = start_progress(len(files))
     with ThreadPoolExecutor() as pool:
-        for look in pool.map(lambda file: _look(root, file, config.max_megapixels), files):
-            looks[files[len(looks)]] = look
-            progress.step(f"looking at {len(looks):,} of {len(files):,} images")
-    findings += [Finding(p.reason, p.file, p.detail) for p in looks.values() if isinstance(p, Problem)]
-    images = {file: look for file, look in looks.items() if isinstance(look, Fingerprint)}
-    findings += [Finding("odd image", file, oddity) for file, look in images.items() for oddity in look.oddities]
-    findings += check_points(entries, {file: look.size for file, look in images.items()}, config.markup)
+        for one in pool.map(lambda file: _fingerprint(root, file, config.max_megapixels), files):
+            prints[files[len(prints)]] = one
+            progress.step(f"reading image {len(prints):,} of {len(files):,}")
+    findings += [Finding(p.reason, p.file, p.detail) for p in prints.values() if isinstance(p, Problem)]
+    images = {file: one for file, one in prints.items() if isinstance(one, Fingerprint)}
+    findings += [Finding("odd image", file, oddity) for file, one in images.items() for oddity in one.oddities]
+    findings += check_points(entries, {file: one.size for file, one in images.items()}, config.markup)
     findings += check_names(entries, config.markup)
     findings += check_boxes_fit(entries)
     findings += check_copies(entries, images, by_name=names_photographs(config.name))
@@ -100,16 +94,9 @@ def audit(config: DataConfig, root: Path, start_progress: Callable[[int], Progre
 
 
 def write_audit(result: Audit, root: Path, config: DataConfig, folder: Path) -> list[Path]:
-    """Write audit.json with everything found, faces.png with sizes and poses, and a sheet of each subset.
+    """Write the findings as audit.json, sizes and poses as faces.png, and a sheet of each subset; return the files.
 
-    Args:
-        result: From `audit`.
-        root: The data set's folder.
-        config: Of the audit.
-        folder: An existing one; files of an earlier audit are replaced.
-
-    Returns:
-        The files.
+    Files of an earlier audit in the folder are replaced.
     """
     values: dict[str, Any] = {
         "found": result.found,
@@ -122,7 +109,7 @@ def write_audit(result: Audit, root: Path, config: DataConfig, folder: Path) -> 
     plot_audit(result.traits, paths[1])
     for subset, entries in result.samples.items():
         path = folder / f"sheet_{subset.replace('/', '_')[:50]}.jpg"
-        while path in paths:  # of a/b and a_b, and of names that are longer than file systems take
+        while path in paths:  # subsets a/b and a_b, and names longer than file systems allow
             path = path.with_stem(f"{path.stem}_{len(paths)}")
         paths.append(path)
         _draw_sheet(subset, entries, root, config, path)
@@ -130,7 +117,7 @@ def write_audit(result: Audit, root: Path, config: DataConfig, folder: Path) -> 
 
 
 def _draw_sheet(subset: str, entries: Sequence[FaceEntry], root: Path, config: DataConfig, path: Path) -> None:
-    """Faces with their points."""
+    """Write a sheet of faces with their points."""
     images, points, captions = [], [], []
     for entry in entries:
         try:
@@ -140,7 +127,7 @@ def _draw_sheet(subset: str, entries: Sequence[FaceEntry], root: Path, config: D
         crop = square_crop(landmark_box(entry.landmarks_px), config.crop.scale)
         try:
             images.append(crop_image(cut_region(image, crop, config.crop, margin=False), SHEET_SIZE))
-        except ValueError:  # outside its image: among the findings
+        except ValueError:  # outside the image: among the findings
             continue
         points.append(to_crop_units(entry.landmarks_px, crop))
         captions.append(Path(entry.file).name[-24:])
@@ -148,16 +135,16 @@ def _draw_sheet(subset: str, entries: Sequence[FaceEntry], root: Path, config: D
         plot_faces(images, np.stack(points), None, config.markup, captions, subset, path)
 
 
-def _look(root: Path, file: str, max_megapixels: float) -> Fingerprint | Problem:
-    """What a image looks like, or why it cannot be seen."""
+def _fingerprint(root: Path, file: str, max_megapixels: float) -> Fingerprint | Problem:
+    """Fingerprint of an image, or the problem that prevents it."""
     try:
         return fingerprint(root / file, read_image(root / file, max_megapixels, orient=False))
     except ImageError as error:
         return Problem(file, UNREADABLE, str(error))
 
 
-def _traits(faces: Sequence[FaceEntry], markup: Markup) -> dict[str, np.ndarray]:
-    """Size of the faces of a subset and, where their points tell, pose."""
+def _traits(faces: Sequence[FaceEntry], markup: Markup) -> dict[str, Float[np.ndarray, " n"]]:
+    """Size of the faces of a subset and, for 68 points, their yaw."""
     points = np.stack([face.landmarks_px for face in faces])
     size = {"size": normalising_distance(points, markup=markup)}
     return size | ({"yaw": head_yaw(points)} if markup == IBUG_68 else {})

@@ -1,10 +1,11 @@
-"""What may be wrong with the annotations and images of a data set."""
+"""Checks for errors in the annotations and images of a data set."""
 
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from flaxmark.data.entries import HELD_OUT, FaceEntry
 from flaxmark.data.prepare.duplicates import KNOWN_SHARED
@@ -18,12 +19,12 @@ SMALL_FACE, BOX_CENTRE, BOX_SIZE = 24.0, 0.35, 2.0
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """Something to look at.
+    """Something in a data set that deserves a look.
 
     Attributes:
-        kind: What; the report counts by it.
-        file: Of which image.
-        detail: In one line.
+        kind: Kind of finding, by which reports count.
+        file: Image it is about.
+        detail: Description in one line.
     """
 
     kind: str
@@ -32,15 +33,9 @@ class Finding:
 
 
 def check_points(entries: Iterable[FaceEntry], sizes: dict[str, tuple[int, int]], markup: Markup) -> list[Finding]:
-    """Points outside of their image or on its border, and faces too small to see.
+    """Points outside their image or on its border, and faces too small to see: one finding per face and kind.
 
-    Args:
-        entries: Faces.
-        sizes: File -> width and height, pixels.
-        markup: Which points are the eyes.
-
-    Returns:
-        One finding a face and kind.
+    `sizes` maps a file to the width and height of its image in pixels; faces of other files are skipped.
     """
     findings = []
     for entry in entries:
@@ -61,14 +56,9 @@ def check_points(entries: Iterable[FaceEntry], sizes: dict[str, tuple[int, int]]
 
 
 def check_names(entries: Sequence[FaceEntry], markup: Markup) -> list[Finding]:
-    """The flip test: are a face's points nearer to the mean shape when left and right change their names?
+    """Faces whose left and right points have swapped names, entirely or in one part.
 
-    Args:
-        entries: Faces.
-        markup: Says which points change places.
-
-    Returns:
-        Faces that are named as in a mirror, wholly or in one part.
+    The flip test: such points are closer to the mean shape once left and right are exchanged.
     """
     if not entries or markup.flip_order is None:
         return []
@@ -77,7 +67,7 @@ def check_names(entries: Sequence[FaceEntry], markup: Markup) -> list[Finding]:
     order = np.array(markup.flip_order)
     own, swapped = _misfit(shapes, mean), _misfit(shapes[:, order], mean)
     findings = [
-        Finding("mirrored annotation", entry.file, "left and right have each other's names")
+        Finding("mirrored annotation", entry.file, "the names of left and right points are exchanged")
         for entry, a, b in zip(entries, own, swapped, strict=True)
         if b < 0.8 * a
     ]
@@ -86,7 +76,7 @@ def check_names(entries: Sequence[FaceEntry], markup: Markup) -> list[Finding]:
         partly = shapes.copy()
         partly[:, list(points)] = shapes[:, order[list(points)]]
         findings += [
-            Finding("swapped annotation", entry.file, f"left and right of the {part} have each other's names")
+            Finding("swapped annotation", entry.file, f"the names of left and right points of the {part} are exchanged")
             for entry, a, b in zip(entries, own, _misfit(partly, mean), strict=True)
             if b < 0.8 * a and entry.file not in mirrored
         ]
@@ -94,14 +84,7 @@ def check_names(entries: Sequence[FaceEntry], markup: Markup) -> list[Finding]:
 
 
 def check_boxes_fit(entries: Iterable[FaceEntry]) -> list[Finding]:
-    """Boxes of the data set that lie beside the points or are of another size.
-
-    Args:
-        entries: Faces; those without a box of their own are passed over.
-
-    Returns:
-        One finding a face.
-    """
+    """Boxes of the data set that do not fit the points in position or size; faces without a box are skipped."""
     findings = []
     for entry in (e for e in entries if e.box is not None):
         points = landmark_box(entry.landmarks_px)
@@ -109,7 +92,7 @@ def check_boxes_fit(entries: Iterable[FaceEntry]) -> list[Finding]:
         side, own = np.ptp(points.reshape(2, 2), axis=0).max(), np.ptp(box.reshape(2, 2), axis=0).max()
         off = np.abs(points.reshape(2, 2).mean(axis=0) - box.reshape(2, 2).mean(axis=0)).max() / side
         if off > BOX_CENTRE or not 1 / BOX_SIZE < own / side < BOX_SIZE:
-            detail = f"its middle is {off:.0%} of the face off, its side {own / side:.2f} times the face's"
+            detail = f"its centre is off by {off:.0%} of the face's side, its side is {own / side:.2f} times the face's"
             findings.append(Finding("box does not fit the points", entry.file, detail))
     return findings
 
@@ -117,15 +100,10 @@ def check_boxes_fit(entries: Iterable[FaceEntry]) -> list[Finding]:
 def check_copies(
     entries: Sequence[FaceEntry], images: dict[str, Fingerprint], *, by_name: bool = True
 ) -> list[Finding]:
-    """Images that look alike, mirrored ones included, and photographs on both sides of a split.
+    """Images that look alike, also mirrored, and photographs that training shares with a held-out split.
 
-    Args:
-        entries: Faces.
-        images: File -> what it looks like.
-        by_name: Names tell which faces are of one photograph; those of a CSV only name people.
-
-    Returns:
-        One finding a pair of files, and one a photograph that training shares with a held-out split.
+    One finding per pair of files, and one per shared photograph. `by_name`: names identify photographs; in a CSV they
+    only identify people.
     """
     findings, photographs = [], {entry.file: entry.photograph for entry in entries}
     splits: dict[str, set[str]] = defaultdict(set)
@@ -152,18 +130,18 @@ def check_copies(
 
 
 def _apart(first: set[str], second: set[str]) -> bool:
-    """Whether one of two images is trained on and the other held out."""
+    """Whether one of two images is in training and the other held out, from their splits."""
     return ("train" in first and bool(second - {"train"})) or ("train" in second and bool(first - {"train"}))
 
 
-def _unit_shape(points: np.ndarray) -> np.ndarray:
-    """Points about their middle, of size 1."""
+def _unit_shape(points: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "points 2"]:
+    """Points centred and scaled to unit norm."""
     centred = points - points.mean(axis=0)
     return centred / np.sqrt(np.square(centred).sum())
 
 
-def _misfit(shapes: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """What is left of each shape when the mean is turned and scaled onto it; a mirror image does not fit."""
+def _misfit(shapes: Float[np.ndarray, "n points 2"], mean: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, " n"]:
+    """Residual of each shape after the mean is rotated and scaled onto it; a mirror image has a large one."""
     reference = mean / np.sqrt(np.square(mean).sum())
     complex_shapes, complex_mean = shapes @ [1, 1j], reference @ [1, 1j]
     return np.sqrt(np.maximum(0, 1 - np.abs(complex_shapes @ complex_mean.conj()) ** 2))

@@ -1,4 +1,4 @@
-"""What a image looks like, in a few numbers: images that are the same to the eye are found by them."""
+"""Perceptual hashes of images, to find copies that look the same."""
 
 import dataclasses
 import hashlib
@@ -6,45 +6,39 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32, Int32, UInt8
 from PIL import Image
 
 THUMBNAIL = 32
-# Bits of the difference hash that two copies may differ in, and the mean difference of their thumbnails in grey levels
-# once their brightness and contrast are made equal: recompressed and resized copies stay below, other images above.
+# Bits of the difference hash in which two copies may differ, and the mean difference of their thumbnails in grey levels
+# after normalisation of brightness and contrast: recompressed and resized copies stay below, other images above.
 MAX_BITS, MAX_DIFFERENCE = 6, 12.0
 UPRIGHT = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Fingerprint:
-    """A image's looks.
+    """Description of an image's appearance.
 
     Attributes:
         size: Width and height, pixels.
         content: SHA-256 of the file.
-        bits: uint64: the difference hash, and that of the mirrored image.
-        thumbnail: float32 `[32, 32]`, grey, of mean 0 and deviation 40.
-        oddities: What is unusual about the file, in words.
+        bits: 64-bit difference hash, and that of the mirrored image.
+        thumbnail: Grey levels with mean 0 and standard deviation 40.
+        oddities: Unusual properties of the file.
     """
 
     size: tuple[int, int]
     content: bytes
     bits: tuple[int, int]
-    thumbnail: np.ndarray
+    thumbnail: Float32[np.ndarray, "32 32"]
     oddities: tuple[str, ...]
 
 
-def fingerprint(path: Path, pixels: np.ndarray) -> Fingerprint:
-    """Describe a image.
+def fingerprint(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> Fingerprint:
+    """Fingerprint of an image file and its decoded pixels.
 
     Difference hash: is each of 9 x 8 cells brighter than its right neighbour? (Krawetz, "Kind of like that", 2013.)
-
-    Args:
-        path: Its file.
-        pixels: uint8 `[height, width, 3]`, decoded.
-
-    Returns:
-        Its looks.
     """
     grey = Image.fromarray(pixels).convert("L")
     thumbnail = np.asarray(grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX), np.float32)
@@ -62,14 +56,7 @@ def fingerprint(path: Path, pixels: np.ndarray) -> Fingerprint:
 
 
 def find_copies(images: Sequence[Fingerprint]) -> Iterator[tuple[int, int, str]]:
-    """Find images that are the same to the eye.
-
-    Args:
-        images: Their looks.
-
-    Yields:
-        Index of the first, of the second, and how they are alike: `identical`, `similar` or `mirrored`.
-    """
+    """Pairs of images that look the same: two indices, and `identical`, `similar` or `mirrored`."""
     own = np.array([image.bits[0] for image in images], np.uint64)
     flipped = np.array([image.bits[1] for image in images], np.uint64)
     thumbnails = np.stack([image.thumbnail for image in images]) if images else np.zeros((0, 1, 1))
@@ -83,17 +70,17 @@ def find_copies(images: Sequence[Fingerprint]) -> Iterator[tuple[int, int, str]]
                     yield i, j, "identical" if same else how
 
 
-def _bits(cells: np.ndarray) -> int:
-    """64 comparisons as one number."""
+def _bits(cells: Int32[np.ndarray, "8 9"]) -> int:
+    """64 comparisons of neighbours as one number."""
     return int("".join("1" if bit else "0" for bit in (cells[:, :-1] > cells[:, 1:]).reshape(-1)), 2)
 
 
-def _oddities(path: Path, pixels: np.ndarray, deviation: float) -> Iterator[str]:
-    """What a look at the file tells."""
+def _oddities(path: Path, pixels: UInt8[np.ndarray, "height width 3"], deviation: float) -> Iterator[str]:
+    """Unusual properties of an image file; `deviation` is that of its thumbnail in grey levels."""
     with Image.open(path) as image:
         orientation = image.getexif().get(0x0112, UPRIGHT)
         if orientation != UPRIGHT:
-            yield f"EXIF orientation {orientation}: viewers turn it, annotations are of the stored pixels"
+            yield f"EXIF orientation {orientation}: viewers rotate the image, annotations refer to the stored pixels"
         if image.mode not in ("RGB", "L"):
             yield f"mode {image.mode}"
     if np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 1], pixels[..., 2]):
