@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from helpers.scripts import ROOT
+from helpers.commands import ROOT
 
 pytest.importorskip("skimage")
 
