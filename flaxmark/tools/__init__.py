@@ -1,1 +1,1 @@
-"""Tools beside the main path: predicted cost, comparison, detector fit, web demo."""
+"""Tools beside the main path: predicted cost on TPUs and GPUs, comparison of systems, detector fit, web demo."""

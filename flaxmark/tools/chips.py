@@ -1,4 +1,4 @@
-"""Chips that programs can be compiled for without having one: what their makers publish, and their topologies."""
+"""Chips that programs can be compiled for without owning one: published rates and topologies."""
 
 import dataclasses
 import re
@@ -7,19 +7,19 @@ from typing import Any
 import jax
 from jax.experimental import topologies
 
-from flaxmark.errors import ConfigError
+from flaxmark.errors import ConfigError, DeviceError
 
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """What the maker publishes of a chip.
+    """Published rates of a chip.
 
     Attributes:
-        platform: JAX's name of its kind: `tpu` or `cuda`.
-        peak: Operations a second in bfloat16.
-        bandwidth: Of its memory, bytes a second.
-        memory: Bytes.
-        interconnect: To other chips, in both directions together, bytes a second.
+        platform: JAX's name of the platform: `tpu` or `cuda`.
+        peak: Operations per second in bfloat16.
+        bandwidth: Memory bandwidth, bytes per second.
+        memory: Memory, bytes.
+        interconnect: Bandwidth to other chips, both directions together, bytes per second.
     """
 
     platform: str
@@ -39,7 +39,7 @@ CHIPS = {
     "h100": Chip("cuda", 989e12, 3350e9, 80e9, 900e9),
 }
 
-# What XLA asks a GPU that is there; https://docs.nvidia.com/cuda/hopper-tuning-guide has the limits.
+# Properties that XLA reads from a GPU that is present; https://docs.nvidia.com/cuda/hopper-tuning-guide has the limits.
 _H100 = """
 gpu_device_info {
   threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048
@@ -58,38 +58,19 @@ device_description_str: "NVIDIA H100 80GB HBM3"
 
 
 def find_chip(topology: str) -> Chip:
-    """The chip of a topology.
-
-    Args:
-        topology: Such as `v5e:4x4`, or `h100:8` for the GPUs of one machine.
-
-    Returns:
-        Its published rates.
-
-    Raises:
-        ConfigError: Not a topology of a chip that is known here.
-    """
+    """The chip of a topology such as `v5e:4x4`, or `h100:8` for the GPUs of one machine; ConfigError if unknown."""
     name = topology.split(":", 1)[0]
     shape = r"\d+" if name == "h100" else r"\d+(x\d+)*"
     if name not in CHIPS or not re.fullmatch(rf"\w+:{shape}", topology):
-        raise ConfigError(
-            f"--topology {topology}: must be one of {', '.join(CHIPS)}, a colon and a shape, such as v5e:4x4 or h100:8"
-        )
+        reason = f"must be one of {', '.join(CHIPS)}, a colon and a shape, such as v5e:4x4 or h100:8"
+        raise ConfigError(reason, field="topology", value=topology)
     return CHIPS[name]
 
 
 def find_devices(topology: str, chips: int | None = None) -> list[jax.Device]:
-    """Devices to compile for.
+    """Devices of a topology, or its first `chips` devices; programs can be compiled for them but not run.
 
-    Args:
-        topology: As in `find_chip`.
-        chips: Only the first so many; all by default.
-
-    Returns:
-        Devices that can be compiled for and not run on.
-
-    Raises:
-        ConfigError: Unknown topology, fewer chips than asked for, or no compiler for it here.
+    Raises ConfigError for an unknown topology or too many chips, DeviceError without a compiler for it.
     """
     chip = find_chip(topology)
     request: dict[str, Any] = {"platform": chip.platform, "topology_name": topology}
@@ -99,12 +80,10 @@ def find_devices(topology: str, chips: int | None = None) -> list[jax.Device]:
     jax.devices()  # registers the compilers
     try:
         devices = list(topologies.get_topology_desc(**request).devices)
-    except Exception as error:  # JAX raises whatever the compiler's library does
+    except Exception as error:  # JAX passes on any exception of the compiler's library
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(
-            f"--topology {topology}: cannot be compiled for here ({message}); "
-            "pip install 'flaxmark[aot]' brings the compilers, and the shape must exist"
-        ) from error
+        reason = f"cannot be compiled for here ({message}); pip install 'flaxmark[aot]' and check that the shape exists"
+        raise DeviceError(reason, field="topology", value=topology) from error
     if chips is not None and not 1 <= chips <= len(devices):
-        raise ConfigError(f"--chips {chips}: {topology} has 1 to {len(devices)}")
+        raise ConfigError(f"{topology} has 1 to {len(devices)}", field="chips", value=chips)
     return devices[:chips]

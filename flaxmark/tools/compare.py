@@ -1,4 +1,4 @@
-"""The same faces and boxes through several systems: errors, and time a face."""
+"""Comparison of several systems on the same faces and boxes: errors, and time per face."""
 
 import dataclasses
 import statistics
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from flaxmark.data.entries import FaceEntry
 from flaxmark.data.images import ImageError, read_image
-from flaxmark.errors import ConfigError
+from flaxmark.errors import ConfigError, DataError
 from flaxmark.evaluation.face_traits import head_yaw
 from flaxmark.evaluation.metrics import nme, normalising_distance, point_errors, summarize
 from flaxmark.faces.boxes import in_image
@@ -21,69 +22,57 @@ from flaxmark.system.progress import Progress
 from flaxmark.tools.compared_systems import System
 
 WARM_UP = 2
-TURNS = ((0, 15), (15, 30), (30, 90))  # degrees
+YAW_RANGES = ((0, 15), (15, 30), (30, 90))  # degrees
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a system did.
+    """Result of a system.
 
     Attributes:
-        figures: Of `metrics.summarize` over the faces that it has points for; empty where there are none.
-        details: NME of each part of the face and of faces turned so far, per cent; without those that have no face.
-        errors: Inter-ocular NME of each face `[n]`, per cent; NaN where it has no points.
+        figures: Metrics of `summarize` over the faces that it has points for; empty where there are none.
+        details: NME in percent of each part of the face and of each range of yaw that has faces.
+        errors: Inter-ocular NME of each face in percent; NaN where it has no points.
         missing: Files of faces that it has no points for.
-        milliseconds: Median time of a face at batch 1, or None where it was not measured.
+        milliseconds: Median time per face at batch size 1; None where it was not measured.
     """
 
     figures: dict[str, float]
     details: dict[str, float]
-    errors: np.ndarray
+    errors: Float[np.ndarray, " n"]
     missing: list[str]
     milliseconds: float | None
 
 
 def choose_split(entries: Sequence[FaceEntry], wanted: str | None) -> tuple[str, list[FaceEntry]]:
-    """Which faces are compared.
+    """Name and faces of the wanted split; by default validation, else all test faces, else training faces.
 
-    Args:
-        entries: Of the data set.
-        wanted: A split, or None: validation faces where there are any, else all test faces, else training faces.
-
-    Returns:
-        A name and the faces.
-
-    Raises:
-        ConfigError: No such faces.
+    Raises ConfigError for a split without faces, DataError where there are no faces at all.
     """
     splits = sorted({entry.split for entry in entries})
     if wanted is not None:
         chosen = [entry for entry in entries if entry.split == wanted]
         if not chosen:
-            raise ConfigError(f"--split {wanted}: has no face; there are {', '.join(splits) or 'none at all'}")
+            reason = f"has no faces; there are {', '.join(splits) or 'none at all'}"
+            raise ConfigError(reason, field="split", value=wanted)
         return wanted, chosen
     tests = [split for split in splits if split.startswith("test")]
     for name, own in (("validation", ["validation"]), ("test", tests), ("train", ["train"])):
         chosen = [entry for entry in entries if entry.split in own]
         if chosen:
             return name, chosen
-    raise ConfigError("the data set holds no face")
+    raise DataError("the data set has no faces", field="data.dir")
 
 
 def compare(
     systems: Mapping[str, System], entries: Sequence[FaceEntry], root: Path, max_megapixels: float, timing_faces: int
 ) -> tuple[dict[str, Result], list[FaceEntry], list[str]]:
-    """Run every system on every face.
+    """Run every system on every face with 68 points, in turn.
 
-    Args:
-        systems: Name -> system.
-        entries: Faces with 68 points.
-        root: The data set's folder.
-        max_megapixels: Larger images are left out.
-        timing_faces: So many faces are timed, each system in turn on each of them; the first ones are left out.
+    Faces in images larger than `max_megapixels` are left out. The time of the first faces is ignored; that of the next
+    `timing_faces` is measured.
 
-    Returns:
-        Name -> result, the faces that were compared, and one line for each image that could not be looked at.
+    Returns the results by name, the faces that were compared, and one line for each face that was left out.
     """
     predicted: dict[str, list[np.ndarray | None]] = {name: [] for name in systems}
     times: dict[str, list[float]] = {name: [] for name in systems}
@@ -98,7 +87,7 @@ def compare(
             continue
         box = landmark_box(entry.landmarks_px)
         if not in_image(box[None], image.shape[1], image.shape[0])[0]:
-            unreadable.append(f"{entry.file}: its face lies outside of it")
+            unreadable.append(f"{entry.file}: the face lies outside the image")
             continue
         for name, system in systems.items():
             start = time.perf_counter()
@@ -115,7 +104,7 @@ def compare(
 
 
 def _result(entries: Sequence[FaceEntry], predicted: Sequence[np.ndarray | None], milliseconds: float | None) -> Result:
-    """Figures in crop units, as everywhere: errors of a large image count no more than those of a small one."""
+    """Metrics in crop units, as everywhere: errors in a large image count no more than those in a small one."""
     errors = np.full(len(entries), np.nan)
     rows = [row for row, points in enumerate(predicted) if points is not None]
     missing = [entry.file for entry, points in zip(entries, predicted, strict=True) if points is None]
@@ -130,10 +119,11 @@ def _result(entries: Sequence[FaceEntry], predicted: Sequence[np.ndarray | None]
     return Result(summarize(found, target, losses), _details(found, target), errors, missing, milliseconds)
 
 
-def _details(found: np.ndarray, target: np.ndarray) -> dict[str, float]:
+def _details(found: Float[np.ndarray, "n 68 2"], target: Float[np.ndarray, "n 68 2"]) -> dict[str, float]:
+    """NME in percent of each part of the face and of each range of yaw."""
     errors = 100 * point_errors(found, target) / normalising_distance(target)[:, None]
     turned = np.abs(head_yaw(target))
-    faces = {f"{low} to {high}°": (turned >= low) & (turned < high) for low, high in TURNS}
+    faces = {f"{low} to {high}°": (turned >= low) & (turned < high) for low, high in YAW_RANGES}
     details = {part: errors[:, list(points)].mean() for part, points in IBUG_68.parts.items()}
     details |= {name: errors[chosen].mean() for name, chosen in faces.items() if chosen.any()}
     return {name: float(error) for name, error in details.items()}
@@ -143,15 +133,11 @@ COLUMNS = {"nme": "NME", "nme_box": "box", "fr_8": "FR@8", "auc_8": "AUC@8"}
 
 
 def format_comparison(results: Mapping[str, Result]) -> str:
-    """The results as two Markdown tables: the systems' figures, and where their errors are.
+    """Two Markdown tables: metrics of each system, and NME by part of the face and by yaw.
 
-    Args:
-        results: Name -> result.
-
-    Returns:
-        Lines; NME is inter-ocular, everything in per cent but the times.
+    NME is inter-ocular; everything but the times is in percent.
     """
-    lines = [f"| system | faces | {' | '.join(COLUMNS.values())} | ms a face |", "|---|---:|" + "---:|" * 5]
+    lines = [f"| system | faces | {' | '.join(COLUMNS.values())} | ms per face |", "|---|---:|" + "---:|" * 5]
     for name, result in results.items():
         faces = int(np.isfinite(result.errors).sum())
         figures = [f"{result.figures[key]:.2f}" if result.figures else "-" for key in COLUMNS]
@@ -166,14 +152,9 @@ def format_comparison(results: Mapping[str, Result]) -> str:
 
 
 def to_json(results: Mapping[str, Result], entries: Sequence[FaceEntry]) -> dict[str, Any]:
-    """Everything that was found, ready for JSON.
+    """Results ready for JSON: `files`, and for each system its metrics, the error of each face and its time.
 
-    Args:
-        results: Name -> result.
-        entries: The faces, in the order of the errors.
-
-    Returns:
-        `files` and, for each system, its figures, the error of each face (null where it has none) and its time.
+    An error is null where the system has no points for a face.
     """
     systems = {
         name: {

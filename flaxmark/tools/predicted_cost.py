@@ -1,4 +1,4 @@
-"""Compile a run's steps for chips that are not here, and say what that costs a chip: operations, memory, messages."""
+"""Predicted cost of a run on TPUs or GPUs that are absent: its compiled steps' operations, memory and collectives."""
 
 import dataclasses
 import math
@@ -9,14 +9,14 @@ from typing import Any
 from flaxmark.config.config import Config
 from flaxmark.data.input.network_input import InputForm
 from flaxmark.data.input.region_tiles import padded_side
-from flaxmark.errors import ConfigError
 from flaxmark.evaluation.eval_step import forward_flops
+from flaxmark.schema import require
 from flaxmark.system.devices import make_mesh
 from flaxmark.tools.chips import Chip, find_chip, find_devices
 from flaxmark.training.memory import eval_shapes, input_shapes
 from flaxmark.training.xla_programs import build_programs
 
-OFFICIAL_FACES = 3148  # of 300-W's training set
+OFFICIAL_FACES = 3148  # training faces of 300-W
 ITEM_BYTES = {"f32": 4, "bf16": 2, "s32": 4, "u32": 4, "pred": 1}
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
 _COLLECTIVE = re.compile(
@@ -26,11 +26,11 @@ _COLLECTIVE = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-    """One exchange between chips in a compiled program.
+    """One collective operation between chips in a compiled program.
 
     Attributes:
-        kind: XLA's name of it, such as `all-reduce`.
-        dtype: Of most of its bytes, XLA's name.
+        kind: XLA's name, such as `all-reduce`.
+        dtype: XLA's name of the type that most of its bytes have.
         size: Bytes of its results on one chip.
     """
 
@@ -41,17 +41,17 @@ class Collective:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a compiled step asks of one chip; seconds are computed from published rates, not measured.
+    """Cost of a compiled step for one chip; seconds are computed from published rates, not measured.
 
     Attributes:
-        chips: How many share the batch.
-        images: Of the batch, on one chip.
-        flops: Operations as XLA counts the compiled program; None for GPUs, where it does not.
-        model_flops: Operations of the network itself: three times its forward pass in training.
-        bytes: Moved from and to the chip's memory; None where XLA does not count them.
+        chips: Number of chips that share the batch.
+        images: Images of the batch on one chip.
+        flops: Floating-point operations as XLA counts the compiled program; None for GPUs, where it does not count.
+        model_flops: Floating-point operations of the network itself: in training three times its forward pass.
+        bytes: Bytes read from and written to the chip's memory; None where XLA does not count them.
         memory: Bytes that the program holds at once: arguments and temporaries.
-        collectives: Its exchanges with other chips.
-        chip: Its published rates.
+        collectives: Collective operations with other chips.
+        chip: Published rates.
     """
 
     chips: int
@@ -64,34 +64,30 @@ class Cost:
     chip: Chip
 
     @property
-    def exchange_seconds(self) -> float:
-        """A ring sends twice its data around, half of the interconnect each way."""
+    def collective_seconds(self) -> float:
+        """Time of the collectives: a ring sends the data twice around, half of the interconnect each way."""
         share = (self.chips - 1) / self.chips
         return 2 * share * sum(c.size for c in self.collectives) / (self.chip.interconnect / 2)
 
     @property
     def roofline_seconds(self) -> float:
-        """The slowest of computing, moving and exchanging, if each ran at its published rate beside the others."""
+        """Time of the slowest of computing, memory traffic and collectives, each overlapping at its published rate."""
         flops = self.model_flops if self.flops is None else self.flops
-        return max(flops / self.chip.peak, (self.bytes or 0) / self.chip.bandwidth, self.exchange_seconds)
+        return max(flops / self.chip.peak, (self.bytes or 0) / self.chip.bandwidth, self.collective_seconds)
 
     @property
     def model_flops_share(self) -> float | None:
-        """Model operations over what the chip could do in the roofline time; an upper bound, in [0, 1].
+        """Model operations over those that the chip can do in the roofline time: an upper bound, in [0, 1].
 
-        None where the moved bytes, which mostly decide it, are not known.
+        None where the memory traffic, which dominates it, is not known.
         """
         return None if self.bytes is None else self.model_flops / (self.roofline_seconds * self.chip.peak)
 
 
 def parse_collectives(text: str) -> tuple[Collective, ...]:
-    """The exchanges in a compiled program.
+    """Collectives in XLA's text of a compiled program, in its order.
 
-    Args:
-        text: XLA's text of it; an exchange that is split into start and done counts once.
-
-    Returns:
-        In the order of the text.
+    A collective that is split into start and done counts once.
     """
     found = []
     for match in _COLLECTIVE.finditer(text):
@@ -107,7 +103,7 @@ STEPS = ("train", "train, images given", "evaluate")
 
 
 def resident_form(config: Config, faces: int = OFFICIAL_FACES) -> InputForm:
-    """300-W's training faces, all of them in the memory of each chip."""
+    """Input with the training faces of 300-W resident in the memory of each chip."""
     side = padded_side(math.ceil(config.data.crop.stored_size * config.data.crop.margin) + 2)
     return InputForm(True, True, faces, side, config.data.crop.stored_size)
 
@@ -115,30 +111,18 @@ def resident_form(config: Config, faces: int = OFFICIAL_FACES) -> InputForm:
 def compile_for(
     config: Config, topology: str, chips: int | None = None, steps: Sequence[str] = STEPS
 ) -> dict[str, Cost]:
-    """Compile the steps of a run for a topology.
+    """Compile steps of a run for a topology such as `v5e:4x4` or `h100:8`, or for its first `chips` chips.
 
-    `train` makes the images itself, from regions in the chip's memory and the numbers of the faces, which are all that
-    comes from the host. `train, images given` is the step alone, on a batch that is there. `evaluate` makes its images
-    from regions that come with the batch.
+    `train` makes the images itself, from regions in the chip's memory; only the numbers of the faces come from the
+    host. `train, images given` is the step alone, for a batch of images. `evaluate` makes its images from regions that
+    come with the batch.
 
-    Args:
-        config: The run; its batch is split over the chips.
-        topology: Such as `v5e:4x4`, or `h100:8`.
-        chips: Only the first so many of its chips; all by default.
-        steps: Which of them.
-
-    Returns:
-        Each of `steps` and what it costs.
-
-    Raises:
-        ConfigError: Unknown topology, no compiler for it, or a batch that does not divide.
+    Raises ConfigError for an unknown topology or a batch that does not divide, DeviceError without a compiler for it.
     """
     chip, mesh = find_chip(topology), make_mesh(find_devices(topology, chips))
-    batch = ("batch-size", config.train.batch_size)
-    sizes = dict.fromkeys(STEPS, batch) | {"evaluate": ("eval-batch-size", config.train.eval_batch_size)}
-    for field, size in (sizes[name] for name in steps):
-        if size % mesh.size:
-            raise ConfigError(f"--train.{field} {size}: must be a multiple of the {mesh.size} chips")
+    for field in ("train.eval_batch_size" if name == "evaluate" else "train.batch_size" for name in steps):
+        size = getattr(config.train, field.removeprefix("train."))
+        require(size % mesh.size == 0, field, size, f"must be a multiple of the {mesh.size} chips")
     form = resident_form(config)
     programs = build_programs(config, 100, mesh, form)
     shapes = input_shapes(programs, config, mesh, form)
@@ -152,7 +136,7 @@ def compile_for(
 
 
 def _cost(step: Any, shapes: Any, passes: int, config: Config, chips: int, chip: Chip) -> Cost:
-    """Compile a step and read what XLA says of it; per chip, as it compiles one chip's program."""
+    """Compile a step and read XLA's analysis; it is per chip, as XLA compiles the program of one chip."""
     compiled = step.trace(*shapes).lower(lowering_platforms=(chip.platform,)).compile()
     counted, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
     images = shapes[-1]["mask"].shape[0] // chips
@@ -169,20 +153,12 @@ def _cost(step: Any, shapes: Any, passes: int, config: Config, chips: int, chip:
 
 
 def format_costs(costs: dict[str, Cost], topology: str) -> str:
-    """A Markdown table of what `compile_for` found.
-
-    Args:
-        costs: By step.
-        topology: For its heading.
-
-    Returns:
-        The text; every time in it is computed.
-    """
+    """Markdown table of the costs by step; the topology goes into its heading."""
     lines = [
-        f"{topology}, {next(iter(costs.values())).chips} chips; per chip, compiled, times computed and not measured",
+        f"{topology}, {next(iter(costs.values())).chips} chips; values per chip; times are computed, not measured",
         "",
-        "| step | images | GFLOP | of the model | GB moved | GB held of the chip's | exchanges | roofline ms "
-        "| images/s at most | model FLOPs share at most |",
+        "| step | images | GFLOP | model GFLOP | memory traffic GB | memory GB | collectives | roofline ms "
+        "| max images/s | max model FLOPs utilisation |",
         "|---|---:|---:|---:|---:|---:|---|---:|---:|---:|",
     ]
     for name, cost in costs.items():
@@ -204,28 +180,12 @@ def format_costs(costs: dict[str, Cost], topology: str) -> str:
 
 
 def in_cell(number: float | None, digits: int, unit: float = 1) -> str:
-    """A number for a table.
-
-    Args:
-        number: None where it is not known.
-        digits: Behind the point.
-        unit: Of the table's column.
-
-    Returns:
-        Such as `1.53`, or a dash.
-    """
+    """Table cell of a number in the column's unit; a dash for None."""
     return "-" if number is None else f"{number / unit:.{digits}f}"
 
 
 def describe_collectives(collectives: tuple[Collective, ...]) -> str:
-    """Number, kind, type and size of the exchanges, in a few words.
-
-    Args:
-        collectives: From `parse_collectives`.
-
-    Returns:
-        Such as `36 all-reduce f32, 45.1 MB`.
-    """
+    """Number, kind, type and size of collectives, such as `36 all-reduce f32, 45.1 MB`."""
     kinds = sorted({(c.kind, c.dtype) for c in collectives})
     groups = [
         (kind, dtype, [c.size for c in collectives if (c.kind, c.dtype) == (kind, dtype)]) for kind, dtype in kinds
