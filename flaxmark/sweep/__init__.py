@@ -1,1 +1,1 @@
-"""A grid of runs, and its report."""
+"""Training a grid of networks, losses and seeds, and the report of its results."""

@@ -1,4 +1,4 @@
-"""The processes of a sweep: one for each cell, some at a time, which share a machine and end together."""
+"""Processes of a sweep: one per cell, several at a time, which share the machine and stop together."""
 
 import contextlib
 import dataclasses
@@ -19,33 +19,30 @@ from flaxmark.config.config import Config
 from flaxmark.config.files import extensions, load_extensions
 from flaxmark.errors import INTERRUPTED, PREEMPTED, explain
 from flaxmark.schema import from_dict, to_dict
-from flaxmark.sweep.sweep_progress import SweepProgress
+from flaxmark.sweep.cell_files import FAILED, LOG, last_error
+from flaxmark.sweep.status_line import StatusLine
 from flaxmark.system.cores import core_numbers
 from flaxmark.system.files import write_text
 from flaxmark.system.signals import end_when_preempted
 
-FAILED, LOG = "failed.txt", "log.txt"
 POLL_SECONDS = 0.5
-# What all of them together may take of an accelerator's memory, and where JAX reads the share of one. It refuses to
-# start where both variables are set.
+# Fraction of an accelerator's memory for all processes together, and the variables from which JAX reads the fraction
+# of one process. It refuses to start where both are set.
 MEMORY, MEMORY_VARIABLES = 0.9, ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """What one of several processes takes of the machine.
-
-    Attributes:
-        cores: Numbers of the cores it runs on; empty where the system cannot say.
-        memory: Of the accelerator's memory, in (0, 1].
-    """
+    """Share of the machine for one of several processes."""
 
     cores: tuple[int, ...]
+    """Numbers of its CPU cores; empty where the system does not tell."""
     memory: float
+    """Fraction of the accelerator's memory, in (0, 1]."""
 
     def take(self) -> None:
-        """Keep this process within its share; before anything touches a device."""
+        """Restrict this process to its share; call it before anything touches a device."""
         if self.cores:
             os.sched_setaffinity(0, self.cores)
         if not any(name in os.environ for name in MEMORY_VARIABLES):
@@ -53,15 +50,7 @@ class Share:
 
 
 def deal_out(count: int, cores: Sequence[int]) -> list[Share]:
-    """Divide a machine evenly.
-
-    Args:
-        count: Processes, at least 1.
-        cores: Those of this process; none where the system cannot say.
-
-    Returns:
-        A share for each; where there are fewer cores than processes, each has one of them.
-    """
+    """Divide the machine evenly among `count` processes; with fewer cores than processes each gets one core."""
     if count > len(cores):
         dealt = [tuple(cores[i % len(cores) :][:1]) if cores else () for i in range(count)]
     else:
@@ -71,7 +60,7 @@ def deal_out(count: int, cores: Sequence[int]) -> list[Share]:
 
 @dataclasses.dataclass(frozen=True)
 class _Running:
-    """A cell that trains."""
+    """A cell in training."""
 
     index: int
     workdir: Path
@@ -79,20 +68,12 @@ class _Running:
     process: BaseProcess
 
 
-def train_cells(runs: Mapping[int, tuple[Config, Path]], jobs: int, progress: SweepProgress) -> dict[int, str]:
-    """Train cells, each in a fresh process: a crash, or memory that runs out, ends that process alone.
+def train_cells(runs: Mapping[int, tuple[Config, Path]], jobs: int, status: StatusLine) -> dict[int, str]:
+    """Train cells, each in a new process: a crash, or running out of memory, ends that process alone.
 
-    Args:
-        runs: Index -> what a cell is trained with, and its folder, in the order in which they start.
-        jobs: How many train at a time.
-        progress: Is told what happens, by index.
-
-    Returns:
-        Index -> why it failed; "" where it is done.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C; the cells that ran are saved.
-        SystemExit: SIGTERM, or a terminal that was closed: the same.
+    `runs` holds each cell's config and folder by index, in starting order; the result holds the reason of each failure
+    by index, empty for a cell that succeeded. Raises KeyboardInterrupt on Ctrl-C and SystemExit on SIGTERM or when the
+    terminal is closed; running cells are saved first.
     """
     waiting, running, reasons = deque(runs), list[_Running](), dict[int, str]()
     jobs = min(jobs, len(runs))
@@ -103,15 +84,15 @@ def train_cells(runs: Mapping[int, tuple[Config, Path]], jobs: int, progress: Sw
                 while waiting and free:
                     index, share = waiting.popleft(), free.pop(0)
                     running.append(_start(index, *runs[index], share))
-                    progress.cell_started(index, running[-1].workdir)
+                    status.cell_started(index, running[-1].workdir)
                 connection.wait([woken, *(cell.process.sentinel for cell in running)], POLL_SECONDS)
                 for cell in [cell for cell in running if not cell.process.is_alive()]:
                     running.remove(cell)
                     free.append(cell.share)
                     reasons[cell.index] = _reason(cell)
-                    progress.cell_ended(cell.index, reasons[cell.index])
-                progress.show()
-        finally:  # also where something of the sweep's own fails: writing to a terminal that is gone, for example
+                    status.cell_ended(cell.index, reasons[cell.index])
+                status.show()
+        finally:  # also when the sweep itself fails, for example on writing to a terminal that is gone
             _end_together([cell.process for cell in running], asked)
     if asked:
         _interrupt(asked[0], [cell.workdir.name for cell in running])
@@ -119,7 +100,7 @@ def train_cells(runs: Mapping[int, tuple[Config, Path]], jobs: int, progress: Sw
 
 
 def _start(index: int, config: Config, workdir: Path, share: Share | None) -> _Running:
-    """Start the process of a cell; signals wait until it can take them."""
+    """Start the process of a cell; signals are held back until it can handle them."""
     (workdir / FAILED).unlink(missing_ok=True)
     process = multiprocessing.get_context("spawn").Process(
         target=_train_cell, args=(to_dict(config), extensions(), workdir, share)
@@ -135,11 +116,11 @@ def _start(index: int, config: Config, workdir: Path, share: Share | None) -> _R
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[tuple[list[int], int]]:
-    """Signals that ask the sweep to stop, as they come: whoever ends it, or closes its terminal, means its cells too.
+    """Signals that ask the sweep and its cells to stop, in order of arrival, and a file descriptor to wait for them.
 
-    They are remembered, not raised, so that none comes between the start of a process and its being known. Ctrl-C is
-    raised the second time: the sweep ends at once, its cells save. With them comes a file descriptor that can be read
-    from the first one on: a cell that got SIGTERM itself must get the sweep's soon, or it is a second one.
+    They are recorded, not raised, so that none arrives between the start of a process and its registration. A second
+    Ctrl-C is raised: the sweep ends at once, and its cells save. The descriptor becomes readable with the first signal:
+    a cell that received SIGTERM itself must receive the sweep's soon, or it would count as a second one.
     """
     asked: list[int] = []
     woken, wake = os.pipe()
@@ -164,7 +145,7 @@ def _stop_signals() -> Iterator[tuple[list[int], int]]:
 
 
 def _end_together(processes: Sequence[BaseProcess], asked: list[int]) -> None:
-    """Pass on to the cells what the sweep was asked, and what it is asked meanwhile, until all have saved."""
+    """Pass the sweep's signals on to the cells, also those that arrive meanwhile, until all have saved."""
     if processes and not asked:
         asked.append(signal.SIGTERM)
     passed_on = 0
@@ -179,7 +160,7 @@ def _end_together(processes: Sequence[BaseProcess], asked: list[int]) -> None:
 
 
 def _interrupt(number: int, names: Sequence[str]) -> NoReturn:
-    """End the sweep as it was asked, once all cells have saved."""
+    """End the sweep with the status of the signal; all cells have saved."""
     if number != signal.SIGINT:
         sys.exit(PREEMPTED)
     saved = f"during {', '.join(names)}, which {'is' if len(names) == 1 else 'are'} saved; " if names else ""
@@ -187,8 +168,8 @@ def _interrupt(number: int, names: Sequence[str]) -> NoReturn:
 
 
 def _train_cell(config: dict[str, Any], extended: Sequence[str], workdir: Path, share: Share | None) -> None:
-    """What the process of a cell does; all that it prints goes to its log."""
-    # Signals to the sweep's group would come twice, directly and through the sweep; the second one ends at once.
+    """Train one cell in its own process; its output goes to its log."""
+    # A signal to the sweep's group would arrive twice, directly and through the sweep; a second one ends at once.
     os.setpgrp()
     with (workdir / LOG).open("a", encoding="utf-8") as log:
         for stream in (sys.stdout, sys.stderr):
@@ -212,7 +193,7 @@ def _train_cell(config: dict[str, Any], extended: Sequence[str], workdir: Path, 
 
 
 def _reason(cell: _Running) -> str:
-    """Why a cell that has ended failed, also in its folder: the last thing that it said, or what ended it."""
+    """Why a cell has failed, also written to its folder: its last error, or the signal that ended it."""
     exit_code = cell.process.exitcode or 0
     if exit_code == 0:
         return ""
@@ -220,18 +201,6 @@ def _reason(cell: _Running) -> str:
         name = signal.Signals(-exit_code).name
         reason = f"ended by {name}" + (": out of memory?" if name == "SIGKILL" else "")
     else:
-        reason = _last_words(cell.workdir / LOG) or f"exit status {exit_code}"
+        reason = last_error(cell.workdir) or f"exit status {exit_code}"
     write_text(cell.workdir / FAILED, reason + "\n")
     return reason
-
-
-def _last_words(log: Path) -> str:
-    """The last error in a log, or its last line."""
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - 16384))
-            lines = stream.read().decode("utf-8", "replace").strip().splitlines()
-    except OSError:  # it ended before it could write one
-        return ""
-    said = [line for line in lines if line.startswith("error: ")] or lines
-    return said[-1].removeprefix("error: ") if said else ""

@@ -1,9 +1,10 @@
-"""The grid of networks, losses and seeds: each cell is a run of its own, in a process of its own."""
+"""Grid of networks, losses and seeds: each cell is a run of its own, in its own process."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from flaxmark.config.checks import check_config
 from flaxmark.config.config import Config
@@ -14,24 +15,25 @@ from flaxmark.models.model import all_variants, find_variant
 from flaxmark.schema import remake
 from flaxmark.storage.workdir import stored_result
 from flaxmark.sweep.cell_processes import train_cells
-from flaxmark.sweep.sweep_progress import SweepProgress
+from flaxmark.sweep.status_line import StatusLine
 
 MAX_JOBS = 64  # each is a process that holds a network; more would only wait for each other
+CELL_NAME = re.compile(r"(.+_.+)_seed(\d+)")
 
 
 def loss_variants() -> dict[str, tuple[type[Loss], dict[str, Any]]]:
-    """Every loss that a sweep tells apart, such as smooth_l1_0.02 -> its class and fields."""
+    """Every loss that a sweep can train with: its name, such as smooth_l1_0.02, -> its class and fields."""
     members: dict[str, type[Loss]] = Loss.members
     return {name: (kind, fields) for kind in members.values() for name, fields in kind.variants().items()}
 
 
 class SweepError(RuntimeError):
-    """Some cells have no result."""
+    """Some cells have failed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One run of the grid: a variant of a network, a variant of a loss, a seed."""
+    """One run of the grid: a variant of a network, a variant of a loss, and a seed."""
 
     network: str
     loss: str
@@ -39,11 +41,28 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Its folder below the sweep's."""
+        """Name of its folder in the sweep's workdir."""
         return f"{self.network}_{self.loss}_seed{self.seed}"
 
+    @classmethod
+    def named(cls, name: str) -> Self | None:
+        """The cell with this folder name; None unless it consists of a registered network and loss and a seed."""
+        parts = CELL_NAME.fullmatch(name)
+        pairs = ((network, loss) for network in all_variants() for loss in loss_variants())
+        found = next((pair for pair in pairs if parts and "_".join(pair) == parts[1]), None)
+        return cls(*found, int(parts[2])) if parts and found else None
+
+    @classmethod
+    def of(cls, config: Config) -> Self | None:
+        """The cell that a config belongs to; None where its network or loss is none of the variants."""
+        for loss, (kind, fields) in loss_variants().items():
+            own = [config.loss.name, *(getattr(config.loss, name, None) for name in fields)]
+            if own == [kind.name, *fields.values()] and config.model.variant in all_variants():
+                return cls(config.model.variant, loss, config.train.seed)
+        return None
+
     def config(self, base: Config) -> Config:
-        """A config with this cell's network, loss and seed; fields that both networks or losses have are kept."""
+        """A config with this cell's network, loss and seed; the other fields keep their values."""
         network, loss = find_variant(self.network), loss_variants()[self.loss]
         return dataclasses.replace(
             base,
@@ -55,7 +74,7 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a cell ended: `done`, or `failed` for a reason in one line."""
+    """How a cell ended: whether it has a result, and otherwise the reason in one line."""
 
     cell: Cell
     done: bool
@@ -65,20 +84,10 @@ class Outcome:
 def make_cells(
     networks: Sequence[str], losses: Sequence[str], seeds: Sequence[int], shard_index: int = 0, num_shards: int = 1
 ) -> list[Cell]:
-    """List the cells of the grid in the order in which they run, cheap networks first.
+    """Cells of one shard of the grid, cheap networks first; together the shards are the grid.
 
-    Args:
-        networks: Variants such as `resnet18`.
-        losses: Variants such as `smooth_l1_0.02`.
-        seeds: One run of each network and loss for each.
-        shard_index: Which part of the grid, from 0.
-        num_shards: Parts; together they are the grid, each with its share of the deep networks.
-
-    Returns:
-        The cells.
-
-    Raises:
-        ConfigError: Nothing to run, something twice, or no such network, loss or part.
+    `networks` and `losses` are variants such as `resnet18` and `smooth_l1_0.02`. Raises ConfigError where an argument
+    is empty, repeated, unknown or out of range.
     """
     known = list(all_variants())
     for field, values, choices in (
@@ -87,8 +96,8 @@ def make_cells(
         ("seeds", seeds, None),
     ):
         if not values or len(set(values)) < len(values):
-            said = " ".join(map(str, values))
-            raise ConfigError("give at least one, and none of them twice", field=field, value=said)
+            given = " ".join(map(str, values))
+            raise ConfigError("give at least one, and none of them twice", field=field, value=given)
         if unknown := [value for value in values if choices is not None and value not in choices]:
             raise ConfigError(f"choose from {', '.join(choices or ())}", field=field, value=unknown[0])
     if not 0 <= shard_index < num_shards:
@@ -100,21 +109,11 @@ def make_cells(
 
 
 def run_sweep(configs: Mapping[Cell, Config], folder: Path, jobs: int = 1) -> list[Outcome]:
-    """Train every cell that has no result yet; one that fails does not stop the others.
+    """Train every cell that has no result yet, `jobs` of them at a time; a failure does not stop the others.
 
-    Args:
-        configs: Cells from `make_cells`, in the order in which they run, and what each is trained with.
-        folder: Gets one workdir a cell, in it log.txt with what training prints, and failed.txt where
-            it failed.
-        jobs: How many cells train at a time; each has its share of the cores, and of an accelerator's memory.
-
-    Returns:
-        How each cell ended, in order.
-
-    Raises:
-        ConfigError: A cell's config cannot work, or its folder holds a result of another one; or so many jobs.
-        KeyboardInterrupt: Ctrl-C; the cells that ran are saved, and the same command goes on from there.
-        SystemExit: SIGTERM, or a terminal that was closed: the same.
+    `configs` are in starting order. Each cell gets a workdir in `folder`, with log.txt, and failed.txt where it failed.
+    Returns the outcomes in order. Raises ConfigError where a config cannot work, and the storage's error where a folder
+    holds a result of another config; Ctrl-C and SIGTERM save the running cells first.
     """
     if not 1 <= jobs <= MAX_JOBS:
         raise ConfigError(f"must be from 1 to {MAX_JOBS}; 1 trains one cell after another", field="jobs", value=jobs)
@@ -123,7 +122,7 @@ def run_sweep(configs: Mapping[Cell, Config], folder: Path, jobs: int = 1) -> li
         return []
     for config in configs.values():
         check_config(config)
-    base = configs[cells[0]]  # but for depth, loss and seed, what is asked of it here is the same in all
+    base = configs[cells[0]]  # the settings below are the same in all cells
     if base.data.name != "drawn_faces":
         find_data_dir(base.data)  # once, not in every cell
     if base.model.init_from is not None and not Path(base.model.init_from).expanduser().exists():
@@ -131,16 +130,16 @@ def run_sweep(configs: Mapping[Cell, Config], folder: Path, jobs: int = 1) -> li
         raise CheckpointError(reason, field="model.init_from", value=base.model.init_from)
     _make_folders(folder, cells)
     done = {cell for cell in cells if stored_result(folder / cell.name, configs[cell]) is not None}
-    progress = SweepProgress(
+    status = StatusLine(
         [configs[cell].model.relative_cost for cell in cells], [cell in done for cell in cells], base.train.epochs, jobs
     )
     runs = {i: (configs[cell], folder / cell.name) for i, cell in enumerate(cells) if cell not in done}
-    failed = {i: reason for i, reason in train_cells(runs, jobs, progress).items() if reason}
+    failed = {i: reason for i, reason in train_cells(runs, jobs, status).items() if reason}
     return [Outcome(cell, i not in failed, failed.get(i, "")) for i, cell in enumerate(cells)]
 
 
 def _make_folders(folder: Path, cells: Sequence[Cell]) -> None:
-    """Make the folder of every cell, so that a report sees which are missing; shards do not get in each other's way."""
+    """Make the folder of every cell, so that a report shows which are missing; other shards may do the same."""
     try:
         for cell in cells:
             (folder / cell.name).mkdir(parents=True, exist_ok=True)

@@ -82,15 +82,6 @@ def test_every_config_takes_two_real_steps(name: str) -> None:
         assert np.abs(np.asarray(after) - np.asarray(before)).max() > 0
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_report_recipe_stands_beside_each_config(name: str) -> None:
-    strong, report = load_config(CONFIGS / f"{name}.py"), load_config(CONFIGS / "report" / f"{name}.py")
-    assert (report.model.depth, report.loss.name) == (strong.model.depth, strong.loss.name)
-    assert (report.train.epochs, report.train.batch_size, report.optimizer.learning_rate) == (20, 128, 5e-4)
-    assert not report.data.augment.flip
-    assert strong.data.augment.flip
-
-
 def test_the_table_starts_deep_networks_at_the_identity() -> None:
     table = CONFIGS / "table.py"
     assert [load_config(table, depth).model.zero_init_residual for depth in (18, 34, 152)] == [False, True, True]  # type: ignore[arg-type]
@@ -120,8 +111,7 @@ def test_any_field_is_a_typed_flag() -> None:
     assert not parsed.run.data.augment.flip
     assert parsed.run.loss.name == "mae"
     assert default_workdir(parsed) == "runs/resnet34_mae"
-    report = config_from_arguments(RunArguments, "", ["--config", str(CONFIGS / "report" / "resnet34_mae.py")])
-    assert default_workdir(report) == "runs/report_resnet34_mae"
+    assert default_workdir(config_from_arguments(RunArguments, "", ["--config", "report"])) == "runs/report"
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""The report of a sweep: tables, plots and faces of all its cells, as Markdown and as one HTML page."""
+"""Report of a sweep: tables, plots and faces of all cells, as Markdown and as one self-contained HTML page."""

@@ -1,46 +1,34 @@
-"""Assemble the report of a sweep and write it as Markdown and as one self-contained page."""
+"""Assembly of a sweep's report, written as Markdown and as one self-contained HTML page."""
 
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from flaxmark.config.config import Config
-from flaxmark.errors import ConfigError
+from flaxmark.errors import ConfigError, FlaxmarkError
 from flaxmark.sweep.report import comparison_plots as plots
-from flaxmark.sweep.report import document
-from flaxmark.sweep.report.best_faces import JITTER_LEVELS, draw_sheets, jitter_errors, load_faces
+from flaxmark.sweep.report import result_tables as tables
+from flaxmark.sweep.report.best_cell import JITTER_LEVELS, draw_sheets, jitter_errors, load_faces
+from flaxmark.sweep.report.cell_records import Record, best_records, main_split, read_records, validation_nme
 from flaxmark.sweep.report.data_audit import audit_section
 from flaxmark.sweep.report.document import Figure, Section
-from flaxmark.sweep.report.page import render
-from flaxmark.sweep.report.provenance import provenance_sections
-from flaxmark.sweep.report.records import Record, best_records, main_split, read_records, validation_nme
-from flaxmark.sweep.report.texts import FORMULAS, TEXTS, Language, Texts
+from flaxmark.sweep.report.provenance import provenance_section
+from flaxmark.sweep.report.rendering import render
+from flaxmark.sweep.report.small_images import save_sheet
+from flaxmark.sweep.report.texts import Language, Texts, load_texts
 from flaxmark.system.files import new_folder
 
-SHEET_WIDTH, JPEG_QUALITY = 1100, 82
 Say = Callable[[str], None]
 
 
 def write_table_report(folder: Path, language: Language, baselines: Sequence[dict[str, Any]], say: Say) -> list[Path]:
-    """Write report.md, report.html and img/ into a sweep's folder; in Chinese report_zh.md and report_zh.html.
+    """Write report.md, report.html (in Chinese report_zh.md, report_zh.html) and img/ into a sweep's folder.
 
-    Args:
-        folder: Of the sweep.
-        language: Of the texts; plots are labelled in English.
-        baselines: Other systems: `name` and, for a split, its figures.
-        say: Gets a line for each step that takes a while.
-
-    Returns:
-        The Markdown and the HTML file.
-
-    Raises:
-        ConfigError: No cells, or a result that cannot be read.
+    Plots are labelled in English. `baselines` are other systems with a `name` and, by split, their figures; `say` gets
+    a line for each slow step. Returns the Markdown and the HTML file. Raises as `read_records` does.
     """
-    records, texts = read_records(folder), TEXTS[language]
-    images = new_folder("the report's images", folder / "img")
+    records, texts = read_records(folder), load_texts(language)
+    images = new_folder("folder", folder / "img")
     finished = [record for record in records if record.result]
     cells = copy_sheets(finished, images)
     sections = _head_sections(records, set(cells.values()), baselines, texts)
@@ -54,36 +42,24 @@ def write_table_report(folder: Path, language: Language, baselines: Sequence[dic
 
 
 def copy_sheets(records: Sequence[Record], images: Path) -> dict[str, str]:
-    """Make the test images of the cells small enough for a page.
-
-    Args:
-        records: Finished cells; those whose image is not here are left out.
-        images: The report's img/.
-
-    Returns:
-        Name of a cell -> file in img/.
-    """
+    """Copy the sheets of test faces of finished cells, reduced, to img/; returns each cell's file there."""
     copied = {}
     for record in records:
         source = record.folder / "test.png"
         if source.is_file():
-            name = document.image_name(record)
-            with Image.open(source) as image:
-                height = round(image.height * SHEET_WIDTH / image.width)
-                small = image.convert("RGB").resize((SHEET_WIDTH, height), Image.Resampling.LANCZOS)
-            small.save(images / name, quality=JPEG_QUALITY)
-            copied[record.name] = name
+            copied[record.name] = tables.sheet_name(record)
+            save_sheet(source, images / copied[record.name])
     return copied
 
 
 def title_of(finished: Sequence[Record], texts: Texts) -> str:
-    """The title, with the size of the network's input where the cells share one."""
-    sizes = {record.result["config"]["data"]["image_size"] for record in finished if record.result}
+    """Title of the report, with the size of the network's input where all cells share one."""
+    sizes = {record.config.data.image_size for record in finished}
     return texts.title.format(size=f" ({sizes.pop()} px)" if len(sizes) == 1 else "")
 
 
 def intro_of(records: Sequence[Record], texts: Texts) -> list[str]:
-    """The lines below the title, as in the test report."""
+    """Lines below the title: the data set and the number of points."""
     results = [record.result for record in records if record.result]
     names = {"ibug_300w": "ibug-300w", "dlib": "ibug-300w"}
     data = ", ".join(sorted({names.get(result["data"], result["data"]) for result in results})) or "-"
@@ -91,50 +67,54 @@ def intro_of(records: Sequence[Record], texts: Texts) -> list[str]:
 
 
 def points_of(records: Sequence[Record]) -> str:
-    """How many points the faces of the finished cells have."""
+    """Number of points per face in the finished cells, for the text."""
     return ", ".join(sorted({str(record.markup.num_points) for record in records if record.result})) or "68"
 
 
 def _head_sections(
     records: Sequence[Record], images: set[str], baselines: Sequence[dict[str, Any]], texts: Texts
 ) -> list[Section]:
-    """The tables of the test report, the metrics and the seeds."""
-    results = [record.result for record in records if record.result]
-    depths = ", ".join(str(depth) for depth in sorted({record.depth for record in records}))
-    epochs = sorted({str(result["config"]["train"]["epochs"]) for result in results})
-    unfinished = [record for record in records if not record.result]
-    counts = {state: sum(r.state == state for r in unfinished) for state in ("failed", "started", "waiting")}
-    rest = "".join(f", {count} {state}" for state, count in counts.items() if count)
-    states = texts.states.format(done=len(results), all=len(records), rest=rest)
-    facts = [
-        texts.task,
-        texts.backbone.format(depths=depths, points=points_of(records)),
-        texts.loss,
-        texts.epochs.format(epochs=", ".join(epochs)),
-    ]
-    first = Section(texts.baseline, 2, [facts, states])
-    if unfinished:
-        notes = [f"`{r.name}`: {r.state}" + (f" ({r.note})" if r.note else "") for r in unfinished]
-        first.blocks += [f"{texts.unfinished}:", notes]
+    """Sections with the tables of the original report, the metrics and the seeds."""
     losses = Section(texts.losses, 3, [texts.what_original_means])
-    for column in FORMULAS:
-        if any(record.column == column for record in records):
-            losses.blocks += document.loss_tables(records, column, images, texts)
-    sections = [first, losses]
-    if results:
-        losses.blocks.append(document.verdict(records, texts))
-        table = document.metrics_table(records, baselines, texts)
-        sections.append(Section(texts.metrics, 2, [texts.metrics_note.format(points=points_of(records)), table]))
-        if seeds := document.seeds_table(records, texts):
+    for loss in dict.fromkeys(record.loss for record in sorted(records, key=lambda record: record.loss_index)):
+        losses.blocks += tables.loss_blocks([record for record in records if record.loss == loss], images, texts)
+    sections = [_state_section(records, texts), losses]
+    if any(record.result for record in records):
+        losses.blocks.append(tables.verdict(records, texts))
+        metrics = tables.metrics_table(records, baselines, texts)
+        sections.append(Section(texts.metrics, 2, [texts.metrics_note.format(points=points_of(records)), metrics]))
+        if seeds := tables.seeds_table(records, texts):
             sections.append(Section(texts.seeds, 2, [texts.seeds_note.format(split=main_split(records)), seeds]))
     return sections
 
 
+def _state_section(records: Sequence[Record], texts: Texts) -> Section:
+    """Networks, losses and epochs of the sweep, and the cells that are not finished."""
+    titles = list(dict.fromkeys(record.title for record in records))
+    families = dict.fromkeys(title.partition("-")[0] for title in titles)  # ResNet of ResNet-18
+    done = [record for record in records if record.result]
+    unfinished = [record for record in records if not record.result]
+    counts = {state: sum(r.state == state for r in unfinished) for state in ("failed", "started", "waiting")}
+    rest = "".join(f", {count} {state}" for state, count in counts.items() if count)
+    facts = [
+        texts.task,
+        texts.backbone.format(networks=", ".join(titles), points=points_of(records)),
+        texts.loss.format(losses=", ".join(dict.fromkeys(record.loss for record in records))),
+        texts.epochs.format(epochs=", ".join(sorted({str(record.config.train.epochs) for record in done}))),
+    ]
+    states = texts.states.format(done=len(done), all=len(records), rest=rest)
+    section = Section(texts.baseline.format(networks=", ".join(families)), 2, [facts, states])
+    if unfinished:
+        notes = [f"`{r.name}`: {r.state}" + (f" ({r.note})" if r.note else "") for r in unfinished]
+        section.blocks += [f"{texts.unfinished}:", notes]
+    return section
+
+
 def _figure_sections(records: Sequence[Record], images: Path, texts: Texts, say: Say) -> list[Section]:
-    """Plots, faces, costs and provenance of the finished cells."""
+    """Sections with plots, faces, costs and provenance of the finished cells."""
     split, finished = main_split(records), [record for record in records if record.result]
-    # Of several seeds the lowest.
-    firsts = list({(r.depth, r.column): r for r in reversed(finished)}.values())[::-1]
+    # The first of several seeds.
+    firsts = list({(r.network, r.loss): r for r in reversed(finished)}.values())[::-1]
     best = best_records(finished)
     say("plots")
     plots.plot_ced(firsts, split, images / "ced.png")
@@ -158,14 +138,14 @@ def _figure_sections(records: Sequence[Record], images: Path, texts: Texts, say:
         *_sigma_sections(finished, split, images, texts),
         Section(texts.curves, 2, [Figure("curves.png", texts.curves)]),
         *_face_sections(best[0], split, images, texts, say),
-        Section(texts.cost, 2, [texts.cost_note, document.cost_table(finished, texts), cost]),
-        *provenance_sections(finished, Config(), texts),
+        Section(texts.cost, 2, [texts.cost_note, tables.cost_table(finished, texts), cost]),
+        provenance_section(finished, texts),
         audit_section(best[0], texts, say),
     ]
 
 
 def _sigma_sections(finished: Sequence[Record], split: str, images: Path, texts: Texts) -> list[Section]:
-    """Whether the sigma of the best cell that has one is calibrated."""
+    """Calibration of the predicted errors of the best cell that has them."""
     with_sigma = [r for r in finished if r.result and "coverage" in r.result["splits"][split]]
     if not with_sigma:
         return []
@@ -181,7 +161,7 @@ def _sigma_sections(finished: Sequence[Record], split: str, images: Path, texts:
 
 
 def _face_sections(best: Record, split: str, images: Path, texts: Texts, say: Say) -> list[Section]:
-    """The best cell's faces, and its error against the box; a reason where they are not here."""
+    """Faces of the best cell and its error with inexact boxes, or the reason why they are not available."""
     faces = Section(texts.faces.format(cell=best.label))
     jitter = Section(texts.jitter)
     try:
@@ -189,32 +169,26 @@ def _face_sections(best: Record, split: str, images: Path, texts: Texts, say: Sa
         examples = load_faces(best, split)
         worst, random = draw_sheets(best, split, examples, images)
         faces.blocks += [Figure(worst, texts.worst), Figure(random, texts.random)]
-    except ConfigError as error:
+    except FlaxmarkError as error:
         reason = texts.no_faces.format(reason=str(error).splitlines()[0])
         faces.blocks.append(reason)
         jitter.blocks.append(reason)
         return [faces, jitter]
     try:
-        say(f"error of {best.name} against the box")
+        say(f"error of {best.name} with inexact boxes")
         title = f"{best.label}, {split}"
         plots.plot_jitter(JITTER_LEVELS, jitter_errors(best, examples), title, images / "jitter.png")
         jitter.blocks.append(Figure("jitter.png", texts.jitter_note.format(cell=best.label)))
-    except ConfigError as error:
-        jitter.blocks.append(texts.no_faces.format(reason=error))
+    except FlaxmarkError as error:
+        jitter.blocks.append(texts.no_faces.format(reason=str(error).splitlines()[0]))
     return [faces, jitter]
 
 
 def read_baselines(path: str | None) -> list[dict[str, Any]]:
-    """Other systems' figures: a list of objects with a name and, for splits, NME, FR@8 and AUC@8.
+    """Figures of other systems from a JSON file; none without a file, ConfigError where it cannot be used.
 
-    Args:
-        path: JSON such as `[{"name": "dlib", "validation": {"nme": 5.1, "fr_8": 9.0, "auc_8": 40.2}}]`, or None.
-
-    Returns:
-        The list; empty without a file.
-
-    Raises:
-        ConfigError: Not such a file.
+    It is a list of objects with a name and, by split, NME, FR@8 and AUC@8 in percent:
+    `[{"name": "dlib", "validation": {"nme": 5.1, "fr_8": 9.0, "auc_8": 40.2}}]`.
     """
     if path is None:
         return []
@@ -231,5 +205,5 @@ def read_baselines(path: str | None) -> list[dict[str, Any]]:
         ]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         example = '[{"name": "dlib", "validation": {"nme": 5.1, "fr_8": 9.0, "auc_8": 40.2}}]'
-        raise ConfigError(f"--baseline {path}: {error!r}; it must be a list such as {example}") from error
+        raise ConfigError(f"{error!r}; it must be a list such as {example}", field="baseline", value=path) from error
     return systems

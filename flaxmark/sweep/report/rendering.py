@@ -1,4 +1,4 @@
-"""The report's two forms, filled in from templates: Markdown, and one HTML page with everything in it."""
+"""Rendering of the report from templates: Markdown, and one self-contained HTML page."""
 
 import base64
 import html
@@ -11,25 +11,19 @@ import jinja2
 from markupsafe import Markup
 
 from flaxmark.sweep.report.document import Figure, Formula, Table, Value
+from flaxmark.sweep.report.texts import TEMPLATES
 from flaxmark.system.files import write_text
 
-TEMPLATES = Path(__file__).parent / "templates"
+IMAGE_TYPES = {".png": "png", ".jpg": "jpeg", ".webp": "webp"}
 
 
 def render(page: dict[str, Any], cells: dict[str, str], folder: Path, stem: str) -> list[Path]:
-    """Fill in both templates.
+    """Write STEM.md and STEM.html from a page's `title`, `intro`, `sections` and `texts`; returns both paths.
 
-    Args:
-        page: `title`, `intro`, `sections` and `texts`.
-        cells: Name of a cell -> its file in img/.
-        folder: Gets the files.
-        stem: Of their names.
-
-    Returns:
-        The Markdown and the HTML file.
+    `cells` holds the file in img/ with each cell's faces.
     """
     common = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
-    tests = {"table": Table, "image": Figure, "formula": Formula}
+    tests = {"table": Table, "figure": Figure, "formula": Formula}
     paths = []
     for ending, escape in (("md", False), ("html", True)):
         environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=escape, **common)  # type: ignore[arg-type]
@@ -49,7 +43,7 @@ def render(page: dict[str, Any], cells: dict[str, str], folder: Path, stem: str)
 
 
 class _Images(dict[str, str]):
-    """Name of a file in img/ -> its content as a data URL, read when asked for."""
+    """Files of img/ as data URLs, read on access."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -60,25 +54,24 @@ class _Images(dict[str, str]):
 
 
 def _asset(name: str) -> Any:
-    """A file of ours that goes into the page as it is."""
+    """Style sheet or script, inserted unescaped."""
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def inline(text: str) -> Any:
-    """Markdown's code and bold as HTML, everything else escaped."""
+    """Markdown's code and bold as HTML; everything else is escaped."""
     escaped = html.escape(text)
     escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
     return Markup(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escaped))
 
 
 def sort_key(value: Value) -> str:
-    """What the page sorts a row by."""
+    """Sort key of a table cell for the page's script."""
     if isinstance(value.sort, float) and not math.isfinite(value.sort):
         return "1e99"
     return str(value.sort)
 
 
 def data_url(path: Path) -> str:
-    """A image as part of the page."""
-    kind = {".png": "png", ".jpg": "jpeg"}[path.suffix]
-    return f"data:image/{kind};base64," + base64.b64encode(path.read_bytes()).decode()
+    """An image file as a data URL."""
+    return f"data:image/{IMAGE_TYPES[path.suffix]};base64," + base64.b64encode(path.read_bytes()).decode()

@@ -1,8 +1,7 @@
-"""What a person sees of a sweep while it goes on: one live line in a terminal, one line a cell in a log."""
+"""Status of a sweep while it runs: one live line in a terminal, one line per cell in a log."""
 
 import dataclasses
 import heapq
-import json
 import shutil
 import sys
 import time
@@ -10,33 +9,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
+from flaxmark.sweep.cell_files import last_validation
 from flaxmark.system.progress import format_seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class _Running:
-    """A cell that trains: its folder, when it was started, and which epoch it had then."""
+    """A cell in training: its folder, its start time in seconds, and its epoch at the start."""
 
     workdir: Path
     since: float
     resumed: int
 
 
-class SweepProgress:
-    """Cells done, running and left, and the time left, from the cost of what has been trained since the start."""
+class StatusLine:
+    """Counts of done, failed, running and remaining cells, and the time left, estimated from the cells' costs."""
 
     def __init__(
         self, costs: list[float], done: list[bool], epochs: int, jobs: int = 1, stream: TextIO = sys.stderr
     ) -> None:
-        """Start with the cells that are done already.
-
-        Args:
-            costs: Relative cost of each cell, in the order in which they start.
-            done: Which of them are done already.
-            epochs: Of each cell.
-            jobs: How many train at a time.
-            stream: Where to write.
-        """
+        """Take each cell's relative cost and whether it is already done, in starting order, and the epochs per cell."""
         self._costs = costs
         self._ended, self._failed = list(done), 0
         self._epochs, self._jobs, self._stream = epochs, jobs, stream
@@ -45,16 +37,11 @@ class SweepProgress:
         self._worked = self._busy = 0.0  # cost and seconds of the cells that have ended
 
     def cell_started(self, index: int, workdir: Path) -> None:
-        """Count a cell as running.
-
-        Args:
-            index: The cell.
-            workdir: Where its metrics grow; has its name.
-        """
+        """Count a cell as running; the folder's name is the cell's."""
         self._running[index] = _Running(workdir, time.perf_counter(), _epoch(last_validation(workdir)))
 
     def show(self) -> None:
-        """Bring the live line up to date."""
+        """Refresh the live line; does nothing in a log."""
         if not self._live or not self._running:
             return
         counts, cells, left = self._texts()
@@ -65,20 +52,16 @@ class SweepProgress:
         self._stream.flush()
 
     def cell_ended(self, index: int, reason: str) -> None:
-        """Write a line that stays.
-
-        Args:
-            index: The cell.
-            reason: Why it has no result; "" where it has one.
-        """
+        """Write a permanent line; `reason` says why the cell failed and is empty where it succeeded."""
         cell = self._running.pop(index)
         epoch = _epoch(last_validation(cell.workdir)) if reason else self._epochs
         self._worked += self._cost(index, epoch - cell.resumed)
         self._busy += time.perf_counter() - cell.since
         self._ended[index] = True
         self._failed += bool(reason)
-        said = [f"{cell.workdir.name} {f'FAILED: {reason}' if reason else 'done'}", *filter(None, self._texts())]
-        self._stream.write(("\r\x1b[K" if self._live else "") + "  |  ".join(said) + "\n")
+        outcome = f"FAILED: {reason}" if reason else "done"
+        parts = [f"{cell.workdir.name} {outcome}", *filter(None, self._texts())]
+        self._stream.write(("\r\x1b[K" if self._live else "") + "  |  ".join(parts) + "\n")
         self._stream.flush()
 
     def _texts(self) -> tuple[str, str, str]:
@@ -91,10 +74,10 @@ class SweepProgress:
             f"{cell.workdir.name}  epoch {_epoch(last[index])}/{self._epochs}{_figures(last[index])}"
             for index, cell in self._running.items()
         ]
-        return counts, "; ".join(cells), self._time({index: _epoch(line) for index, line in last.items()})
+        return counts, "; ".join(cells), self._time_left({index: _epoch(line) for index, line in last.items()})
 
-    def _time(self, epochs: Mapping[int, int]) -> str:
-        """How long the rest takes, so many cells at a time; `epochs` are those of the running cells."""
+    def _time_left(self, epochs: Mapping[int, int]) -> str:
+        """Time until all cells have ended, `jobs` of them at a time; `epochs` are those of the running cells."""
         if all(self._ended):
             return "all ended"
         now = time.perf_counter()
@@ -111,35 +94,15 @@ class SweepProgress:
         return f"{format_seconds(busy / worked * max(places))} left"
 
     def _cost(self, index: int, epochs: int) -> float:
-        """What so many epochs of a cell cost."""
+        """Relative cost of some of a cell's epochs."""
         return self._costs[index] * epochs / self._epochs
 
 
 def _epoch(last: Mapping[str, float] | None) -> int:
-    """How many epochs a run has made, from its newest validation figures."""
+    """Epochs that a run has finished, from its newest validation line."""
     return int(last["epoch"]) if last else 0
 
 
 def _figures(last: Mapping[str, float] | None) -> str:
-    """The newest validation figures of a run for people."""
+    """NME of a run's newest validation line, in percent, as text."""
     return f"  NME {last['nme']:.2f} %" if last else ""
-
-
-def last_validation(workdir: Path) -> dict[str, float] | None:
-    """The newest validation figures of a run that may be under way.
-
-    Args:
-        workdir: The run's folder.
-
-    Returns:
-        That line of its metrics.jsonl, or None while there is none.
-    """
-    try:
-        with (workdir / "metrics.jsonl").open("rb") as stream:
-            lines = stream.read().splitlines(keepends=True)
-    except FileNotFoundError:
-        return None
-    for line in reversed(lines):
-        if line.startswith(b'{"kind": "validation"') and line.endswith(b"\n"):
-            return json.loads(line)
-    return None

@@ -1,21 +1,15 @@
-"""Means over seeds, and means over faces that are alike."""
+"""Means over seeds with their intervals, and means over groups of similar faces."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 from scipy import stats
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and half of its 95 % interval, Student's t.
-
-    Args:
-        values: One for each seed.
-
-    Returns:
-        Both in the unit of the values; the second is NaN of fewer than two.
-    """
+    """Mean and half the width of its 95 % interval (Student's t); the latter is NaN for fewer than two values."""
     count = len(values)
     if count < 2:
         return float(np.mean(values)), math.nan
@@ -23,16 +17,12 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)), quantile * float(np.std(values, ddof=1)) / math.sqrt(count)
 
 
-def binned_means(traits: np.ndarray, errors: np.ndarray, bins: int = 6) -> tuple[np.ndarray, np.ndarray]:
-    """Mean error of groups of faces of the same number, ranked by a trait.
+def binned_means(
+    traits: Float[np.ndarray, " n"], errors: Float[np.ndarray, " n"], bins: int = 6
+) -> tuple[Float[np.ndarray, " groups"], Float[np.ndarray, " groups"]]:
+    """Median trait and mean error of groups of equal size, ranked by the trait.
 
-    Args:
-        traits: `[n]`.
-        errors: `[n]`.
-        bins: Groups; fewer where there are fewer than ten faces for each.
-
-    Returns:
-        Median of the trait and mean error of each group, `[groups]`.
+    There are fewer than `bins` groups where a group would have fewer than ten faces.
     """
     groups = np.array_split(np.argsort(traits, kind="stable"), max(1, min(bins, len(traits) // 10)))
     return (
