@@ -1,4 +1,4 @@
-"""Every choice of a run as frozen, typed data: what config files are made of."""
+"""Configs of runs: the frozen dataclasses that config files and extensions are made of."""
 
 from flaxmark.config.config import Config, OptimizerConfig, TrainConfig
 from flaxmark.data.config import AugmentConfig, DataConfig

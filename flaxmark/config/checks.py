@@ -1,4 +1,4 @@
-"""What must hold among the values of a config; the bounds of single numbers stand on their fields."""
+"""Checks across the fields of a config; the bounds of single numbers stand on their fields."""
 
 from flaxmark.config.config import Config
 from flaxmark.data.config import check_data
@@ -6,15 +6,7 @@ from flaxmark.schema import check_bounds, require
 
 
 def check_config(config: Config, device_count: int = 1) -> None:
-    """Refuse values that cannot work, before anything slow starts.
-
-    Args:
-        config: The resolved config.
-        device_count: Devices of all processes.
-
-    Raises:
-        ConfigError: Names the field, its value and what it may be.
-    """
+    """Raise ConfigError about the first field that cannot work on `device_count` devices of all processes."""
     check_bounds(config)
     check_data(config.data)
     profile = config.train.profile_steps
@@ -22,19 +14,19 @@ def check_config(config: Config, device_count: int = 1) -> None:
         config.loss.needs_sigma == config.model.sigma,
         "model.sigma",
         config.model.sigma,
-        "must be on with --loss.name nll and off with losses that do not use it",
+        f"must be {'on' if config.loss.needs_sigma else 'off'} with the loss {config.loss.name}",
     )
     require(
         profile is None or 1 <= profile[0] <= profile[1],
         "train.profile_steps",
         profile,
-        "must be a first step of at least 1 and a last one not before it",
+        "must be a first step of at least 1 and a last step that is not before it",
     )
     _check_batches(config, device_count)
 
 
 def _check_batches(config: Config, device_count: int) -> None:
-    """How batches are dealt out."""
+    """Batches divide evenly among parts and devices."""
     train = config.train
     require(
         train.batch_size % (train.accumulate * device_count) == 0,

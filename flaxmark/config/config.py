@@ -1,4 +1,4 @@
-"""Every choice of a run as frozen data; the resolved values are written beside the checkpoint."""
+"""The config of a run: frozen dataclasses, which are stored with each checkpoint."""
 
 import dataclasses
 from typing import Literal
@@ -15,61 +15,65 @@ ScheduleName = Literal["constant", "cosine", "step"]
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """How parameters move."""
+    """Optimizer and learning-rate schedule."""
 
     name: OptimizerName = "adamw"
-    """adam, or adamw with decoupled weight decay."""
+    """Optimizer: adam, or adamw (Adam with decoupled weight decay)."""
     learning_rate: float = bounded(1e-3, "(0, inf)")
-    """The highest rate, per step."""
+    """Peak learning rate, which the warm-up reaches and the schedule starts from."""
     schedule: ScheduleName = "cosine"
-    """constant, cosine (to 0 at the end), or step (halved every optimizer.halve-every epochs)."""
+    """Learning-rate schedule: constant, cosine (down to 0), or step (halved every optimizer.halve-every epochs)."""
     warmup_steps: int = bounded(0, "[0, inf) steps")
-    """Steps of linear warm-up before the schedule."""
+    """Steps of linear warm-up of the learning rate before the schedule."""
     halve_every: float = bounded(10.0, "(0, inf) epochs")
-    """step schedule: epochs between halvings."""
+    """Epochs between halvings of the learning rate by the step schedule."""
     weight_decay: float = bounded(0.0, "[0, inf)")
-    """adamw: decay per step over the learning rate."""
+    """Weight decay of adamw: a step shrinks the parameters by this fraction times the learning rate."""
     decay_all: bool = False
-    """Decay biases and BatchNorm too; otherwise only kernels."""
+    """Apply weight decay to biases and BatchNorm parameters, too, and not only to kernels."""
     clip_norm: float | None = bounded(None, "(0, inf)")
-    """Gradients of a larger global norm are scaled down to it."""
+    """Largest global norm of the gradients; larger gradients are scaled down to it. None: no clipping."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The loop."""
+    """Training loop: batches, checkpoints, validation and logs."""
 
     epochs: int = bounded(20, "[1, inf)")
-    """Passes over the training faces."""
+    """Number of passes over the training faces."""
     batch_size: int = bounded(32, "[1, inf)")
-    """Faces per step over all devices and processes."""
+    """Training faces per step, in total over all devices and processes."""
     accumulate: int = bounded(1, "[1, inf)")
-    """Split each batch into this many parts computed one after another, to save memory; BatchNorm sees a part."""
+    """Number of parts of a batch that are computed one after another, to save memory; BatchNorm sees one at a time."""
     seed: int = bounded(0, "[0, 4294967295]")
-    """Decides initial weights, order and augmentation."""
+    """Random seed of the initial weights, the order of the faces and their augmentation."""
     ema_decay: float | None = bounded(None, "(0, 1)")
-    """Average the weights with this decay per step and validate the average; none keeps the raw weights."""
+    """Decay per step of a moving average of the weights, which is validated and kept instead. None: no average."""
     compile: Literal["jit", "pmap"] = "jit"
-    """jit over a mesh of all devices, or pmap."""
+    """How steps run on several devices: jit (one program for a mesh of all devices) or pmap (a program per device)."""
     log_every: int = bounded(10, "[1, inf) steps")
-    """Steps between lines of metrics.jsonl and TensorBoard."""
+    """Steps between lines in metrics.jsonl and points in TensorBoard."""
     save_every: int | None = bounded(None, "[1, inf) steps")
-    """Also save every so many steps, besides each validation."""
+    """Steps between checkpoints other than those after each validation. None: no others."""
     validate_every: int | None = bounded(None, "[1, inf) epochs")
-    """Epochs between validations, each with a checkpoint; by default as many as have at least 200 steps. The last epoch
-    is always validated."""
+    """Epochs between validations, each with a checkpoint, and after the last. None: as few as make 200 steps."""
     eval_batch_size: int = bounded(64, "[1, 65536]")
-    """Faces per evaluation step over all devices and processes."""
+    """Faces per evaluation step, in total over all devices and processes."""
     profile_steps: tuple[int, int] | None = None
-    """First and last step to profile, from 1; the profile goes to profile/ in the workdir."""
+    """First and last training step to profile, counted from 1, into profile/ in the workdir. None: no profile."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A whole run."""
+    """A run: its data, network, loss, optimizer and training loop."""
 
     data: DataConfig = DataConfig()
+    """Faces, and how they become the network's input."""
     model: ModelConfig = ResNetConfig()
+    """Network: its backbone, head and initial weights."""
     loss: Loss = SmoothL1()
+    """Training loss."""
     optimizer: OptimizerConfig = OptimizerConfig()
+    """Optimizer and learning-rate schedule."""
     train: TrainConfig = TrainConfig()
+    """Training loop: batches, checkpoints, validation and logs."""

@@ -1,4 +1,4 @@
-"""Config files, whose `get_config()` returns a config, and extensions, which add losses, networks and more."""
+"""Config files, which define `get_config()`, and extensions, which add losses, networks, heads, data sets and more."""
 
 import importlib
 import importlib.util
@@ -11,47 +11,62 @@ from pathlib import Path
 from types import ModuleType
 
 from flaxmark.config.config import Config
-from flaxmark.errors import ConfigError
+from flaxmark.errors import ConfigError, FlaxmarkError
 from flaxmark.models.losses import Loss
 from flaxmark.models.resnet import Depth
 
 SHIPPED = "flaxmark.configs"
 EXTENSIONS = "FLAXMARK_EXTENSIONS"
+MAX_LISTED = 30
 
-_loaded: dict[str, str] = {}
+_loaded: dict[str, None] = {}  # a set that keeps the order
 
 
 def find_config(name: str | Path) -> Path:
-    """A config file by its path, or one that comes with flaxmark by its name, such as `resnet50_smooth_l1`."""
+    """Path of a config file, or of the shipped config with this name, such as `resnet50_smooth_l1`.
+
+    Raises ConfigError where there is none; it lists the Python files of the same folder or the shipped configs.
+    """
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):  # unlike Path.is_file also for names that are too long
         return path
+    shipped = _shipped_folder()
+    parts = path.parts[1:] if path.parts[:1] == ("configs",) else path.parts
+    if parts and not path.is_absolute() and ".." not in parts:
+        found = shipped.joinpath(*parts).with_suffix(".py")
+        if os.path.isfile(found):
+            return found
+    is_folder = os.path.isdir(path)
+    folder = path if is_folder else path.parent
+    near = sorted(other.as_posix() for other in folder.glob("*.py")) if is_folder or len(path.parts) > 1 else []
+    near = near or sorted(other.stem for other in shipped.glob("*.py") if other.stem != "__init__")
+    more = " .." if len(near) > MAX_LISTED else ""
+    reason = f"{'is a folder' if is_folder else 'no such file'}; there are {', '.join(near[:MAX_LISTED])}{more}"
+    raise ConfigError(reason, field="config", value=name)
+
+
+def _shipped_folder() -> Path:
+    """Folder of the configs that come with flaxmark."""
     try:
-        shipped = Path(str(resources.files(SHIPPED)))
+        return Path(str(resources.files(SHIPPED)))
     except ModuleNotFoundError:  # a checkout that is not installed
-        shipped = Path(__file__).parents[2] / "configs"
-    inside = Path(path.name if path.parent == Path("configs") else path)
-    found = shipped / inside.with_suffix(".py")
-    if found.is_file() and not inside.is_absolute() and ".." not in inside.parts:
-        return found
-    near = sorted(p.stem for p in shipped.glob("*.py") if p.stem != "__init__")
-    listing = f"; there are {', '.join(near)}" if near else ""
-    raise ConfigError(f"{'is a folder' if path.is_dir() else 'no such file'}{listing}", field="config", value=name)
+        return Path(__file__).parents[2] / "configs"
 
 
 def load_config(name: str | Path, depth: Depth | None = None, loss: str | Loss | None = None) -> Config:
-    """Run a config file and return what its `get_config()` returns.
+    """Load a config: run its file and call its `get_config`.
 
     Args:
-        name: A Python file of the user's own (it is executed), or the name of one that comes with flaxmark.
-        depth: Passed on where its `get_config` takes a depth; by default it has its own.
-        loss: The same for a loss.
+        name: Path of a Python file, which is executed, or name of a config that comes with flaxmark, such as
+            `resnet50_smooth_l1` or `report/resnet50_mse`.
+        depth: ResNet depth, passed on if `get_config` has this parameter; None leaves it to the file.
+        loss: Loss or name of a loss, passed on if `get_config` has this parameter; None leaves it to the file.
 
     Returns:
-        The config.
+        The config; `flaxmark.config.checks.check_config` checks its values.
 
     Raises:
-        ConfigError: No such file, or it does not define `get_config() -> Config`.
+        ConfigError: There is no such file, it fails, or its `get_config` does not return a `Config`.
     """
     path = find_config(name)
     try:
@@ -61,33 +76,42 @@ def load_config(name: str | Path, depth: Depth | None = None, loss: str | Loss |
         takes = inspect.signature(make).parameters if make else {}
         config = make and make(**{key: value for key, value in given.items() if value is not None and key in takes})
     except Exception as error:  # the file is the user's program
-        raise ConfigError(f"{type(error).__name__}: {error}", field="config", value=name) from error
+        raise ConfigError(_describe(error), field="config", value=name) from error
     if not isinstance(config, Config):
         raise ConfigError("must define get_config() that returns a flaxmark Config", field="config", value=name)
     return config
 
 
 def load_extensions(names: Iterable[str]) -> None:
-    """Run Python files, or import modules, that define losses, networks, heads, data sets or augmentations."""
+    """Run Python files, or import modules, that define losses, networks, heads, data sets or augmentations.
+
+    Raises ConfigError for one that fails.
+    """
     for name in names:
         try:
             if name.endswith(".py"):
                 _run_file(Path(name))
             else:
                 importlib.import_module(name)
-                _loaded[name] = name
+                _loaded[name] = None
         except Exception as error:  # the user's program
-            raise ConfigError(f"{name}: {type(error).__name__}: {error}", field=EXTENSIONS) from error
+            raise ConfigError(_describe(error), field=EXTENSIONS, value=name) from error
 
 
 def named_extensions() -> list[str]:
-    """Files and modules that the environment variable FLAXMARK_EXTENSIONS names, as PATH names folders."""
+    """Extensions in the environment variable FLAXMARK_EXTENSIONS: files and modules, separated as in PATH."""
     return [name for name in os.environ.get(EXTENSIONS, "").split(os.pathsep) if name]
 
 
 def extensions() -> list[str]:
-    """Config files and extensions that this process has run: another one needs them to know the same names."""
+    """Config files and extensions that this process has run; another process loads them to know the same names."""
     return list(_loaded)
+
+
+def _describe(error: Exception) -> str:
+    """An error of a user's file, in one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, FlaxmarkError) else f"{type(error).__name__}: {text}"
 
 
 def _run_file(path: Path) -> ModuleType:
@@ -97,7 +121,7 @@ def _run_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError("not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where help texts of its classes are looked for
+    sys.modules[name] = module  # dataclasses and tyro look up a class's module there
     spec.loader.exec_module(module)
-    _loaded[str(path.resolve())] = name
+    _loaded[str(path.resolve())] = None
     return module

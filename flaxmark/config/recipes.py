@@ -1,4 +1,4 @@
-"""The two recipes that the configs are made of."""
+"""Training recipes, from which the configs that come with flaxmark are made."""
 
 from flaxmark.config.config import Config, OptimizerConfig, TrainConfig
 from flaxmark.data.config import AugmentConfig, DataConfig
@@ -7,14 +7,20 @@ from flaxmark.models.resnet import Depth, ResNetConfig
 
 
 def strong(depth: Depth, loss: str | Loss) -> Config:
-    """What published coordinate regressors have in common, for a random start.
+    """Recipe with what published coordinate regressors have in common, for training from random weights.
+
+    60 epochs at 224 px in batches of 32 with strong augmentation, AdamW (peak learning rate 2e-3, weight decay 0.05),
+    warm-up and cosine schedule, and averaged weights.
 
     Args:
-        depth: Of the ResNet.
-        loss: smooth_l1 with beta 0.02: with beta 1 it would be mse / 2.
+        depth: ResNet depth: 18, 34, 50, 101 or 152.
+        loss: A loss, or its name; smooth_l1 by name has beta 0.02, because with beta 1 it would be mse / 2.
 
     Returns:
-        60 epochs at 224 px with strong augmentation, AdamW, warm-up and cosine, and averaged weights.
+        The config of a run; change fields with `dataclasses.replace`.
+
+    Raises:
+        ConfigError: There is no loss with this name.
     """
     augment = AugmentConfig(
         rotation=30,
@@ -29,7 +35,7 @@ def strong(depth: Depth, loss: str | Loss) -> Config:
     )
     return Config(
         data=DataConfig(augment=augment),
-        # Deeper networks hardly learn at first when every block adds to what it is given (docs/results.md).
+        # Deeper networks hardly learn at first unless each block starts as the identity (docs/results.md).
         model=ResNetConfig(depth=depth, zero_init_residual=depth >= 34),
         loss=named_loss(loss, beta=0.02),
         optimizer=OptimizerConfig(
@@ -40,14 +46,20 @@ def strong(depth: Depth, loss: str | Loss) -> Config:
 
 
 def report(depth: Depth, loss: str | Loss) -> Config:
-    """The recipe of the test report whose table this project started from, from a random start.
+    """Recipe of the test report whose results table this project set out to reproduce, from random weights.
+
+    20 epochs at 224 px in batches of 128 with mild augmentation and no flip; Adam with learning rate 5e-4, halved every
+    10 epochs.
 
     Args:
-        depth: Of the ResNet.
-        loss: smooth_l1 with beta 1.
+        depth: ResNet depth: 18, 34, 50, 101 or 152.
+        loss: A loss, or its name; smooth_l1 by name has beta 1.
 
     Returns:
-        20 epochs at 224 px with mild augmentation and no flip; Adam at 5e-4, halved every 10 epochs.
+        The config of a run; change fields with `dataclasses.replace`.
+
+    Raises:
+        ConfigError: There is no loss with this name.
     """
     return Config(
         data=DataConfig(augment=AugmentConfig(rotation=10, scale=0.2, shift=0.05, blur=0.3)),
@@ -59,7 +71,7 @@ def report(depth: Depth, loss: str | Loss) -> Config:
 
 
 def named_loss(loss: str | Loss, beta: float) -> Loss:
-    """A loss by its name, smooth_l1 with the recipe's beta."""
+    """A loss from its name; smooth_l1 gets this beta, other losses their defaults. A loss is returned as it is."""
     if isinstance(loss, Loss):
         return loss
     return SmoothL1(beta) if loss == SmoothL1.name else Loss.member(loss)()
