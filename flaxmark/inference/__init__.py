@@ -1,1 +1,1 @@
-"""From images to faces with landmarks."""
+"""Prediction: faces with landmarks in images and videos, files of results, and export to other software."""

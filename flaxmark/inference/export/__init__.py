@@ -1,1 +1,1 @@
-"""A trained network for other software."""
+"""Export of a trained network to other software."""

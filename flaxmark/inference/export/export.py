@@ -1,4 +1,4 @@
-"""A trained network as one program for other software: image and boxes in, landmarks in pixels out.
+"""Export of a trained network as one program from an image and boxes to landmarks in pixels.
 
 StableHLO, which JAX loads without flaxmark (pip install jax flatbuffers):
 
@@ -9,8 +9,8 @@ ONNX: `onnxruntime.InferenceSession("face.onnx").run(["landmarks"], {"image": im
 SavedModel: `tf.saved_model.load("face_savedmodel").predict(image, boxes)["landmarks"]`.
 TFLite: `tf.lite.Interpreter("face.tflite").get_signature_runner()(image=image, boxes=boxes)["landmarks"]`.
 
-All compute in float32, and all but ONNX need at least one box. JAX and TensorFlow compile anew for each size of image
-and each number of boxes. What `describe` says is in each of them:
+All compute in float32, and all but ONNX need at least one box. JAX and TensorFlow compile again for each image size and
+each number of boxes. Each file contains the description of `describe`:
 
     onnx.load("face.onnx").metadata_props                            # under the key "flaxmark"
     zipfile.ZipFile("face.stablehlo").read("flaxmark.json")          # and face.tflite: the file ends with a zip archive
@@ -30,9 +30,10 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from flaxmark.errors import ConfigError
-from flaxmark.inference.export.agreement import Agreement, Program, check_agreement
+from flaxmark.errors import ConfigError, MissingPackageError
 from flaxmark.inference.export.matrix_crop import JaxLibrary, cut_crops, square_crops
+from flaxmark.inference.export.verification import Agreement, Program, check_agreement
+from flaxmark.inference.face import in_pixels
 from flaxmark.inference.network import Network, Outputs, make_forward
 from flaxmark.inference.predictor import Predictor
 from flaxmark.models.operations import make_operations
@@ -42,51 +43,40 @@ DESCRIPTION = "flaxmark.json"
 
 
 def make_program(network: Network) -> Program:
-    """All that predict does after detection, as one function of JAX.
+    """Make one JAX function of all that predict does after detection.
 
-    Args:
-        network: Trained.
-
-    Returns:
-        `(image uint8 [h, w, 3], boxes float32 [n, 4]) -> {"landmarks": float32 [n, num_points, 2], pixels}`, and of a
-        network with sigma `sigma` float32 `[n, num_points]`, pixels. Boxes are left, top, right, bottom in pixels,
-        tight around the landmarks.
+    It maps an image uint8 `[height, width, 3]` and boxes float32 `[n, 4]` (left, top, right, bottom in pixels, tight
+    around the landmarks) to `landmarks` float32 `[n, num_points, 2]` in pixels and the network's other outputs, such as
+    `sigma` float32 `[n, num_points]` in pixels.
     """
-    forward = make_forward(network.config, make_operations("tpu"), flip=False)  # XLA's own convolutions
+    forward = make_forward(network.config, make_operations("tpu"), flip=False)  # plain convolutions of XLA
     data, scale = network.data, network.metadata.get("sigma_scale", 1.0)
     variables = jax.tree.map(np.asarray, network.variables)
 
     def program(image: Any, boxes: Any) -> Outputs:
         with jax.numpy_rank_promotion("allow"):
-            # Split, not indexed: converters to TFLite have no gather of unknown length.
+            # Split instead of indexed, because TFLite's converter has no gather of unknown length.
             left, top, side = square_crops(JaxLibrary(), jnp.split(boxes[..., None], 4, axis=1), data.crop.scale)
             planes = image.astype(jnp.float32).transpose(2, 0, 1)
             crops = cut_crops(JaxLibrary(), planes, (left, top, side), data.crop, data.image_size)
-            said = forward(variables, crops.transpose(0, 2, 3, 1))
+            outputs = forward(variables, crops.transpose(0, 2, 3, 1))
+            if "sigma" in outputs:
+                outputs["sigma"] = outputs["sigma"] * scale
             corner = jnp.concatenate([left, top], axis=-1)
-            outputs = {"landmarks": said["landmarks"] * side + corner - 0.5}
-            return outputs | ({"sigma": said["sigma"] * scale * side.squeeze(-1)} if "sigma" in said else {})
+            return {name: in_pixels(name, values, corner, side) for name, values in outputs.items()}
 
     return program
 
 
 def describe(network: Network) -> dict[str, Any]:
-    """What an exported file says of itself: mark-up, terms of the training faces, crop and input size."""
+    """Description in an exported file: landmark scheme, crop, input size, network and terms of the training faces."""
     config = network.metadata["config"]
     data = {name: config["data"][name] for name in ("markup", "crop", "image_size")}
     return {**data, "terms": network.metadata["terms"], "network": network.config.model.variant}
 
 
 def with_description(content: bytes | bytearray, network: Network) -> bytes:
-    """A file's bytes and, as a zip archive after them, what it says of itself: flatbuffers are read from their start.
-
-    Args:
-        content: A flatbuffer.
-        network: Described.
-
-    Returns:
-        The same flatbuffer to what loads it, an archive with `flaxmark.json` to what unzips it.
-    """
+    """Append a zip archive with `flaxmark.json` to a flatbuffer, which is read from its start."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr(DESCRIPTION, json.dumps(describe(network)))
@@ -94,15 +84,7 @@ def with_description(content: bytes | bytearray, network: Network) -> bytes:
 
 
 def export_stablehlo(network: Network, path: Path) -> Program:
-    """Write StableHLO for CPU, GPU and TPU, serialised by jax.export.
-
-    Args:
-        network: Trained.
-        path: To write.
-
-    Returns:
-        The program as it is loaded from the file.
-    """
+    """Write StableHLO for CPU, GPU and TPU with jax.export; the program as loaded from the file."""
     height, width, faces = jax.export.symbolic_shape("height, width, faces")
     shapes = jax.ShapeDtypeStruct((height, width, 3), np.uint8), jax.ShapeDtypeStruct((faces, 4), np.float32)
     exported = jax.export.export(jax.jit(make_program(network)), platforms=("cpu", "cuda", "tpu"))(*shapes)
@@ -111,23 +93,19 @@ def export_stablehlo(network: Network, path: Path) -> Program:
 
 
 def export_onnx(network: Network, path: Path) -> Program:
-    """Write ONNX.
+    """Write ONNX; the program as loaded by ONNX Runtime.
 
-    Args:
-        network: Trained.
-        path: To write.
-
-    Returns:
-        The program as ONNX Runtime runs it.
-
-    Raises:
-        ConfigError: onnx or onnxruntime is not installed.
+    Raises ConfigError if the network is not a ResNet with the dense head, and MissingPackageError without onnx.
     """
+    model = network.config.model
+    if (model.name, model.head.name) != ("resnet", "dense"):
+        other = f"{model.title} with the head {model.head.name}"
+        raise ConfigError(f"supports ResNets with the dense head, not {other}", field="format", value="onnx")
     try:
         import onnx
         import onnxruntime
     except ImportError as error:
-        raise ConfigError(f"{error.name} is not installed: pip install 'flaxmark[export]'") from error
+        raise MissingPackageError(f"{error.name} is not installed: pip install 'flaxmark[export]'") from error
     from flaxmark.inference.export.onnx_graph import make_face_model
 
     onnx.save(make_face_model(network, json.dumps(describe(network))), path)
@@ -141,34 +119,18 @@ def export_onnx(network: Network, path: Path) -> Program:
 
 
 def export_savedmodel(network: Network, path: Path) -> Program:
-    """Write a SavedModel, which holds the same StableHLO.
-
-    Args:
-        network: Trained.
-        path: Folder to write.
-
-    Returns:
-        The program as TensorFlow loads it.
-    """
+    """Write a SavedModel, a folder with the same StableHLO; the program as loaded by TensorFlow."""
     from flaxmark.inference.export.tensorflow_formats import save_program
 
     program = save_program(make_program(network), path)
-    extra = path / "assets.extra"  # where TensorFlow leaves a user's own files alone
-    extra.mkdir(exist_ok=True)  # a killed export leaves one
+    extra = path / "assets.extra"  # TensorFlow keeps files of users there
+    extra.mkdir(exist_ok=True)  # may be left of a killed export
     (extra / DESCRIPTION).write_text(json.dumps(describe(network)))
     return program
 
 
 def export_tflite(network: Network, path: Path) -> Program:
-    """Write a file for TFLite, converted from the SavedModel.
-
-    Args:
-        network: Trained.
-        path: To write.
-
-    Returns:
-        The program as TFLite runs it.
-    """
+    """Write a file for TFLite, converted from a SavedModel; the program as loaded by TFLite."""
     from flaxmark.inference.export.tensorflow_formats import convert_to_tflite, load_tflite
 
     path.write_bytes(with_description(convert_to_tflite(make_program(network)), network))
@@ -184,19 +146,10 @@ EXPORTERS: dict[str, Callable[[Network, Path], Program]] = {
 
 
 def export(predictor: Predictor, form: str, out: Path) -> Agreement:
-    """Write a program and compare it with predict; it is there under its name only if they agree.
+    """Write a program in a format of `EXPORTERS` and compare it with predict, both in float32.
 
-    Args:
-        predictor: Of a run; where that computes in bfloat16, both are compared in float32.
-        form: A key of `EXPORTERS`.
-        out: File or, for a SavedModel, folder; replaced if it exists.
-
-    Returns:
-        How well they agree.
-
-    Raises:
-        ConfigError: A library is missing.
-        RuntimeError: They do not agree.
+    `out` is a file or, for a SavedModel, a folder; it is replaced, and only if they agree. Raises RuntimeError if they
+    do not, ConfigError if the format does not support the network, and MissingPackageError without its library.
     """
     if predictor.network.config.model.dtype != "float32":
         predictor = copy.copy(predictor)

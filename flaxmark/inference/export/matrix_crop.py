@@ -1,8 +1,8 @@
-"""The crop of predict as a chain of matrix products, for programs that are exported: from boxes to images.
+"""The crop of predict as matrix products, for exported programs.
 
-A large face is first shrunk as `geometry.cut_region` does it, by Pillow's bilinear filter, which rounds after each
-direction. Then `sampler.upright_weights` samples it. Both are separable: a matrix for each direction, which depends on
-the box alone.
+A large face is first shrunk as in `faces.crop.cut_region`, by Pillow's bilinear filter, which rounds after each
+direction. Then it is sampled with `faces.crop_sampler.upright_weights`. Both are separable: one matrix for each
+direction, which depends only on the box.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from flaxmark.faces.array_library import Array, ArrayLibrary, ModuleLibrary
 from flaxmark.faces.crop import CropDefinition, sampled_side
 from flaxmark.faces.crop_sampler import most_samples, upright_weights
 
-PILLOW_UNIT = 2.0**22  # Pillow's weights are whole numbers of its inverse
+PILLOW_UNIT = 2.0**22  # Pillow's weights are multiples of its inverse
 
 
 class ImageLibrary(ArrayLibrary, Protocol):
-    """Functions of arrays, and those that know of images."""
+    """The array functions that the crop needs, in JAX or ONNX."""
 
     def sum_last(self, x: Array) -> Array:
         """Sum over the last axis, which stays with length 1."""
@@ -27,10 +27,10 @@ class ImageLibrary(ArrayLibrary, Protocol):
         """Height and width."""
 
     def counting(self, length: Any) -> Array:
-        """float32 `[length]`: 0, 1 .. of a length that is known only when the program runs."""
+        """float32 `[length]`: 0, 1, ..., for a length that is only known when the program runs."""
 
     def scalar(self, length: Any) -> Array:
-        """Such a length as a float32 scalar."""
+        """A length as a float32 scalar."""
 
     def across(self, images: Array, weights: Array) -> Array:
         """`[3, h, w]` or `[n, 3, h, w]` and `[n, columns, w]` to `[n, 3, h, columns]`."""
@@ -40,10 +40,10 @@ class ImageLibrary(ArrayLibrary, Protocol):
 
 
 class JaxLibrary(ModuleLibrary):
-    """All of them in jax.numpy."""
+    """These functions in jax.numpy."""
 
     def __init__(self) -> None:
-        """Of jax.numpy."""
+        """Use jax.numpy."""
         super().__init__(jnp)
 
     def sum_last(self, x: Any) -> Any:
@@ -55,7 +55,7 @@ class JaxLibrary(ModuleLibrary):
         return image.shape[1:]
 
     def counting(self, length: Any) -> Any:
-        """float32 `[length]`: 0, 1 .."""
+        """float32 `[length]`: 0, 1, ..."""
         return jnp.arange(length).astype(jnp.float32)
 
     def scalar(self, length: Any) -> Any:
@@ -75,9 +75,9 @@ class ShrunkAxis(NamedTuple):
     """One axis of shrunk faces.
 
     Attributes:
-        weights: float32 `[n, window, length]`: pixels of the image to shrunk ones around the crop.
-        start: float32 `[n, 1, 1]`: left or top of the crops, shrunk pixels from the window's first.
-        side: float32 `[n, 1, 1]`: of the crops, shrunk pixels.
+        weights: float32 `[n, window, length]`, from pixels of the image to shrunk pixels in a window around the crop.
+        start: float32 `[n, 1, 1]`, left or top of the crops in shrunk pixels of the window.
+        side: float32 `[n, 1, 1]`, side of the crops in shrunk pixels.
     """
 
     weights: Array
@@ -88,18 +88,10 @@ class ShrunkAxis(NamedTuple):
 def shrink_axis(
     xp: ImageLibrary, pixels: Array, length: Array, start: Array, side: Array, definition: CropDefinition
 ) -> ShrunkAxis:
-    """Shrink faces along one axis as `geometry.cut_region` does without its margin.
+    """Shrink faces along one axis as `faces.crop.cut_region` does without margin, for crops that touch the image.
 
-    Args:
-        xp: Whose arrays they are.
-        pixels: float32 `[length]`: 0, 1 ..
-        length: float32 scalar: pixels of the image along this axis.
-        start: float32 `[n, 1, 1]`: left or top of the crops, pixels.
-        side: float32 `[n, 1, 1]`: of the crops, pixels.
-        definition: Of the crop.
-
-    Returns:
-        For crops that touch the image.
+    `pixels` float32 `[length]` are 0, 1, ... of the image along this axis; `start` and `side` float32 `[n, 1, 1]` are
+    left or top and side of the crops in pixels.
     """
     cells = xp.arange(sampled_side(definition))
     shrink = xp.minimum(definition.stored_size / side, 1.0)
@@ -110,7 +102,7 @@ def shrink_axis(
     columns = xp.maximum(xp.floor((last - first) * shrink), 1.0)
     origin = xp.minimum(xp.maximum(xp.floor(inside) - 2.0, 0.0), columns - 1.0)
     end = xp.minimum(xp.maximum(xp.floor(inside + extent) + 2.0, 0.0), columns - 1.0)
-    # Pillow's bilinear filter: a triangle that reaches a shrunk pixel to either side, over the pixels that there are.
+    # Pillow's bilinear filter: a triangle that reaches one shrunk pixel to either side, cut off at the image's edges.
     centre = (origin + xp.column(cells) + 0.5) / shrink
     triangle = xp.maximum(1.0 - xp.absolute(pixels - first + 0.5 - centre) * shrink, 0.0)
     triangle = triangle * xp.less(first - 0.5, pixels) * xp.less(pixels, last - 0.5)
@@ -119,15 +111,9 @@ def shrink_axis(
 
 
 def square_crops(xp: ArrayLibrary, edges: Sequence[Array], scale: float) -> tuple[Array, Array, Array]:
-    """As `geometry.square_crop`.
+    """Left, top and side of crops as in `faces.crop.square_crop`, from left, top, right and bottom of the boxes.
 
-    Args:
-        xp: Whose arrays they are.
-        edges: Left, top, right and bottom of the boxes, each float32 `[n, 1, 1]`, pixels.
-        scale: Side of the crop over the longer side of the box.
-
-    Returns:
-        Left, top and side of the crops, each float32 `[n, 1, 1]`, pixels.
+    All are float32 `[n, 1, 1]` in pixels; `scale` is the side of the crop over the longer side of the box.
     """
     left, top, right, bottom = edges
     side = xp.maximum(right - left, bottom - top) * scale
@@ -135,17 +121,10 @@ def square_crops(xp: ArrayLibrary, edges: Sequence[Array], scale: float) -> tupl
 
 
 def cut_crops(xp: ImageLibrary, image: Array, crops: Array, definition: CropDefinition, size: int) -> Array:
-    """What the network is fed, before normalisation.
+    """The network's input before normalisation, float32 `[n, 3, size, size]` in [0, 255].
 
-    Args:
-        xp: Whose arrays they are.
-        image: float32 `[3, height, width]` in [0, 255], whole numbers.
-        crops: float32 left, top and side of the crops, each `[n, 1, 1]`, pixels.
-        definition: Of the crop.
-        size: Side of the network's input, pixels.
-
-    Returns:
-        float32 `[n, 3, size, size]` in [0, 255].
+    `image` is float32 `[3, height, width]` with integers in [0, 255]; `crops` are left, top and side of the crops, each
+    float32 `[n, 1, 1]` in pixels.
     """
     left, top, side = crops
     height, width = xp.lengths(image)

@@ -1,4 +1,4 @@
-"""A trained network as an ONNX graph, written operator by operator; its crop from the function that JAX traces."""
+"""ONNX graph of a trained ResNet, built operator by operator; its crop is that of `matrix_crop`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from flaxmark.errors import ConfigError
 from flaxmark.inference.export.matrix_crop import cut_crops, square_crops
 from flaxmark.inference.network import Network
 from flaxmark.models.resnet import ResNetConfig
@@ -15,27 +14,20 @@ from flaxmark.models.resnet import ResNetConfig
 OPSET, IR_VERSION = 20, 9
 
 Inputs = Mapping[str, tuple[int, Sequence[str | int | None]]]
-"""Name -> kind and shape, where names stand for lengths that are known only when the program runs."""
+"""Name -> element type and shape; names stand for lengths that are only known when the program runs."""
 
 
 class Graph:
-    """Nodes and constants in the order in which they are made."""
+    """Nodes and constants of a graph under construction."""
 
     def __init__(self) -> None:
-        """Empty."""
+        """Start without nodes."""
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self._known: dict[tuple[Any, ...], str] = {}
 
     def constant(self, values: Any) -> "Tensor":
-        """An array that is kept in the file, once.
-
-        Args:
-            values: Any array or number.
-
-        Returns:
-            It.
-        """
+        """Store an array or number, once for equal ones."""
         array = np.asarray(values)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._known:
@@ -44,30 +36,21 @@ class Graph:
         return Tensor(self, self._known[key])
 
     def add(self, operator: str, *inputs: Any, **attributes: Any) -> "Tensor":
-        """A node.
-
-        Args:
-            operator: Of ONNX.
-            *inputs: Tensors, or numbers that become float32 constants.
-            **attributes: Of the operator.
-
-        Returns:
-            Its first output.
-        """
+        """Add a node; its first output. Inputs are tensors, arrays, or numbers that become float32 constants."""
         names = [self.tensor(value).name for value in inputs]
         output = f"{operator.lower()}{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, names, [output], **attributes))
         return Tensor(self, output)
 
     def tensor(self, value: Any) -> "Tensor":
-        """A tensor itself, or a constant of a number or array."""
+        """A tensor itself, or a number or array as a constant."""
         if isinstance(value, Tensor):
             return value
         return self.constant(np.float32(value) if isinstance(value, int | float) else value)
 
 
 class Tensor:
-    """A value that the graph computes; arithmetic with it writes nodes."""
+    """A value in a graph; arithmetic with it adds nodes."""
 
     def __init__(self, graph: Graph, name: str) -> None:
         """Refer to an output, an input or a constant."""
@@ -101,14 +84,14 @@ class Tensor:
 
 
 class OnnxLibrary:
-    """The crop's functions as nodes of a graph."""
+    """The functions of `ImageLibrary` as nodes of a graph."""
 
     def __init__(self, graph: Graph) -> None:
-        """Write into a graph."""
+        """Add nodes to a graph."""
         self._graph = graph
 
     def floor(self, x: Any) -> Tensor:
-        """Largest whole number not above x."""
+        """Largest integer not above x."""
         return self._graph.add("Floor", x)
 
     def absolute(self, x: Any) -> Tensor:
@@ -132,7 +115,7 @@ class OnnxLibrary:
         return self._graph.add("ReduceSum", x, np.array([-1]), keepdims=1)
 
     def arange(self, count: int) -> Tensor:
-        """float32 `[count]`: 0, 1 .."""
+        """float32 `[count]`: 0, 1, ..."""
         return self._graph.constant(np.arange(count, dtype=np.float32))
 
     def column(self, x: Any) -> Tensor:
@@ -146,7 +129,7 @@ class OnnxLibrary:
         return height, width
 
     def counting(self, length: Any) -> Tensor:
-        """float32 `[length]`: 0, 1 .."""
+        """float32 `[length]`: 0, 1, ..."""
         whole = self._graph.add("Range", np.array(0), length, np.array(1))
         return self._graph.add("Cast", whole, to=TensorProto.FLOAT)
 
@@ -165,21 +148,13 @@ class OnnxLibrary:
 
 
 def add_network(graph: Graph, network: Network, crops: Tensor) -> dict[str, Tensor]:
-    """Normalisation, the ResNet and its heads.
+    """Add normalisation, ResNet and dense head for crops float32 `[n, 3, size, size]` in [0, 255].
 
-    Args:
-        graph: To write into.
-        network: Whose weights.
-        crops: float32 `[n, 3, size, size]` in [0, 255].
-
-    Returns:
-        `landmarks` `[n, num_points, 2]` and, of a network with sigma, `sigma` `[n, num_points]`, crop units.
+    The outputs are `landmarks` `[n, num_points, 2]` and, if the network predicts it, `sigma` `[n, num_points]`, both in
+    crop units.
     """
     params, data, config = network.variables["params"], network.data, network.config.model
-    if not isinstance(config, ResNetConfig) or network.config.model.head.name != "dense":
-        raise ConfigError(
-            f"onnx knows ResNets with a dense head, not {config.title}; choose another format", field="format"
-        )
+    assert isinstance(config, ResNetConfig)
     mean, deviation = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in (data.pixel_mean, data.pixel_std))
 
     def conv(x: Tensor, group: dict[str, Any], name: str, stride: int) -> Tensor:
@@ -196,7 +171,7 @@ def add_network(graph: Graph, network: Network, crops: Tensor) -> dict[str, Tens
         for block in range(1, blocks + 1):
             group = params[f"stage{stage}_block{block}"]
             stride = 2 if stage > 1 and block == 1 else 1
-            # The 3x3 convolution has the stride: the first of two, or the second of three.
+            # The stride is that of the 3x3 convolution: the first of two, or the second of three.
             strides = (1, stride, 1) if config.bottlenecks else (stride, 1)
             y = x
             for number, own in enumerate(strides, start=1):
@@ -216,15 +191,10 @@ def add_network(graph: Graph, network: Network, crops: Tensor) -> dict[str, Tens
 
 
 def make_face_model(network: Network, description: str) -> onnx.ModelProto:
-    """Image and boxes to landmarks in pixels.
+    """ONNX model from `image` uint8 `[height, width, 3]` and `boxes` float32 `[faces, 4]` to landmarks in pixels.
 
-    Args:
-        network: Trained.
-        description: Kept in the file under `flaxmark`.
-
-    Returns:
-        Inputs `image` uint8 `[height, width, 3]` and `boxes` float32 `[faces, 4]`; output `landmarks` float32
-        `[faces, num_points, 2]`, pixels, and where the network has it `sigma` `[faces, num_points]`, pixels.
+    The outputs are `landmarks` float32 `[faces, num_points, 2]` and, if the network predicts it, `sigma` float32
+    `[faces, num_points]`. The description is stored as metadata under `flaxmark`.
     """
     graph, data = Graph(), network.data
     boxes = Tensor(graph, "boxes")
@@ -237,10 +207,11 @@ def make_face_model(network: Network, description: str) -> onnx.ModelProto:
     planes = graph.add("Cast", Tensor(graph, "image"), to=TensorProto.FLOAT)
     planes = graph.add("Transpose", planes, perm=[2, 0, 1])
     crops = cut_crops(xp, planes, (left, top, side), data.crop, data.image_size)
-    said = add_network(graph, network, crops)
-    outputs = {"landmarks": said["landmarks"] * side + graph.add("Concat", left, top, axis=2) - 0.5}
-    if "sigma" in said:
-        outputs["sigma"] = said["sigma"] * network.metadata["sigma_scale"] * graph.add("Squeeze", side, np.array([2]))
+    predicted = add_network(graph, network, crops)
+    outputs = {"landmarks": predicted["landmarks"] * side + graph.add("Concat", left, top, axis=2) - 0.5}
+    if "sigma" in predicted:
+        length = graph.add("Squeeze", side, np.array([2]))
+        outputs["sigma"] = predicted["sigma"] * network.metadata["sigma_scale"] * length
     inputs: Inputs = {
         "image": (TensorProto.UINT8, ["height", "width", 3]),
         "boxes": (TensorProto.FLOAT, ["faces", 4]),
@@ -249,20 +220,15 @@ def make_face_model(network: Network, description: str) -> onnx.ModelProto:
 
 
 def make_crop_model(network: Network) -> onnx.ModelProto:
-    """The network alone, for comparisons of speed.
+    """ONNX model of the network alone, to measure its speed: `crops` float32 `[faces, size, size, 3]` in [0, 255].
 
-    Args:
-        network: Trained.
-
-    Returns:
-        Input `crops` float32 `[faces, size, size, 3]` in [0, 255]; output `landmarks` `[faces, num_points, 2]`, crop
-        units, and where the network has it `sigma`.
+    Outputs are those of `add_network`.
     """
     graph, size = Graph(), network.data.image_size
     planes = graph.add("Transpose", Tensor(graph, "crops"), perm=[0, 3, 1, 2])
-    said = add_network(graph, network, planes)
+    predicted = add_network(graph, network, planes)
     inputs: Inputs = {"crops": (TensorProto.FLOAT, ["faces", size, size, 3])}
-    return _finish(graph, inputs, said, network.markup.num_points, "")
+    return _finish(graph, inputs, predicted, network.markup.num_points, "")
 
 
 def _finish(
@@ -272,7 +238,7 @@ def _finish(
     points: int,
     description: str,
 ) -> onnx.ModelProto:
-    """Name the outputs and check the whole."""
+    """Name the outputs, and build and check the model."""
     shapes: dict[str, list[str | int | None]] = {"landmarks": ["faces", points, 2], "sigma": ["faces", points]}
     for name, tensor in outputs.items():
         graph.nodes.append(helper.make_node("Identity", [tensor.name], [name]))

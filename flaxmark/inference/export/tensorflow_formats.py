@@ -1,4 +1,4 @@
-"""A program of JAX as a SavedModel or for TFLite: besides flaxmark/data the one place with TensorFlow."""
+"""Conversion of a JAX program to a SavedModel and to TFLite."""
 
 import tempfile
 import warnings
@@ -10,15 +10,7 @@ from flaxmark.data.tensorflow_setup import tf
 
 
 def save_program(program: Callable[[Any, Any], dict[str, Any]], path: Path) -> Callable[[Any, Any], dict[str, Any]]:
-    """Write a SavedModel whose `predict` takes a image and boxes.
-
-    Args:
-        program: `(image uint8 [h, w, 3], boxes float32 [n, 4]) -> outputs`.
-        path: Folder to write.
-
-    Returns:
-        The program as it is loaded from the folder.
-    """
+    """Write a SavedModel with a function `predict(image uint8 [h, w, 3], boxes float32 [n, 4])`; the loaded program."""
     from jax.experimental import jax2tf
 
     module = tf.Module()
@@ -36,14 +28,7 @@ def save_program(program: Callable[[Any, Any], dict[str, Any]], path: Path) -> C
 
 
 def convert_to_tflite(program: Callable[[Any, Any], dict[str, Any]]) -> bytes:
-    """A program for TFLite (LiteRT), whose inputs `image` and `boxes` are resized before a call.
-
-    Args:
-        program: As for `save_program`.
-
-    Returns:
-        The content of a file.
-    """
+    """Convert a program to the content of a TFLite (LiteRT) file with the inputs `image` and `boxes` of any size."""
     with tempfile.TemporaryDirectory() as folder:
         save_program(program, Path(folder, "saved"))
         content: bytes = tf.lite.TFLiteConverter.from_saved_model(str(Path(folder, "saved"))).convert()
@@ -51,15 +36,8 @@ def convert_to_tflite(program: Callable[[Any, Any], dict[str, Any]]) -> bytes:
 
 
 def load_tflite(path: Path) -> Callable[[Any, Any], dict[str, Any]]:
-    """Load a file for TFLite.
-
-    Args:
-        path: Holds a program of `convert_to_tflite`.
-
-    Returns:
-        The program as the interpreter runs it.
-    """
+    """Load a TFLite file of `convert_to_tflite`."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the interpreter will move to another package
+        warnings.simplefilter("ignore")  # the interpreter will move to another package
         runner = tf.lite.Interpreter(str(path)).get_signature_runner()
     return lambda image, boxes: runner(image=image, boxes=boxes)

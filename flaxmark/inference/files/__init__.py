@@ -1,1 +1,1 @@
-"""What the predict command reads and writes."""
+"""Inputs and outputs of the predict command."""

@@ -1,4 +1,4 @@
-"""Files that are called after images: where they go, and what may not be there."""
+"""Output files that are named after the inputs: their paths, and checks before anything slow starts."""
 
 import re
 from collections.abc import Sequence
@@ -13,23 +13,15 @@ DRAWN = (".png", ".jpg", ".jpeg")
 
 
 def drawing_paths(inputs: Sequence[Input], draw: str | None, overwrite: bool) -> dict[str, Path]:
-    """Where drawings go, checked before anything slow starts.
+    """Paths of the drawings by the name of their input, in the folder `draw`, or that file for a single input.
 
-    Args:
-        inputs: Images and videos.
-        draw: A folder, or for a single input a image file or .mp4; None draws nothing.
-        overwrite: Files may exist.
-
-    Returns:
-        Name of a image -> file; empty without `draw`. Their folder is there.
-
-    Raises:
-        ConfigError: A file exists or is an input, cannot be written, or two images would be drawn into one.
+    Empty without `draw`; else the folder is created. Raises ConfigError if a file exists without `overwrite`, is an
+    input, has an unsupported suffix, or belongs to two inputs; StorageError if the folder cannot be written.
     """
     if draw is None:
         return {}
     if not draw:
-        raise ConfigError("--draw is empty (''): name a folder, or a file for a single image")
+        raise ConfigError("is empty (''); name a folder, or a file for a single image", field="draw")
     place = Path(draw)
     if is_file_name(place):
         paths, folder = {inputs[0].name: _single(inputs, place)}, place.parent
@@ -40,59 +32,48 @@ def drawing_paths(inputs: Sequence[Input], draw: str | None, overwrite: bool) ->
     sources = {item.path.resolve() for item in inputs}
     for path in paths.values():
         if path.resolve() in sources:
-            raise ConfigError(f"--draw: {path} is an input, which a drawing never replaces; give another name")
+            raise ConfigError("is an input, and inputs are never replaced; give another name", field="draw", file=path)
         if path.exists() and not overwrite:
-            raise ConfigError(f"--draw: {path} exists; give another name or --overwrite")
+            raise ConfigError("exists; give another name or --overwrite", field="draw", file=path)
     new_folder("draw", folder)
     return paths
 
 
 def _single(inputs: Sequence[Input], place: Path) -> Path:
-    """The file that the only input is drawn into."""
+    """Check the file for the drawing of a single input."""
     if len(inputs) > 1:
-        raise ConfigError(f"--draw {place}: there are {len(inputs)} inputs; name a folder")
+        raise ConfigError(f"is one file for {len(inputs)} inputs; name a folder", field="draw", value=place)
     if place.suffix.lower() not in ((".mp4",) if inputs[0].is_video else DRAWN):
-        raise ConfigError(f"--draw {place}: images are drawn as .png or .jpg, videos as .mp4")
+        raise ConfigError("images are drawn as .png or .jpg, videos as .mp4", field="draw", value=place)
     return place
 
 
 def refuse_same_names(inputs: Sequence[Input]) -> None:
-    """Demand that results can be called after their images.
-
-    Args:
-        inputs: Images.
-
-    Raises:
-        ConfigError: Two differ only in their folder or ending.
-    """
+    """Raise ConfigError if results of two inputs would have the same name, because only folder or suffix differ."""
     seen: dict[Path, Input] = {}
     for item in inputs:
         other = seen.setdefault(Path(item.name).with_suffix(""), item)
         if other is not item:
             raise ConfigError(
-                f"{other.path} and {item.path}: what is written of them would have one name; name the folder above "
-                "them, or look at them one after the other"
+                f"its results would have the same name as those of {other.path}; give the folder above both, or use "
+                "one command for each",
+                file=item.path,
             )
 
 
 def refuse_pts_files(inputs: Sequence[Input], folder: Path, overwrite: bool) -> None:
-    """Look for .pts files that would be in the way, before anything slow starts.
+    """Check the paths of .pts files and create their folder.
 
-    Args:
-        inputs: Images.
-        folder: For the files.
-        overwrite: Files may exist.
-
-    Raises:
-        ConfigError: One exists, two images might have the same, or no folder can be made there.
+    Raises ConfigError if a file exists without `overwrite` or might belong to two images, and StorageError if the
+    folder cannot be written.
     """
     refuse_same_names(inputs)
     stems = {Path(item.name).with_suffix("").as_posix() for item in inputs}
     for stem in sorted(stems):
         if (base := re.sub(r"_face\d+$", "", stem)) != stem and base in stems:
-            raise ConfigError(f"{base} and {stem}: a second face of the one would have the other's file; rename one")
+            raise ConfigError(f"a second face in {base} would have the same file; rename one of them", file=stem)
     for item in inputs:
         for path in pts_paths(folder, item.name, 1) + pts_paths(folder, item.name, 2):
             if path.exists() and not overwrite:
-                raise ConfigError(f"--out: {path} exists; give another folder or --overwrite")
+                raise ConfigError("exists; give another folder or --overwrite", field="out", file=path)
     new_folder("out", folder)

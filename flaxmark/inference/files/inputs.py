@@ -1,4 +1,4 @@
-"""What a person names on the command line: images, folders, patterns, videos."""
+"""Inputs of the predict command: images, videos, folders and patterns."""
 
 import dataclasses
 import glob
@@ -10,7 +10,7 @@ from pathlib import Path
 from flaxmark.data.images import SUFFIXES
 from flaxmark.errors import ConfigError
 
-# Images that cannot be read: in a folder they are counted among the broken ones.
+# Image formats that cannot be read; in a folder they are reported as unreadable.
 OTHER_SUFFIXES = frozenset(
     {".heic", ".heif", ".avif", ".jxl", ".jp2", ".tga", ".psd"}
     | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"}
@@ -20,12 +20,12 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".m
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """A file to look at.
+    """An image or video file.
 
     Attributes:
-        path: Where it is.
-        name: What files made of it are called after: a path without `..` or a leading `/`; below a folder that was
-            named, or the part of a pattern before its first `*`, relative to that.
+        path: Its path.
+        name: Relative path without `..` from which names of results are made: relative to the folder that was given,
+            or to the part of a pattern before its first wildcard; else the file's name.
     """
 
     path: Path
@@ -33,41 +33,34 @@ class Input:
 
     @property
     def is_video(self) -> bool:
-        """By its ending."""
+        """Whether its suffix is that of a video."""
         return self.path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def find_inputs(names: Sequence[str], not_in: Path | None = None) -> list[Input]:
-    """Find all files that are named.
+    """Find the files of inputs: files, folders, and patterns with `*`, `?` and `**` that the shell has not expanded.
 
-    Args:
-        names: Files, folders (searched through, hidden ones and links to folders left out), or patterns with `*`,
-            `?` and `**` for shells that pass them on.
-        not_in: A folder that is not searched: that of the drawings, which may lie among the images.
-
-    Returns:
-        In their order, those of a folder or a pattern sorted; a file that is named twice comes once.
-
-    Raises:
-        ConfigError: A name that leads to no file, or nothing at all.
+    Folders are searched recursively without hidden files, links to folders, and the folder `not_in` (for drawings,
+    which may lie among the images). The order is that of the names; files of a folder or pattern are sorted; a file
+    comes once. Raises ConfigError for no name, and a folder or pattern without files.
     """
     if not names:
-        raise ConfigError("no input: name images, folders, patterns or a video")
+        raise ConfigError("no input; give images, folders, patterns or videos")
     found: dict[Path, Input] = {}
     for name in names:
         path = Path(name)
         if not name:
-            raise ConfigError("an input is empty (''): name images, folders, patterns or a video")
+            raise ConfigError("an input is empty (''); give images, folders, patterns or videos")
         if os.path.isdir(name):
             inputs = [Input(file, file.relative_to(path).as_posix()) for file in _walk(path, not_in)]
             if not inputs:
-                raise ConfigError(f"{name}: no image or video in this folder; endings are {_endings()}")
+                raise ConfigError(f"no image or video in this folder; suffixes are {_suffixes()}", file=name)
         elif os.path.exists(name) or not glob.has_magic(name):
-            inputs = [Input(path, path.name)]  # a file that is not there is among the broken ones
+            inputs = [Input(path, path.name)]  # a missing file is reported as unreadable
         else:
             matches = sorted(match for match in glob.glob(name, recursive=True) if os.path.isfile(match))
             if not matches:
-                raise ConfigError(f"{name}: this pattern matches no file")
+                raise ConfigError("this pattern matches no file", file=name)
             fixed = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
             inputs = [Input(Path(match), Path(match).relative_to(fixed).as_posix()) for match in matches]
         for item in inputs:
@@ -76,19 +69,12 @@ def find_inputs(names: Sequence[str], not_in: Path | None = None) -> list[Input]
 
 
 def is_file_name(place: Path) -> bool:
-    """Whether `--draw` means a file: by its ending, unless there is a folder of that name.
-
-    Args:
-        place: What `--draw` says.
-
-    Returns:
-        False where it means a folder.
-    """
+    """Whether `--draw` names a file: a path with the suffix of an image or video that is not a folder."""
     return place.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES | OTHER_SUFFIXES | {".pdf", ".svg"} and not place.is_dir()
 
 
 def _walk(folder: Path, not_in: Path | None) -> Iterator[Path]:
-    """Images and videos of a folder and all below it, sorted."""
+    """Images and videos in a folder and its subfolders, sorted."""
     left_out = None if not_in is None else not_in.absolute()
     for path, folders, files in os.walk(folder):
         below = [name for name in folders if not name.startswith(".")]
@@ -98,5 +84,5 @@ def _walk(folder: Path, not_in: Path | None) -> Iterator[Path]:
                 yield Path(path, file)
 
 
-def _endings() -> str:
+def _suffixes() -> str:
     return ", ".join(sorted(SUFFIXES | VIDEO_SUFFIXES))

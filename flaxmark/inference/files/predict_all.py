@@ -1,4 +1,4 @@
-"""Landmarks of all the images that a person names: read, predict, write, draw, and go on past broken ones."""
+"""Prediction for many images and videos: read, predict, write and draw; unreadable ones are skipped and reported."""
 
 import collections
 import contextlib
@@ -9,14 +9,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
-from flaxmark.data.images import ImageError, read_image
-from flaxmark.errors import ConfigError
+from flaxmark.data.images import read_image
+from flaxmark.errors import ImageError
 from flaxmark.faces.boxes import Boxes
+from flaxmark.inference.face import Face
 from flaxmark.inference.files.inputs import Input
 from flaxmark.inference.files.writers import FaceWriter
 from flaxmark.inference.overlay import paint_faces, save_image
-from flaxmark.inference.predictor import Face, Predictor
+from flaxmark.inference.predictor import Predictor
 from flaxmark.inference.video.frames import VideoWriter, frame_rate, read_camera, read_frames
 from flaxmark.inference.video.tracking import TrackConfig, Tracker
 from flaxmark.system.progress import Progress
@@ -24,14 +26,14 @@ from flaxmark.system.progress import Progress
 
 @dataclasses.dataclass
 class Report:
-    """How it went.
+    """Counts of a run of prediction.
 
     Attributes:
-        done: Images, or frames of a video, that were looked at.
+        done: Images, or frames of a video, that were processed.
         faces: Faces in them.
         empty: Images without a face.
-        left_out: Faces with too low a score.
-        broken: What could not be read, one line each.
+        left_out: Faces dropped because of a low score.
+        broken: One line for each file that could not be read.
     """
 
     done: int = 0
@@ -41,7 +43,7 @@ class Report:
     broken: list[str] = dataclasses.field(default_factory=list)
 
     def __str__(self) -> str:
-        """In one line."""
+        """Summary in one line."""
         empty = f", {self.empty:,} of them without a face" if self.empty else ""
         broken = f", {len(self.broken):,} broken" if self.broken else ""
         low = f", {self.left_out:,} more with a score below --min-score" if self.left_out else ""
@@ -61,22 +63,10 @@ def predict_all(
     track: TrackConfig,
     camera: int | None = None,
 ) -> list[str]:
-    """Look at images, then at videos.
+    """Process images, then videos; one line for each file that could not be read.
 
-    Args:
-        inputs: In their order.
-        predictor: Finds the faces where `boxes` is None.
-        boxes: For every image.
-        writer: Gets the faces.
-        drawings: From `drawings.drawing_paths`.
-        track: How faces are followed in videos.
-        camera: Look through it instead of reading the one input.
-
-    Returns:
-        What was broken, one line each.
-
-    Raises:
-        ConfigError: Boxes that are none, no detector, or a file that exists.
+    `boxes` are those of every image, None runs the detector. `drawings` come from `drawing_paths`. With `camera`, its
+    frames take the place of the only input's.
     """
     images, limit = [item for item in inputs if not item.is_video], predictor.max_megapixels
     broken = predict_images(images, predictor, boxes, writer, drawings).broken if images else []
@@ -102,21 +92,7 @@ def predict_images(
     writer: FaceWriter,
     drawings: dict[str, Path],
 ) -> Report:
-    """Look at images one after another.
-
-    Args:
-        inputs: Images.
-        predictor: Finds the faces where `boxes` is None.
-        boxes: For every image.
-        writer: Gets the faces.
-        drawings: From `drawings.drawing_paths`.
-
-    Returns:
-        Counts, and what was broken.
-
-    Raises:
-        ConfigError: Boxes that are none, no detector, or a file that exists.
-    """
+    """Process images in batches; the arguments are those of `predict_all`."""
     report, progress, before = Report(), Progress(len(inputs), 0, 1), predictor.left_out
     waiting: collections.deque[tuple[Input, tuple[int, int]]] = collections.deque()
     start = time.perf_counter()
@@ -141,7 +117,7 @@ def predict_images(
         item, size = waiting.popleft()
         if item.name in drawings:
             _draw(read_image(item.path, predictor.max_megapixels), faces, drawings[item.name])
-        writer.write(item, size, faces, {})  # last: what is written is done
+        writer.write(item, size, faces, {})  # last, because --resume skips images that are written
         report.done += 1
         report.faces += len(faces)
         report.empty += not faces
@@ -155,8 +131,8 @@ def predict_images(
     return report
 
 
-def _draw(image: np.ndarray, faces: Sequence[Face], path: Path) -> None:
-    """A image with its faces, their numbers and scores."""
+def _draw(image: UInt8[np.ndarray, "height width 3"], faces: Sequence[Face], path: Path) -> None:
+    """Draw an image with its faces, their numbers and scores."""
     scores = ["" if face.score is None else f"  {face.score:.2f}" for face in faces]
     labels = [f"{number}{score}" for number, score in enumerate(scores, 1)]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,21 +147,9 @@ def predict_video(
     draw: Path | None,
     frames_per_second: float,
 ) -> Report:
-    """Look at a video frame by frame, or at a camera until the user stops.
+    """Process the frames of a video up to a damaged one, or of a camera until KeyboardInterrupt.
 
-    Args:
-        item: The video.
-        frames: From `video.read_frames` or `video.read_camera`.
-        tracker: Follows its faces.
-        writer: Gets the faces of every frame, with their numbers.
-        draw: A new .mp4 with the faces painted on; None paints none.
-        frames_per_second: Of that.
-
-    Returns:
-        Counts, and where the video was broken.
-
-    Raises:
-        KeyboardInterrupt: What was done until then is kept.
+    `draw` is a new .mp4 with drawings of the faces at `frames_per_second`, or None.
     """
     report, start, drawn = Report(), time.perf_counter(), contextlib.ExitStack()
     video: VideoWriter | None = None
@@ -206,10 +170,10 @@ def predict_video(
                 if live:
                     rate = report.done / (time.perf_counter() - start)
                     print(f"\r\x1b[K{item.path}: {report.done:,} frames, {rate:.1f} a second", end="", file=sys.stderr)
-        except ConfigError as error:
+        except ImageError as error:
             report.broken.append(str(error))
     clear = "\r\x1b[K" if live else ""
-    if report.done or not report.broken:  # else there was no video
+    if report.done or not report.broken:  # else it is not a video
         print(f"{clear}{item.path}: {_count(report.done, 'frame')}, {report.faces:,} faces in them", file=sys.stderr)
     return report
 

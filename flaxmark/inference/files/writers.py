@@ -1,4 +1,4 @@
-"""Faces as files that other programs read: JSON lines, CSV, .pts and COCO keypoints."""
+"""Writers of faces: JSON lines, CSV, .pts files and COCO keypoints."""
 
 import contextlib
 import csv
@@ -14,141 +14,106 @@ import numpy as np
 
 from flaxmark.errors import ConfigError
 from flaxmark.faces.markup import Markup
+from flaxmark.inference.face import Face, outputs_of
 from flaxmark.inference.files.inputs import Input
-from flaxmark.inference.predictor import Face
 from flaxmark.system.files import atomic_write, write_text
 
 DIGITS = 3  # a thousandth of a pixel
+# Column and key with an image's path; files of earlier versions have `picture`.
+IMAGE_KEYS = ("file", "image", "picture")
 
 
 class FaceWriter(Protocol):
     """Takes the faces of one image after another."""
 
     def write(self, item: Input, size: tuple[int, int], faces: Sequence[Face], where: Mapping[str, Any]) -> None:
-        """Add a image.
+        """Add the faces of an image of `size` (width, height) pixels.
 
-        Args:
-            item: The image.
-            size: Width and height, pixels.
-            faces: Those in it.
-            where: More to say of it: `frame` and `seconds` of a video, `ids` of its faces.
+        For a frame of a video, `where` has its `frame` and `seconds`, and the `ids` of the faces.
         """
 
     def close(self) -> None:
-        """Make what was written complete."""
+        """Complete the file."""
 
 
 def make_writer(
     form: str, out: Path | None, markup: Markup, terms: str, overwrite: bool, resume: bool = False
 ) -> FaceWriter:
-    """Choose a form.
+    """Create the writer of a format: `jsonl`, `csv`, `pts` or `coco`.
 
-    Args:
-        form: `jsonl`, `csv`, `pts` or `coco`.
-        out: A new file, for `pts` a folder; None prints.
-        markup: Of the points.
-        terms: Under which the model's training faces may be used.
-        overwrite: Files may exist.
-        resume: `jsonl` and `csv`: what is in the file stays.
-
-    Returns:
-        Ready to write.
-
-    Raises:
-        ConfigError: The form needs a place, or something is there.
+    `out` is a new file, or for `pts` a folder; without it, `jsonl` and `csv` print. `terms` are the terms of use of the
+    model's training faces. With `resume`, `jsonl` and `csv` append to the file. Raises ConfigError where `out` is
+    missing.
     """
     if form == "pts":
         if out is None:
-            raise ConfigError("--format pts: name a folder for the files with --out")
+            raise ConfigError("format pts needs a folder for its files", field="out")
         return PtsWriter(out, overwrite)
     if form == "coco":
         if out is None:
-            raise ConfigError("--format coco: name a file with --out")
+            raise ConfigError("format coco needs a file", field="out")
         return CocoWriter(out, markup, terms)
-    return LineWriter(out, markup, terms, form == "csv", resume)
+    return LineWriter(out, terms, form == "csv", resume)
 
 
 def images_in(out: Path, form: str) -> set[str]:
-    """Images that an earlier start has written of.
-
-    Args:
-        out: Its file; may not be there.
-        form: `jsonl` or `csv`.
-
-    Returns:
-        Their paths, as they were named then.
-
-    Raises:
-        ConfigError: The file is no such file.
-    """
+    """Paths of the images in a file of format `jsonl` or `csv`; ConfigError if it is not such a file."""
     if not out.exists():
         return set()
     try:
         with out.open(encoding="utf-8", newline="") as stream:
-            if form == "csv":
-                return {row["file"] for row in csv.DictReader(stream)}
-            return {json.loads(line)["image"] for line in stream}
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise ConfigError(f"{out}: not a file of --format {form} to go on with") from error
+            rows = csv.DictReader(stream) if form == "csv" else map(json.loads, stream)
+            return {next(row[key] for key in IMAGE_KEYS if key in row) for row in rows}
+    except (ValueError, StopIteration, TypeError, csv.Error) as error:
+        raise ConfigError(f"is not a {form} file of predict, and cannot be resumed", field="out", value=out) from error
 
 
-def _numbers(values: np.ndarray) -> list[Any]:
-    rounded: list[Any] = np.asarray(values, np.float64).round(DIGITS).tolist()
-    return rounded
+def _rounded(value: Any, digits: int = DIGITS) -> Any:
+    """A number, or an array as lists of numbers, rounded."""
+    return round(float(value), digits) if np.ndim(value) == 0 else np.asarray(value, np.float64).round(digits).tolist()
 
 
 def face_to_json(face: Face) -> dict[str, Any]:
-    """A face in plain numbers.
+    """Fields of a face that are known, ready for JSON: lengths in pixels, rounded."""
+    values = {name: (getattr(face, name), output.digits) for name, output in outputs_of(type(face)).items()}
+    return {name: _rounded(value, digits) for name, (value, digits) in values.items() if value is not None}
 
-    Args:
-        face: Any.
 
-    Returns:
-        `box`, `landmarks` and, where they are known, `score` and `sigma`; pixels, rounded.
-    """
-    plain: dict[str, Any] = {"box": _numbers(face.box), "landmarks": _numbers(face.landmarks)}
-    if face.score is not None:
-        plain["score"] = round(face.score, 4)
-    if face.sigma is not None:
-        plain["sigma"] = _numbers(face.sigma)
-    return plain
+def face_to_cells(face: Face) -> dict[str, Any]:
+    """CSV columns of a face and their cells: first the values per face, then those per point."""
+    cells: dict[str, Any] = {}
+    for name, output in sorted(outputs_of(type(face)).items(), key=lambda item: item[1].per_point):
+        points = range(len(face.landmarks) if output.per_point else 1)
+        columns = [column.format(point) for point in points for column in output.columns]
+        value = getattr(face, name)
+        values = [""] * len(columns) if value is None else np.ravel(_rounded(value, output.digits)).tolist()
+        cells |= dict(zip(columns, values, strict=True)) if columns else {}
+    return cells
 
 
 class LineWriter:
-    """A line of JSON for each image, or one of CSV for each face."""
+    """One line of JSON for each image, or one line of CSV for each face."""
 
-    def __init__(self, out: Path | None, markup: Markup, terms: str, as_csv: bool, resume: bool = False) -> None:
-        """Remember the file, which is there when all is done, and only if there is something in it.
-
-        Args:
-            out: None prints.
-            markup: Of the points.
-            terms: Repeated in every line of JSON.
-            as_csv: Lines of CSV instead.
-            resume: After those that are in the file.
-        """
+    def __init__(self, out: Path | None, terms: str, as_csv: bool, resume: bool = False) -> None:
+        """Prepare for a file, which exists when the writer is closed, and only if anything was written."""
         self._out, self._terms, self._csv = out, terms, as_csv
         self._before = out if resume and out is not None and out.exists() else None
         self._file: TextIO | None = None
         self._replacing = contextlib.ExitStack()
-        points = [f"{axis}{i}" for i in range(markup.num_points) for axis in "xy"]
-        self._head = (
-            ["file", "frame", "face", "left", "top", "right", "bottom", "score", *points]
-            if as_csv and not self._before
-            else None
-        )
+        self._columns: list[str] = []
+        if as_csv and self._before is not None:
+            with self._before.open(encoding="utf-8", newline="") as stream:
+                self._columns = next(csv.reader(stream), [])
 
     def write(self, item: Input, size: tuple[int, int], faces: Sequence[Face], where: Mapping[str, Any]) -> None:
         """As `FaceWriter.write`."""
         ids = where.get("ids", range(1, len(faces) + 1))
         name = item.path.as_posix()
         if self._csv:
-            # A name that is no text, which Linux allows, cannot be written as it is.
+            # Linux allows names that are not text.
             name = name.encode("utf-8", "backslashreplace").decode("utf-8")
             for number, face in zip(ids, faces, strict=True):
-                score = "" if face.score is None else round(face.score, 4)
-                cells = [name, where.get("frame", ""), number, *_numbers(face.box), score]
-                self._print(_csv_line([*cells, *_numbers(face.landmarks.ravel())]))
+                self._write_row({"file": name, "frame": where.get("frame", ""), "face": number} | face_to_cells(face))
             return
         listed = [face_to_json(face) for face in faces]
         if "ids" in where:
@@ -163,15 +128,19 @@ class LineWriter:
             with self._replacing:
                 self._file.close()
 
+    def _write_row(self, row: Mapping[str, Any]) -> None:
+        """Write a line of CSV, after a header where there is none; a resumed file keeps its columns."""
+        if not self._columns:
+            self._columns = list(row)
+            self._print(_csv_line(self._columns))
+        self._print(_csv_line([row.get(column, "") for column in self._columns]))
+
     def _print(self, line: str) -> None:
         if self._out is not None and self._file is None:
             temporary = self._replacing.enter_context(atomic_write(self._out))
             if self._before is not None:
                 shutil.copyfile(self._before, temporary)
             self._file = temporary.open("a" if self._before else "w", encoding="utf-8")
-        head, self._head = self._head, None
-        if head:
-            print(_csv_line(head), file=self._file)
         print(line, file=self._file, flush=self._file is None)
 
 
@@ -182,45 +151,27 @@ def _csv_line(cells: Sequence[Any]) -> str:
 
 
 class PtsWriter:
-    """A .pts file for each face: of several in a image `photo_face1.pts`, `photo_face2.pts`; coordinates from 1."""
+    """One .pts file for each face, whose coordinates start at 1."""
 
     def __init__(self, folder: Path, overwrite: bool) -> None:
-        """Remember the folder.
-
-        Args:
-            folder: Made when the first face is written.
-            overwrite: Files may exist.
-        """
+        """Prepare for a folder, which is created with the first file."""
         self._folder, self._overwrite = folder, overwrite
 
     def write(self, item: Input, size: tuple[int, int], faces: Sequence[Face], where: Mapping[str, Any]) -> None:
-        """As `FaceWriter.write`.
-
-        Raises:
-            ConfigError: A file exists.
-        """
+        """As `FaceWriter.write`; ConfigError if a file exists."""
         for path, face in zip(pts_paths(self._folder, item.name, len(faces)), faces, strict=True):
             if path.exists() and not self._overwrite:
-                raise ConfigError(f"{path}: exists; give another --out or --overwrite")
+                raise ConfigError("exists; give another folder or --overwrite", field="out", file=path)
             path.parent.mkdir(parents=True, exist_ok=True)
             lines = "\n".join(f"{x:.{DIGITS}f} {y:.{DIGITS}f}" for x, y in face.landmarks + 1)
             write_text(path, f"version: 1\nn_points:  {len(face.landmarks)}\n{{\n{lines}\n}}\n")
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """As `FaceWriter.close`; all files are complete already."""
 
 
 def pts_paths(folder: Path, name: str, faces: int) -> list[Path]:
-    """What the .pts files of a image are called.
-
-    Args:
-        folder: For all of them.
-        name: Of the image.
-        faces: In the image.
-
-    Returns:
-        `photo.pts` of one face, `photo_face1.pts`, `photo_face2.pts` .. of several.
-    """
+    """Paths of an image's .pts files: `photo.pts` for one face, `photo_face1.pts`, `photo_face2.pts` for several."""
     stem = Path(name).with_suffix("")
     return [folder / (f"{stem}.pts" if faces == 1 else f"{stem}_face{number}.pts") for number in range(1, faces + 1)]
 
@@ -229,13 +180,7 @@ class CocoWriter:
     """One file of COCO keypoints, as `data.name coco` reads it."""
 
     def __init__(self, out: Path, markup: Markup, terms: str) -> None:
-        """Start with an empty list.
-
-        Args:
-            out: File to write in the end.
-            markup: Of the points.
-            terms: Under which the model's training faces may be used.
-        """
+        """Prepare for a file, which is written when the writer is closed."""
         self._out = out
         skeleton = [[a + 1, b + 1] for line in markup.outlines for a, b in itertools.pairwise(line)]
         names = [f"{markup.name}_{i}" for i in range(markup.num_points)]
@@ -257,10 +202,12 @@ class CocoWriter:
             seen = np.concatenate([face.landmarks, np.full((len(face.landmarks), 1), 2)], axis=1)
             annotation = {
                 "id": len(annotations) + 1, "image_id": len(images), "category_id": 1, "iscrowd": 0,
-                "num_keypoints": len(seen), "keypoints": _numbers(seen.ravel()),
-                "bbox": _numbers(np.array([left, top, wide, high])), "area": round(float(wide * high), DIGITS),
+                "num_keypoints": len(seen), "keypoints": _rounded(seen.ravel()),
+                "bbox": _rounded(np.array([left, top, wide, high])), "area": _rounded(wide * high),
             }  # fmt: skip
-            annotations.append(annotation | ({} if face.score is None else {"score": round(face.score, 4)}))
+            described = outputs_of(type(face))
+            more = {key: value for key, value in face_to_json(face).items() if described[key].in_coco}
+            annotations.append(annotation | more)
 
     def close(self) -> None:
         """As `FaceWriter.close`."""

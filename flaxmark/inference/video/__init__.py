@@ -1,1 +1,1 @@
-"""Videos: frames, tracks and smoothing."""
+"""Videos: frames, tracking and smoothing."""

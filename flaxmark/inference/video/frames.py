@@ -1,4 +1,4 @@
-"""Frames of videos and cameras, and videos of drawings, by PyAV."""
+"""Reading frames of videos and cameras, and writing videos, with PyAV."""
 
 import contextlib
 import importlib
@@ -10,58 +10,45 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
-from flaxmark.errors import ConfigError
+from flaxmark.errors import ConfigError, ImageError, MissingPackageError, StorageError
 from flaxmark.system.files import atomic_write
 
-# Videos, and nothing that names other files, as playlists do. Paths are given whole: of `12:30.mp4` FFmpeg would take
-# what is before the colon for a protocol.
+# Only containers of video; playlists name other files. Paths are absolute, because FFmpeg would take the start of
+# `12:30.mp4` for a protocol.
 OPEN = {
     "format_whitelist": "mov,matroska,avi,mpeg,mpegts,mpegvideo,ogg,asf,flv,video4linux2",
     "protocol_whitelist": "file",
 }
 
-MISSING = "PyAV is not installed: pip install 'flaxmark[video]'"
+Frame = UInt8[np.ndarray, "height width 3"]
 
 
 def _load_av() -> Any:
     try:
         return importlib.import_module("av")
     except ImportError as error:
-        raise ConfigError(MISSING) from error
+        raise MissingPackageError("PyAV is not installed: pip install 'flaxmark[video]'") from error
 
 
-def read_frames(path: str | Path, max_megapixels: float = 64.0) -> Iterator[tuple[float, np.ndarray]]:
-    """Decode a video, one frame after another.
+def read_frames(path: str | Path, max_megapixels: float = 64.0) -> Iterator[tuple[float, Frame]]:
+    """Decode a video frame by frame.
 
-    Args:
-        path: A file in any format that PyAV knows.
-        max_megapixels: Larger frames are refused.
-
-    Yields:
-        Seconds from its first frame, rising, and uint8 `[height, width, 3]` RGB, turned and mirrored as players show
-        it.
-
-    Raises:
-        ConfigError: No such file, no video, too large, or damaged: after the frames before the damage. Matroska, WebM
-            and transport streams that are cut short just end: nothing in them tells.
+    Yields the time in seconds since the first frame, strictly increasing, and the RGB frame, turned and mirrored as
+    players show it. Raises ImageError if the file is missing or not a video, if a frame is larger than
+    `max_megapixels`, or if it is damaged, after the frames before the damage. Matroska, WebM and transport streams
+    that are cut short just end, because their length is not known.
     """
     av = _load_av()
     path = Path(path)
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
-    yield from _decode(av, str(path.absolute()), {}, str(path), max_megapixels)
+        raise ImageError("no such file", file=path)
+    yield from _decode(av, str(path.absolute()), {}, {"file": path}, max_megapixels)
 
 
 def frame_rate(path: str | Path) -> float:
-    """How many frames a second a video has.
-
-    Args:
-        path: A file in any format that PyAV knows.
-
-    Returns:
-        On average; 25 where it does not say, or is no video.
-    """
+    """Average frames per second of a video; 25 if they are not known, or the file is not a video."""
     av = _load_av()
     try:
         with av.open(str(Path(path).absolute()), options=OPEN) as container:
@@ -70,75 +57,68 @@ def frame_rate(path: str | Path) -> float:
         return 25.0
 
 
-def read_camera(index: int) -> Iterator[tuple[float, np.ndarray]]:
-    """Frames of a camera, until the caller stops; Linux only.
+def read_camera(index: int) -> Iterator[tuple[float, Frame]]:
+    """Read frames of a camera (0 is /dev/video0) as `read_frames` does, until the caller stops; Linux only.
 
-    Args:
-        index: 0 for /dev/video0.
-
-    Yields:
-        As `read_frames`.
-
-    Raises:
-        ConfigError: No such camera, or it cannot be opened.
+    Raises ConfigError if there is no such camera, and ImageError if it cannot be read.
     """
     av = _load_av()
     device = Path(f"/dev/video{index}")
     if not device.exists():
-        raise ConfigError(f"--camera {index}: there is no {device}")
-    yield from _decode(av, str(device), {"format": "v4l2"}, f"--camera {index}", 64.0)
+        raise ConfigError(f"there is no {device}", field="camera", value=index)
+    yield from _decode(av, str(device), {"format": "v4l2"}, {"field": "camera", "value": index}, 64.0)
 
 
 def _decode(
-    av: Any, source: str, options: dict[str, str], name: str, max_megapixels: float
-) -> Iterator[tuple[float, np.ndarray]]:
-    """The frames of the first video stream."""
+    av: Any, source: str, options: dict[str, str], about: dict[str, Any], max_megapixels: float
+) -> Iterator[tuple[float, Frame]]:
+    """Decode the first video stream; `about` is what errors are about."""
     try:
         with av.open(source, mode="r", options=OPEN, **options) as container:
             if not container.streams.video:
-                raise ConfigError(f"{name}: has no images in it, only {len(container.streams)} other streams")
+                raise ImageError(f"has no video stream, only {len(container.streams)} others", **about)
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             step = 1 / float(stream.average_rate or 25)
-            # Before the decoder makes room for them, and again because frames may change their size.
-            _check_size(stream.codec_context, name, max_megapixels)
+            # Before the decoder allocates memory, and again because frames may change their size.
+            _check_size(stream.codec_context, about, max_megapixels)
             start, last = None, -step
-            for frame in _frames(container, stream, name):
-                _check_size(frame, name, max_megapixels)
+            for frame in _frames(container, stream, about):
+                _check_size(frame, about, max_megapixels)
                 start = frame.time if start is None else start
-                # Some files say no time, or the same one twice.
+                # Some files have frames without a time, or two with the same.
                 seconds = last if frame.time is None or start is None else float(frame.time - start)
                 last = seconds if seconds > last else last + step
                 yield last, _upright(frame.to_ndarray(format="rgb24"), _display_matrix(frame))
     except av.FFmpegError as error:
-        raise ConfigError(f"{name}: {error.strerror or error}; not a video, or damaged") from error
+        raise ImageError(f"{error.strerror or error}; not a video, or damaged", **about) from error
 
 
-def _frames(container: Any, stream: Any, name: str) -> Iterator[Any]:
-    """Decode up to the first packet that is not whole, which decoders would smear over the frames after it."""
+def _frames(container: Any, stream: Any, about: dict[str, Any]) -> Iterator[Any]:
+    """Decode up to the first damaged packet, which would distort the frames after it."""
     for packet in container.demux(stream):
         if packet.is_corrupt:
-            yield from stream.decode(None)  # what the decoder still holds
-            raise ConfigError(f"{name}: damaged here, or cut short")
+            yield from stream.decode(None)  # frames that the decoder still holds
+            raise ImageError("damaged from here on, or cut short", **about)
         yield from packet.decode()
 
 
-def _check_size(image: Any, name: str, max_megapixels: float) -> None:
-    """Refuse frames that are too large."""
-    if image.width * image.height > max_megapixels * 1e6:
-        raise ConfigError(f"{name}: frames of {image.width} x {image.height}, above {max_megapixels:g} MP")
+def _check_size(frame: Any, about: dict[str, Any], max_megapixels: float) -> None:
+    """Raise ImageError for frames that are too large."""
+    if frame.width * frame.height > max_megapixels * 1e6:
+        raise ImageError(f"frames of {frame.width} x {frame.height} exceed {max_megapixels:g} megapixels", **about)
 
 
 def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
-    """Where the stream's columns and rows go on the screen: (a, b, c, d) sends (x, y) to (a x + c y, b x + d y)."""
+    """Matrix (a, b, c, d) that maps (x, y) of the stream to (a x + c y, b x + d y) on the screen."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return 1, 0, 0, 1
-    a, b, _, c, d, *_ = struct.unpack("9i", bytes(data))  # FFmpeg's libavutil/display.h: 32 bits each, of the machine
+    a, b, _, c, d, *_ = struct.unpack("9i", bytes(data))  # libavutil/display.h of FFmpeg: native int32
     return a, b, c, d
 
 
-def _upright(image: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+def _upright(image: Frame, matrix: tuple[int, int, int, int]) -> Frame:
     """Turn and mirror a frame by its display matrix, to the nearest quarter turn."""
     a, b, c, d = matrix
     if abs(b) > abs(a):
@@ -149,41 +129,34 @@ def _upright(image: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray
 
 
 class VideoWriter:
-    """Writes H.264 in MP4 under a temporary name until it is complete; use it as a context manager."""
+    """Context manager that writes an H.264 video, which exists under its name when it is complete."""
 
     def __init__(self, path: Path, size: tuple[int, int], frames_per_second: float) -> None:
-        """Open the file.
+        """Open an `.mp4` file for frames of `size` (width, height) pixels; an existing file is replaced.
 
-        Args:
-            path: `.mp4`, replaced if it exists.
-            size: Width and height, pixels; an odd last row or column is left out, which H.264 cannot hold.
-            frames_per_second: Of the video.
-
-        Raises:
-            ConfigError: PyAV is not installed, or the file cannot be written.
+        An odd last row or column is dropped, because H.264 cannot store it. Raises StorageError where no video can be
+        written.
         """
         av = self._av = _load_av()
         self._replacing = contextlib.ExitStack()
         # Builds of FFmpeg without GPL code have no x264.
         codec, options = ("libx264", {"crf": "20"}) if "libx264" in av.codecs_available else ("mpeg4", {"b": "8M"})
         if not path.parent.is_dir():
-            raise ConfigError(f"{path}: there is no folder {path.parent}")
+            raise StorageError(f"there is no folder {path.parent}", file=path)
         self._temporary = self._replacing.enter_context(atomic_write(path))
         try:
             self._container = av.open(str(self._temporary), mode="w")
             rate = Fraction(frames_per_second).limit_denominator(1001)
             self._stream = self._container.add_stream(codec, rate=rate, options=options)
         except (av.FFmpegError, ValueError) as error:
-            raise ConfigError(f"{path}: no video can be written there: {error}") from error
+            self._temporary.unlink(missing_ok=True)
+            self._replacing.close()
+            raise StorageError(f"no video can be written there: {error}", file=path) from error
         self._stream.width, self._stream.height = (max(2, side // 2 * 2) for side in size)
         self._stream.pix_fmt = "yuv420p"
 
-    def write(self, image: np.ndarray) -> None:
-        """Add a frame.
-
-        Args:
-            image: uint8 `[height, width, 3]`, RGB; scaled to the video's size if it has another.
-        """
+    def write(self, image: Frame) -> None:
+        """Add an RGB frame; it is scaled if its size differs from the video's."""
         height, width = (max(2, side // 2 * 2) for side in image.shape[:2])
         cut = np.ascontiguousarray(image[:height, :width])
         for packet in self._stream.encode(self._av.VideoFrame.from_ndarray(cut, format="rgb24")):
@@ -196,7 +169,7 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish the file, also when the user has stopped; of a failure, or of no frames, nothing is left."""
+        """Complete the file, also after KeyboardInterrupt; remove it after an error or without frames."""
         with self._replacing:
             for packet in self._stream.encode():
                 self._container.mux(packet)

@@ -1,20 +1,21 @@
-"""Steady points from frame to frame."""
+"""Smoothing of landmarks from frame to frame."""
 
 import dataclasses
 import math
 
 import numpy as np
+from jaxtyping import Float
 
 
 @dataclasses.dataclass(frozen=True)
 class OneEuroConfig:
-    """The three constants of the One Euro filter, for points in sides of the face's box.
+    """Constants of the One Euro filter; speeds are measured in sides of the face's box per second.
 
     Attributes:
-        min_cutoff: Cutoff frequency of a point at rest, Hz: lower is steadier.
-        beta: Hz by which the cutoff rises for each side of the box a second: higher follows faster. The published one
-            is per pixel a second on a screen; this one was chosen by measuring (docs/video.md).
-        d_cutoff: Cutoff frequency of the speed, Hz.
+        min_cutoff: Cutoff frequency of a point at rest in Hz; a lower one smooths more.
+        beta: Increase of the cutoff frequency in Hz per unit of speed; a higher one follows motion faster. The
+            published constant is for pixels of a screen per second; this one was measured (docs/video.md).
+        d_cutoff: Cutoff frequency of the speed in Hz.
     """
 
     min_cutoff: float = 1.0
@@ -23,7 +24,7 @@ class OneEuroConfig:
 
 
 class OneEuroFilter:
-    """A low-pass whose cutoff rises with the speed, so that rest is steady and motion is not late.
+    """A low-pass filter whose cutoff rises with the speed: still points do not jitter, and moving ones do not lag.
 
     Casiez, Roussel, Vogel, "1 euro filter: a simple speed-based low-pass filter for noisy input in interactive
     systems", CHI 2012, algorithm 1: with the frame's duration T, a = 1 / (1 + 1 / (2 pi f T)) is the weight of the
@@ -31,26 +32,16 @@ class OneEuroFilter:
     """
 
     def __init__(self, config: OneEuroConfig) -> None:
-        """Start without a past.
-
-        Args:
-            config: Its constants.
-        """
+        """Start without history."""
         self._config = config
         self._seconds = math.nan
         self._value: np.ndarray | None = None
         self._speed = np.zeros(())
 
-    def __call__(self, points: np.ndarray, seconds: float, unit: float) -> np.ndarray:
-        """Smooth the next points.
+    def __call__(self, points: Float[np.ndarray, "n 2"], seconds: float, unit: float) -> Float[np.ndarray, "n 2"]:
+        """Smooth the points of the next frame, in pixels; `unit` is the side of the face's box in pixels.
 
-        Args:
-            points: `[n, 2]`, pixels.
-            seconds: When, later than the last time; points of the same time are given back as they are.
-            unit: Side of the face's box, pixels: what speed is measured in.
-
-        Returns:
-            float64 `[n, 2]`, pixels; the first ones as they are.
+        Points of the first frame, or of a time that is not later than the last one, are returned as they are.
         """
         points = np.asarray(points, np.float64)
         duration = seconds - self._seconds
@@ -60,7 +51,7 @@ class OneEuroFilter:
         config = self._config
         speed = (points - self._value) / (duration * unit)
         self._speed = self._speed + _weight(config.d_cutoff, duration) * (speed - self._speed)
-        # One cutoff a point: x and y of a point move together.
+        # One cutoff per point: x and y move together.
         cutoff = config.min_cutoff + config.beta * np.linalg.norm(self._speed, axis=-1, keepdims=True)
         self._value = self._value + _weight(cutoff, duration) * (points - self._value)
         self._seconds = seconds
@@ -68,5 +59,5 @@ class OneEuroFilter:
 
 
 def _weight(cutoff: np.ndarray | float, duration: float) -> np.ndarray:
-    """Of a new value in exponential smoothing with that cutoff frequency."""
+    """Weight of a new value in exponential smoothing with a cutoff frequency in Hz."""
     return np.asarray(1 / (1 + 1 / (2 * np.pi * np.asarray(cutoff) * duration)))

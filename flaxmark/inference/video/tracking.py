@@ -1,34 +1,36 @@
-"""Faces from frame to frame: the same face keeps its number, and detection runs only when it has to."""
+"""Tracking of faces in videos: a face keeps its number, and the detector runs only when needed."""
 
 import dataclasses
 from collections.abc import Iterable
 
 import numpy as np
+from jaxtyping import Float, UInt8
 from scipy.optimize import linear_sum_assignment
 
 from flaxmark.faces.boxes import in_image, overlap
 from flaxmark.faces.crop import landmark_box
 from flaxmark.inference.detection import MIN_SCORE
-from flaxmark.inference.predictor import Face, Predictor
+from flaxmark.inference.face import Face
+from flaxmark.inference.predictor import Predictor
 from flaxmark.inference.video.smoothing import OneEuroConfig, OneEuroFilter
 
-# In sides of a face's box from one frame to the next.
+# Motion between two frames in sides of a face's box: below REST the box stays, above FAST its motion is extrapolated.
 REST, FAST = 0.06, 0.12
 
 
 @dataclasses.dataclass(frozen=True)
 class TrackConfig:
-    """How faces are followed.
+    """Settings of the tracker.
 
     Attributes:
-        detect_every: Frames between two looks for new faces while all known ones are followed.
-        min_overlap: Intersection over union above which two boxes are one face, in (0, 1).
-        min_score: A followed face of which the network is less sure is lost; no matter where it tells no score.
-        max_growth: Largest change of a face's size from one frame to the next, as a factor; beyond it is lost.
-        patience: Frames that a lost face is looked for before its number ends.
-        max_unseen: Frames that a face is followed although the detector, whenever it looks, sees none there; its number
-            ends then. A network sees its points in anything, also in the wall behind a face that is gone.
-        smoothing: None gives the points as they are predicted.
+        detect_every: The detector runs at least once in this number of frames, and whenever a face is lost.
+        min_overlap: Intersection over union above which two boxes are the same face, in (0, 1).
+        min_score: A face with a lower score is lost, in [0, 1]; not used where the network gives no score.
+        max_growth: A face that changes its size by a larger factor between two frames is lost.
+        patience: A track ends when its face has been lost for more than this number of frames.
+        max_unseen: A track ends when the detector has not confirmed it for this number of frames: the network predicts
+            points for any crop, also for the wall behind a face that has left.
+        smoothing: Constants of the smoothing filter; None gives the points as predicted.
     """
 
     detect_every: int = 15
@@ -42,12 +44,12 @@ class TrackConfig:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrackedFace:
-    """A face of a frame.
+    """A face in one frame of a video.
 
     Attributes:
-        id: The same for the same face, never used again after it is gone.
-        face: With smoothed landmarks.
-        raw_landmarks: float64 `[num_points, 2]`, pixels: as predicted.
+        id: Number of the track, which is never reused.
+        face: The face with smoothed landmarks.
+        raw_landmarks: float64 `[num_points, 2]`, the landmarks as predicted, in pixels.
     """
 
     id: int
@@ -56,7 +58,7 @@ class TrackedFace:
 
 
 class _Track:
-    """What is known of a face."""
+    """State of one tracked face."""
 
     def __init__(self, number: int, face: Face, smoothing: OneEuroConfig | None) -> None:
         self.id = number
@@ -66,11 +68,11 @@ class _Track:
         self.filter = OneEuroFilter(smoothing) if smoothing else None
 
     def next_box(self) -> np.ndarray:
-        """Where the face should be now: a fast one as far on as it went from the last frame but one to the last."""
+        """Expected box in the next frame; a fast face is extrapolated by its last motion."""
         return self.box + np.tile(self.shift, 2)
 
     def move_to(self, face: Face, followed: bool) -> None:
-        """Take the face's new place, if it has one: a box that trembles with its points makes them tremble more."""
+        """Update the box; after a small motion it stays, because a jittering box makes the points jitter more."""
         box = landmark_box(face.landmarks)
         side, self.missed = np.ptp(self.box.reshape(2, 2), axis=0).max(), 0
         self.unseen = self.unseen if followed else 0
@@ -84,31 +86,18 @@ class _Track:
 
 
 class Tracker:
-    """Follows the faces of one video."""
+    """Tracks the faces of one video."""
 
     def __init__(self, predictor: Predictor, config: TrackConfig | None = None) -> None:
-        """Start without faces.
-
-        Args:
-            predictor: Finds faces and their landmarks.
-            config: How they are followed.
-        """
+        """Start without faces."""
         self._predictor, self._config = predictor, config or TrackConfig()
         self._tracks: list[_Track] = []
         self._next_id, self._since_detection = 1, 0
 
-    def update(self, frame: np.ndarray, seconds: float) -> list[TrackedFace]:
-        """Look at the next frame.
+    def update(self, frame: UInt8[np.ndarray, "height width 3"], seconds: float) -> list[TrackedFace]:
+        """Find the faces in the next RGB frame, in the order in which they first appeared.
 
-        Args:
-            frame: uint8 `[height, width, 3]`, RGB.
-            seconds: Its time, rising.
-
-        Returns:
-            The faces in it, in the order in which they were first seen.
-
-        Raises:
-            ConfigError: No detector is installed.
+        Times must increase. Raises DetectorError if no detector is installed.
         """
         for track in self._tracks:
             track.unseen += 1
@@ -124,7 +113,7 @@ class Tracker:
         return [self._smooth(track, followed[track.id], seconds) for track in self._tracks if track.id in followed]
 
     def _follow(self, frame: np.ndarray) -> dict[int, Face]:
-        """Faces that are where they should be: id -> face."""
+        """Faces that are found at their expected places: id -> face."""
         height, width = frame.shape[:2]
         boxes = {track.id: track.next_box() for track in self._tracks if not track.missed}
         inside = {number: box for number, box in boxes.items() if in_image(box[None], width, height)[0]}
@@ -136,7 +125,7 @@ class Tracker:
             face = faces.get(track.id)
             if face is None or not self._is_still(face, track.box):
                 continue
-            # Two tracks on one face: the older one keeps it.
+            # Of two tracks on the same face, the older one keeps it.
             shared = overlap(_boxes(followed.values()), landmark_box(face.landmarks)).max(initial=0)
             if shared < 2 * self._config.min_overlap:
                 followed[track.id] = face
@@ -144,22 +133,22 @@ class Tracker:
         return followed
 
     def _is_still(self, face: Face, before: np.ndarray) -> bool:
-        """Whether what was predicted around an expected box is that face."""
+        """Whether the face predicted in an expected box is still the face that was there before."""
         box = landmark_box(face.landmarks)
         growth = np.ptp(box.reshape(2, 2), axis=0).max() / np.ptp(before.reshape(2, 2), axis=0).max()
         same = overlap(before[None], box)[0] >= self._config.min_overlap
         return bool(same and self._is_face(face) and 1 / self._config.max_growth < growth < self._config.max_growth)
 
     def _is_face(self, face: Face) -> bool:
-        """Whether the network is sure, and its points have a box around them."""
+        """Whether the score is high enough and the points have an extent."""
         has_extent = (np.ptp(face.landmarks, axis=0) > 0).all()
         return bool(has_extent and (face.score is None or face.score >= self._config.min_score))
 
     def _detect(self, frame: np.ndarray, followed: dict[int, Face]) -> dict[int, Face]:
-        """The followed faces that are there, lost ones that are found again, and new ones: id -> face."""
+        """Run the detector; followed faces that still exist, lost ones found again, and new ones: id -> face."""
         boxes, _ = self._predictor.detect(frame)
         found = self._predictor.predict(frame, boxes) if len(boxes) else []
-        # From here on boxes of landmarks: the detector's are not always around the points of the network's mark-up.
+        # From here on boxes around landmarks, to which the detector's may correspond badly in some landmark schemes.
         faces = [face for face in found if self._is_face(face)]
         seen = _boxes(faces)
         for track in self._tracks:
@@ -171,11 +160,11 @@ class Tracker:
         return followed | self._name([f for f in faces if not self._is_in(landmark_box(f.landmarks), known)], followed)
 
     def _is_in(self, box: np.ndarray, boxes: np.ndarray) -> bool:
-        """Whether a box is one of some boxes."""
+        """Whether a box overlaps one of some boxes enough to be the same face."""
         return bool(overlap(boxes, box).max(initial=0) >= self._config.min_overlap)
 
     def _name(self, faces: list[Face], followed: dict[int, Face]) -> dict[int, Face]:
-        """Give each detected face the number of the lost one that was there, or a new one: id -> face."""
+        """Assign each detected face to the lost track that was there, or to a new track: id -> face."""
         lost = [track for track in self._tracks if track.id not in followed]
         seen = _boxes(faces)
         overlaps = np.array([overlap(seen, track.box) for track in lost]).reshape(len(lost), len(faces))
@@ -194,7 +183,7 @@ class Tracker:
         return named
 
     def _smooth(self, track: _Track, face: Face, seconds: float) -> TrackedFace:
-        """The face as it is given out."""
+        """The face of a track, with smoothed landmarks."""
         if track.filter is None:
             return TrackedFace(track.id, face, face.landmarks)
         side = float(np.ptp(track.box.reshape(2, 2), axis=0).max())
@@ -202,6 +191,6 @@ class Tracker:
         return TrackedFace(track.id, dataclasses.replace(face, landmarks=smoothed), face.landmarks)
 
 
-def _boxes(faces: Iterable[Face]) -> np.ndarray:
-    """Around the landmarks of each face `[n, 4]`."""
+def _boxes(faces: Iterable[Face]) -> Float[np.ndarray, "n 4"]:
+    """Boxes around the landmarks of faces."""
     return np.array([landmark_box(face.landmarks) for face in faces]).reshape(-1, 4)

@@ -1,10 +1,11 @@
-"""Whether an exported program says the same as predict."""
+"""Verification that an exported program agrees with predict."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from flaxmark.data.drawn import draw_face
@@ -13,27 +14,27 @@ from flaxmark.inference.network import Outputs
 from flaxmark.inference.predictor import Predictor
 
 Program = Callable[[Any, Any], Outputs]
+"""`(image uint8 [height, width, 3], boxes float32 [n, 4]) -> outputs [n, ...]`, all in pixels."""
 
-TOLERANCE = 1e-3  # pixels, where larger faces are shrunk to 256; float32 keeps fewer decimals of larger crops
-# Of faces that are shrunk first: Pillow rounds to whole grey levels, and a sum half-way between two may fall to either
-# side in float32.
+TOLERANCE = 1e-3  # pixels, for a stored size of 256; proportional to it, because float32 has a relative precision
+# For faces that are shrunk first: Pillow rounds to whole grey levels, and a value half-way between two may be rounded
+# differently in float32.
 SHRUNK_TOLERANCE = 0.05
 
-# Side of a drawn face, height and width of the image it is in: pixels, where a face is shrunk to 256 and the crop is
-# 1.5 boxes. Images of two sizes: programs are compiled for each.
+# Side of a drawn face, and height and width of its image in pixels, for a stored size of 256 and a crop of 1.5 boxes.
+# Only two sizes of images, because programs are compiled for each.
 DRAWN = ((96, 200, 260), (161, 200, 260), (200, 200, 260), (240, 500, 420), (400, 500, 420), (420, 500, 420))
 
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """How far an exported program is from predict.
+    """Differences between an exported program and predict.
 
     Attributes:
-        faces: Compared.
-        largest: Largest difference of a coordinate or of sigma, pixels, of faces that are not shrunk before they are
-            sampled.
-        shrunk: The same of larger faces.
-        stored_size: To which those are shrunk, pixels.
+        faces: Number of faces compared.
+        largest: Largest difference of any output in pixels, for faces that are not shrunk before sampling.
+        shrunk: The same for larger faces.
+        stored_size: Side in pixels to which larger faces are shrunk.
     """
 
     faces: int
@@ -43,12 +44,12 @@ class Agreement:
 
     @property
     def holds(self) -> bool:
-        """Whether both are as small as they have to be."""
+        """Whether both differences are within their tolerances."""
         factor = max(1.0, self.stored_size / 256)
         return self.largest <= TOLERANCE * factor and self.shrunk <= SHRUNK_TOLERANCE * factor
 
     def __str__(self) -> str:
-        """In one line."""
+        """Summary in one line."""
         return (
             f"differs from predict by at most {self.largest:.6f} pixels, {self.shrunk:.6f} where the face is shrunk "
             f"first ({self.faces} drawn faces)"
@@ -56,17 +57,9 @@ class Agreement:
 
 
 def check_agreement(program: Program, predictor: Predictor) -> Agreement:
-    """Compare a program with predict on drawn faces: small and large ones, and boxes that reach over the border.
-
-    Args:
-        program: Loaded from the exported file.
-        predictor: Of the same run.
-
-    Returns:
-        The largest difference.
-    """
+    """Compare all outputs of a program with predict on drawn faces, small and large and partly outside of the image."""
     differences: dict[bool, list[float]] = {False: [], True: []}
-    zoom = predictor.crop.stored_size / 256 * 1.5 / predictor.crop.scale  # so that some are shrunk, and some are not
+    zoom = predictor.crop.stored_size / 256 * 1.5 / predictor.crop.scale  # some faces are shrunk, and some are not
     for seed, sizes in enumerate(DRAWN):
         size, height, width = (round(pixels * zoom) for pixels in sizes)
         face, box = _drawn(800_000 + seed, size)
@@ -78,16 +71,14 @@ def check_agreement(program: Program, predictor: Predictor) -> Agreement:
         found = {name: np.asarray(values) for name, values in program(image, boxes).items()}
         sides = square_crop(boxes, predictor.crop.scale)[:, 2]
         for row, expected in enumerate(predictor.predict(image, boxes)):
-            gap = np.abs(found["landmarks"][row] - expected.landmarks).max()
-            if expected.sigma is not None:
-                gap = max(gap, np.abs(found["sigma"][row] - expected.sigma).max())
-            differences[bool(sides[row] > predictor.crop.stored_size)].append(float(gap))
+            gap = max(float(np.abs(values[row] - getattr(expected, name)).max()) for name, values in found.items())
+            differences[bool(sides[row] > predictor.crop.stored_size)].append(gap)
     faces = sum(len(values) for values in differences.values())
     return Agreement(faces, max(differences[False]), max(differences[True]), predictor.crop.stored_size)
 
 
-def _drawn(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A square image of a face and the box around its landmarks; very small and very large ones are resized."""
+def _drawn(seed: int, size: int) -> tuple[UInt8[np.ndarray, "size size 3"], Float[np.ndarray, " 4"]]:
+    """A square drawn image with a face, and the box around its landmarks; very small or large images are resized."""
     drawn, landmarks = draw_face(seed, min(max(size, 64), 480))
     resized = np.asarray(Image.fromarray(drawn).resize((size, size)))
     return resized, landmark_box(landmarks * (size / len(drawn)))
