@@ -1,4 +1,4 @@
-"""What a step costs a TPU or GPU as chips are added, compiled without one: the table of docs/scaling.md.
+"""What a step costs a TPU or GPU as chips are added, compiled without one: the table of docs/results/predicted_cost.md.
 
 python benchmarks/scaling.py --out scaling.jsonl --depth 18 50 152      (pip install -e '.[aot]')
 One compilation takes minutes; those that are in the file already are not repeated.

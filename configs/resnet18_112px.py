@@ -3,7 +3,7 @@
 python scripts/train.py --config configs/resnet18_112px.py --data.train-list train.txt --data.validation-list val.txt
 
 Validation NME 5.24 % (mean face 18.23 %) in 17 min 53 s, data, validation and report included: 2 cores (AMD EPYC),
-JAX 0.10.2, 2026-11-25; docs/results.md.
+JAX 0.10.2, 2026-11-25; docs/results/accuracy.md.
 """
 
 import dataclasses

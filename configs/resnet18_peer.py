@@ -4,7 +4,7 @@ python scripts/train.py --config configs/resnet18_peer.py --data.train-list trai
 
 Validation NME over three seeds 6.14 +- 0.15 % with --loss.name mae and 6.02 +- 0.32 % with smooth_l1; 6.53 % with mse,
 one seed (the peer's own: 6.02, 6.00, 6.67; the mean face: 18.23). About 22 minutes a run on one core of 2 (AMD EPYC),
-JAX 0.10.2, 2026-11-25; docs/results.md.
+JAX 0.10.2, 2026-11-25; docs/results/accuracy.md.
 """
 
 from flaxmark.config import AugmentConfig, Config, DataConfig, OptimizerConfig, ResNetConfig, SmoothL1, TrainConfig

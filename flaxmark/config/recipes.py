@@ -35,7 +35,7 @@ def strong(depth: Depth, loss: str | Loss) -> Config:
     )
     return Config(
         data=DataConfig(augment=augment),
-        # Deeper networks hardly learn at first unless each block starts as the identity (docs/results.md).
+        # Deeper networks hardly learn at first unless each block starts as the identity (docs/results/accuracy.md).
         model=ResNetConfig(depth=depth, zero_init_residual=depth >= 34),
         loss=named_loss(loss, beta=0.02),
         optimizer=OptimizerConfig(

@@ -68,7 +68,7 @@ def sample_crop(pixels: jax.Array, crop: jax.Array, size: int, most: int, affine
 def by_platform(*arguments: jax.Array, gathers: Any, products: Any) -> jax.Array:
     """Choose between two forms of the same mathematics: the one place that knows which platform wants which.
 
-    TPUs gather single pixels slowly, and XLA computes the weights of a product inside it there (docs/scaling.md).
+    TPUs gather single pixels slowly, and XLA computes the weights of a product inside it there (docs/results/predicted_cost.md).
     GPUs and CPUs gather fast, and would write those weights to memory.
 
     Args:

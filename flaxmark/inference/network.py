@@ -26,7 +26,7 @@ from flaxmark.schema import check_bounds, from_dict
 from flaxmark.storage.packed import SUFFIX, load_packed
 from flaxmark.system.devices import compile_step, make_mesh
 
-# Trained on drawn faces alone, free for any use: docs/model_card.md.
+# Trained on drawn faces alone, free for any use: docs/results/model_card.md.
 SHIPPED = Path(__file__).parent / "weights" / "resnet18_drawn.safetensors"
 
 # A program is compiled for each; a batch is padded to the next of these sizes.

@@ -41,7 +41,7 @@ def initialize_distributed() -> None:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise ConfigError(
             f"--distributed: {reason}; start it under SLURM, Open MPI or on a TPU pod, or set JAX_COORDINATOR_ADDRESS, "
-            "JAX_NUM_PROCESSES and JAX_PROCESS_ID (docs/cloud.md)"
+            "JAX_NUM_PROCESSES and JAX_PROCESS_ID (docs/guide/cloud.md)"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The model that comes with the package: what docs/model_card.md promises."""
+"""The model that comes with the package: what docs/results/model_card.md promises."""
 
 import os
 from pathlib import Path

@@ -14,7 +14,7 @@ class OneEuroConfig:
     Attributes:
         min_cutoff: Cutoff frequency of a point at rest in Hz; a lower one smooths more.
         beta: Increase of the cutoff frequency in Hz per unit of speed; a higher one follows motion faster. The
-            published constant is for pixels of a screen per second; this one was measured (docs/video.md).
+            published constant is for pixels of a screen per second; this one was measured (docs/guide/video.md).
         d_cutoff: Cutoff frequency of the speed in Hz.
     """
 
