@@ -6,14 +6,16 @@ python benchmarks/face_score.py --data.dir FOLDER [--workdir runs/x] [--out roc.
 """
 
 import dataclasses
+import sys
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from flaxmark.cli.command import new_file, parse_flags, run_command
 
+from flaxmark.cli.flags import parse_flags
+from flaxmark.cli.main import run_main
 from flaxmark.config import DataConfig
 from flaxmark.data.images import read_image
 from flaxmark.data.prepare.sources import find_data_dir
@@ -23,6 +25,7 @@ from flaxmark.faces.boxes import overlap
 from flaxmark.faces.crop import landmark_box
 from flaxmark.inference.detection import correct_boxes, correction_of, find_faces, make_detector
 from flaxmark.inference.predictor import Predictor
+from flaxmark.system.files import new_file
 from flaxmark.system.progress import Progress
 
 ELSEWHERE = 0.1  # overlap with an annotated face below which a box is none of it
@@ -123,7 +126,7 @@ def roc(faces: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 def main(arguments: list[str]) -> None:
     """Print a table of areas and of faces kept, and draw the curves."""
-    parsed = parse_flags(Arguments, arguments, __doc__ or "", Arguments())
+    parsed = parse_flags(Arguments, arguments, __doc__, Arguments())
     out = new_file(parsed.out, parsed.overwrite, (".png",))
     predictor = Predictor(parsed.workdir)
     if "face_score" not in predictor.metadata:
@@ -153,4 +156,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_main(main, sys.argv[1:])

@@ -21,10 +21,9 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from flaxmark.cli.command import Parser, run_command
-
+from flaxmark.cli.main import run_main
 from flaxmark.config import DEPTHS, Config
 from flaxmark.config.checks import check_config
 from flaxmark.config.recipes import strong
@@ -43,6 +42,14 @@ SHARES = {("gpu", 18, 224): 0.90, ("gpu", 50, 224): 0.95, ("gpu", 18, 112): 0.85
 """Platform, depth, size -> what the loop has to reach of the fixed batch's rate."""
 TWO_CORES = 0.93  # the same for any depth at 224 px on a CPU with 2 cores
 TIMES_TORCH = 1.25  # on a GPU, both with their input
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as flaxmark's are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments."""
+        raise ConfigError(f"{message}; --help shows all flags")
 
 
 def main(arguments: list[str]) -> None:
@@ -167,7 +174,7 @@ def measure(parsed: argparse.Namespace) -> Result:
     """Train with one contender: what it is, and its `segments` in their order, each [input, steps, seconds]."""
     config = make_config(parsed, parsed.depth[0])
     with tempfile.TemporaryDirectory() as workdir:
-        training = make_training(parsed.measure, config, Path(workdir))
+        training = make_training(parsed.measure, parsed.depth[0], config, Path(workdir))
         inputs = [name for name in ROWS if name in training.memory and name != "fixed"]
         turns = [name for _ in range(parsed.rounds) for other in inputs for name in ("fixed", other)]
         segments = [[name, *training.segment(name, parsed.steps, parsed.seconds)] for name in turns]
@@ -179,7 +186,7 @@ def measure(parsed: argparse.Namespace) -> Result:
         }
 
 
-def make_training(name: str, config: Config, workdir: Path) -> Any:
+def make_training(name: str, depth: int, config: Config, workdir: Path) -> Any:
     """Build one contender, ready to make segments."""
     if name == "flaxmark":
         from flaxmark_step import FlaxmarkTraining
@@ -192,7 +199,7 @@ def make_training(name: str, config: Config, workdir: Path) -> Any:
 
     faces = OpenCvFaces(load_split(prepare(config.data), "train"), config.data)
     batches = torch_batches(faces, config.train.batch_size, usable_cores(), pin_memory=device_name() == "cuda")
-    return TorchTraining(TORCH[name], parsed.depth[0], config.model.dtype, batches)
+    return TorchTraining(TORCH[name], depth, config.model.dtype, batches)
 
 
 def make_rows(segments: list[list[Any]], batch: int) -> dict[str, dict[str, Any]]:
@@ -291,4 +298,4 @@ def write_new(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_main(main, sys.argv[1:])

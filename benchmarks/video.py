@@ -29,7 +29,7 @@ Sequence = tuple[list[np.ndarray], np.ndarray]
 def main() -> None:
     """Print a table: jitter of the still face and lag of the moving one for each setting."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workdir", required=True, help="run of scripts/train.py, or file of scripts/pack.py")
+    parser.add_argument("--workdir", required=True, help="run of flaxmark train, or file of flaxmark pack")
     parser.add_argument("--faces", type=int, default=3, help="drawn people")
     parser.add_argument("--frames", type=int, default=90, help="of each sequence")
     parser.add_argument("--beta", type=float, nargs="+", default=[2, 5, 10, 20, 40], help="of the One Euro filter")

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from flaxmark.cli.command import run_command
+from flaxmark.cli.main import run_main
 
 WORKDIR = Path("runs/demo")
 
@@ -45,4 +45,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_main(main, sys.argv[1:])

@@ -1,12 +1,11 @@
-"""Typed flags from dataclasses: one style for all commands, and complaints in one line."""
+"""Typed flags from dataclasses, in one style for all commands."""
 
 import contextlib
 import dataclasses
 import io
 import os
-import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 from tyro.constructors import (
@@ -18,13 +17,21 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
-from flaxmark.errors import ConfigError
+from flaxmark.cli.complaints import config_error
+from flaxmark.errors import ConfigError, FlaxmarkError, flag_of
 from flaxmark.faces.markup import Markup
 from flaxmark.faces.markup_files import load_markup
 from flaxmark.schema import Choice, remake
 
 RULES = ConstructorRegistry()
 Parsed = TypeVar("Parsed")
+
+OptionalFile = Annotated[str | None, tyro.conf.DisallowNone, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
+OptionalFolder = Annotated[str | None, tyro.conf.DisallowNone, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")]
+Model = Annotated[str | None, tyro.conf.DisallowNone, tyro.conf.arg(metavar="FOLDER|FILE", help_behavior_hint="")]
+# Required flags default to "", so that a misspelt flag is named before a missing one; `require_flags` refuses them.
+RequiredFile = Annotated[str, tyro.conf.arg(metavar="FILE", help_behavior_hint="(required)")]
+RequiredFolder = Annotated[str, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(required)")]
 
 
 @RULES.primitive_rule
@@ -35,10 +42,18 @@ def _markup_flag(field: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | No
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar="NAME|FILE",
-        instance_from_str=lambda words: load_markup(words[0]),
+        instance_from_str=_load_markup,
         is_instance=lambda value: isinstance(value, Markup),
         str_from_instance=lambda markup: [markup.name],
     )
+
+
+def _load_markup(words: list[str]) -> Markup:
+    """The mark-up that a flag names; tyro keeps only the text of a ValueError."""
+    try:
+        return load_markup(words[0])
+    except FlaxmarkError as error:
+        raise ValueError(error.line(None)) from error
 
 
 _expanding: list[Any] = []
@@ -61,30 +76,68 @@ def _choice_flags(field: StructTypeInfo) -> StructConstructorSpec | None:
     return StructConstructorSpec(lambda name, **fields: kind(**fields), (chosen, *spec.fields))
 
 
-def parse_flags(kind: type[Parsed], arguments: Sequence[str], description: str, default: Parsed) -> Parsed:
-    """Typed flags for the fields of a dataclass.
+@RULES.struct_rule
+def _registered_flags(field: StructTypeInfo) -> StructConstructorSpec | None:
+    """A field whose metadata has `choices`, a registry of records with titles, offers the names in it."""
+    kind: Any = field.type
+    choices = _choices_of(kind) if dataclasses.is_dataclass(kind) else {}
+    if not choices or kind in _expanding:
+        return None
+    _expanding.append(kind)
+    try:
+        spec = ConstructorRegistry.get_struct_spec(field)
+    finally:
+        _expanding.pop()
+    assert isinstance(spec, StructConstructorSpec)
+    fields = [_offer(f, choices[f.name]) if f.name in choices else f for f in spec.fields]
+    return dataclasses.replace(spec, fields=tuple(fields))
+
+
+def _choices_of(kind: Any) -> dict[str, Any]:
+    """Field -> its registry."""
+    return {f.name: f.metadata["choices"] for f in dataclasses.fields(kind) if "choices" in f.metadata}
+
+
+def _offer(field: StructFieldSpec, registry: Any) -> StructFieldSpec:
+    """A field whose choices, with their titles in the help, are the names in a registry."""
+    names = dict.fromkeys([*registry, field.default])  # a default may need an extension that is not loaded
+    text = field.helptext() if callable(field.helptext) else field.helptext
+    titles = ", ".join(f"{name} ({record.title})" for name, record in registry.items())
+    kind: Any = Literal[tuple(names)]
+    return dataclasses.replace(field, type=kind, helptext=f"{(text or '').rstrip('.')}: {titles}.")
+
+
+def parse_flags(
+    kind: type[Parsed], arguments: Sequence[str], description: str | None, default: Parsed, command: str | None = None
+) -> Parsed:
+    """A dataclass filled from typed flags, one for each field; ConfigError names a flag that cannot be used.
 
     Args:
         kind: The dataclass.
         arguments: Without the program's name; `--help` prints and ends the process.
-        description: Heads the help.
+        description: First lines of the help.
         default: Values of fields that no flag names.
-
-    Returns:
-        An instance of `kind`.
-
-    Raises:
-        ConfigError: An unknown flag or a value of the wrong type.
+        command: Name of the flaxmark command, for the help.
     """
     default = _with_choices(default, arguments)
+    program = command and f"flaxmark {command}"
     framed = io.StringIO()
     try:
         with contextlib.redirect_stderr(framed), _unbroken_lines(arguments):
-            return tyro.cli(kind, args=list(arguments), description=description, default=default, registry=RULES)
+            return tyro.cli(
+                kind, prog=program, args=list(arguments), description=description, default=default, registry=RULES
+            )
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise ConfigError(_unframe(framed.getvalue())) from None
+        raise config_error(framed.getvalue()) from None
+
+
+def require_flags(parsed: Any, **examples: str) -> None:
+    """Raise ConfigError for the first of these flags that was left out, with an example of its value."""
+    for name, example in examples.items():
+        if not getattr(parsed, name):
+            raise ConfigError(f"is missing: for example {flag_of(name)} {example}", field=name)
 
 
 def _with_choices(default: Parsed, arguments: Sequence[str]) -> Parsed:
@@ -112,7 +165,7 @@ def _choose(config: Any, path: Sequence[str], name: str) -> Any:
 
 @contextlib.contextmanager
 def _unbroken_lines(arguments: Sequence[str]) -> Iterator[None]:
-    """Let tyro's complaints be as wide as they are: it breaks long names of files at the terminal's edge."""
+    """Keep tyro from breaking long file names in its errors at the terminal's edge."""
     before = os.environ.get("COLUMNS")
     if not {"-h", "--help"} & set(arguments):
         os.environ["COLUMNS"] = "10000"
@@ -123,12 +176,3 @@ def _unbroken_lines(arguments: Sequence[str]) -> Iterator[None]:
             os.environ.pop("COLUMNS", None)
         else:
             os.environ["COLUMNS"] = before
-
-
-def _unframe(text: str) -> str:
-    """What tyro says in a frame, in one line: the complaint, and the first flag that may have been meant."""
-    lines = [line.strip("│ ") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
-    blocks = [block.split() for block in re.split("─{3,}", "\n".join(lines))]
-    complaint = " ".join(blocks[0]).split(" Got errors:")[0].removeprefix("Error parsing ")
-    guesses = [word for block in blocks if block[:1] == ["Perhaps"] for word in block if word.startswith("--")]
-    return f"{complaint.rstrip('.')}; " + (f"did you mean {guesses[0]}?" if guesses else "--help shows all flags")

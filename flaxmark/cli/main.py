@@ -3,12 +3,16 @@
 Importing this module loads neither JAX nor the command's own module, so that `flaxmark --help` answers at once.
 """
 
+import contextlib
 import difflib
+import functools
 import importlib
 import itertools
 import os
+import select
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from flaxmark.errors import INTERRUPTED, USER_ERROR, ConfigError, explain
 
@@ -32,6 +36,27 @@ COMMANDS = {
 HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
+@contextlib.contextmanager
+def _pipe_may_close() -> Iterator[None]:
+    """End quietly where the reader of standard output has left, as `head` does; status as after SIGPIPE."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        raise SystemExit(128 + signal.SIGPIPE) from None
+
+
+def _reader_has_left() -> bool:
+    """Whether standard output is a pipe that nobody reads any more."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)  # errors are reported all the same
+    return bool(poll.poll(0))
+
+
+@_pipe_may_close()
 def main() -> None:
     """Run the command that the process's arguments name, and end the process."""
     name, arguments = (sys.argv[1] if len(sys.argv) > 1 else "--help"), sys.argv[2:]
@@ -68,13 +93,24 @@ def overview() -> str:
 
 
 def run(name: str, arguments: list[str]) -> None:
-    """Run one command and end the process where it fails.
+    """Run the command of this name, a key of `COMMANDS`, with its own arguments; see `run_main`."""
+    run_main(functools.partial(_run, name), arguments)
+
+
+def _run(name: str, arguments: list[str]) -> None:
+    """Load a command's module, with the user's extensions first, and call it."""
+    if "FLAXMARK_EXTENSIONS" in os.environ:
+        from flaxmark.config.files import load_extensions, named_extensions
+
+        load_extensions(named_extensions())
+    importlib.import_module(f"flaxmark.cli.commands.{name.replace('-', '_')}").main(arguments)
+
+
+@_pipe_may_close()
+def run_main(main: Callable[[list[str]], None], arguments: list[str]) -> None:
+    """Call a main function as flaxmark's commands are called: errors in one line, and the process ends after them.
 
     Exit status: 0 done, 1 failure of flaxmark, 2 user error, 130 Ctrl-C, 75 SIGTERM: the same command goes on.
-
-    Args:
-        name: A key of `COMMANDS`.
-        arguments: Its own.
     """
     _use_huge_pages()
     _quieten("--debug" in arguments)
@@ -83,19 +119,17 @@ def run(name: str, arguments: list[str]) -> None:
     end_when_preempted()
     try:
         _refuse_empty(arguments)
-        if "FLAXMARK_EXTENSIONS" in os.environ:
-            from flaxmark.config.files import load_extensions, named_extensions
-
-            load_extensions(named_extensions())
-        module = importlib.import_module(f"flaxmark.cli.commands.{name.replace('-', '_')}")
-        module.main(arguments)
+        main(arguments)
     except KeyboardInterrupt as error:
         print("\ninterrupted", *error.args, file=sys.stderr)
-        sys.stdout.flush()
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
         sys.stderr.flush()
         # Not SystemExit: Python would wait for a compilation in another thread, and XLA dies of ending during one.
         os._exit(getattr(error, "exit_status", INTERRUPTED))
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_has_left():
+            raise
         if "--debug" in arguments:
             import traceback
 
@@ -104,11 +138,14 @@ def run(name: str, arguments: list[str]) -> None:
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
-    """An unset shell variable leaves an empty argument, which would pass for a flag that was left out."""
-    for before, argument in itertools.pairwise(["the first argument", *arguments]):
+    """Refuse an empty argument, which an unset shell variable leaves: it would pass for a flag that was left out."""
+    for before, argument in itertools.pairwise(["", *arguments]):
         name, equals, value = argument.partition("=")
         if not argument or (name.startswith("--") and equals and not value):
-            raise ConfigError(f"{name or before}: is empty; is a variable of the shell not set?")
+            about = name or before
+            field = about[2:].replace("-", "_") if about.startswith("--") else None
+            where = "" if field else f"the argument after {before} " if before else "the first argument "
+            raise ConfigError(f"{where}is empty; is a variable of the shell not set?", field=field)
 
 
 def _quieten(debug: bool) -> None:

@@ -1,4 +1,4 @@
-"""What the commands that train share: a config file, a flag for each of its fields, and a workdir."""
+"""Flags that the commands that train share: a config file, each of its fields, and a workdir."""
 
 import argparse
 import dataclasses
@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 import tyro
 
-from flaxmark.cli.flags import parse_flags
+from flaxmark.cli.flags import OptionalFolder, parse_flags, require_flags
 from flaxmark.config.config import Config
 from flaxmark.config.files import load_config
 from flaxmark.errors import ConfigError
@@ -22,10 +22,12 @@ class ConfigArguments:
     """A config and where its results go."""
 
     run: Annotated[Config, tyro.conf.arg(name="")]
-    config: str | None = None
-    """Config file, or the name of one that comes with flaxmark; all flags below change one of its values."""
-    workdir: str | None = None
-    """Folder for all that is written, or gs://BUCKET/FOLDER; runs/<config name> by default."""
+    config: Annotated[str | None, tyro.conf.DisallowNone, tyro.conf.arg(metavar="NAME|FILE", help_behavior_hint="")] = (
+        None
+    )
+    """Name of a config that comes with flaxmark, or a config file. The flags below change single values."""
+    workdir: OptionalFolder = None
+    """Output folder, or gs://BUCKET/FOLDER; default: runs/<config name>."""
     debug: bool = False
     """Show a traceback when something fails."""
 
@@ -39,21 +41,20 @@ class RunArguments(ConfigArguments):
 
 
 def config_from_arguments(
-    kind: type[WithConfig], description: str, arguments: Sequence[str], depth: Depth | None = None
+    kind: type[WithConfig],
+    description: str | None,
+    arguments: Sequence[str],
+    depth: Depth | None = None,
+    command: str | None = None,
 ) -> WithConfig:
-    """Read `--config FILE`, the run's own switches, and any field of the config as a typed flag.
+    """The arguments of a run: a config file, and flags for any of its fields; `run` is the resolved config.
 
     Args:
-        kind: The switches.
-        description: Heads the help.
+        kind: The dataclass of the command's flags.
+        description: First lines of the help.
         arguments: Without the program's name.
-        depth: For config files that have another recipe for each.
-
-    Returns:
-        The arguments; `run` is the resolved config.
-
-    Raises:
-        ConfigError: The config file or a flag cannot be used.
+        depth: ResNet depth, for config files whose recipe depends on it.
+        command: Name of the flaxmark command, for the help.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config", nargs="?", const="")
@@ -61,15 +62,15 @@ def config_from_arguments(
     if file == "":
         raise ConfigError("names no file; for example --config resnet50_smooth_l1", field="config")
     default = kind(run=load_config(file, depth) if file else Config(), config=file)
-    return parse_flags(kind, arguments, description, default)
+    return parse_flags(kind, arguments, description, default, command)
 
 
 def default_workdir(arguments: ConfigArguments) -> str:
     """`--workdir`, or runs/ and the config's name with its folder below configs/."""
-    if not arguments.config:
-        raise ConfigError("is missing: for example --config resnet50_smooth_l1", field="config")
+    require_flags(arguments, config="resnet50_smooth_l1")
     if arguments.workdir:
         return arguments.workdir
+    assert arguments.config is not None  # it is required
     parts = Path(arguments.config).with_suffix("").parts
     below = parts[parts.index("configs") + 1 :] if "configs" in parts else parts[-1:]
     return str(Path("runs", "_".join(below)))

@@ -1,32 +1,36 @@
-r"""What a run would cost a TPU or GPU, compiled without one: --config FILE --topology v5e:4x4 [--chips 4] [flags].
+"""Predict the memory and time of training on a TPU or GPU, without having one.
 
-flaxmark aot --config configs/resnet50_smooth_l1.py --topology v5e:16x16 --model.dtype bfloat16 \
-    --train.batch-size 4096 --train.eval-batch-size 4096      (pip install 'flaxmark[aot]')
+The training step is compiled for the named chips: pip install 'flaxmark[aot]'.
+
+Example:
+  flaxmark aot --config resnet50_smooth_l1 --topology v5e:16x16 --model.dtype bfloat16 --train.batch-size 4096
 """
 
 import dataclasses
 import os
+from typing import Annotated
 
+import tyro
+
+from flaxmark.cli.flags import require_flags
 from flaxmark.cli.runs import ConfigArguments, config_from_arguments
 from flaxmark.config.checks import check_config
-from flaxmark.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments(ConfigArguments):
-    """For what to compile."""
+    """Flags of `flaxmark aot`."""
 
-    topology: str | None = None
-    """Such as v5e:4x4 or h100:8."""
-    chips: int | None = None
-    """Use only so many of them."""
+    topology: Annotated[str, tyro.conf.arg(metavar="NAME", help_behavior_hint="(required)")] = ""
+    """Chips to compile for, such as v5e:4x4 or h100:8."""
+    chips: Annotated[int | None, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint="(default: all)")] = None
+    """Number of chips to use."""
 
 
 def main(arguments: list[str]) -> None:
     """Compile and print the table."""
-    parsed = config_from_arguments(Arguments, __doc__ or "", arguments)
-    if parsed.topology is None:
-        raise ConfigError("--topology is missing: for example --topology v5e:4x4 or h100:8")
+    parsed = config_from_arguments(Arguments, __doc__, arguments, command="aot")
+    require_flags(parsed, topology="v5e:4x4")
     check_config(parsed.run)
     # The compilers must not look for chips, nor ask Google's metadata server where they are.
     os.environ.update(JAX_PLATFORMS="cpu", TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost", TPU_WORKER_ID="0")

@@ -1,7 +1,10 @@
-"""Look at a data set before trusting it: flaxmark audit --data.dir FOLDER [--data.name dlib ..] [--out audit].
+"""Look for errors in a data set before training on it.
 
-Counts, unreadable and odd images, odd points and boxes, mirrored annotations, duplicates; exit status 2 where
+Counts, unreadable and odd images, odd points and boxes, mirrored annotations, duplicates. The exit status is 2 where
 training and test share a photograph.
+
+Example:
+  flaxmark audit --data.name dlib --data.dir FOLDER --out audit
 """
 
 import collections
@@ -9,31 +12,30 @@ import dataclasses
 import sys
 
 from flaxmark.cli.flags import parse_flags
-from flaxmark.config import DataConfig
-from flaxmark.data.config import check_data
-from flaxmark.errors import ConfigError
+from flaxmark.data.config import DataConfig, check_data
+from flaxmark.errors import ConfigError, DataError
 from flaxmark.system.files import new_folder
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Which data set."""
+    """Flags of `flaxmark audit`."""
 
     data: DataConfig = DataConfig()
     out: str = "audit"
     """Folder for audit.json, faces.png and a sheet of each subset."""
     show: int = 5
-    """Findings of each kind to print; all are in audit.json."""
+    """Number of findings of each kind to print; all are in audit.json."""
     debug: bool = False
     """Show a traceback when something fails."""
 
 
 def main(arguments: list[str]) -> None:
-    """Print what was found and write the rest."""
-    parsed = parse_flags(Arguments, arguments, __doc__ or "", Arguments())
+    """Print a summary and write the details."""
+    parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "audit")
     check_data(parsed.data)
     if parsed.data.name == "drawn_faces":
-        raise ConfigError("--data.name drawn_faces: has no files to look at; name a data set in a folder")
+        raise ConfigError("has no files to check; name a data set in a folder", field="data.name", value="drawn_faces")
     from flaxmark.data.entries import HELD_OUT
     from flaxmark.data.prepare.sources import find_data_dir
     from flaxmark.evaluation.audit.audit import audit, write_audit
@@ -52,4 +54,4 @@ def main(arguments: list[str]) -> None:
     paths = write_audit(result, root, parsed.data, out)
     print("\nwrote " + ", ".join(map(str, paths)), file=sys.stderr)
     if result.shares_photographs:
-        raise ConfigError(f"{HELD_OUT}: {kinds[HELD_OUT]}; take them out of training, or figures on it mean nothing")
+        raise DataError(f"{HELD_OUT}: {kinds[HELD_OUT]}; remove them from training, or results on it mean nothing")

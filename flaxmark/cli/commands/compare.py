@@ -1,6 +1,7 @@
-"""The same faces and boxes through several systems.
+"""Compare several systems on the same faces and boxes.
 
-flaxmark compare --data.dir FOLDER --systems flaxmark:runs/x dlib json:predictions.json --out compared
+Example:
+  flaxmark compare --data.dir FOLDER --systems flaxmark:runs/x dlib json:predictions.json --out compared
 """
 
 import dataclasses
@@ -8,27 +9,30 @@ import json
 import platform
 import sys
 from datetime import date
+from typing import Annotated
 
-from flaxmark.cli.flags import parse_flags
-from flaxmark.config import DataConfig
-from flaxmark.data.config import check_data
-from flaxmark.errors import ConfigError
+import tyro
+
+from flaxmark.cli.flags import parse_flags, require_flags
+from flaxmark.data.config import DataConfig, check_data
+from flaxmark.errors import ConfigError, DataError
 from flaxmark.system.files import new_folder
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Which faces, which systems."""
+    """Flags of `flaxmark compare`."""
 
     data: DataConfig = DataConfig()
-    systems: tuple[str, ...] = ()
-    """flaxmark (its own model), flaxmark:WORKDIR, dlib, mesh (468 points of mediapipe's mesh), json:FILE."""
-    split: str | None = None
-    """Whose faces; validation where there are any, else test, else train."""
+    systems: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ..", help_behavior_hint="(required)")] = ()
+    """Systems to compare: flaxmark (its own model), flaxmark:WORKDIR, flaxmark+flip (averaged with the mirror image),
+    dlib, mesh (the 468 points of mediapipe's mesh), json:FILE."""
+    split: Annotated[str | None, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint="")] = None
+    """Split to compare on; default: validation where it has faces, else test, else train."""
     out: str = "compared"
     """Folder for compare.md, compare.json and ced.png."""
     timing_faces: int = 50
-    """So many faces are timed, each system in turn."""
+    """Number of faces to time, each system in turn."""
     overwrite: bool = False
     """Replace an earlier comparison in --out."""
     debug: bool = False
@@ -37,12 +41,12 @@ class Arguments:
 
 def main(arguments: list[str]) -> None:
     """Compare, print the table and write it."""
-    parsed = parse_flags(Arguments, arguments, __doc__ or "", Arguments())
+    parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "compare")
+    require_flags(parsed, systems="flaxmark:runs/x")
     check_data(parsed.data)
-    if not parsed.systems:
-        raise ConfigError("--systems is missing: name at least one, such as flaxmark:runs/x")
     if parsed.data.name == "drawn_faces" or parsed.data.markup.num_points != 68:
-        raise ConfigError("faces with 68 points in files are compared; choose another --data.name or --data.markup")
+        reason = "only faces with 68 points in files are compared; choose another --data.name or --data.markup"
+        raise ConfigError(reason)
     from flaxmark.data.entries import name_problems
     from flaxmark.data.prepare.sources import find_data_dir
     from flaxmark.data.readers.listing import read_listing
@@ -53,14 +57,14 @@ def main(arguments: list[str]) -> None:
 
     root, out = find_data_dir(parsed.data), new_folder("out", parsed.out)
     if (out / "compare.json").exists() and not parsed.overwrite:
-        raise ConfigError(f"--out {out}: holds a comparison; give another name or --overwrite")
+        raise ConfigError("holds a comparison; give another name or --overwrite", field="out", value=out)
     systems = {text: make_system(text) for text in parsed.systems}
     listing = read_listing(parsed.data, root)
     name_problems(listing.problems)
     split, entries = choose_split(listing.entries, parsed.split)
     results, kept, unreadable = compare(systems, entries, root, parsed.data.max_megapixels, parsed.timing_faces)
     if not kept:
-        raise ConfigError(f"--data.dir {root}: no face of {split} can be looked at; the first: {unreadable[0]}")
+        raise DataError(f"no face of {split} can be read; the first: {unreadable[0]}", field="data.dir", value=root)
     table = format_comparison(results)
     machine = platform.processor() or platform.machine()
     head = f"{len(kept)} of {len(entries)} {split} faces of {parsed.data.name}, {date.today()}, {machine}"

@@ -1,27 +1,45 @@
-"""A sheet of drawn faces with their 68 points: flaxmark draw --out sheet.jpg."""
+"""Draw a sheet of synthetic faces, with their 68 points on the lower half.
 
-from flaxmark.cli.flags import Parser
+Example:
+  flaxmark draw --out sheet.jpg
+"""
+
+import dataclasses
+
+from flaxmark.cli.flags import RequiredFile, parse_flags, require_flags
 from flaxmark.errors import ConfigError
 from flaxmark.system.files import new_file
 
 
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Flags of `flaxmark draw`."""
+
+    out: RequiredFile = ""
+    """New image file: .png or .jpg."""
+    faces: int = 64
+    """Number of faces, a multiple of 16."""
+    seed: int = 0
+    """Seed of the first face."""
+    size: int = 128
+    """Side of a face, pixels."""
+    overwrite: bool = False
+    """Replace --out if it exists."""
+    debug: bool = False
+    """Show a traceback when something fails."""
+
+
 def main(arguments: list[str]) -> None:
     """Draw the sheet: plain in the upper rows, with points in the lower ones."""
-    parser = Parser(description=__doc__)
-    parser.add_argument("--out", required=True, help="new image file")
-    parser.add_argument("--faces", type=int, default=64, help="how many, a multiple of 16")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first face")
-    parser.add_argument("--size", type=int, default=128, help="side of a face, pixels")
-    parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")
-    parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
-    parsed = parser.parse_args(arguments)
+    parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "draw")
+    require_flags(parsed, out="sheet.jpg")
     out = new_file(parsed.out, parsed.overwrite, (".png", ".jpg", ".jpeg"))
     if parsed.faces < 16 or parsed.faces % 16:
-        raise ConfigError(f"--faces {parsed.faces}: must be a multiple of 16")
+        raise ConfigError("must be a multiple of 16", field="faces", value=parsed.faces)
     if not 32 <= parsed.size <= 2048:
-        raise ConfigError(f"--size {parsed.size}: must be in [32, 2048] pixels")
+        raise ConfigError("must be in [32, 2048] pixels", field="size", value=parsed.size)
     if parsed.seed < 0:
-        raise ConfigError(f"--seed {parsed.seed}: must be at least 0")
+        raise ConfigError("must be at least 0", field="seed", value=parsed.seed)
 
     import numpy as np
     from PIL import Image, ImageDraw

@@ -1,6 +1,7 @@
-"""Figures of a run's best checkpoint per split and subset, beside the mean face.
+"""Evaluate a run's best checkpoint on each split and subset, beside the mean face.
 
-flaxmark evaluate --workdir runs/x [--data.name csv --data.dir FOLDER ..]
+Example:
+  flaxmark evaluate --workdir runs/x --data.name csv --data.dir FOLDER
 """
 
 import dataclasses
@@ -8,68 +9,82 @@ import itertools
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flaxmark.cli.flags import parse_flags
-from flaxmark.config import Config, DataConfig
-from flaxmark.data.config import check_data
-from flaxmark.errors import ConfigError
-from flaxmark.schema import from_dict
-from flaxmark.storage.remote import checkpoints_of
+from flaxmark.cli.flags import OptionalFile, RequiredFolder, parse_flags, require_flags
+from flaxmark.data.config import DataConfig, check_data
+from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.system.files import new_file
 
-# What the network is fed belongs to the run; evaluation chooses only the faces.
+if TYPE_CHECKING:
+    from flaxmark.config import Config
+
+# The network's input belongs to the run; evaluation chooses only the faces.
 FIXED = ("image_size", "pixel_mean", "pixel_std", "augment", "markup")
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Which run, and on which faces."""
+    """Flags of `flaxmark evaluate`."""
 
     data: DataConfig
-    workdir: str = ""
-    """The run's folder."""
-    out: str | None = None
-    """Also write the table to this new .md file and the figures beside it as .json."""
+    workdir: RequiredFolder = ""
+    """Folder of a run of flaxmark train."""
+    out: OptionalFile = None
+    """Also write the table to this new .md file, and the numbers to a .json file beside it."""
     overwrite: bool = False
     """Replace --out if it exists."""
     debug: bool = False
     """Show a traceback when something fails."""
 
 
-def run_config(arguments: list[str]) -> Config:
-    """The config of the run named by --workdir, which the flags start from."""
+def workdir_of(arguments: list[str]) -> Path | None:
+    """The value of --workdir, before the other flags are parsed: their defaults are the run's."""
     names = [value for flag, value in itertools.pairwise(arguments) if flag == "--workdir"]
     names += [argument.split("=", 1)[1] for argument in arguments if argument.startswith("--workdir=")]
-    path = Path(names[-1], "config.json") if names else None
-    if path is None or not path.is_file():
-        if "--help" in arguments or "-h" in arguments:
-            return Config()
-        where = f"--workdir {names[-1]}: no config.json in it" if names else "--workdir is missing"
-        raise ConfigError(f"{where}; name the folder of a run of flaxmark train")
-    if not checkpoints_of(path.parent).is_dir():
-        raise ConfigError(f"--workdir {names[-1]}: not trained yet; flaxmark train makes its checkpoints")
+    return Path(names[-1]) if names else None
+
+
+def run_config(workdir: Path) -> "Config":
+    """The config of a run."""
+    from flaxmark.config import Config
+    from flaxmark.schema import from_dict
+    from flaxmark.storage.remote import checkpoints_of
+
+    path = workdir / "config.json"
+    if not path.is_file():
+        raise CheckpointError(
+            "no config.json in it; name the folder of a run of flaxmark train", field="workdir", value=workdir
+        )
+    if not checkpoints_of(workdir).is_dir():
+        raise CheckpointError("not trained yet; flaxmark train makes its checkpoints", field="workdir", value=workdir)
     try:
         return from_dict(json.loads(path.read_text(encoding="utf-8")), Config)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}; it is not the file that training wrote") from error
+        raise CheckpointError(f"{error}; it is not the file that training wrote", file=path) from error
 
 
 def check_faces(wanted: DataConfig, trained: DataConfig) -> None:
     """Refuse flags that would feed the network other than in training."""
     for name in FIXED:
         if getattr(wanted, name) != getattr(trained, name):
-            raise ConfigError(
-                f"--data.{name.replace('_', '-')}: the run's own is fixed; evaluate chooses only the faces"
-            )
+            raise ConfigError("the run's own is fixed; evaluate chooses only the faces", field=f"data.{name}")
     if wanted.crop.scale != trained.crop.scale:
-        raise ConfigError(f"--data.crop.scale {wanted.crop.scale}: the network was trained with {trained.crop.scale}")
+        reason = f"the network was trained with {trained.crop.scale}"
+        raise ConfigError(reason, field="data.crop.scale", value=wanted.crop.scale)
     check_data(wanted)
 
 
 def main(arguments: list[str]) -> None:
     """Print the table."""
-    config = run_config(arguments)
-    parsed = parse_flags(Arguments, arguments, __doc__ or "", Arguments(config.data))
+    workdir, config = workdir_of(arguments), None
+    wants_help = bool({"-h", "--help"} & set(arguments))
+    if workdir is not None and not (wants_help and not (workdir / "config.json").is_file()):
+        config = run_config(workdir)
+    default = Arguments(DataConfig() if config is None else config.data)
+    parsed = parse_flags(Arguments, arguments, __doc__, default, "evaluate")
+    require_flags(parsed, workdir="runs/x")
+    assert config is not None  # --workdir is required
     check_faces(parsed.data, config.data)
     out = new_file(parsed.out, parsed.overwrite, (".md",))
     figures = new_file(parsed.out and str(Path(parsed.out).with_suffix(".json")), parsed.overwrite, (".json",))

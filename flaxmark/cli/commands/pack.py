@@ -1,27 +1,41 @@
-"""A run as one small file for prediction: flaxmark pack --workdir runs/x --out x.safetensors.
+"""Write a trained network as one small file for prediction.
 
 Kernels become 8-bit integers; the errors on the validation faces before and after are printed.
+
+Example:
+  flaxmark pack --workdir runs/x --out x.safetensors
 """
 
-import argparse
+import dataclasses
 import os
 
-from flaxmark.cli.flags import Parser
-from flaxmark.errors import ConfigError
+from flaxmark.cli.flags import RequiredFile, RequiredFolder, parse_flags, require_flags
+from flaxmark.errors import CheckpointError, FlaxmarkError
 from flaxmark.system.files import new_file
 
 
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Flags of `flaxmark pack`."""
+
+    workdir: RequiredFolder = ""
+    """Folder of a run of flaxmark train."""
+    out: RequiredFile = ""
+    """New .safetensors file."""
+    overwrite: bool = False
+    """Replace --out if it exists."""
+    debug: bool = False
+    """Show a traceback when something fails."""
+
+
 def main(arguments: list[str]) -> None:
-    """Write the file and say what it costs."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workdir", required=True, help="folder of a run of flaxmark train")
-    parser.add_argument("--out", required=True, help="new .safetensors file")
-    parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")
-    parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
-    parsed = parser.parse_args(arguments)
+    """Write the file and print its errors."""
+    parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "pack")
+    require_flags(parsed, workdir="runs/x", out="x.safetensors")
     out = new_file(parsed.out, parsed.overwrite, (".safetensors",))
     if os.path.isfile(parsed.workdir):
-        raise ConfigError(f"--workdir {parsed.workdir}: not the folder of a run; a packed one cannot be packed again")
+        reason = "not the folder of a run; a packed one cannot be packed again"
+        raise CheckpointError(reason, field="workdir", value=parsed.workdir)
 
     import numpy as np
 
@@ -39,12 +53,12 @@ def main(arguments: list[str]) -> None:
     data = network.data
     try:
         examples = load_split(prepare(data, for_training=False), "validation")
-    except ConfigError as problem:  # packed all the same
+    except FlaxmarkError as problem:  # it is packed all the same
         print(f"its NME was not measured: {problem}")
         return
     networks, count = {"float32": network, "8 bits": Network(out)}, len(examples)
     found: dict[str, list[np.ndarray]] = {name: [] for name in networks}
-    for start in range(0, count, BATCH_SIZES[-1]):  # crops take far more memory than what is found in them
+    for start in range(0, count, BATCH_SIZES[-1]):  # crops take far more memory than predictions
         chosen = range(start, min(start + BATCH_SIZES[-1], count))
         crops = crops_of(examples, chosen, data, data.image_size)
         for name, of in networks.items():

