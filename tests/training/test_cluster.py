@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.commands import ROOT, Environment
 from helpers.ports import free_port
 from helpers.runs import LINE, finish, metric_lines, start, steps, wait
-from helpers.commands import ROOT, Environment
 
 pytestmark = pytest.mark.torture
 

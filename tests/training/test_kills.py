@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.runs import assert_equal_to_the_bit, finish, is_saving, kill, start, steps, wait
 from helpers.commands import Environment
+from helpers.runs import assert_equal_to_the_bit, finish, is_saving, kill, start, steps, wait
 
 
 @pytest.fixture(scope="module")

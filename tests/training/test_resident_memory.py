@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import ROOT, TESTS, Environment
 from helpers.fixture_300w import format_pts
 from helpers.images import draw, encode
 from helpers.resident_memory import STATUS, resident
 from helpers.runs import LINE, steps
-from helpers.commands import ROOT, TESTS, Environment
 from PIL import Image
 
 pytestmark = [
@@ -44,7 +44,7 @@ def test_images_of_12_megapixels_are_prepared_in_2_gb(environment: Environment, 
         (tmp_path / f"{seed}.jpg").write_bytes(encode(large, "JPEG"))
         (tmp_path / f"{seed}.pts").write_bytes(format_pts(points * scale, 0))
     code = (
-        "import sys; from helpers.resident_memory import peak; from flaxmark.config.schema import DataConfig; "
+        "import sys; from helpers.resident_memory import peak; from flaxmark.data.config import DataConfig; "
         "from flaxmark.data.prepare.prepare import prepare; "
         "print(sum(prepare(DataConfig('pts', dir=sys.argv[1], prepared_dir=sys.argv[1] + '/p')).counts.values()), "
         "peak())"
