@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from helpers.runs import TINY, steps, wait
 from helpers.commands import ROOT, command_line
+from helpers.runs import TINY, steps, wait
 from helpers.small_config import small_config
 
 from flaxmark.config.config import Config
@@ -38,9 +38,10 @@ def test_a_machine_is_dealt_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("jobs", [0, -1, 65])
 def test_so_many_jobs_are_refused(tmp_path: Path, jobs: int) -> None:
-    configs = {cell: cell.config(Config()) for cell in make_cells((18,), ("mse",), (0,))}
-    with pytest.raises(ConfigError, match=rf"^--jobs {jobs}: must be from 1 to 64; 1 trains one cell after another$"):
+    configs = {cell: cell.config(Config()) for cell in make_cells(("resnet18",), ("mse",), (0,))}
+    with pytest.raises(ConfigError) as caught:
         run_sweep(configs, tmp_path, jobs)
+    assert (caught.value.field, caught.value.value) == ("jobs", jobs)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -49,7 +50,7 @@ def test_two_at_a_time_are_as_one_after_another(tmp_path: Path, monkeypatch: pyt
     programs = tmp_path / "programs"
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # all of them, however busy the machine is
-    cells = make_cells((18,), ("mse",), (0, 1, 2))
+    cells = make_cells(("resnet18",), ("mse",), (0, 1, 2))
     configs = {cell: cell.config(small_config()) for cell in cells}
     assert run_sweep({cells[1]: configs[cells[1]]}, tmp_path / "one")[0].done
     compiled = sorted(path.name for path in programs.glob("*-cache"))

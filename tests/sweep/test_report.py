@@ -1,32 +1,45 @@
-"""The report of a sweep from results that were brought here: no images, no checkpoints."""
+"""Reports of sweeps from their results alone: no faces, no checkpoints."""
 
 import dataclasses
 import json
 import re
+import shutil
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import ROOT
+from matplotlib.colors import to_hex
+from PIL import Image
 
 from flaxmark.config.config import Config
+from flaxmark.config.files import EXTENSIONS
 from flaxmark.data.config import DataConfig
+from flaxmark.data.drawn import draw_face
 from flaxmark.data.prepare.prepare import Examples
-from flaxmark.errors import ConfigError
+from flaxmark.errors import CheckpointError, ConfigError
+from flaxmark.models.losses import Loss
+from flaxmark.models.model import ModelConfig
 from flaxmark.schema import to_dict
-from flaxmark.sweep.grid import make_cells
-from flaxmark.sweep.report.best_faces import move_boxes
-from flaxmark.sweep.report.document import verdict
-from flaxmark.sweep.report.provenance import changed_fields, config_hash
-from flaxmark.sweep.report.records import best_records, main_split, read_records
-from flaxmark.sweep.report.statistics import binned_means, mean_interval
-from flaxmark.sweep.report.texts import EN, TEXTS
+from flaxmark.sweep.grid import Cell, make_cells
+from flaxmark.sweep.report.averages import binned_means, mean_interval
+from flaxmark.sweep.report.best_cell import move_boxes
+from flaxmark.sweep.report.cell_records import best_records, main_split, read_records
+from flaxmark.sweep.report.comparison_plots import marker_of, style
+from flaxmark.sweep.report.provenance import changed_fields, config_hash, plain_config
+from flaxmark.sweep.report.result_tables import verdict
+from flaxmark.sweep.report.texts import TEMPLATES, Texts, load_texts
 from flaxmark.sweep.report.write import read_baselines, write_table_report
 
+LANGUAGES = ("en", "zh")
 MEAN_FACE = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2))
 
 
-def result_of(cell, error: float) -> dict:
-    rng = np.random.default_rng(cell.depth)
+def result_of(cell: Cell, error: float) -> dict:
+    """A finished cell with a validation NME of `error` percent."""
+    rng = np.random.default_rng(len(cell.network))
     errors = error * rng.uniform(0.5, 1.5, 40)
     figures = {"faces": 40, "loss": error / 1e4, "mse": error / 1e5, "nme": error, "fr_8": 12.0, "auc_8": 33.0}
     constant = figures | {"loss": 0.004, "mse": 0.004, "nme": 18.0}
@@ -53,43 +66,69 @@ def result_of(cell, error: float) -> dict:
     }  # fmt: skip
 
 
+def write_result(folder: Path, cell: Cell, error: float) -> None:
+    (folder / cell.name).mkdir(parents=True)
+    (folder / cell.name / "result.json").write_text(json.dumps(result_of(cell, error)))
+
+
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    cells = make_cells((18, 50), ("mse", "mae", "smooth_l1"), (0, 1))
+    """Twelve cells, ten of them finished."""
+    cells = make_cells(("resnet18", "resnet50"), ("mse", "mae", "smooth_l1"), (0, 1))
     folder = tmp_path / "table"
-    for number, cell in enumerate(cells):
-        (folder / cell.name).mkdir(parents=True)
-        if number < 10:
-            (folder / cell.name / "result.json").write_text(json.dumps(result_of(cell, 4 + 0.25 * number)))
+    for number, cell in enumerate(cells[:10]):
+        write_result(folder, cell, 4 + 0.25 * number)
+    for cell in cells[10:]:
+        (folder / cell.name).mkdir()
     (folder / cells[10].name / "failed.txt").write_text("ended by SIGKILL: out of memory?\n")
+    (folder / cells[11].name / "metrics.jsonl").write_text('{"kind": "validation", "epoch": 3}\n{"kind": "val')
     return folder
 
 
+def write(folder: Path, language: str = "en", baselines: tuple[dict, ...] = ()) -> tuple[str, str]:
+    """The written Markdown and HTML."""
+    paths = write_table_report(folder, language, baselines, lambda _: None)  # type: ignore[arg-type]
+    assert [path.suffix for path in paths] == [".md", ".html"]
+    return paths[0].read_text(), paths[1].read_text()
+
+
 def test_half_a_sweep_makes_a_report(sweep: Path) -> None:
-    paths = write_table_report(sweep, "en", [{"name": "dlib", "validation": {"nme": 5.43}}], lambda _: None)
-    text, page = (path.read_text() for path in paths)
+    text, page = write(sweep, "en", ({"name": "dlib", "validation": {"nme": 5.43}},))
     assert text.startswith("# Face alignment test report (64 px)\n")
-    assert "10 of 12 cells are done, 1 failed, 1 waiting." in text
+    assert "10 of 12 cells are done, 1 failed, 1 started." in text
     assert "`resnet50_mae_seed1`: failed (ended by SIGKILL: out of memory?)" in text
-    # Mean over both seeds beside the original's figure; the second backbone has one seed of smooth_l1.
+    assert "`resnet50_smooth_l1_seed1`: started (epoch 3)" in text
+    # Mean over both seeds beside the original's figure; the second network has one seed of smooth_l1.
     assert "| resnet18 | 0.000438 | 4.38 | 0.0032 |" in text
     assert "| resnet50 | 0.000600 | 6.00 | 0.0013 |" in text
     assert "| mean face | 0.004000 | 18.00 | 0.0385 |" in text
     assert "| dlib |  | 5.43 | - | - | - | - | - |" in text
     assert "± " in text
-    assert EN.verdict in text
-    assert "the data set" in text or "/not/here" in text  # why there are no images of faces
+    assert load_texts("en").verdict in text
+    assert "/not/here" in text  # why there are no faces
     for name in ("ced", "points", "parts", "traits", "curves", "cost"):
         assert f"./img/{name}.png" in text
-        assert (sweep / "img" / f"{name}.png").stat().st_size > 5000
+        assert 4000 < (sweep / "img" / f"{name}.png").stat().st_size < 60_000
     assert "http" not in re.sub(r"data:image[^\"]*", "", page)
     assert page.count("data:image/png;base64") == 6
 
 
+def test_faces_of_cells_are_small_files(sweep: Path) -> None:
+    face, _ = draw_face(7, 224)
+    Image.fromarray(np.tile(face, (4, 6, 1))).save(sweep / "resnet18_mse_seed0" / "test.png")
+    text, page = write(sweep)
+    name = "landmark_baseline_resnet18_criterion_mse_0.webp"
+    assert f"| 0.0032 | ![](./img/{name}) |" in text
+    assert (sweep / "img" / name).stat().st_size < 60_000
+    with Image.open(sweep / "img" / name) as image:
+        assert image.size == (900, 600)
+    assert page.count("data:image/webp;base64") == 1
+    assert 'data-cell="resnet18_mse_seed0"' in page
+
+
 def test_the_chinese_report_has_the_original_headings(sweep: Path) -> None:
-    path = write_table_report(sweep, "zh", [], lambda _: None)[0]
-    assert path.name == "report_zh.md"
-    text = path.read_text()
+    text, _ = write(sweep, "zh")
+    assert (sweep / "report_zh.md").is_file()
     for heading in (
         "# 面部关键点对齐任务测试报告",
         "## 1 基线模型——ResNet",
@@ -103,34 +142,145 @@ def test_the_chinese_report_has_the_original_headings(sweep: Path) -> None:
     assert "| backbone | best loss | " in text
 
 
-def test_languages_have_the_same_places_to_fill() -> None:
-    for field in dataclasses.fields(EN):
-        places = [sorted(re.findall(r"\{\w+\}", str(getattr(texts, field.name)))) for texts in TEXTS.values()]
-        assert places[0] == places[1], field.name
+def test_languages_have_the_same_texts_and_places_to_fill() -> None:
+    names = [field.name for field in dataclasses.fields(Texts)]
+    for language in LANGUAGES:
+        assert sorted(tomllib.loads((TEMPLATES / f"texts.{language}.toml").read_text())) == sorted(names)
+    texts = [load_texts(language) for language in LANGUAGES]  # type: ignore[arg-type]
+    for name in names:
+        places = [sorted(re.findall(r"\{\w+\}", str(getattr(text, name)))) for text in texts]
+        assert places[0] == places[1], name
 
 
 def test_the_best_cells_are_chosen_on_validation(sweep: Path) -> None:
-    records = read_records(sweep)
+    records, texts = read_records(sweep), load_texts("en")
     assert [record.name for record in best_records(records)] == ["resnet18_mse_seed0", "resnet50_mse_seed0"]
     assert main_split(records) == "validation"
-    assert verdict(records, EN) == EN.verdict
+    assert verdict(records, texts) == texts.verdict
     assert records[0].result is not None
     records[0].result["rows"][0]["mse"] = 0.002  # more than a quarter of the mean face's
-    assert "resnet18_mse_seed0" in verdict(records, EN)
+    assert "resnet18_mse_seed0" in verdict(records, texts)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"config": {"model": {"depth": 50}}}'])
-def test_a_result_that_is_none_is_named(sweep: Path, text: str) -> None:
-    (sweep / "resnet18_mse_seed0" / "result.json").write_text(text)
-    with pytest.raises(ConfigError, match=r"resnet18_mse_seed0/result\.json.*move it away"):
+def test_styles_of_known_cells(tmp_path: Path) -> None:
+    """They stay what they were in earlier reports."""
+    for cell in make_cells(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"), ("mae", "nll"), (0,)):
+        (tmp_path / cell.name).mkdir()
+    records = read_records(tmp_path)
+    colours = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00"]
+    assert [to_hex(style(record)["color"]) for record in records[::2]] == colours
+    assert [(style(record)["linestyle"], marker_of(record)) for record in records[:2]] == [
+        ("--", "s"),
+        ((0, (3, 1, 1, 1, 1, 1)), "*"),
+    ]
+
+
+@pytest.fixture
+def outside() -> Iterator[None]:
+    """A loss and a network with two variants, registered by somebody else."""
+    kept = dict(Loss.members), dict(ModelConfig.members)
+
+    @dataclasses.dataclass(frozen=True)
+    class Quartic(Loss):
+        name = "quartic"
+
+        @property
+        def formula(self) -> tuple[str, str]:
+            return r"(x_{n} - y_{n})^4", "(xₙ − yₙ)⁴"
+
+    @dataclasses.dataclass(frozen=True)
+    class TinyNet(ModelConfig):
+        name = "tiny_net"
+        width: int = 8
+
+        @property
+        def title(self) -> str:
+            return f"TinyNet-{self.width}"
+
+        @property
+        def variant(self) -> str:
+            return f"tiny_net_{self.width}"
+
+        @classmethod
+        def variants(cls) -> dict:
+            return {f"tiny_net_{width}": {"width": width} for width in (8, 16)}
+
+    yield
+    for family, members in zip((Loss, ModelConfig), kept, strict=True):
+        family.members.clear()
+        family.members.update(members)
+
+
+def test_an_added_loss_and_network_are_in_the_report(outside: None, tmp_path: Path) -> None:
+    cells = make_cells(("tiny_net_16", "resnet18"), ("quartic", "mse"), (0,))
+    assert [cell.name for cell in cells][2:] == ["tiny_net_16_quartic_seed0", "tiny_net_16_mse_seed0"]
+    for number, cell in enumerate(cells[1:]):
+        write_result(tmp_path, cell, 4 + number)
+    (tmp_path / cells[0].name).mkdir()
+    text, page = write(tmp_path)
+    for found in (text, page):
+        assert "TinyNet-16" in found
+        assert "Baseline model: ResNet, TinyNet" in found
+        assert "Losses: mse, quartic" in found
+        assert "resnet18_quartic_seed0: waiting" in re.sub("`|</?code>", "", found)
+    assert r"l_{n} = (x_{n} - y_{n})^4$$" in text
+    assert "lₙ = (xₙ − yₙ)⁴<" in page
+    assert "| tiny_net_16 | 0.000500 | 5.00 | - |" in text
+    assert "| tiny_net_16 | quartic | 5.00 |" in text
+    assert "model.name=tiny_net, model.width=16" in text
+    first, *_, last = read_records(tmp_path)
+    assert (first.title, last.label) == ("ResNet-18", "TinyNet-16 quartic")
+    assert style(first) != style(last)
+
+
+def test_cells_of_an_unknown_loss_or_network_name_the_extensions(outside: None, sweep: Path) -> None:
+    cell = make_cells(("tiny_net_8",), ("quartic",), (0,))[0]
+    write_result(sweep, cell, 5)
+    assert len(read_records(sweep)) == 13
+    del Loss.members["quartic"]
+    for content in (True, False):
+        with pytest.raises(ConfigError) as caught:
+            read_records(sweep)
+        assert caught.value.field == EXTENSIONS
+        assert caught.value.file == sweep / cell.name / ("result.json" if content else "")
+        (sweep / cell.name / "result.json").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "{}", '{"config": {"model": {"depth": 50}}}', "another seed", "another beta", "an unknown field"],
+)
+def test_a_result_that_cannot_be_used_is_named(sweep: Path, text: str) -> None:
+    path = sweep / "resnet18_smooth_l1_seed0" / "result.json"
+    result = json.loads(path.read_text())
+    if text == "another seed":
+        result["config"]["train"]["seed"] = 5
+    elif text == "another beta":
+        result["config"]["loss"]["beta"] = 0.5
+    elif text == "an unknown field":
+        result["config"]["train"]["colour"] = "red"
+    path.write_text(json.dumps(result) if text.startswith("an") else text)
+    with pytest.raises(CheckpointError) as caught:
         read_records(sweep)
+    assert caught.value.file == path
+
+
+@pytest.mark.parametrize(("folder", "count"), [("table", 16), ("sample", 12)])
+def test_results_of_version_0_1_are_read(folder: str, count: int, tmp_path: Path) -> None:
+    for path in (ROOT / "docs" / folder).glob("*/result.json"):
+        shutil.copytree(path.parent, tmp_path / path.parent.name)
+    records = read_records(tmp_path)
+    assert len(records) == count
+    assert all(record.result for record in records)
+    assert {record.title for record in records} >= {"ResNet-18", "ResNet-50"}
 
 
 def test_folders_and_baselines_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such folder"):
-        read_records(tmp_path / "nothing")
-    with pytest.raises(ConfigError, match="no cells of a sweep"):
-        read_records(tmp_path)
+    for folder in (tmp_path / "nothing", tmp_path):
+        with pytest.raises(CheckpointError) as caught:
+            read_records(folder)
+        assert caught.value.file == folder
+    path = str(tmp_path / "others.json")
     for text in (
         "{",
         '[{"validation": {}}]',
@@ -138,9 +288,10 @@ def test_folders_and_baselines_that_cannot_be_used(tmp_path: Path) -> None:
         '[{"name": "x", "validation": "5.4"}]',
         "[3]",
     ):
-        (tmp_path / "others.json").write_text(text)
-        with pytest.raises(ConfigError, match=r"others\.json.*it must be a list such as"):
-            read_baselines(str(tmp_path / "others.json"))
+        Path(path).write_text(text)
+        with pytest.raises(ConfigError) as refused:
+            read_baselines(path)
+        assert (refused.value.field, refused.value.value) == ("baseline", path)
     assert read_baselines(None) == []
 
 
@@ -155,7 +306,7 @@ def test_intervals_by_hand() -> None:
 
 
 def test_configs_have_names_and_differences() -> None:
-    plain, other = to_dict(Config()), to_dict(Config(data=DataConfig(image_size=64)))
+    plain, other = plain_config(Config()), plain_config(Config(data=DataConfig(image_size=64)))
     assert config_hash(plain) != config_hash(other)
     assert list(changed_fields(other, plain)) == [("data.image_size", 64)]
 

@@ -1,3 +1,5 @@
+"""Grids of cells, and sweeps that train them."""
+
 import dataclasses
 import io
 import json
@@ -6,85 +8,102 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from helpers.commands import ROOT, command_main
+from helpers.commands import command_main
 from helpers.small_config import small_config
 from helpers.torch_weights import fresh_variables, weights_of
 
 from flaxmark.config.config import Config, TrainConfig
 from flaxmark.data.drawn import draw_face
-from flaxmark.errors import ConfigError
+from flaxmark.errors import ConfigError, FlaxmarkError
 from flaxmark.faces.crop import landmark_box, square_crop
 from flaxmark.inference.predictor import Predictor
-from flaxmark.models.model import ModelConfig
-from flaxmark.models.pretrained import start_from
+from flaxmark.models.losses import SmoothL1
+from flaxmark.models.pretrained import start_from_run
+from flaxmark.models.resnet import ResNetConfig
 from flaxmark.schema import to_dict
 from flaxmark.storage.checkpoint import load_best
-from flaxmark.sweep.grid import COLUMNS, make_cells, run_sweep
-from flaxmark.sweep.sweep_progress import SweepProgress
+from flaxmark.sweep.grid import Cell, loss_variants, make_cells, run_sweep
+from flaxmark.sweep.status_line import StatusLine
 
 
 def test_shards_are_the_grid_and_deep_networks_come_last() -> None:
-    grid = make_cells((152, 18, 50), ("mse", "mae"), (0, 1))
+    networks = ("resnet152", "resnet18", "resnet50")
+    grid = make_cells(networks, ("mse", "mae"), (0, 1))
     assert len(set(grid)) == 12
-    assert [cell.depth for cell in grid] == [18] * 4 + [50] * 4 + [152] * 4
-    shards = [make_cells((152, 18, 50), ("mse", "mae"), (0, 1), index, 5) for index in range(5)]
+    assert [cell.network for cell in grid] == ["resnet18"] * 4 + ["resnet50"] * 4 + ["resnet152"] * 4
+    shards = [make_cells(networks, ("mse", "mae"), (0, 1), index, 5) for index in range(5)]
     assert sorted(cell.name for shard in shards for cell in shard) == sorted(cell.name for cell in grid)
     assert max(len(shard) for shard in shards) == 3
-    assert make_cells((18,), ("mse",), (0,), 1, 2) == []  # more shards than cells
+    assert make_cells(("resnet18",), ("mse",), (0,), 1, 2) == []  # more shards than cells
 
 
 def test_a_shard_without_cells_is_done(tmp_path: Path) -> None:
     assert run_sweep({}, tmp_path) == []
 
 
-def test_a_shard_without_cells_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(ROOT)
+def test_a_shard_without_cells_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shard = ["--depths", "18", "--shard-index", "7", "--num-shards", "8", "--workdir", str(tmp_path)]
-    command_main("sweep")(["--config", "configs/quickstart.py", *shard])
+    command_main("sweep")(["--config", "quickstart", *shard])
     assert capsys.readouterr().out == "no cell of this grid falls to shard 7 of 8\n"
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("flag", "instead"),
-    [("--model.sigma", "--losses nll"), ("--model.no-sigma", "--losses"), ("--train.seed=3", "--seeds")],
+    ("flag", "field"),
+    [
+        ("--model.sigma", "model.sigma"),
+        ("--model.no-sigma", "model.no_sigma"),
+        ("--model.depth=50", "model.depth"),
+        ("--loss.name=mse", "loss.name"),
+        ("--train.seed=3", "train.seed"),
+    ],
 )
-def test_what_the_cells_decide_is_no_flag(flag: str, instead: str, tmp_path: Path) -> None:
-    main = command_main("sweep")
-    with pytest.raises(ConfigError, match=f"the cells have their own; choose them by {instead}$"):
-        main(["--config", str(ROOT / "configs" / "quickstart.py"), "--workdir", str(tmp_path), flag])
+def test_what_the_cells_decide_is_no_flag(flag: str, field: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        command_main("sweep")(["--config", "quickstart", "--workdir", str(tmp_path), flag])
+    assert caught.value.field == field
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cell_changes_depth_loss_and_seed_alone() -> None:
+def test_a_cell_changes_network_loss_and_seed_alone() -> None:
     base = Config(train=TrainConfig(epochs=7))
-    cell = make_cells((34,), ("smooth_l1_0.02",), (3,))[0]
-    config = cell.config(base)
-    assert (config.model.depth, config.loss.name, config.loss.beta, config.train.seed) == (34, "smooth_l1", 0.02, 3)
-    assert config.train.epochs == 7
+    cell = make_cells(("resnet34",), ("smooth_l1_0.02",), (3,))[0]
     assert cell.name == "resnet34_smooth_l1_0.02_seed3"
-    assert COLUMNS["smooth_l1"].beta == 1.0
+    assert cell.config(base) == dataclasses.replace(
+        base, model=ResNetConfig(depth=34), loss=SmoothL1(0.02), train=TrainConfig(epochs=7, seed=3)
+    )
+    assert make_cells(("resnet34",), ("smooth_l1",), (3,))[0].config(base).loss == SmoothL1(1.0)
+    assert make_cells(("resnet34",), ("nll",), (3,))[0].config(base).model.sigma
+
+
+def test_cells_are_found_by_their_names_and_configs() -> None:
+    for cell in make_cells(("resnet18", "resnet152"), list(loss_variants()), (0, 12)):
+        assert Cell.named(cell.name) == cell
+        assert Cell.of(cell.config(Config())) == cell
+    for name in ("resnet18_seed0", "resnet19_mse_seed0", "resnet18_smooth_l1_0.03_seed0", "resnet18_mse_seed", "img"):
+        assert Cell.named(name) is None
+    assert Cell.of(Config(loss=SmoothL1(0.5))) is None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "field", "value"),
     [
-        (((19,), ("mse",), (0,)), "--depths 19: choose from 18, 34, 50, 101, 152"),
-        (((18,), ("hinge",), (0,)), "--losses hinge: choose from mse, mae"),
-        (((18,), (), (0,)), "--losses : give at least one"),
-        (((18,), ("mse",), (1, 1)), "--seeds 1 1: .*twice"),
-        (((18,), ("mse",), (0,), 2, 2), "--shard-index 2: .*below --num-shards 2"),
+        ((("resnet19",), ("mse",), (0,)), "networks", "resnet19"),
+        ((("resnet18",), ("hinge",), (0,)), "losses", "hinge"),
+        ((("resnet18",), (), (0,)), "losses", ""),
+        ((("resnet18",), ("mse",), (1, 1)), "seeds", "1 1"),
+        ((("resnet18",), ("mse",), (0,), 2, 2), "shard_index", 2),
     ],
 )
-def test_grids_that_cannot_be(arguments: tuple, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+def test_grids_that_cannot_be(arguments: tuple, field: str, value: object) -> None:
+    with pytest.raises(ConfigError) as caught:
         make_cells(*arguments)
+    assert (caught.value.field, caught.value.value) == (field, value)
 
 
 def test_progress_says_what_is_done_and_what_is_left(tmp_path: Path) -> None:
     stream = io.StringIO()
-    progress = SweepProgress([18, 18, 152], [True, False, False], 4, stream=stream)
+    progress = StatusLine([18, 18, 152], [True, False, False], 4, stream=stream)
     folders = [cell_folder(tmp_path / name) for name in ("resnet18_mae_seed0", "resnet152_mae_seed0")]
     progress.cell_started(1, folders[0])
     write_epochs(folders[0], 1)
@@ -125,7 +144,7 @@ def test_progress_shows_all_running_cells(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     monkeypatch.setenv("COLUMNS", "200")
     stream = Terminal()
-    progress = SweepProgress([18] * 4, [False] * 4, 4, 2, stream)
+    progress = StatusLine([18] * 4, [False] * 4, 4, 2, stream)
     one, other = (cell_folder(tmp_path / name) for name in ("one", "other"))
     progress.cell_started(0, one)
     write_epochs(other, 2)
@@ -152,9 +171,9 @@ def test_progress_shows_all_running_cells(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_cell_that_fails_does_not_stop_the_others_and_results_are_kept(tmp_path: Path) -> None:
     """The real job: a cell with sigma that starts from a file of weights, and one whose folder is another run's."""
     safetensors.numpy.save_file(weights_of(18), tmp_path / "imagenet.safetensors")
-    model = ModelConfig(init_from=str(tmp_path / "imagenet.safetensors"))
+    model = ResNetConfig(init_from=str(tmp_path / "imagenet.safetensors"))
     base = dataclasses.replace(small_config(), model=model)
-    cells = make_cells((18,), ("mse", "nll"), (0,))
+    cells = make_cells(("resnet18",), ("mse", "nll"), (0,))
     broken = tmp_path / cells[0].name
     (broken / "checkpoints").mkdir(parents=True)
     other = dataclasses.replace(base, train=TrainConfig(epochs=9))
@@ -170,8 +189,8 @@ def test_a_cell_that_fails_does_not_stop_the_others_and_results_are_kept(tmp_pat
     metrics = (workdir / "metrics.jsonl").read_text()
     assert [outcome.done for outcome in run_sweep(configs, tmp_path)] == [False, True]
     assert (workdir / "metrics.jsonl").read_text() == metrics  # not trained again
-    with pytest.raises(ConfigError, match=r"train\.epochs \(1 there, 2 here\)"):
-        longer = dataclasses.replace(base, train=dataclasses.replace(base.train, epochs=2))
+    longer = dataclasses.replace(base, train=dataclasses.replace(base.train, epochs=2))
+    with pytest.raises(FlaxmarkError, match=r"train\.epochs \(1 there, 2 here\)"):
         run_sweep({cells[1]: cells[1].config(longer)}, tmp_path)
 
 
@@ -191,7 +210,7 @@ def check_weights(workdir: Path) -> None:
     trained, metadata = load_best(workdir)
     kernel = weights_of(18)["conv1.weight"].transpose(2, 3, 1, 0)
     np.testing.assert_allclose(trained["params"]["stem_conv"]["kernel"], kernel, atol=1e-4)
-    again = start_from(str(workdir), fresh_variables(18), 18)  # a network without sigma
+    again = start_from_run(trained, fresh_variables(18), str(workdir))  # a network without sigma
     np.testing.assert_array_equal(again["params"]["head"]["bias"], trained["params"]["head"]["bias"])
     image, points = draw_face(7, 160)
     face = Predictor(workdir).predict(image, landmark_box(points))[0]

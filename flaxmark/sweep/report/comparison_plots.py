@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -98,7 +98,7 @@ def plot_traits(records: Sequence[Record], split: str, path: Path) -> None:
 
 def plot_histories(records: Sequence[Record], path: Path) -> None:
     """Training and validation loss and validation NME by epoch: one column for each loss, one line for each cell."""
-    losses = list(dict.fromkeys(record.loss for record in records))
+    losses = [record.loss for record in _first_of_each(records, "loss")]
     figure, all_axes = plt.subplots(
         2, len(losses), figsize=(max(5.0, 3.4 * len(losses)), 6.4), layout="constrained", squeeze=False, sharex=True
     )
@@ -201,9 +201,10 @@ def _legend_of_styles(axes: Axes, records: Sequence[Record]) -> None:
     axes.legend(handles=handles, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
-def _first_of_each(records: Sequence[Record], field: str) -> list[Record]:
-    """First cell of each network or loss."""
-    return list({getattr(record, field): record for record in reversed(records)}.values())[::-1]
+def _first_of_each(records: Sequence[Record], field: Literal["network", "loss"]) -> list[Record]:
+    """A cell of each network or loss, in their order."""
+    firsts = {getattr(record, field): record for record in reversed(records)}
+    return sorted(firsts.values(), key=lambda record: getattr(record, f"{field}_index"))
 
 
 def _save(figure: Figure, path: Path) -> None:

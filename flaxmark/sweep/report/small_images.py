@@ -7,7 +7,6 @@ from PIL import Image
 from flaxmark.system.files import atomic_write
 
 SHEET_WIDTH, SHEET_QUALITY = 900, 60
-PLOT_COLOURS = 64  # lines, letters and the shades between them and the background
 
 
 def save_sheet(source: Path, path: Path) -> None:
@@ -21,8 +20,8 @@ def save_sheet(source: Path, path: Path) -> None:
 
 
 def shrink_plot(path: Path) -> None:
-    """Rewrite a plot as a PNG file with a palette."""
+    """Rewrite a plot as a PNG file with a palette of 256 colours."""
     with Image.open(path) as image:
-        small = image.convert("RGB").quantize(PLOT_COLOURS, dither=Image.Dither.NONE)
+        small = image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     with atomic_write(path) as temporary:
         small.save(temporary, optimize=True)
