@@ -1,8 +1,8 @@
 """Recipe of the test report that the project started from: ResNet-18 to 152 with mse, mae or smooth_l1 (beta 1).
 
 Result: ResNet-18 at 64 px on part of 300-W's training faces (1,836 for training, 176 for validation) reaches a
-validation NME of 6.97 % with mse, 6.98 % with mae and 6.98 % with smooth_l1, one seed each (docs/results/table.md). No figures
-at 224 px or of the deeper networks were measured.
+validation NME of 6.97 % with mse, 6.98 % with mae and 6.98 % with smooth_l1, one seed each (docs/results/table.md).
+Nothing was measured at 224 px, nor of the deeper networks.
 Time: 7 to 13 minutes per such run on 2 CPU cores, with other work beside it.
 
 flaxmark train --config report --model.depth 34 --loss.name mae --workdir runs/report_resnet34_mae
