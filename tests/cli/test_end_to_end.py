@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import ROOT, command_line, refusal, run_command
 from helpers.fixture_300w import Tree
 from helpers.runs import TINY, assert_equal_to_the_bit, is_saving, metric_lines, start, steps, wait
-from helpers.commands import ROOT, refusal, run_command, command_line
 from PIL import Image
 
 from flaxmark.data.drawn import draw_face
@@ -95,7 +95,12 @@ def test_report_of_a_sweep_with_its_faces(environment: dict[str, str], workdir: 
     done = run_command(environment, "report", sweep, "--language", "zh")
     assert done.returncode == 0, done.stderr
     text = (sweep / "report_zh.md").read_text()
-    for name in ("worst.jpg", "random.jpg", "jitter.png", "landmark_baseline_resnet18_criterion_smooth_l1_0.02_0.jpg"):
+    for name in (
+        "worst.webp",
+        "random.webp",
+        "jitter.png",
+        "landmark_baseline_resnet18_criterion_smooth_l1_0.02_0.webp",
+    ):
         assert f"./img/{name}" in text
         assert shorter_side(sweep / "img" / name) > 300
     assert "nothing" in refusal("report", tmp_path / "nothing")
