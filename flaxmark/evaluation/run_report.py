@@ -103,7 +103,7 @@ def evaluate_run(
     mean_face = _mean_face(workdir, metadata, markup)
     if not set(prepared.counts) - {"train"}:
         reason = "has training faces only, and metrics on those mean nothing: give held-out faces, or the run's lists"
-        raise DataError(reason, field="data.dir", value=prepared.name)
+        raise DataError(reason, field="data.dir")
     evaluated = Evaluated([], {}, parameters, metadata)
     for split in prepared.counts:
         if split == "train":

@@ -46,9 +46,9 @@ def see(image: Any, is_crop: bool = False) -> Any:
 def test_faces_are_painted_counted_and_listed() -> None:
     seen = see(image(2))
     assert seen.message == "2 faces, largest first. Scores: 0.88, 0.88."
-    told = json.loads(seen.text)
-    assert (told["width"], told["height"], told["terms"], len(told["faces"])) == (80, 60, "free", 2)
-    assert told["faces"][0]["sigma"] == [2.0] * 5
+    about = json.loads(seen.text)
+    assert (about["width"], about["height"], about["terms"], len(about["faces"])) == (80, 60, "free", 2)
+    assert about["faces"][0]["sigma"] == [2.0] * 5
     assert seen.image.shape == (60, 80, 3)
     assert (seen.image[40, 10:41] != 0).any(axis=-1).all()  # the box's lower edge
     assert not image(2)[40, 10:41].any()

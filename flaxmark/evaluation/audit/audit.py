@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from flaxmark.data.config import DataConfig
-from flaxmark.data.entries import HELD_OUT, UNREADABLE, FaceEntry, Problem, names_photographs
+from flaxmark.data.data_sets import find_data_set
+from flaxmark.data.entries import HELD_OUT, UNREADABLE, FaceEntry, Problem
 from flaxmark.data.images import ImageError, read_image
 from flaxmark.data.readers.listing import read_listing
 from flaxmark.errors import DataError
@@ -81,7 +82,7 @@ def audit(config: DataConfig, root: Path, start_progress: Callable[[int], Progre
     findings += check_points(entries, {file: one.size for file, one in images.items()}, config.markup)
     findings += check_names(entries, config.markup)
     findings += check_boxes_fit(entries)
-    findings += check_copies(entries, images, by_name=names_photographs(config.name))
+    findings += check_copies(entries, images, by_name=find_data_set(config.name).names_photographs)
     by_subset: dict[str, list[FaceEntry]] = defaultdict(list)
     for entry in entries:
         by_subset[entry.subset].append(entry)
