@@ -1,4 +1,4 @@
-"""Weights to start from: ImageNet's in torchvision's or timm's naming, or those of an own run."""
+"""Weights to start from: ImageNet's in torchvision's or timm's naming, or those of an earlier run."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.models.batch_norm import Variables
 from flaxmark.models.model import ModelConfig
-from flaxmark.models.torch_files import read_tensors
+from flaxmark.models.weight_files import read_tensors
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -21,23 +21,15 @@ SHOWN = 6
 
 
 def start_from_run(own: Variables, variables: Variables, source: str) -> Variables:
-    """Replace fresh variables by those of a trained run, its head included where it has as many points."""
+    """Fresh variables replaced by those of a trained run; the head only where it has as many points."""
     return _adopt(_flatten(own), variables, source, keep_head=False)
 
 
 def start_from_file(path: Path, variables: Variables, config: ModelConfig) -> Variables:
-    """Replace all but the head of a fresh network.
+    """Fresh variables with all but the head from a `.safetensors`, `.pth` or `.pt` file, float32 in host memory.
 
-    Args:
-        path: A `.safetensors`, `.pth` or `.pt` file in torchvision's or timm's naming.
-        variables: Fresh ones.
-        config: The network's.
-
-    Returns:
-        The variables to start with, float32, in host memory.
-
-    Raises:
-        CheckpointError: The file cannot be used; tensors that are missing, left over or of another shape are named.
+    The file has the names of `config.torch_names()`. CheckpointError names all tensors that are missing, unknown, not
+    finite or of another shape; ConfigError where the network has no such names.
     """
     known = {torch: (ours, kind) for ours, torch, kind in config.torch_names()}
     if not known:
@@ -47,9 +39,7 @@ def start_from_file(path: Path, variables: Variables, config: ModelConfig) -> Va
     for name, tensor in tensors.items():
         if name in known:
             ours, kind = known[name]
-            found[ours] = (
-                np.asarray(tensor, np.float32).transpose(2, 3, 1, 0) if kind == "conv" and tensor.ndim == 4 else tensor
-            )
+            found[ours] = tensor.transpose(2, 3, 1, 0) if kind == "conv" and tensor.ndim == 4 else tensor
         else:
             surplus.append(name)
     originals = {ours: torch for torch, (ours, _) in known.items()}
@@ -70,7 +60,7 @@ def _adopt(
     surplus: list[str] | None = None,
     originals: Mapping[str, str] | None = None,
 ) -> Variables:
-    """Put tensors in their places, or name all that do not fit."""
+    """Variables with the tensors of the same names; CheckpointError lists all that do not fit."""
     own = _flatten(variables)
     names = dict(originals or {})
     heads = {name for name in own if f"/{HEAD}" in name}
@@ -95,6 +85,6 @@ def _adopt(
 
 
 def _some(items: list[str]) -> str:
-    """The first few, and how many more."""
+    """The first few items, and the number of the others."""
     rest = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return ", ".join(items[:SHOWN]) + rest

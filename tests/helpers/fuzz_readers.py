@@ -27,7 +27,7 @@ with atheris.instrument_imports(include=["flaxmark", "PIL"]):
     from flaxmark.data.readers.pts import AnnotationError, read_pts
     from flaxmark.errors import ConfigError
     from flaxmark.faces.markup_files import load_markup
-    from flaxmark.models.torch_files import read_tensors
+    from flaxmark.models.weight_files import read_tensors
     from flaxmark.schema import from_dict, to_dict
     from flaxmark.storage.packed import load_packed
     from flaxmark.tools.compared_systems import read_predictions
@@ -102,8 +102,8 @@ TARGETS: dict[str, tuple[str, Callable[[Path], object], list[bytes]]] = {
         [b'{"data": {"image_size": 64}, "model": {"depth": 18}}', json.dumps(to_dict(Config())).encode()],
     ),
     "predictions": ("p.json", read_predictions, [b'{"a.png": [[1, 2], [3, 4]]}']),
-    "safetensors": ("w.safetensors", load_packed, [b'\x08\0\0\0\0\0\0\0{"a":{}}']),
-    "pth": ("w.pth", read_tensors, [b"\x80\x02}q\0.", b"PK\x05\x06" + b"\0" * 18]),
+    "packed": ("w.safetensors", load_packed, [b'\x08\0\0\0\0\0\0\0{"a":{}}']),
+    "weights": ("w.safetensors", read_tensors, [b'\x08\0\0\0\0\0\0\0{"a":{}}']),
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from helpers.quick import quick_jit
 from flaxmark.models.batch_norm import fold_batch_norm
 from flaxmark.models.heads import Prediction
 from flaxmark.models.model import Model, ModelConfig, make_model
-from flaxmark.models.resnet import DEPTHS
+from flaxmark.models.resnet import DEPTHS, ResNetConfig
 
 # Parameters of torchvision's classifiers with their 1000-way head (torchvision.models documentation).
 TORCHVISION = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032, 101: 44_549_160, 152: 60_192_808}
@@ -17,7 +17,7 @@ MEAN_FACE = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2)).astype(np.float3
 
 
 @functools.cache
-def start(config: ModelConfig = ModelConfig(depth=18)) -> dict:  # noqa: B008 (frozen)
+def start(config: ModelConfig = ResNetConfig(depth=18)) -> dict:  # noqa: B008 (frozen)
     return quick_jit(make_model(config).init)(jax.random.key(0), MEAN_FACE)
 
 
@@ -28,7 +28,7 @@ def applied(model: Model, variables: dict, images: jax.Array, train: bool) -> tu
 
 @functools.cache
 def shapes_of(depth: int) -> dict:
-    init = make_model(ModelConfig(depth=depth)).init  # type: ignore[arg-type]
+    init = make_model(ResNetConfig(depth=depth)).init  # type: ignore[arg-type]
     return jax.eval_shape(init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), jnp.float32))
 
 
@@ -45,7 +45,7 @@ def test_parameter_counts_are_the_published_ones(depth: int) -> None:
 @pytest.mark.parametrize("size", [64, 97, 224])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_landmarks_for_any_input_size(depth: int, size: int, dtype: str) -> None:
-    model = make_model(ModelConfig(depth=depth, dtype=dtype))
+    model = make_model(ResNetConfig(depth=depth, dtype=dtype))
     images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
     with jax.numpy_dtype_promotion("standard"):  # flax's BatchNorm mixes bfloat16 and float32 on purpose
         prediction, statistics = jax.eval_shape(lambda v, x: model.apply(v, x, True), shapes_of(depth), images)
@@ -55,7 +55,7 @@ def test_landmarks_for_any_input_size(depth: int, size: int, dtype: str) -> None
 
 @pytest.mark.parametrize("depth", [18, 50])
 def test_the_first_prediction_is_the_mean_face(depth: int) -> None:
-    config = ModelConfig(depth=depth, zero_init_residual=True)  # type: ignore[arg-type]
+    config = ResNetConfig(depth=depth, zero_init_residual=True)  # type: ignore[arg-type]
     model, variables = make_model(config), start(config)
     images = jax.random.normal(jax.random.key(2), (4, 64, 64, 3))
     prediction, _ = applied(model, variables, images, True)
@@ -64,7 +64,7 @@ def test_the_first_prediction_is_the_mean_face(depth: int) -> None:
 
 
 def test_training_moves_statistics_and_evaluation_does_not() -> None:
-    model, variables = make_model(ModelConfig(depth=18)), start()
+    model, variables = make_model(ResNetConfig(depth=18)), start()
     images = 3 + jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
     _, unchanged = applied(model, variables, images, False)
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), unchanged, variables["batch_stats"]))
@@ -75,7 +75,7 @@ def test_training_moves_statistics_and_evaluation_does_not() -> None:
 
 @pytest.mark.parametrize("depth", [18, 50])
 def test_a_folded_network_is_the_same_function(depth: int) -> None:
-    config = ModelConfig(depth=depth, head_init_scale=1)  # type: ignore[arg-type]
+    config = ResNetConfig(depth=depth, head_init_scale=1)  # type: ignore[arg-type]
     model, folded = make_model(config), make_model(config, folded=True)
     variables = jax.device_get(jax.jit(model.init)(jax.random.key(0), MEAN_FACE))
     # Statistics and scales as after training: none is at its start.
@@ -99,7 +99,7 @@ def test_a_folded_network_is_the_same_function(depth: int) -> None:
 
 def test_running_statistics_by_hand() -> None:
     # momentum 0.9: running mean = 0.9 * 0 + 0.1 * batch mean of the stem's convolution.
-    model, variables = make_model(ModelConfig(depth=18)), start()
+    model, variables = make_model(ResNetConfig(depth=18)), start()
     images = jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
     kernel = variables["params"]["stem_conv"]["kernel"]
     convolved = jax.lax.conv_general_dilated(
@@ -111,7 +111,7 @@ def test_running_statistics_by_hand() -> None:
 
 
 def test_groups_of_batch_norm_are_batches_of_their_own() -> None:
-    whole, ghost = (make_model(ModelConfig(depth=18, batch_norm_group=group)) for group in (None, 2))
+    whole, ghost = (make_model(ResNetConfig(depth=18, batch_norm_group=group)) for group in (None, 2))
     variables = start()
     images = jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
     together, statistics = applied(ghost, variables, images, True)
@@ -127,7 +127,7 @@ def test_remat_changes_no_number() -> None:
     images = jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
     gradients = []
     for remat in (False, True):
-        model = make_model(ModelConfig(depth=18, remat=remat))
+        model = make_model(ResNetConfig(depth=18, remat=remat))
         variables = start()
 
         def loss(params: dict, model: Model = model, statistics: dict = variables["batch_stats"]) -> jax.Array:
@@ -142,6 +142,6 @@ def test_remat_changes_no_number() -> None:
     ("name", "deviation"), [("he_normal", (2 / (9 * 64)) ** 0.5), ("uniform", (1 / (3 * 9 * 64)) ** 0.5)]
 )
 def test_start_of_convolutions(name: str, deviation: float) -> None:
-    variables = start(ModelConfig(depth=18, kernel_init=name))  # type: ignore[arg-type]
+    variables = start(ResNetConfig(depth=18, kernel_init=name))  # type: ignore[arg-type]
     kernel = variables["params"]["stage1_block1"]["conv1"]["kernel"]
     assert float(kernel.std()) == pytest.approx(deviation, rel=0.02)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.quick import quick_jit
 
-from flaxmark.models.model import ModelConfig, make_model
+from flaxmark.models.model import make_model
 from flaxmark.models.operations import (
     Operations,
     channel_affine,
@@ -19,6 +19,7 @@ from flaxmark.models.operations import (
     max_pool_cpu,
     max_pool_xla,
 )
+from flaxmark.models.resnet import ResNetConfig
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -94,7 +95,7 @@ def test_channel_sums_and_their_gradients(operations: Operations, height: int, w
 
 @pytest.mark.parametrize("depth", [18, 50])
 def test_whole_networks(depth: int) -> None:
-    config = ModelConfig(depth=depth, dtype="float64")  # type: ignore[arg-type]
+    config = ResNetConfig(depth=depth, dtype="float64")  # type: ignore[arg-type]
     models = [make_model(config, operations=make_operations(platform)) for platform in ("cpu", "gpu")]
     mean_face = np.full((68, 2), 0.5, np.float32)
     with jax.numpy_dtype_promotion("standard"):
