@@ -1,19 +1,18 @@
-"""Which faces, and how they become the network's input; loads neither TensorFlow nor JAX."""
+"""Settings of the data: which faces, and how they become the network's input. Loads neither TensorFlow nor JAX."""
 
 import dataclasses
 from typing import Any, Literal
 
 import numpy as np
 
+from flaxmark.data.data_sets import DATA_SETS, find_data_set
 from flaxmark.faces.crop import CropDefinition
 from flaxmark.faces.markup import IBUG_68, Markup
-from flaxmark.faces.markup_files import MARKUPS, markup_from_json, markup_to_json
+from flaxmark.faces.markup_files import markup_from_json, markup_to_json
 from flaxmark.schema import JSON_FORMS, Choice, bounded, check_bounds, require
 
 MOST_SAMPLES = 16
-"""Along each axis, of one pixel of the crop."""
-
-DataName = Literal["ibug_300w", "dlib", "pts", "csv", "coco", "drawn_faces"]
+"""Maximum number of samples along each axis that one pixel of the network's input is the mean of."""
 
 JSON_FORMS[Markup] = (markup_to_json, markup_from_json)
 
@@ -55,34 +54,32 @@ class AugmentConfig(Choice):
 class DataConfig:
     """Which faces, and how they become the network's input."""
 
-    name: DataName = "ibug_300w"
-    """300-W: ibug_300w (official layout), dlib (its XML packaging). Own faces: pts (images with .pts beside them),
-    csv (file, x0, y0 ..), coco (keypoints JSON). drawn_faces needs no files."""
+    name: str = dataclasses.field(default="ibug_300w", metadata={"choices": DATA_SETS})
+    """Data set."""
     markup: Markup = IBUG_68
-    """How many points a face has and what they are: ibug_68, five_points, wflw_98, or a JSON file."""
+    """Landmark scheme, the number and meaning of the points: ibug_68, five_points, wflw_98, or a JSON file."""
     dir: str | None = None
-    """The data set's own folder; for ibug_300w also found through the environment variable FLAXMARK_DATA."""
+    """Folder of the data set; ibug_300w is also found through the environment variable FLAXMARK_DATA."""
     prepared_dir: str | None = None
-    """Where prepared faces are kept; the default is flaxmark/ in the user's cache folder."""
+    """Folder of prepared faces; the default is flaxmark/data in the user's cache folder."""
     train_list: str | None = None
-    """Train on exactly the faces named in this file (paths relative to data.dir, one a line; for csv and coco such a
-    file of faces)."""
+    """File that names the training faces, one path relative to data.dir a line; for csv and coco, a file of faces."""
     validation_list: str | None = None
-    """Validate on exactly the faces of this file; goes with data.train-list."""
+    """File of the validation faces; goes with data.train-list."""
     test_list: str | None = None
-    """For csv and coco: the file of test faces."""
+    """For csv and coco: file of the test faces."""
     strict: bool = False
     """Stop at the first bad image or annotation instead of listing it in the report."""
     max_megapixels: float = bounded(64.0, "(0, 10000]")
-    """Images above this many decoded megapixels are refused."""
+    """Largest image that is decoded, megapixels; larger ones are left out."""
     drawn_train: int = bounded(4000, "[1, 10000000]")
-    """For drawn_faces: how many training faces to draw."""
+    """For drawn_faces: number of training faces."""
     drawn_validation: int = bounded(200, "[1, 1000000]")
-    """For drawn_faces: how many validation faces to draw; as many again are test faces."""
+    """For drawn_faces: number of validation faces, and of test faces."""
     drawn_size: int = bounded(160, "[32, 2048] pixels")
     """For drawn_faces: side of the drawn image, pixels."""
     crop: CropDefinition = CropDefinition()
-    """From face box to crop."""
+    """The square that is cut out around a face."""
     image_size: int = bounded(224, "[64, 2048] pixels")
     """Side of the network's input, pixels; at least 64."""
     pixel_mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -92,11 +89,11 @@ class DataConfig:
     augment: AugmentConfig = AugmentConfig()
     """Random changes of training faces."""
     residency: Literal["auto", "device", "stream"] = "auto"
-    """Where training faces are: device (all of them decoded in the device's memory, which is the host's on a CPU),
-    stream (read and decoded for each batch), or auto (in memory where they take at most half of what is free)."""
+    """Where training faces are kept: device (decoded, in the device's memory, which is the host's on a CPU), stream
+    (read and decoded for each batch), or auto (device if they take at most half of the free memory)."""
 
     def normalize(self, image: Any) -> Any:
-        """RGB in [0, 1] to what the network is fed: float32 `[..., 3]`, an array or a tensor."""
+        """Subtract the mean from RGB in [0, 1] and divide by the standard deviation: any array `[..., 3]` or tensor."""
         shape = (1,) * (len(image.shape) - 1) + (3,)
         mean, std = (np.array(value, np.float32).reshape(shape) for value in (self.pixel_mean, self.pixel_std))
         return (image - mean) / std
@@ -105,19 +102,13 @@ class DataConfig:
 def check_data(data: DataConfig) -> None:
     """Refuse values that cannot work, before anything slow starts; ConfigError names the field and what it may be."""
     check_bounds(data, "data.")
-    markup = data.markup
+    data_set, markup = find_data_set(data.name), data.markup
     smallest = data.crop.stored_size / MOST_SAMPLES / (1 - data.augment.scale)
     require(
-        data.name not in ("ibug_300w", "dlib") or markup.num_points == IBUG_68.num_points,
+        data_set.num_points in (None, markup.num_points),
         "data.markup",
         markup.name,
-        f"must be one of {IBUG_68.num_points} points, which is what 300-W has",
-    )
-    require(
-        data.name != "drawn_faces" or MARKUPS.get(markup.name) == markup,
-        "data.markup",
-        markup.name,
-        f"must be one of {', '.join(MARKUPS)} for drawn_faces",
+        f"must have {data_set.num_points} points, which is what {data_set.title} has",
     )
     require(
         not data.augment.flip or markup.flip_order is not None,
@@ -129,8 +120,8 @@ def check_data(data: DataConfig) -> None:
         data.image_size >= smallest,
         "data.image_size",
         data.image_size,
-        f"must be at least 1/{MOST_SAMPLES} of data.crop.stored-size / (1 - data.augment.scale): a pixel would be made "
-        f"of more than {MOST_SAMPLES} x {MOST_SAMPLES} samples",
+        f"must be at least 1/{MOST_SAMPLES} of data.crop.stored-size / (1 - data.augment.scale), so that a pixel is "
+        f"the mean of at most {MOST_SAMPLES} x {MOST_SAMPLES} samples",
     )
     require(
         (data.train_list is None) == (data.validation_list is None),
@@ -145,8 +136,10 @@ def check_data(data: DataConfig) -> None:
         "must be another file than --data.train-list",
     )
     require(
-        data.name != "drawn_faces" or data.train_list is None,
+        data_set.read is not None or data.train_list is None,
         "data.train_list",
         data.train_list,
-        "must be none for drawn_faces, which has no files",
+        f"must not be given: {data.name} has no files",
     )
+    if data_set.check is not None:
+        data_set.check(data)

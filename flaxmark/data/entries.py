@@ -1,162 +1,113 @@
-"""What a data set's files say about its faces, before any image is decoded."""
+"""What a data set's annotations say about its faces, before any image is decoded."""
 
 import dataclasses
 import os
-import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from jaxtyping import Float
 
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DataError
 
 MAX_NAME, MAX_DETAIL = 300, 1000
 
+# Kinds of problems: what reports count by.
 UNREADABLE = "unreadable image"
 TOO_LARGE = "image too large"
 OUTSIDE_IMAGE = "face outside the image"
 EMPTY = "empty annotation"
 MALFORMED = "malformed annotation"
 POINT_COUNT = "wrong number of points"
-NOT_FINITE = "point not finite"
-NO_EXTENT = "face without extent"
-NO_ANNOTATION = "image without .pts"
-NO_IMAGE = ".pts without image"
-MISSING = "listed file missing"
+NOT_FINITE = "coordinates not finite"
+NO_EXTENT = "points too close together"
+NO_ANNOTATION = "image without a .pts file"
+NO_IMAGE = ".pts file without an image"
+MISSING = "listed file not found"
+LISTED_TWICE = "listed twice"
+TEST_FACES_LISTED = "test faces in the lists"
 LINKED_FOLDER = "link to a folder"
 UNREADABLE_FOLDER = "unreadable folder"
-LEAVES_FOLDER = "name leaves the folder"
-ODD_NAME = "name is no text"
+LEAVES_FOLDER = "path outside the data set's folder"
+ODD_NAME = "file name not in UTF-8"
 NOT_LABELLED = "point not labelled"
-UNKNOWN_SUBSET = "folder is no subset of 300-W"
-SAME_FACE = "same face twice"
+UNKNOWN_SUBSET = "folder is not a subset of 300-W"
+SAME_FACE = "duplicate face"
 HELD_OUT = "photograph in training and in a held-out split"
 
 
-class AnnotationError(ConfigError):
-    """An annotation cannot be used.
+class AnnotationError(DataError):
+    """An annotation that cannot be used.
 
     Attributes:
-        reason: One of the reasons that reports count by.
+        kind: One of this module's constants.
     """
 
-    def __init__(self, message: str, reason: str) -> None:
-        """Keep the reason beside the message."""
-        super().__init__(message)
-        self.reason = reason
+    def __init__(self, reason: str, kind: str = MALFORMED, *, file: str | Path | None = None) -> None:
+        """Keep the kind beside the reason."""
+        super().__init__(reason, file=file)
+        self.kind = kind
 
 
 @dataclasses.dataclass(frozen=True)
 class FaceEntry:
-    """One annotated face.
-
-    Attributes:
-        file: Its image, relative to the data set's folder, with forward slashes.
-        landmarks_px: float64 `[num_points, 2]`, pixels of the stored (not EXIF-turned) image, 0-based.
-        box: float64 `[4]`, the data set's own box in pixels, or None.
-        subset: The subset that metrics are reported for.
-        photograph: Faces of one photograph (for CSV: of one person) share it and never part.
-        split: Where the face belongs.
-    """
+    """One annotated face of a data set."""
 
     file: str
-    landmarks_px: np.ndarray
-    box: np.ndarray | None
+    """The image, relative to the data set's folder, with forward slashes."""
+    landmarks_px: Float[np.ndarray, "num_points 2"]
+    """float64, pixels of the stored image (not rotated by its EXIF orientation); (0, 0) is the centre of the first."""
+    box: Float[np.ndarray, "4"] | None
+    """The data set's own bounding box: left, top, right, bottom in the same pixels; or None."""
     subset: str
+    """The part of the data set that metrics are reported for."""
     photograph: str
+    """An identifier of the photograph (in CSV files: of the person). Faces that share it are kept on one side of the
+    split into training and validation."""
     split: str
+    """`train`, `validation`, or a test split: any name that starts with `test`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """Something wrong with the data.
-
-    Attributes:
-        file: The file, relative to the data set's folder.
-        reason: One of the module's constants.
-        detail: What exactly, in one line.
-        known: Known of the official files, so never fatal.
-    """
+    """A file or face of a data set that cannot be used, or that is worth a note."""
 
     file: str
+    """The file, relative to the data set's folder."""
     reason: str
+    """The kind of problem, which reports count by."""
     detail: str
+    """What exactly, in one line."""
     known: bool = False
+    """Whether it is known of the official files, and so not an error with `data.strict`."""
 
     def __str__(self) -> str:
         """One line, without its end."""
         return f"{self.file}: {self.reason} ({self.detail})"
 
     def __post_init__(self) -> None:
-        """Keep messages readable, whatever a file holds."""
+        """Bound the length of messages, whatever a file contains."""
         object.__setattr__(self, "file", self.file[:MAX_NAME])
         object.__setattr__(self, "detail", self.detail[:MAX_DETAIL])
 
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """The faces of a data set.
-
-    Attributes:
-        entries: Sorted by file.
-        problems: What was left out and why.
-        found: Subset or folder -> faces found, and how many there should be (None: unknown).
-    """
+    """The faces of a data set."""
 
     entries: list[FaceEntry]
+    """Faces that can be used, sorted by file."""
     problems: list[Problem]
+    """What was left out, and why."""
     found: dict[str, tuple[int, int | None]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Subset:
-    """One folder of 300-W: the name metrics use for it, its split and its official number of faces."""
-
-    name: str
-    split: str
-    expected: int
-
-
-# Sagonas et al., "300 faces in-the-wild challenge: database and results", 2016; the division in common use.
-SUBSETS_300W = {
-    "afw": Subset("afw", "train", 337),
-    "helen/trainset": Subset("helen/trainset", "train", 2000),
-    "lfpw/trainset": Subset("lfpw/trainset", "train", 811),
-    "helen/testset": Subset("common", "test_common", 330),
-    "lfpw/testset": Subset("common", "test_common", 224),
-    "ibug": Subset("challenging", "test_challenging", 135),
-    "300W/01_Indoor": Subset("indoor", "test_private", 300),
-    "300W/02_Outdoor": Subset("outdoor", "test_private", 300),
-}
-
-
-def photograph_300w(file: str) -> str:
-    """Name the photograph a face of 300-W was cut from.
-
-    HELEN numbers its photographs across training and test, LFPW starts anew in each.
-
-    Args:
-        file: Path of the image in the data set.
-
-    Returns:
-        The path without the number of the face: `afw/134212_2.jpg` is `afw/134212`.
-    """
-    path = PurePosixPath(file)
-    stem = re.sub(r"(?<=\d) ?_\d{1,2}$", "", path.stem)
-    folder = "helen" if path.parts[0] == "helen" else path.parent.as_posix()
-    return f"{folder}/{stem}"
+    """Subset or folder -> number of faces that were found, and how many there should be (None: unknown)."""
 
 
 def inside(root: Path, name: str) -> str | None:
-    """Check that a name stays in a folder, symbolic links followed.
+    """Plain relative path of an untrusted name, with forward slashes; None where it leaves the folder.
 
-    Args:
-        root: The folder.
-        name: Untrusted path relative to it; backslashes count as slashes, unless there is a file of that very name.
-
-    Returns:
-        The plain relative path with forward slashes, or None where it leaves the folder or is no path.
+    Symbolic links are followed. Backslashes count as slashes, unless a file has that very name.
     """
     try:
         literal = "\\" not in name or os.path.lexists(root / name)
@@ -165,41 +116,34 @@ def inside(root: Path, name: str) -> str | None:
             return None
         if not (root / path).resolve().is_relative_to(root.resolve()):
             return None
-    except (OSError, RuntimeError, UnicodeError):  # a loop of links, half a character
+    except (OSError, RuntimeError, UnicodeError):  # a loop of links, half of a surrogate pair
         return None
     return path.as_posix()
 
 
 def find_image(root: Path, name: str, folders: Iterable[str], where: str) -> str | Problem:
-    """Find a image that an annotation names.
+    """Find an image that an annotation names, relative to one of several folders below the data set's.
 
     Args:
         root: The data set's folder.
         name: Untrusted path relative to one of the folders.
-        folders: To look in, relative to `root`; the most likely first.
-        where: Starts the messages.
+        folders: Folders to look in, relative to `root`; the most likely first.
+        where: File and line of the annotation, for messages.
 
     Returns:
-        Its path relative to `root`, or why there is none.
+        The image's path relative to `root`, or why there is none.
     """
     if inside(root, name) is None:
         return Problem(name, LEAVES_FOLDER, f"{where}: names must stay below {root}")
     candidates = (f"{folder}/{spelt}" for folder in folders for spelt in dict.fromkeys((name, name.replace("\\", "/"))))
-    file = next((file for file in candidates if os.path.isfile(root / file)), None)  # False for names that cannot be
+    file = next((file for file in candidates if os.path.isfile(root / file)), None)  # False for impossible names
     if file is None:
         return Problem(name, MISSING, f"{where}: no such image in {', '.join(folders)}")
-    return inside(root, file) or Problem(name, LEAVES_FOLDER, f"{where}: it points out of the data set's folder")
+    return inside(root, file) or Problem(name, LEAVES_FOLDER, f"{where}: it is a link out of the data set's folder")
 
 
 def divide(faces: Iterable[FaceEntry | Problem]) -> tuple[list[FaceEntry], list[Problem]]:
-    """Tell faces from reasons why there is none, in their order.
-
-    Args:
-        faces: Of both kinds.
-
-    Returns:
-        The faces and the problems.
-    """
+    """Separate faces from problems, both in their order."""
     entries: list[FaceEntry] = []
     problems: list[Problem] = []
     for face in faces:
@@ -211,47 +155,33 @@ def divide(faces: Iterable[FaceEntry | Problem]) -> tuple[list[FaceEntry], list[
 
 
 def name_problems(problems: Iterable[Problem]) -> None:
-    """Print what was left out of a data set, but for what is known of the official files.
-
-    Args:
-        problems: Of its listing.
-    """
+    """Print the problems of a listing to standard error, except those known of the official files."""
     for problem in problems:
         if not problem.known:
             print(f"left out: {problem}", file=sys.stderr)
 
 
-def names_photographs(data_set: str) -> bool:
-    """Whether names tell which faces are of one photograph: those in a CSV file only tell people.
+def check_landmarks(
+    landmarks_px: Float[np.ndarray, "any 2"], where: str | Path, num_points: int
+) -> Float[np.ndarray, "num_points 2"]:
+    """Return landmarks unchanged if they are finite and span an area.
 
     Args:
-        data_set: As in `data.name`.
+        landmarks_px: Pixels.
+        where: File and line of the annotation, for the message.
+        num_points: How many points there must be.
 
     Returns:
-        Whether `FaceEntry.photograph` is a photograph.
-    """
-    return data_set != "csv"
-
-
-def check_landmarks(landmarks_px: np.ndarray, where: str, num_points: int) -> np.ndarray:
-    """Demand finite points that span an area.
-
-    Args:
-        landmarks_px: float64 `[any, 2]`.
-        where: Starts the message.
-        num_points: How many there must be.
-
-    Returns:
-        The same points.
+        The same array.
 
     Raises:
-        AnnotationError: They are no face.
+        AnnotationError: Another number of points, a coordinate that is not finite, or an extent below one pixel.
     """
     if len(landmarks_px) != num_points:
-        raise AnnotationError(f"{where}: {len(landmarks_px)} points instead of {num_points}", POINT_COUNT)
+        raise AnnotationError(f"{len(landmarks_px)} points instead of {num_points}", POINT_COUNT, file=where)
     bad = np.flatnonzero(~np.isfinite(landmarks_px).all(axis=-1))
     if bad.size:
-        raise AnnotationError(f"{where}: point {bad[0]} is not finite", NOT_FINITE)
+        raise AnnotationError(f"point {bad[0]} is not finite", NOT_FINITE, file=where)
     if np.ptp(landmarks_px, axis=0).min() < 1:
-        raise AnnotationError(f"{where}: the points span less than one pixel", NO_EXTENT)
+        raise AnnotationError("the points span less than one pixel", NO_EXTENT, file=where)
     return landmarks_px

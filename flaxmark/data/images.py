@@ -1,4 +1,4 @@
-"""Reading images of any common kind as 8-bit RGB, one way for preparation and for predict."""
+"""Reading images of any common format as 8-bit RGB, the same way for training and for predict."""
 
 import collections
 import io
@@ -6,11 +6,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from flaxmark.errors import ConfigError
+from flaxmark.errors import ImageError
 
-# Pillow also opens formats that start other programs (EPS) or that nobody photographs in.
+# Pillow also opens formats that start other programs (EPS) or that are not used for photographs.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 MAX_16_BIT = 65535
@@ -18,57 +19,57 @@ MAX_16_BIT = 65535
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
 
 
-class ImageError(ConfigError):
-    """A image cannot be used; the message is one line that names it and says why."""
-
-
 class ImageTooLargeError(ImageError):
-    """A image has more pixels than the limit allows; its pixels were not decoded."""
+    """An image with more pixels than the limit; its pixels were not decoded."""
 
 
-def read_image(source: ImageSource, max_megapixels: float = 64.0, orient: bool = True) -> np.ndarray:
-    """Read a image as a viewer would show it.
+def read_image(
+    source: ImageSource, max_megapixels: float = 64.0, orient: bool = True
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Read an image as a viewer would show it.
 
-    Grey and palette images become RGB, 16-bit ones are scaled, transparent ones are laid on white (what
-    viewers do) and of an animation the first frame is taken.
+    Grey and palette images become RGB, 16-bit ones are scaled, transparent ones are blended with white (as viewers do),
+    and the first frame of an animation is taken.
 
     Args:
-        source: Path, encoded bytes, PIL image, or uint8 or uint16 `[height, width]` or
+        source: Path, encoded bytes, PIL image, or uint8 or uint16 array `[height, width]` or
             `[height, width, 1, 3 or 4]`, RGB(A).
         max_megapixels: Larger images are refused before their pixels are decoded.
-        orient: Turn the image as its EXIF orientation says.
+        orient: Rotate the image as its EXIF orientation says.
 
     Returns:
-        uint8 `[height, width, 3]`, RGB.
+        RGB pixels.
 
     Raises:
-        ImageError: There is no such file, it is no image, is damaged or is too large.
+        ImageError: The file does not exist, is not an image, or is damaged.
+        ImageTooLargeError: The image is too large.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_megapixels)
     if isinstance(source, Image.Image):
-        return _from_pil(source, "image", max_megapixels, orient)
+        return _from_pil(source, None, max_megapixels, orient)
     if isinstance(source, bytes):
-        return _from_file(io.BytesIO(source), "image", max_megapixels, orient)
+        return _from_file(io.BytesIO(source), None, max_megapixels, orient)
     if not isinstance(source, str | Path):
-        raise ImageError(f"{type(source).__name__} is no image: give a path, bytes, a PIL image or a NumPy array")
+        raise ImageError(f"{type(source).__name__} is not an image: give a path, bytes, a PIL image or a NumPy array")
     path = Path(source)
     try:
         found, other = path.is_file(), path.exists()
     except OSError as error:  # a name that the system does not allow
-        raise ImageError(f"{str(path)[:80]}..: {_one_line(error.strerror or error)}") from error
+        raise ImageError(_one_line(error.strerror or error), file=f"{str(path)[:80]}..") from error
     if not found:  # also keeps pipes and devices from being read
-        raise ImageError(f"{path}: {'not a file' if other else 'no such file'}")
-    # Eight bytes are a pixel of the largest kind, unpacked; what is beyond them no image needs.
+        raise ImageError("not a file" if other else "no such file", file=path)
+    # A pixel takes eight bytes at most, uncompressed; a larger file is not an image.
     if path.stat().st_size > 8e6 * max_megapixels + 10e6:
-        raise ImageTooLargeError(f"{path}: {path.stat().st_size / 1e6:,.0f} MB are no image of {max_megapixels:g} MP")
-    return _from_file(path, str(path), max_megapixels, orient)
+        size = path.stat().st_size / 1e6
+        raise ImageTooLargeError(f"{size:,.0f} MB, more than an image of {max_megapixels:g} megapixels", file=path)
+    return _from_file(path, path, max_megapixels, orient)
 
 
-def _from_file(file: Path | io.BytesIO, name: str, max_megapixels: float, orient: bool) -> np.ndarray:
+def _from_file(file: Path | io.BytesIO, name: Path | None, max_megapixels: float, orient: bool) -> np.ndarray:
     """Open a file in one of `FORMATS` and read it."""
     with warnings.catch_warnings():
-        # Pillow warns of odd metadata, and of large images by a limit of its own; ours are errors.
+        # Pillow warns of odd metadata, and of large images by its own limit; ours raises errors.
         warnings.simplefilter("ignore")
         try:
             with Image.open(file, formats=FORMATS) as image:
@@ -76,15 +77,15 @@ def _from_file(file: Path | io.BytesIO, name: str, max_megapixels: float, orient
         except ImageError:
             raise
         except Image.DecompressionBombError as error:
-            raise ImageTooLargeError(f"{name}: {error}") from error
+            raise ImageTooLargeError(str(error), file=name) from error
         except Image.UnidentifiedImageError as error:
             kinds = ", ".join(FORMATS)
-            raise ImageError(f"{name}: not a image, or none of {kinds}; convert it first") from error
+            raise ImageError(f"not an image, or none of {kinds}; convert it first", file=name) from error
         except Exception as error:  # damaged files make decoders raise almost anything
-            raise ImageError(f"{name}: {_one_line(error)}") from error
+            raise ImageError(_one_line(error), file=name) from error
 
 
-def _from_pil(image: Image.Image, name: str, max_megapixels: float, orient: bool) -> np.ndarray:
+def _from_pil(image: Image.Image, name: Path | None, max_megapixels: float, orient: bool) -> np.ndarray:
     """Check the size in the header, then decode and convert."""
     _check_size(image.width, image.height, name, max_megapixels)
     try:
@@ -95,13 +96,13 @@ def _from_pil(image: Image.Image, name: str, max_megapixels: float, orient: bool
     except ImageError:
         raise
     except Exception as error:  # see _from_file; lazily opened images are decoded here
-        raise ImageError(f"{name}: {_one_line(error)}") from error
+        raise ImageError(_one_line(error), file=name) from error
 
 
-def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
-    """Convert any mode of Pillow to 8-bit RGB."""
+def _to_rgb(image: Image.Image, name: Path | None) -> np.ndarray:
+    """Convert an image of any mode to 8-bit RGB."""
     if image.mode == "F":
-        raise ImageError(f"{name}: has floating-point pixels of unknown range; save it with 8 or 16 bits")
+        raise ImageError("has floating-point pixels of unknown range; save it with 8 or 16 bits", file=name)
     if image.mode.startswith("I"):
         return _from_grey16(np.asarray(image))
     if image.has_transparency_data:
@@ -112,12 +113,12 @@ def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
 
 
 def _from_grey16(values: np.ndarray) -> np.ndarray:
-    """Scale 16 bits to 8; Pillow holds some of them as 32-bit integers."""
+    """Scale 16-bit values, which Pillow may hold as 32-bit integers, to 8 bits."""
     grey = (np.clip(values, 0, MAX_16_BIT).astype(np.uint32) + 128) // 257
     return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=-1)
 
 
-_MENDS = collections.defaultdict(
+_REMEDIES = collections.defaultdict(
     lambda: "convert it with array.astype(np.uint8)",
     f="if it is in [0, 1]: (255 * array).round().astype(np.uint8)",
     b="(255 * array).astype(np.uint8)",
@@ -126,36 +127,39 @@ _MENDS = collections.defaultdict(
 
 
 def _from_array(array: np.ndarray, max_megapixels: float) -> np.ndarray:
-    """Take pixels that are already decoded."""
+    """Convert decoded pixels to 8-bit RGB."""
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
         first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
-        mend = "; channels come last: array.transpose(1, 2, 0)" if first else ""
-        raise ImageError(f"array of shape {array.shape}: must be [height, width] or [.., .., 1, 3 or 4]{mend}")
+        remedy = "; channels come last: array.transpose(1, 2, 0)" if first else ""
+        raise ImageError(f"array of shape {array.shape}: must be [height, width] or [.., .., 1, 3 or 4]{remedy}")
     if array.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"array of {array.dtype}: must be uint8 or uint16, RGB; {_MENDS[array.dtype.kind]}")
-    _check_size(array.shape[1], array.shape[0], "array", max_megapixels)
+        raise ImageError(f"array of {array.dtype}: must be uint8 or uint16, RGB; {_REMEDIES[array.dtype.kind]}")
+    _check_size(array.shape[1], array.shape[0], None, max_megapixels)
     if array.dtype == np.uint16:
         if 0 < array.max() <= 255:
-            warnings.warn("a uint16 array is nearly black; if it holds 8 bits: array.astype(np.uint8)", stacklevel=2)
+            warnings.warn(
+                "a uint16 array is nearly black; if its values have 8 bits: array.astype(np.uint8)", stacklevel=2
+            )
         array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if array.shape[-1] == 1:
         return np.repeat(array, 3, axis=-1)
     if array.shape[-1] == 4:
-        return _to_rgb(Image.fromarray(np.ascontiguousarray(array)), "array")
+        return _to_rgb(Image.fromarray(np.ascontiguousarray(array)), None)
     return np.ascontiguousarray(array)
 
 
-def _check_size(width: int, height: int, name: str, max_megapixels: float) -> None:
-    """Refuse images above the limit."""
+def _check_size(width: int, height: int, name: Path | None, max_megapixels: float) -> None:
+    """Raise ImageTooLargeError above the limit."""
     if width * height > max_megapixels * 1e6:
         raise ImageTooLargeError(
-            f"{name}: {width} x {height} is {width * height / 1e6:.3g} megapixels, above the limit of "
-            f"{max_megapixels:g}; shrink it, or raise max-megapixels"
+            f"{width} x {height} is {width * height / 1e6:.3g} megapixels, above the limit of {max_megapixels:g}; "
+            "shrink it, or increase max-megapixels",
+            file=name,
         )
 
 
 def _one_line(error: Exception | str) -> str:
-    """An error's message without line breaks, or its kind where it has none."""
+    """An error's message without line breaks, or its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -52,7 +52,7 @@ def test_other_lists_decode_nothing(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert one.counts["test_challenging"] == 2
     assert one.counts["test_full"] == 7
     assert one.found["train list"] == (2, 2)
-    assert one.problem_counts() == {"test faces in the lists": 1}  # what no list names is nobody's problem
+    assert one.problem_counts() == {entries.TEST_FACES_LISTED: 1}  # what no list names is nobody's problem
     examples = load_split(other, "train")
     assert examples.encoded(0) == before["afw/2002_1.jpg"]
     assert choose(folder, ["afw/2002_1.jpg"], ["afw/2001_1.jpg"]) == other
@@ -79,7 +79,7 @@ def test_chosen_faces_have_their_problems(folder: Path) -> None:
         "afw/no.jpg": entries.MISSING,
     }
     reasons = {problem.reason for problem in chosen.problems if problem.file == "afw/2004_1.jpg"}
-    assert reasons == {"listed twice", entries.SAME_FACE}
+    assert reasons == {entries.LISTED_TWICE, entries.SAME_FACE}
     assert len(chosen.report.read_text().splitlines()) == len(chosen.problems)
     assert choose(folder, ["afw/2001_1.jpg"], ["afw/2002_1.jpg"], strict=True).counts["train"] == 1
 

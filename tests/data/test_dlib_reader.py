@@ -10,7 +10,7 @@ from helpers.fixture_300w import Tree, dlib_box, image_element
 
 from flaxmark.data import entries
 from flaxmark.data.readers.dlib import MAX_BYTES, read_dlib
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DataError
 
 POINTS = np.random.default_rng(0).uniform(-5, 300, (68, 2)).round(3)
 
@@ -81,16 +81,21 @@ def test_bad_dlib_entries(tmp_path: Path) -> None:
 def test_hostile_xml(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:
         (tmp_path / "labels_ibug_300W_test.xml").write_text(text)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(DataError, match=message) as caught:
         read_dlib(tmp_path)
+    if text is None:
+        assert (caught.value.field, caught.value.value) == ("data.dir", tmp_path)
+    else:
+        assert caught.value.file == tmp_path / "labels_ibug_300W_test.xml"
 
 
 def test_xml_larger_than_any_list_of_faces(tmp_path: Path) -> None:
     path = tmp_path / "labels_ibug_300W_test.xml"
     path.touch()
     os.truncate(path, MAX_BYTES + 1)
-    with pytest.raises(ConfigError, match="not dlib's list of faces"):
+    with pytest.raises(DataError) as caught:
         read_dlib(tmp_path)
+    assert caught.value.file == path
 
 
 def test_xml_that_is_large_and_says_nothing(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import pytest
 from helpers.fixture_300w import Tree
 from helpers.images import draw, encode
 
-from flaxmark.data.entries import HELD_OUT, SAME_FACE, FaceEntry, photograph_300w
+from flaxmark.data.entries import HELD_OUT, SAME_FACE, FaceEntry
 from flaxmark.data.prepare.duplicates import remove_duplicates
-from flaxmark.data.readers.listing import read_official
+from flaxmark.data.readers.ibug_300w import photograph_300w, read_official
 
 POINTS = np.random.default_rng(0).uniform(-5, 300, (68, 2)).round(3)
 real = pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="needs the real faces")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flaxmark.config.config import Config
 from flaxmark.data.readers.coco import read_coco_folder
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DataError, FlaxmarkError
 from flaxmark.faces.markup_files import markup_from_json
 from flaxmark.schema import from_dict, to_dict
 from flaxmark.tools.compared_systems import read_predictions
@@ -30,7 +30,7 @@ def test_a_config_with_any_value_is_one_or_is_refused(place: tuple[str, str], va
     content = WHOLE | {part: WHOLE[part] | {name: value}}
     try:
         config = from_dict(content, Config)
-    except (ConfigError, ValueError, TypeError) as error:
+    except (FlaxmarkError, ValueError, TypeError) as error:
         assert "\n" not in str(error)
     else:
         assert dataclasses.is_dataclass(config)
@@ -42,7 +42,7 @@ def test_any_json_as_a_config_or_a_markup(value: Any) -> None:
     for read in (from_dict, markup_from_json):
         try:
             read(value)
-        except (ConfigError, ValueError) as error:
+        except (FlaxmarkError, ValueError) as error:
             assert str(error)
 
 
@@ -55,7 +55,7 @@ def test_any_json_as_coco_or_predictions(tmp_path: Path, value: Any, as_lists: b
     for read in (lambda: read_coco_folder(tmp_path, 5, "faces.json", None, None), lambda: read_predictions(path)):
         try:
             read()
-        except ConfigError as error:
+        except FlaxmarkError as error:
             assert "\n" not in str(error)
 
 
@@ -63,8 +63,8 @@ def test_any_json_as_coco_or_predictions(tmp_path: Path, value: Any, as_lists: b
 def test_texts_that_are_no_json(tmp_path: Path, text: str) -> None:
     path = tmp_path / "faces.json"
     path.write_text(text)
-    with pytest.raises(ConfigError):
+    with pytest.raises(DataError):
         read_coco_folder(tmp_path, 5, "faces.json", None, None)
     if text.strip():
-        with pytest.raises(ConfigError):
+        with pytest.raises(FlaxmarkError):
             read_predictions(path)

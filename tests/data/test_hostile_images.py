@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import TESTS
 from helpers.hostile_images import hostile_images
 from helpers.resident_memory import STATUS
-from helpers.commands import TESTS
 
 import flaxmark
 from flaxmark.data.images import ImageError

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from flaxmark.data.images import ImageError, ImageTooLargeError, read_image
+from flaxmark.data.images import ImageTooLargeError, read_image
+from flaxmark.errors import ImageError
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [128, 128, 128], [255, 255, 255]]], np.uint8)
 
@@ -82,7 +83,7 @@ def test_the_limit_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -
     source = encode(Image.new("RGB", (100, 101)))
     assert read_image(source, max_megapixels=0.0101).shape == (101, 100, 3)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda *_: pytest.fail("decoded"))
-    with pytest.raises(ImageTooLargeError, match=r"100 x 101 is 0.0101 megapixels, above the limit of 0.01"):
+    with pytest.raises(ImageTooLargeError, match=r"100 x 101 is 0\.0101 megapixels"):
         read_image(source, max_megapixels=0.01)
 
 
@@ -92,8 +93,9 @@ def test_files_larger_than_any_image_are_refused_unread(tmp_path: Path) -> None:
     os.truncate(path, 10**7)
     assert read_image(path).shape == (100, 100, 3)
     os.truncate(path, 10**12)  # with a hole: it takes no room
-    with pytest.raises(ImageTooLargeError, match="1,000,000 MB are no image of 64 MP"):
+    with pytest.raises(ImageTooLargeError) as caught:
         read_image(path)
+    assert caught.value.file == path
 
 
 def test_bombs_are_refused() -> None:
@@ -110,18 +112,21 @@ def test_truncated_files(form: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.image"
     for size in (0, 10, len(whole) // 2):
         path.write_bytes(whole[:size])
-        with pytest.raises(ImageError, match=r"broken\.image: ") as caught:
+        with pytest.raises(ImageError) as caught:
             read_image(path)
+        assert caught.value.file == path
         assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_image(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="no such file"):
-        read_image(tmp_path / "none.jpg")
-    with pytest.raises(ImageError, match="not a file"):
-        read_image(tmp_path)
+    for path in (tmp_path / "none.jpg", tmp_path, tmp_path / ("x" * 300)):
+        with pytest.raises(ImageError) as caught:
+            read_image(path)
+        assert str(caught.value.file).startswith(str(path)[:60])
+    with pytest.raises(ImageError, match="list is not an image"):
+        read_image([])  # type: ignore[arg-type]
     (tmp_path / "a.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
-    with pytest.raises(ImageError, match="not a image"):
+    with pytest.raises(ImageError, match="not an image"):
         read_image(tmp_path / "a.eps")
     for array in (
         np.zeros((2, 2, 2), np.uint8),
@@ -131,13 +136,13 @@ def test_what_is_no_image(tmp_path: Path) -> None:
     ):
         with pytest.raises(ImageError, match="array of"):
             read_image(array)
-    for array, mend in (
+    for array, remedy in (
         (np.zeros((2, 2, 3)), r"\(255 \* array\).round\(\).astype\(np.uint8\)"),
         (np.zeros((2, 2, 3), np.int64), r"array.astype\(np.uint8\)"),
         (np.zeros((2, 2), bool), r"\(255 \* array\).astype\(np.uint8\)"),
         (np.zeros((3, 20, 20), np.uint8), r"array.transpose\(1, 2, 0\)"),
     ):
-        with pytest.raises(ImageError, match=mend):
+        with pytest.raises(ImageError, match=remedy):
             read_image(array)
     with pytest.warns(UserWarning, match="nearly black"):
         read_image(np.full((2, 2), 200, np.uint16))
@@ -150,7 +155,7 @@ def test_what_is_no_image(tmp_path: Path) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(["JPEG", "PNG", "GIF", "BMP"]), st.integers(0, 400))
-def test_damaged_bytes_give_a_image_or_one_clear_error(noise: bytes, form: str, place: int) -> None:
+def test_damaged_bytes_give_an_image_or_one_clear_error(noise: bytes, form: str, place: int) -> None:
     data = bytearray(encode(Image.fromarray(np.tile(COLOURS, (5, 5, 1))), form))
     data[place : place + len(noise)] = noise
     try:

@@ -12,8 +12,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from helpers.images import draw, encode
 from helpers.commands import refusal, run_command
+from helpers.images import draw, encode
 from PIL import Image
 
 from flaxmark.config.config import Config, TrainConfig
@@ -26,12 +26,12 @@ from flaxmark.data.input.region_tiles import padded_side
 from flaxmark.data.prepare.prepare import load_split, prepare
 from flaxmark.data.readers.coco import MAX_BYTES, read_coco_folder
 from flaxmark.data.readers.listing import read_listing
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DataError
 from flaxmark.evaluation.audit.audit import audit
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import Markup, flip_landmarks
 from flaxmark.faces.markup_files import FIVE_POINTS, WFLW_98, markup_to_json
-from flaxmark.models.model import ModelConfig
+from flaxmark.models.resnet import ResNetConfig
 from flaxmark.system.devices import make_mesh
 from flaxmark.system.progress import Progress
 from flaxmark.training.xla_programs import build_programs
@@ -130,7 +130,7 @@ def test_every_form_gives_the_same_faces(tmp_path: Path, kind: str, markup: Mark
 
 def test_the_head_has_two_units_a_point() -> None:
     for markup in (FIVE_POINTS, WFLW_98):
-        config = Config(data=DataConfig(markup=markup), model=ModelConfig(depth=18))
+        config = Config(data=DataConfig(markup=markup), model=ResNetConfig(depth=18))
         mean_face = jax.ShapeDtypeStruct((markup.num_points, 2), np.float32)
         state = jax.eval_shape(build_programs(config, 1, make_mesh(), FORM).init, jax.random.key(0), mean_face)
         assert state.params["head"]["bias"].shape == (2 * markup.num_points,)
@@ -148,7 +148,7 @@ def test_a_mirrored_face_has_its_names_changed(tmp_path: Path) -> None:
     assert flip_landmarks(points[wrong] / SIZE, FIVE_POINTS).shape == (5, 2)
 
 
-def test_a_image_in_training_and_validation_files_is_found(tmp_path: Path) -> None:
+def test_an_image_in_training_and_validation_files_is_found(tmp_path: Path) -> None:
     """Two faces of one image, one in each COCO file: the audit names it, preparation leaves the training face out."""
     points = drawn(FIVE_POINTS)
     write_coco(tmp_path, points)
@@ -218,13 +218,16 @@ def test_coco_names_stay_inside_and_images_must_be_there(tmp_path: Path) -> None
     assert {entry.split for entry in named.entries} == {"train"}
     for text, complaint in (("[" * 10**5, "not JSON"), ("{", "not JSON"), ("{}", "must have the lists images")):
         (tmp_path / "set" / "bad.json").write_text(text)
-        with pytest.raises(ConfigError, match=complaint):
+        with pytest.raises(DataError, match=complaint) as caught:
             read_coco_folder(tmp_path / "set", 5, "bad.json", None, None)
+        assert caught.value.file == tmp_path / "set" / "bad.json"
     os.truncate(tmp_path / "set" / "bad.json", MAX_BYTES + 1)
-    with pytest.raises(ConfigError, match=r"bad\.json: above 250 MB"):
+    with pytest.raises(DataError, match="above 250 MB") as caught:
         read_coco_folder(tmp_path / "set", 5, None, None, None)
-    with pytest.raises(ConfigError, match="has no JSON file"):
+    assert caught.value.file == tmp_path / "set" / "bad.json"
+    with pytest.raises(DataError) as caught:
         read_coco_folder(tmp_path / "set" / "images", 5, None, None, None)
+    assert (caught.value.field, caught.value.value) == ("data.dir", tmp_path / "set" / "images")
 
 
 def test_a_folder_with_pts_says_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from flaxmark.data.input.batches import _dataset, epoch_order, eval_rows, load_regions, region_batches, train_rows
 from flaxmark.data.input.region_tiles import pack_region, pick_region, unpack_region
 from flaxmark.data.records.examples import Examples
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DataError
 
 
 def test_an_epoch_is_a_permutation_without_its_remainder() -> None:
@@ -66,13 +66,13 @@ def test_faces_are_picked_tile_by_tile() -> None:
         np.testing.assert_array_equal(picked["landmarks"], EXAMPLES.landmarks[row])
 
 
-def test_a_damaged_record_is_told_in_its_own_words() -> None:
+def test_the_error_of_a_damaged_record_is_raised_as_it_is() -> None:
     class Damaged:
         def __getitem__(self, index: int) -> bytes:
-            raise ConfigError(f"record {index} is damaged")
+            raise DataError(f"record {index} is damaged")
 
     examples = Examples(**(vars(EXAMPLES) | {"records": Damaged()}))
-    with pytest.raises(ConfigError, match="record 4 is damaged"):
+    with pytest.raises(DataError, match="record 4 is damaged"):
         list(region_batches(examples, lambda: iter([np.array([4])]), 1))
 
 

@@ -15,8 +15,8 @@ from flaxmark.data.config import DataConfig
 from flaxmark.data.prepare.collect import validation_photograph
 from flaxmark.data.prepare.drawn_faces import draw_stored, split_seeds
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split, prepare
-from flaxmark.data.readers.listing import read_official
-from flaxmark.data.records.builder_300w import Ibug300W
+from flaxmark.data.readers.ibug_300w import read_official
+from flaxmark.data.records.builders import Ibug300W
 from flaxmark.data.records.stored_face import store_face
 from flaxmark.faces.crop import CropDefinition, landmark_box, square_crop, to_crop_units, to_pixels
 
@@ -123,7 +123,7 @@ def test_an_interrupted_preparation_is_not_reused(small: Path, monkeypatch: pyte
 
 def test_two_processes_prepare_one_set(small: Path) -> None:
     code = (
-        "import sys; from flaxmark.config.schema import DataConfig; from flaxmark.data.prepare.prepare import prepare;"
+        "import sys; from flaxmark.data.config import DataConfig; from flaxmark.data.prepare.prepare import prepare;"
         "print(prepare(DataConfig(dir=sys.argv[1], prepared_dir=sys.argv[2])).counts)"
     )
     command = [sys.executable, "-c", code, str(small), str(small.parent / "prepared")]

@@ -8,11 +8,12 @@ from helpers.fixture_300w import Tree, expected_counts, format_pts
 
 from flaxmark.data import entries
 from flaxmark.data.config import DataConfig
-from flaxmark.data.entries import Listing, inside, photograph_300w
+from flaxmark.data.entries import Listing, inside
 from flaxmark.data.prepare.duplicates import remove_duplicates
-from flaxmark.data.readers.listing import read_listing, read_official
+from flaxmark.data.readers.ibug_300w import photograph_300w, read_official
+from flaxmark.data.readers.listing import read_listing
 from flaxmark.data.readers.lists import MAX_BYTES, read_list
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DataError
 
 POINTS = np.random.default_rng(0).uniform(-5, 300, (68, 2)).round(3)
 real = pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="needs the real faces")
@@ -141,7 +142,7 @@ def test_names_in_lists(tmp_path: Path) -> None:
     for name in ("a\\b.jpg", "#1.jpg"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "list.txt").write_text("a\\b.jpg\nc\\d.jpg\n#1.jpg\n./#1.jpg\n.\\e.jpg\n")
-    names = [item.file for item in read_list("list.txt", tmp_path, "--data.train-list")]
+    names = [item.file for item in read_list("list.txt", tmp_path, "data.train_list")]
     assert names == ["a\\b.jpg", "c/d.jpg", "#1.jpg", "e.jpg"]
 
 
@@ -158,29 +159,30 @@ def test_faces_whose_error_has_no_unit_are_left_out(tmp_path: Path, capsys: pyte
     entries.name_problems([*listing.problems, entries.Problem("ibug", "x", "y", known=True)])
     said = capsys.readouterr().err.splitlines()
     assert [line.split(" (")[0] for line in said] == [
-        "left out: corners.png: face without extent",
-        "left out: pupils.png: face without extent",
+        "left out: corners.png: points too close together",
+        "left out: pupils.png: points too close together",
     ]
 
 
 def test_bad_lists(tmp_path: Path, official_tree: Tree) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ConfigError, match=r"--data.train-list no.txt: no such file, neither here nor below"):
-        read_list("no.txt", tmp_path, "--data.train-list")
-    with pytest.raises(ConfigError, match=r"--data.train-list folder: is a folder; name a file"):
-        read_list("folder", tmp_path, "--data.train-list")
     (tmp_path / "empty.txt").write_text("\n# nothing\n")
-    with pytest.raises(ConfigError, match="names no face"):
-        read_list("empty.txt", tmp_path, "--data.train-list")
+    for name in ("no.txt", "folder", "empty.txt"):
+        with pytest.raises(DataError) as caught:
+            read_list(name, tmp_path, "data.train_list")
+        assert caught.value.field == "data.train_list"
+        assert name in str(caught.value)
     lists = write_lists(tmp_path, ["x.jpg"], ["afw/2001_1.jpg"])
-    with pytest.raises(ConfigError, match=r"--data.train-list: none of its 1 names"):
+    with pytest.raises(DataError, match="none of its 1 names") as caught:
         read_listing(DataConfig(**lists), official_tree.folder)
+    assert caught.value.field == "data.train_list"
     lists = write_lists(tmp_path, ["afw/2001_1.jpg", "x.jpg"], ["afw/2001_1.jpg"])
-    with pytest.raises(ConfigError, match=r"none of its 2 names .* no other list names; 1 are listed twice"):
+    with pytest.raises(DataError, match=r"none of its 2 names .* no other list names; 1 are listed twice"):
         read_listing(DataConfig(**lists), official_tree.folder)
     os.truncate(tmp_path / "train.txt", MAX_BYTES + 1)
-    with pytest.raises(ConfigError, match=r"train\.txt: above 40 MB, not a list of faces"):
+    with pytest.raises(DataError, match="above 40 MB") as caught:
         read_listing(DataConfig(**lists), official_tree.folder)
+    assert (caught.value.field, caught.value.file) == ("data.train_list", tmp_path / "train.txt")
 
 
 def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
@@ -189,8 +191,9 @@ def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
     try:
         if user == 0:  # who may read everything
             os.seteuid(65534)
-        with pytest.raises(ConfigError, match=r"--data.dir .*shut: cannot be read: .*Permission denied"):
+        with pytest.raises(DataError, match="Permission denied") as caught:
             read_listing(DataConfig(name="dlib"), tmp_path / "shut")
+        assert (caught.value.field, caught.value.value) == ("data.dir", tmp_path / "shut")
     finally:
         os.seteuid(user)
 

@@ -20,7 +20,7 @@ from flaxmark.data import entries
 from flaxmark.data.config import DataConfig
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split, prepare
 from flaxmark.data.tensorflow_setup import tfds
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +88,9 @@ def test_opening_a_split_reads_no_image(spoilt: Prepared) -> None:
     os.truncate(record_file(spoilt), 0)
     examples = load_split(spoilt, "train")
     assert examples.files == before.files
-    with pytest.raises(
-        ConfigError, match=r"train\.tfrecord.*: damaged at byte \d+; remove .*moved, and it is prepared"
-    ):
+    with pytest.raises(DataError, match=r"damaged at byte \d+; remove .*moved, and it is prepared") as caught:
         examples.encoded(3)
+    assert caught.value.file == record_file(spoilt)
     assert len(images(load_split(spoilt, "validation"))) == 2
 
 
@@ -102,7 +101,7 @@ def test_a_changed_byte_is_found(spoilt: Prepared, where: float) -> None:
     position = content.index(examples.encoded(7)) + int(where * len(examples.encoded(7)))
     content[position] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match="damaged at byte") as caught:
+    with pytest.raises(DataError, match="damaged at byte") as caught:
         examples.encoded(7)
     assert "\n" not in str(caught.value)
     assert examples.encoded(8)
@@ -111,13 +110,16 @@ def test_a_changed_byte_is_found(spoilt: Prepared, where: float) -> None:
 def test_files_that_have_gone(spoilt: Prepared) -> None:
     examples = load_split(spoilt, "train")
     expected = images(examples)
-    record_file(spoilt).unlink()
+    records = record_file(spoilt)
+    records.unlink()
     assert images(examples) == expected  # they were open
-    with pytest.raises(ConfigError, match=r"train\.tfrecord.*: No such file.*; remove .*moved, and it is prepared"):
+    with pytest.raises(DataError, match=r"No such file.*; remove .*moved, and it is prepared") as caught:
         load_split(spoilt, "train")
+    assert caught.value.file == records
     spoilt.report.with_name("train.npz").write_bytes(b"PK")
-    with pytest.raises(ConfigError, match=r"train\.npz: damaged, or not there; remove .*moved, and it is prepared"):
+    with pytest.raises(DataError, match=r"remove .*moved, and it is prepared") as caught:
         load_split(spoilt, "train")
+    assert caught.value.file == spoilt.report.with_name("train.npz")
 
 
 def test_records_travel_to_threads_and_processes(drawn: Prepared) -> None:

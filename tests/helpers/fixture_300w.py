@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from flaxmark.data.config import DataConfig
-from flaxmark.data.entries import SUBSETS_300W
+from flaxmark.data.readers.ibug_300w import SUBSETS_300W
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import IBUG_68
 from helpers.images import draw, encode

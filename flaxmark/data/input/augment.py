@@ -144,6 +144,6 @@ def augment_face(
     affine = draw_affine(jax.random.fold_in(key, 0), config.augment)
     image = sample_crop(pixels, crop, config.image_size, most, affine) / 255
     for number, (field, change) in enumerate(AUGMENTATIONS.items(), start=1):
-        if getattr(config.augment, field):
+        if getattr(config.augment, field, 0):  # an extension's field is not in every config
             image = change(image, jax.random.fold_in(key, number), config.augment)
     return config.normalize(image), warp_landmarks(landmarks, affine, config.markup)

@@ -1,1 +1,1 @@
-"""From a data set to prepared faces: once for each set and crop."""
+"""From a data set to prepared faces: done once for each set and crop."""

@@ -1,45 +1,41 @@
-"""Stored faces drawn by flaxmark.data.drawn; loads neither TensorFlow nor JAX."""
+"""The data set of faces drawn by flaxmark.data.drawn. Runs in worker processes: loads neither TensorFlow nor JAX."""
 
+import functools
 import hashlib
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from flaxmark.data.config import DataConfig
+from flaxmark.data.data_sets import DataSet, register
+from flaxmark.data.entries import Problem
+from flaxmark.data.prepare.sources import Division, hash_values, stored_settings
 from flaxmark.data.records.stored_face import StoredFace, store_face
-from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import CropDefinition, landmark_box
+from flaxmark.faces.markup_files import MARKUPS
+from flaxmark.schema import require
 
-# No split can grow into the seeds of the next.
+# So far apart that no split reaches the seeds of the next.
 FIRST_SEED = {"train": 0, "validation": 1_000_000_000, "test": 2_000_000_000}
 
 
 def split_seeds(config: DataConfig) -> dict[str, range]:
-    """Which seeds the faces of each split have.
-
-    Args:
-        config: Gives the numbers of faces.
-
-    Returns:
-        Split -> seeds.
-
-    Raises:
-        ConfigError: A number is negative, there is nothing to train on, or the crop wants boxes of a source.
-    """
+    """Seeds of the faces of each split; ConfigError where there is nothing to train on or a setting cannot work."""
     counts = dict.fromkeys(FIRST_SEED, config.drawn_validation) | {"train": config.drawn_train}
-    if config.drawn_train < 1:
-        raise ConfigError(f"--data.drawn-train {config.drawn_train}: must be at least 1")
-    if config.drawn_validation < 0:
-        raise ConfigError(f"--data.drawn-validation {config.drawn_validation}: must be at least 0")
-    if config.drawn_size < 32:
-        raise ConfigError(f"--data.drawn-size {config.drawn_size}: must be at least 32 pixels")
-    if config.crop.box != "landmarks":
-        raise ConfigError(f"--data.crop.box {config.crop.box}: drawn faces have no boxes but landmarks")
+    for field, least in (("drawn_train", 1), ("drawn_validation", 0), ("drawn_size", 32)):
+        value = getattr(config, field)
+        require(value >= least, f"data.{field}", value, f"must be at least {least}")
+    box = config.crop.box
+    require(box == "landmarks", "data.crop.box", box, "must be landmarks: drawn faces have no other boxes")
     limit = FIRST_SEED["validation"]
     return {split: range(FIRST_SEED[split], FIRST_SEED[split] + min(n, limit)) for split, n in counts.items() if n}
 
 
 def drawing_version() -> str:
-    """Hash of the drawing's source: what it draws may change with any edit of it."""
+    """Hash of the source code that draws: any edit may change the faces."""
     spec = find_spec("flaxmark.data.drawn")
     locations = spec.submodule_search_locations if spec else None
     digest = hashlib.sha256()
@@ -50,22 +46,12 @@ def drawing_version() -> str:
 
 
 def drawn_name(seed: int) -> str:
-    """What a drawn face is called, in place of a file."""
+    """Name of a drawn face, in place of a file."""
     return f"drawn/{seed:010d}"
 
 
 def draw_stored(seed: int, size: int, definition: CropDefinition, markup: str) -> StoredFace:
-    """Draw and store one face.
-
-    Args:
-        seed: Decides everything.
-        size: Side of the image, pixels.
-        definition: From landmarks to crop.
-        markup: Name of the points.
-
-    Returns:
-        The face.
-    """
+    """Draw and store the face of a seed in an image of `size` pixels; `markup` is the name of a landmark scheme."""
     from flaxmark.data.drawn import convert_landmarks, draw_face  # only workers need it
 
     image, drawn_px = draw_face(seed, size)
@@ -80,3 +66,55 @@ def draw_stored(seed: int, size: int, definition: CropDefinition, markup: str) -
         photograph=name,
         file=name,
     )
+
+
+class DrawnSource:
+    """Faces that flaxmark draws."""
+
+    def __init__(self, config: DataConfig) -> None:
+        """Choose the seeds; ConfigError where a number of faces or the crop cannot work."""
+        self._config = config
+        self._seeds = split_seeds(config)
+        self.problems: list[Problem] = []
+        self.found: dict[str, tuple[int, int | None]] = {
+            split: (len(seeds), len(seeds)) for split, seeds in self._seeds.items()
+        }
+        self.items: Sequence[Any] = [seed for seeds in self._seeds.values() for seed in seeds]
+        self.fingerprint = hash_values(stored_settings(config), config.drawn_size, self.found, drawing_version())
+        self.chosen = self.fingerprint
+
+    @property
+    def make(self) -> Callable[[Any], StoredFace | Problem]:
+        """Draw, cut and encode."""
+        config = self._config
+        return partial(draw_stored, size=config.drawn_size, definition=config.crop, markup=config.markup.name)
+
+    @functools.cached_property
+    def stored(self) -> Division:
+        """Splits of consecutive numbers."""
+        numbered = enumerate(self.items)
+        chosen = {split: itertools.islice(numbered, len(seeds)) for split, seeds in self._seeds.items()}
+        return Division({split: {n: drawn_name(seed) for n, seed in faces} for split, faces in chosen.items()}, [])
+
+    @property
+    def division(self) -> Division:
+        """The same splits: no lists choose."""
+        return self.stored
+
+
+def _check(config: DataConfig) -> None:
+    """Only the landmark schemes that come with flaxmark can be drawn."""
+    name = config.markup.name
+    require(MARKUPS.get(name) == config.markup, "data.markup", name, f"must be one of {', '.join(MARKUPS)}")
+
+
+register(
+    DataSet(
+        "drawn_faces",
+        title="drawn, needs no files",
+        terms="free",
+        check=_check,
+        source=DrawnSource,
+        builder="drawn_faces",
+    )
+)

@@ -1,4 +1,4 @@
-"""Faces that would be in a data set twice, or on both sides of a split."""
+"""Faces that are in a data set twice, or on both sides of a split."""
 
 import dataclasses
 import hashlib
@@ -16,17 +16,18 @@ KNOWN_SHARED = "helen/296814969"
 def remove_duplicates(
     entries: list[FaceEntry], root: Path, by_content_only: bool
 ) -> tuple[list[FaceEntry], list[Problem]]:
-    """Leave out repeated faces, and training faces whose photograph is in a validation list or a test split.
+    """Leave out repeated faces, and training faces whose photograph is in the validation or a test split.
 
-    Byte-identical images are one photograph, whatever they are called.
+    Byte-identical images are one photograph, whatever their names. Call it before a validation split is taken from the
+    training faces.
 
     Args:
-        entries: All faces, before a validation split is taken from the training faces.
+        entries: All faces.
         root: The data set's folder.
-        by_content_only: Do not hold names against faces (where `photograph` is a person).
+        by_content_only: Ignore names, where `photograph` identifies a person.
 
     Returns:
-        The faces to keep, in their order, and what was left out.
+        The remaining faces in their order, and what was left out.
     """
     contents = _repeated_contents(entries, root)
     entries = _join_photographs(entries, contents)

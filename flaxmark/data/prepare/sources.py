@@ -1,9 +1,8 @@
-"""Where faces come from: a folder or the drawing; both know their fingerprints before they decode."""
+"""Where faces come from: what every source offers, and faces in a folder. Fingerprints are known before decoding."""
 
 import dataclasses
 import functools
 import hashlib
-import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,132 +11,105 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flaxmark.data.config import DataConfig
-from flaxmark.data.entries import FaceEntry, Problem, names_photographs
+from flaxmark.data.data_sets import find_data_set
+from flaxmark.data.entries import FaceEntry, Problem
 from flaxmark.data.prepare.collect import assign_splits, check_boxes, store_entry
-from flaxmark.data.prepare.drawn_faces import draw_stored, drawing_version, drawn_name, split_seeds
 from flaxmark.data.prepare.duplicates import remove_duplicates
 from flaxmark.data.readers.listing import read_folder
 from flaxmark.data.records.stored_face import StoredFace
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DataError
 from flaxmark.faces.markup import IBUG_68
 from flaxmark.faces.markup_files import markup_to_json
 
-FORMAT_VERSION = 2  # of what is stored; raising it makes every set be prepared anew
-
-NO_300W = """\
-{missing}
-300-W is not part of flaxmark. Get it from https://ibug.doc.ic.ac.uk/resources/300-W/ (research only) as
-    afw/*.jpg  helen/trainset/*.jpg  helen/testset/*.jpg  lfpw/trainset/*.png  lfpw/testset/*.png
-    ibug/*.jpg  300W/01_Indoor/*.png  300W/02_Outdoor/*.png
-with a .pts beside each image (any part of it will do), and name that folder with --data.dir, or call it
-300w and name its parent with the environment variable FLAXMARK_DATA.
-To train without it, on faces that flaxmark draws: --data.name drawn_faces"""
+FORMAT_VERSION = 2  # of stored faces; increasing it makes every set be prepared anew
 
 
 def find_data_dir(config: DataConfig) -> Path:
-    """Find the data set's folder.
+    """Existing folder of a data set: `config.dir`, or where its record says that it is looked for.
 
-    Args:
-        config: `dir` comes first; without it 300-W is looked for as `300w` in $FLAXMARK_DATA.
-
-    Returns:
-        An existing folder.
-
-    Raises:
-        ConfigError: There is none; says where to get 300-W and how to go on without it.
+    Raises DataError where there is none, with the data set's instructions.
     """
+    data_set = find_data_set(config.name)
+    variable, name = data_set.location or ("", "")
     if config.dir:
         folder = Path(config.dir).expanduser()
-        missing = f"--data.dir {config.dir}: no such folder."
-    elif config.name == "ibug_300w" and os.environ.get("FLAXMARK_DATA"):
-        folder = Path(os.environ["FLAXMARK_DATA"]).expanduser() / "300w"
-        missing = f"FLAXMARK_DATA: there is no folder {folder}."
+        field, value, reason = "data.dir", config.dir, "no such folder"
+    elif os.environ.get(variable):
+        folder = Path(os.environ[variable]).expanduser() / name
+        field, value, reason = variable, os.environ[variable], f"there is no folder {folder}"
     else:
         folder = None
-        missing = f"--data.name {config.name} needs its folder: --data.dir."
+        field, value, reason = "data.dir", None, f"must name the folder of the data set {config.name}"
     if folder is not None and folder.is_dir():
         return folder
-    raise ConfigError(NO_300W.format(missing=missing) if config.name == "ibug_300w" else missing)
+    raise DataError("\n".join(filter(None, (reason, data_set.instructions))), field=field, value=value)
 
 
 @dataclasses.dataclass(frozen=True)
 class Division:
-    """Which faces are in which split.
-
-    Attributes:
-        splits: Split -> number of a face -> its photograph.
-        problems: What was left out before any image was decoded.
-    """
+    """Which faces are in which split."""
 
     splits: dict[str, dict[int, str]]
+    """Split -> number of a face -> its photograph."""
     problems: list[Problem]
+    """What was left out before any image was decoded."""
 
 
 class Source(Protocol):
-    """Numbered faces.
-
-    Attributes:
-        fingerprint: Hash of everything that stored faces depend on.
-        chosen: Hash of that and of which faces are in which split.
-        problems: Those of the listing.
-        found: Subset or folder -> found, expected.
-        items: What each face is made from.
-    """
+    """Numbered faces."""
 
     fingerprint: str
+    """Hash of everything that stored faces depend on."""
     chosen: str
+    """Hash of that and of the splits."""
     problems: list[Problem]
+    """Problems of the listing."""
     found: dict[str, tuple[int, int | None]]
+    """Subset or folder -> number of faces found, and expected (None: unknown)."""
     items: Sequence[Any]
+    """What each face is made from."""
 
     @property
     def make(self) -> Callable[[Any], StoredFace | Problem]:
-        """From an item to a face; for worker processes."""
+        """Function from an item to a face, which worker processes run: a function of a module, or a `partial` of it."""
 
     @property
     def stored(self) -> Division:
-        """The splits of the records, whatever lists choose from them."""
+        """Splits of the records, whatever lists choose from them."""
 
     @property
     def division(self) -> Division:
-        """The splits that the user wants."""
+        """Splits that the config asks for."""
 
 
 class FolderSource:
-    """Faces in a folder: all of them are stored, and the user's lists choose from them; see `Source`."""
+    """Faces in a folder: all of them are stored, and the config's lists choose from them."""
 
     def __init__(self, config: DataConfig) -> None:
-        """List the folder.
-
-        Args:
-            config: Which folder, which lists, which crop.
-
-        Raises:
-            ConfigError: There is no face in it.
-        """
-        self._config = config
+        """List the folder; DataError where it has no face."""
+        self._config, self._data_set = config, find_data_set(config.name)
         self._root = find_data_dir(config)
         folder, listing = read_folder(config, self._root)
         if not listing.entries and not listing.problems:
             lists = [name for name in (config.train_list, config.validation_list, config.test_list) if name]
-            named = f" in {', '.join(lists)}" if lists else ""
-            missing = f"--data.dir {self._root}: holds no face of {config.name}{named}."
-            raise ConfigError(NO_300W.format(missing=missing) if config.name == "ibug_300w" else missing)
+            reason = f"has no face of {config.name}" + (f" in {', '.join(lists)}" if lists else "")
+            instructions = self._data_set.instructions
+            raise DataError("\n".join(filter(None, (reason, instructions))), field="data.dir", value=self._root)
         check_boxes(listing.entries, config.crop)
         self._listing = listing
         self.problems = listing.problems
         self.found = listing.found
-        # A face keeps its array of points, whatever split it is moved to.
+        # A face keeps its array of points when it is moved to another split.
         known = {id(entry.landmarks_px) for entry in folder.entries}
         others = [entry for entry in listing.entries if id(entry.landmarks_px) not in known]
         self.items: Sequence[Any] = folder.entries + [dataclasses.replace(entry, split="train") for entry in others]
         self._numbers = {id(entry.landmarks_px): number for number, entry in enumerate(self.items)}
         self._chooses = listing is not folder
         self._hold_out = config.validation_list is None and not _has_validation(listing.entries)
-        self.fingerprint = _hash(
-            _settings(config), config.max_megapixels, (_identity(self._root, entry) for entry in self.items)
+        self.fingerprint = hash_values(
+            stored_settings(config), config.max_megapixels, (_identity(self._root, entry) for entry in self.items)
         )
-        self.chosen = _hash(
+        self.chosen = hash_values(
             self.fingerprint,
             self._hold_out,
             ((self._numbers[id(entry.landmarks_px)], entry.split) for entry in listing.entries),
@@ -147,12 +119,17 @@ class FolderSource:
 
     @property
     def make(self) -> Callable[[Any], StoredFace | Problem]:
-        """Decode, cut and encode."""
-        return partial(store_entry, root=self._root, config=self._config)
+        """Decode, cut and encode; workers get plain values, so that they need not load a user's file."""
+        return partial(
+            store_entry,
+            root=self._root,
+            definition=self._config.crop,
+            max_megapixels=self._config.max_megapixels,
+        )
 
     @functools.cached_property
     def stored(self) -> Division:
-        """Without the user's lists; what has no place in any split is `left_out`, for lists to choose."""
+        """Splits without the lists; faces in no split are `left_out`, where lists can choose them."""
         division = self.division
         if self._chooses:
             division = self._divide(self.items, hold_out=not _has_validation(self.items))
@@ -162,14 +139,13 @@ class FolderSource:
 
     @functools.cached_property
     def division(self) -> Division:
-        """Without faces that are in the listing twice, or on both sides."""
+        """Splits without faces that are in the listing twice, or on both sides of a split."""
         return self._divide(self._listing.entries, self._hold_out)
 
     def _divide(self, entries: Sequence[FaceEntry], hold_out: bool) -> Division:
         """Leave out duplicates, then group by split."""
-        kept, repeated = remove_duplicates(
-            list(entries), self._root, by_content_only=not names_photographs(self._config.name)
-        )
+        by_content_only = not self._data_set.names_photographs
+        kept, repeated = remove_duplicates(list(entries), self._root, by_content_only)
         splits = {
             split: {self._numbers[id(entry.landmarks_px)]: entry.photograph for entry in faces}
             for split, faces in assign_splits(kept, hold_out).items()
@@ -177,56 +153,15 @@ class FolderSource:
         return Division(splits, self.problems + repeated)
 
 
-class DrawnSource:
-    """Faces that flaxmark draws; see `Source`."""
-
-    def __init__(self, config: DataConfig) -> None:
-        """Choose the seeds.
-
-        Args:
-            config: Numbers of faces, size and crop.
-
-        Raises:
-            ConfigError: A number cannot work.
-        """
-        self._config = config
-        self._seeds = split_seeds(config)
-        self.problems: list[Problem] = []
-        self.found: dict[str, tuple[int, int | None]] = {
-            split: (len(seeds), len(seeds)) for split, seeds in self._seeds.items()
-        }
-        self.items: Sequence[Any] = [seed for seeds in self._seeds.values() for seed in seeds]
-        self.fingerprint = _hash(_settings(config), config.drawn_size, self.found, drawing_version())
-        self.chosen = self.fingerprint
-
-    @property
-    def make(self) -> Callable[[Any], StoredFace | Problem]:
-        """Draw, cut and encode."""
-        config = self._config
-        return partial(draw_stored, size=config.drawn_size, definition=config.crop, markup=config.markup.name)
-
-    @functools.cached_property
-    def stored(self) -> Division:
-        """Consecutive numbers."""
-        numbered = enumerate(self.items)
-        chosen = {split: itertools.islice(numbered, len(seeds)) for split, seeds in self._seeds.items()}
-        return Division({split: {n: drawn_name(seed) for n, seed in faces} for split, faces in chosen.items()}, [])
-
-    @property
-    def division(self) -> Division:
-        """The same."""
-        return self.stored
-
-
-def _settings(config: DataConfig) -> dict[str, Any]:
-    """The settings that every prepared face depends on."""
+def stored_settings(config: DataConfig) -> dict[str, Any]:
+    """Settings that every prepared face depends on."""
     settings = {"format": FORMAT_VERSION, "name": config.name, "crop": dataclasses.asdict(config.crop)}
-    # Named only where it is another than 300-W's, so that sets prepared before it could be chosen are found again.
+    # Only where it is another than 300-W's, so that sets prepared before it could be chosen are found again.
     return settings if config.markup == IBUG_68 else settings | {"markup": markup_to_json(config.markup)}
 
 
 def _identity(root: Path, entry: FaceEntry) -> list[Any]:
-    """Everything about a face that can change, its pixels by size and time."""
+    """Everything about a face that can change; its pixels by size and time of the file."""
     state = (root / entry.file).stat()
     box = None if entry.box is None else entry.box.tolist()
     names = [entry.file, entry.subset, entry.photograph, entry.split]
@@ -238,8 +173,8 @@ def _has_validation(entries: Iterable[FaceEntry]) -> bool:
     return any(entry.split == "validation" for entry in entries)
 
 
-def _hash(*parts: Any) -> str:
-    """SHA-256 of values in their JSON form; of many values, an iterator, one by one."""
+def hash_values(*parts: Any) -> str:
+    """SHA-256 of values in their JSON form; an iterator counts as its values, one by one."""
     digest = hashlib.sha256()
     for part in parts:
         for value in part if isinstance(part, Iterator) else [part]:

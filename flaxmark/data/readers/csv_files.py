@@ -1,4 +1,4 @@
-"""Faces in CSV files: a image's name, then x0, y0, x1, y1 .. in pixels, starting at 0."""
+"""Faces in CSV files: the name of an image, then x0, y0, x1, y1 .. in pixels that start at 0."""
 
 import csv
 import re
@@ -8,6 +8,7 @@ from typing import TextIO
 
 import numpy as np
 
+from flaxmark.data.data_sets import DataSet, register
 from flaxmark.data.entries import (
     MALFORMED,
     AnnotationError,
@@ -20,7 +21,7 @@ from flaxmark.data.entries import (
 )
 from flaxmark.data.images import SUFFIXES
 from flaxmark.data.readers.lists import check_size, find_list
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DataError
 
 TRAIN_NAME = "training_frames_keypoints.csv"
 TEST_NAME = "test_frames_keypoints.csv"
@@ -30,29 +31,19 @@ MAX_LINE = 1_000_000
 def read_csv_folder(
     root: Path, num_points: int, train_list: str | None, validation_list: str | None, test_list: str | None
 ) -> Listing:
-    """List the faces of a folder's CSV files.
+    """List the faces of the CSV files of a folder, or of the files that the config's lists name.
 
-    Args:
-        root: The folder.
-        num_points: How many points a face has.
-        train_list: CSV of training faces; by default `training_frames_keypoints.csv`, or every CSV that no
-            other split takes.
-        validation_list: CSV of validation faces, or None.
-        test_list: CSV of test faces; by default `test_frames_keypoints.csv` where there is one.
-
-    Returns:
-        A listing whose `found` counts each CSV file.
-
-    Raises:
-        ConfigError: There is no CSV file, one that is named does not exist, or one is too large.
+    Without a list, `test_frames_keypoints.csv` has the test faces, and `training_frames_keypoints.csv`, or else every
+    CSV file that no other split takes, has the training faces. `found` counts each file. Raises DataError where there
+    is no CSV file, a named one does not exist, or one is too large or malformed as a whole.
     """
     files: dict[Path, str] = {}
     if validation_list is not None:
-        files[find_list(validation_list, root, "--data.validation-list")] = "validation"
+        files[find_list(validation_list, root, "data.validation_list")] = "validation"
     if test_list is not None:
-        files[find_list(test_list, root, "--data.test-list")] = "test"
+        files[find_list(test_list, root, "data.test_list")] = "test"
     if train_list is not None:
-        files[find_list(train_list, root, "--data.train-list")] = "train"
+        files[find_list(train_list, root, "data.train_list")] = "train"
     taken = {path.resolve() for path in files}
     defaults = {root / TEST_NAME: "test"} if test_list is None and (root / TEST_NAME).is_file() else {}
     if train_list is None:
@@ -60,12 +51,12 @@ def read_csv_folder(
         defaults = dict.fromkeys(named, "train") | defaults
     files |= {path: split for path, split in defaults.items() if path.resolve() not in taken}
     if not files:
-        raise ConfigError(f"--data.dir {root}: has no CSV file; one line is: image, x0, y0, x1, y1 ..")
+        raise DataError("has no CSV file; one line is: image, x0, y0, x1, y1 ..", field="data.dir", value=root)
     entries: list[FaceEntry] = []
     problems: list[Problem] = []
     found: dict[str, tuple[int, int | None]] = {}
     for path, split in files.items():
-        check_size(path, str(path))
+        check_size(path)
         good, bad = divide(_read_csv(path, root, split, num_points))
         entries += good
         problems += bad
@@ -85,30 +76,30 @@ def _read_csv(path: Path, root: Path, split: str, num_points: int) -> Iterator[F
                     file = find_image(root, row[0].strip(), folders, where)
                     yield _read_row(row[1:], where, file, split, num_points) if isinstance(file, str) else file
     except csv.Error as error:
-        raise ConfigError(f"{path}: not a CSV file: {error}") from error
+        raise DataError(f"not a CSV file: {error}", file=path) from error
 
 
 def _lines(stream: TextIO, path: Path) -> Iterator[str]:
-    """Lines of text, none of them larger than any face can be."""
+    """Lines of text; DataError for one that is longer than any face."""
     number = 0
     while line := stream.readline(MAX_LINE):
         number += 1
         if len(line) == MAX_LINE:
-            raise ConfigError(f"{path}:{number}: a line of more than {MAX_LINE:,} characters is no face")
+            raise DataError(f"line {number}: more than {MAX_LINE:,} characters are not a face", file=path)
         if "\0" in line:
-            raise ConfigError(f"{path}:{number}: not text; save the file as UTF-8")
+            raise DataError(f"line {number}: not text; save the file as UTF-8", file=path)
         yield line
 
 
 def _is_header(row: list[str], path: Path) -> bool:
-    """Whether the first line names the columns instead of a image."""
+    """Whether the first line names the columns instead of an image."""
     if len(row) == 1:
-        raise ConfigError(f"{path}:1: has no comma; one line is: image, x0, y0, x1, y1 ..")
+        raise DataError("line 1: has no comma; one line is: image, x0, y0, x1, y1 ..", file=path)
     return PurePosixPath(row[0].strip()).suffix.lower() not in SUFFIXES
 
 
 def _image_folders(path: Path, root: Path) -> list[str]:
-    """Folders to look in for a CSV's images, relative to the data set's folder; the most likely first."""
+    """Folders to look in for the images of a CSV file, relative to the data set's folder; the most likely first."""
     base = path.parent.resolve()
     if not base.is_relative_to(root.resolve()):
         base = root.resolve()
@@ -118,16 +109,29 @@ def _image_folders(path: Path, root: Path) -> list[str]:
 
 
 def _read_row(cells: list[str], where: str, file: str, split: str, num_points: int) -> FaceEntry | Problem:
-    """One face."""
+    """One face; names of images end in the number of a person's frame."""
     try:
         numbers = np.array([float(cell) for cell in cells])
         if len(numbers) % 2:
-            raise AnnotationError(f"{where}: an odd number of coordinates, {len(numbers)}", MALFORMED)
+            raise AnnotationError(f"an odd number of coordinates, {len(numbers)}", MALFORMED, file=where)
         landmarks_px = check_landmarks(numbers.reshape(-1, 2), where, num_points)
     except AnnotationError as error:
-        return Problem(file, error.reason, str(error))
+        return Problem(file, error.kind, str(error))
     except ValueError as error:
         return Problem(file, MALFORMED, f"{where}: {error}")
     person = re.sub(r"_\d+$", "", PurePosixPath(file).stem)
     subset = PurePosixPath(file).parent.as_posix()
     return FaceEntry(file, landmarks_px, None, subset, person, split)
+
+
+register(
+    DataSet(
+        "csv",
+        title="lines of file, x0, y0 ..",
+        read=lambda config, root: read_csv_folder(
+            root, config.markup.num_points, config.train_list, config.validation_list, config.test_list
+        ),
+        names_photographs=False,
+        lists_hold_faces=True,
+    )
+)

@@ -1,4 +1,4 @@
-"""dlib's packaging of 300-W: the official folders, all annotations in two XML files."""
+"""300-W as dlib packages it: the official folders, all annotations in two XML files."""
 
 import os
 from pathlib import Path, PurePosixPath
@@ -7,22 +7,24 @@ from xml.etree.ElementTree import Element, ParseError
 import defusedxml
 import defusedxml.ElementTree
 import numpy as np
+from jaxtyping import Float
 
+from flaxmark.data.data_sets import DataSet, register
 from flaxmark.data.entries import (
     LEAVES_FOLDER,
     MALFORMED,
     MISSING,
-    SUBSETS_300W,
     UNKNOWN_SUBSET,
     AnnotationError,
     FaceEntry,
     Listing,
     Problem,
     check_landmarks,
+    divide,
     inside,
-    photograph_300w,
 )
-from flaxmark.errors import ConfigError
+from flaxmark.data.readers.ibug_300w import MIRRORED, SUBSETS_300W, TERMS, photograph_300w
+from flaxmark.errors import DataError
 from flaxmark.faces.markup import IBUG_68
 
 XML_NAMES = ("labels_ibug_300W_train.xml", "labels_ibug_300W_test.xml")
@@ -30,22 +32,14 @@ MAX_BYTES = 128_000_000  # the largest has 20 MB
 
 
 def read_dlib(root: Path) -> Listing:
-    """List 300-W in dlib's packaging.
+    """List 300-W in dlib's packaging, from one or both of its XML files, without the mirrored twins.
 
-    Which XML file names a face says nothing of its split: most official test faces are in the training file.
-
-    Args:
-        root: The folder with the XML files (one of them is enough).
-
-    Returns:
-        A listing without the mirrored twins, whose number is in `found`.
-
-    Raises:
-        ConfigError: There is no such XML file, or it cannot be parsed.
+    The XML file of a face does not decide its split: most official test faces are in the training file. Raises
+    DataError where there is no such XML file, or it cannot be parsed.
     """
     paths = [root / name for name in XML_NAMES if (root / name).is_file()]
     if not paths:
-        raise ConfigError(f"--data.dir {root}: has neither {XML_NAMES[0]} nor {XML_NAMES[1]}")
+        raise DataError(f"has neither {XML_NAMES[0]} nor {XML_NAMES[1]}", field="data.dir", value=root)
     entries: list[FaceEntry] = []
     problems: list[Problem] = []
     mirrored = 0
@@ -55,38 +49,36 @@ def read_dlib(root: Path) -> Listing:
             if PurePosixPath(name).stem.endswith("_mirror"):
                 mirrored += 1
                 continue
-            for face in _read_image(root, path, name, image):
-                if isinstance(face, FaceEntry):
-                    entries.append(face)
-                else:
-                    problems.append(face)
+            good, bad = divide(_read_image(root, path, name, image))
+            entries += good
+            problems += bad
     folders = [PurePosixPath(e.file).parent.as_posix() for e in entries]
     found: dict[str, tuple[int, int | None]] = {
         folder: (folders.count(folder), subset.expected) for folder, subset in SUBSETS_300W.items()
     }
-    found["mirrored twins, left out"] = (mirrored, None)
+    found[MIRRORED] = (mirrored, None)
     return Listing(sorted(entries, key=lambda e: e.file), problems, found)
 
 
 def _parse(path: Path) -> Element:
     """Parse an XML file without entities or references to other files."""
     if path.stat().st_size > MAX_BYTES:
-        raise ConfigError(f"{path}: above {MAX_BYTES // 10**6} MB, not dlib's list of faces")
+        raise DataError(f"above {MAX_BYTES // 10**6} MB, not dlib's list of faces", file=path)
     try:
         return defusedxml.ElementTree.parse(path, forbid_dtd=True).getroot()
     except ParseError as error:
-        raise ConfigError(f"{path}: not XML: {error}") from error
+        raise DataError(f"not XML: {error}", file=path) from error
     except defusedxml.DefusedXmlException as error:
-        raise ConfigError(f"{path}: refused, it defines entities: {type(error).__name__}") from error
+        raise DataError(f"refused because it defines entities: {type(error).__name__}", file=path) from error
     except (ValueError, LookupError) as error:  # an encoding that the parser does not know
-        raise ConfigError(f"{path}: not XML that can be read: {error}") from error
+        raise DataError(f"not XML that can be read: {error}", file=path) from error
 
 
 def _read_image(root: Path, xml: Path, name: str, image: Element) -> list[FaceEntry | Problem]:
     """The faces of one `<image>`."""
     file = inside(root, name)
     if file is None:
-        return [Problem(name, LEAVES_FOLDER, f"{xml.name} names a file out of the data set's folder")]
+        return [Problem(name, LEAVES_FOLDER, f"{xml.name} names a file outside the data set's folder")]
     subset = SUBSETS_300W.get(PurePosixPath(file).parent.as_posix())
     if subset is None:
         return [Problem(file, UNKNOWN_SUBSET, f"named in {xml.name}")]
@@ -98,33 +90,45 @@ def _read_image(root: Path, xml: Path, name: str, image: Element) -> list[FaceEn
         try:
             landmarks_px, box = _read_landmarks(element, where), _read_box(element, where)
         except AnnotationError as error:
-            faces.append(Problem(file, error.reason, str(error)))
+            faces.append(Problem(file, error.kind, str(error)))
         else:
             faces.append(FaceEntry(file, landmarks_px, box, subset.name, photograph_300w(file), subset.split))
     return faces or [Problem(file, MALFORMED, f"{xml.name}: no <box>")]
 
 
-def _read_landmarks(box: Element, where: str) -> np.ndarray:
-    """The parts `00` to `67` of a box: float64 `[68, 2]`, 0-based pixels."""
+def _read_landmarks(box: Element, where: str) -> Float[np.ndarray, "68 2"]:
+    """The parts `00` to `67` of a box, pixels that start at 0."""
     try:
         attributes = [part.attrib for part in box.iter("part")]
         parts = {int(part["name"]): (float(part["x"]), float(part["y"])) for part in attributes}
     except (KeyError, ValueError) as error:
-        raise AnnotationError(f"{where}: a <part> without a number as name, x or y", MALFORMED) from error
+        raise AnnotationError("a <part> without a number as name, x or y", MALFORMED, file=where) from error
     points = np.array([parts[i] for i in sorted(parts)], np.float64).reshape(-1, 2)
     check_landmarks(points, where, IBUG_68.num_points)
     if sorted(parts) != list(range(68)):
-        raise AnnotationError(f"{where}: parts are not named 00 to 67", MALFORMED)
+        raise AnnotationError("parts are not named 00 to 67", MALFORMED, file=where)
     return points
 
 
-def _read_box(box: Element, where: str) -> np.ndarray:
-    """The rectangle of a box: left, top, right, bottom, centres of its outermost pixels."""
+def _read_box(box: Element, where: str) -> Float[np.ndarray, "4"]:
+    """The rectangle of a box: left, top, right, bottom (centres of its outermost pixels)."""
     try:
         left, top, width, height = (float(box.attrib[key]) for key in ("left", "top", "width", "height"))
     except (KeyError, ValueError) as error:
-        raise AnnotationError(f"{where}: a <box> without left, top, width or height", MALFORMED) from error
+        raise AnnotationError("a <box> without left, top, width or height", MALFORMED, file=where) from error
     edges = np.array([left, top, left + width - 1, top + height - 1])
     if not np.isfinite(edges).all() or min(width, height) < 2:
-        raise AnnotationError(f"{where}: a <box> without extent", MALFORMED)
+        raise AnnotationError("a <box> without extent", MALFORMED, file=where)
     return edges
+
+
+register(
+    DataSet(
+        "dlib",
+        title="300-W as dlib packages it",
+        read=lambda config, root: read_dlib(root),
+        terms=TERMS,
+        num_points=IBUG_68.num_points,
+        builder="ibug_300w/dlib",
+    )
+)

@@ -1,68 +1,47 @@
-"""From a data set's folder to the listing of its faces: one function for each way faces come on disk."""
+"""From a data set's folder to its faces: reading, the user's lists, and faces whose error cannot be measured."""
 
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from flaxmark.data.config import DataConfig
+from flaxmark.data.data_sets import find_data_set
 from flaxmark.data.entries import (
     LEAVES_FOLDER,
+    LISTED_TWICE,
     MISSING,
     NO_EXTENT,
-    NO_IMAGE,
     ODD_NAME,
-    SUBSETS_300W,
+    POINT_COUNT,
+    TEST_FACES_LISTED,
     FaceEntry,
     Listing,
     Problem,
-    Subset,
     inside,
-    photograph_300w,
 )
-from flaxmark.data.images import SUFFIXES
-from flaxmark.data.readers.coco import read_coco_folder
-from flaxmark.data.readers.csv_files import read_csv_folder
-from flaxmark.data.readers.dlib import read_dlib
+from flaxmark.data.readers.ibug_300w import photograph_300w
 from flaxmark.data.readers.lists import ListedName, read_list
 from flaxmark.data.readers.pts import read_face
-from flaxmark.data.readers.pts_folder import read_pts_folder
-from flaxmark.errors import ConfigError
-from flaxmark.faces.markup import IBUG_68, Markup
+from flaxmark.errors import ConfigError, DataError
+from flaxmark.faces.markup import Markup
 
 
 def read_listing(config: DataConfig, root: Path) -> Listing:
-    """List the faces of a data set.
+    """List the faces of a data set in the folder `root`, as the config's lists choose them.
 
-    Args:
-        config: Gives its kind and the user's lists.
-        root: Its folder.
-
-    Returns:
-        Entries whose split is `train`, `validation` (only where lists or folders name it) or one of the test splits.
-
-    Raises:
-        ConfigError: The folder, or a list, cannot be read at all.
+    Splits are `train`, `validation` (only where lists or folders name it) and the test splits. Raises DataError where
+    the folder or a list cannot be read as a whole.
     """
     return _usable(_read(config, root)[1], config.markup)
 
 
 def read_folder(config: DataConfig, root: Path) -> tuple[Listing, Listing]:
-    """List the faces of a data set with and without the user's lists.
+    """List the faces of a data set without and with the config's lists: the same object where no list chooses.
 
-    Args:
-        config: Gives its kind and the lists.
-        root: Its folder.
-
-    Returns:
-        All faces of the folder, and the listing of `read_listing`: the same one where no list chooses from the folder.
-        Faces of both share their array of points.
-
-    Raises:
-        ConfigError: The folder, or a list, cannot be read at all.
+    Faces of both listings share their array of points. Raises DataError as `read_listing` does.
     """
     folder, chosen = _read(config, root)
     usable = _usable(folder, config.markup)
@@ -70,94 +49,37 @@ def read_folder(config: DataConfig, root: Path) -> tuple[Listing, Listing]:
 
 
 def _read(config: DataConfig, root: Path) -> tuple[Listing, Listing]:
-    """What the folder has, and what its lists choose."""
-    points = config.markup.num_points
-    readers: dict[str, Callable[[], Listing]] = {
-        "ibug_300w": lambda: read_official(root),
-        "dlib": lambda: read_dlib(root),
-        "pts": lambda: read_pts_folder(root, points),
-        "csv": lambda: read_csv_folder(root, points, config.train_list, config.validation_list, config.test_list),
-        "coco": lambda: read_coco_folder(root, points, config.train_list, config.validation_list, config.test_list),
-    }
+    """All faces of the folder, and those that the lists choose."""
+    data_set = find_data_set(config.name)
+    if data_set.read is None:
+        raise ConfigError("has no files; choose a data set in a folder", field="data.name", value=config.name)
     try:
-        listing = readers[config.name]()
-        if config.name in ("csv", "coco"):  # their lists are files of faces
-            return listing, listing
-        if config.train_list is None or config.validation_list is None:
+        listing = data_set.read(config, root)
+        if data_set.lists_hold_faces or config.train_list is None or config.validation_list is None:
             return listing, listing
         names = {
-            "validation": read_list(config.validation_list, root, "--data.validation-list"),
-            "train": read_list(config.train_list, root, "--data.train-list"),
+            "validation": read_list(config.validation_list, root, "data.validation_list"),
+            "train": read_list(config.train_list, root, "data.train_list"),
         }
-        return listing, choose_listed(listing, root, names, points)
+        return listing, choose_listed(listing, root, names, config.markup.num_points)
     except OSError as error:
-        raise ConfigError(f"--data.dir {root}: cannot be read: {error}") from error
-
-
-def read_official(root: Path) -> Listing:
-    """List 300-W in its official layout, or any part of it.
-
-    Args:
-        root: The folder that holds `afw`, `helen/trainset` and the others.
-
-    Returns:
-        A listing whose `found` has every official folder.
-    """
-    entries: list[FaceEntry] = []
-    problems: list[Problem] = []
-    found: dict[str, tuple[int, int | None]] = {}
-    mirrored = 0
-    for folder, subset in SUBSETS_300W.items():
-        faces, wrong, twins = _read_folder(root, folder, subset)
-        entries += faces
-        problems += wrong
-        mirrored += twins
-        found[folder] = (len(faces), subset.expected)
-    if mirrored:
-        found["mirrored twins, left out"] = (mirrored, None)
-    return Listing(entries, problems, found)
-
-
-def _read_folder(root: Path, folder: str, subset: Subset) -> tuple[list[FaceEntry], list[Problem], int]:
-    """List one official folder: its faces, its problems and how many mirrored twins were left out."""
-    directory = root / folder
-    if not directory.is_dir():
-        return [], [], 0
-    if inside(root, folder) is None:
-        return [], [Problem(folder, LEAVES_FOLDER, "the folder is a link out of the data set")], 0
-    names = sorted(p.name for p in directory.iterdir() if not p.name.startswith("."))
-    images = [n for n in names if PurePosixPath(n).suffix.lower() in SUFFIXES]
-    points = {PurePosixPath(n).stem for n in names if n.lower().endswith(".pts")}
-    twins = [n for n in images if PurePosixPath(n).stem.endswith("_mirror")]
-    entries: list[FaceEntry] = []
-    problems: list[Problem] = []
-    for name in images:
-        stem = PurePosixPath(name).stem
-        if name in twins:
-            continue
-        file = f"{folder}/{name}"
-        face = read_face(root, file, subset.name, subset.split, photograph_300w(file), IBUG_68.num_points)
-        if isinstance(face, FaceEntry):
-            entries.append(face)
-        else:
-            problems.append(face)
-        points.discard(stem)
-    orphans = sorted(points - {PurePosixPath(n).stem for n in twins})
-    problems += [Problem(f"{folder}/{stem}.pts", NO_IMAGE, "no image of this name") for stem in orphans]
-    return entries, problems, len(twins)
+        raise DataError(f"cannot be read: {error}", field="data.dir", value=root) from error
 
 
 def _usable(listing: Listing, markup: Markup) -> Listing:
-    """Without faces that cannot be told of, or whose errors cannot be measured."""
+    """The listing without faces whose name cannot be printed or whose error cannot be measured."""
     entries, problems = [], []
     for problem in listing.problems:
         problems.append(dataclasses.replace(problem, file=_printable(problem.file), detail=_printable(problem.detail)))
     for entry in listing.entries:
         points, (left, right) = entry.landmarks_px, markup.eyes
+        if points.shape != (markup.num_points, 2):  # of a reader outside this package
+            problems.append(Problem(entry.file, POINT_COUNT, f"shape {points.shape}, not {(markup.num_points, 2)}"))
+            continue
         corners = np.ptp(points[list(markup.interocular)], axis=0)
         centres = points[list(left)].mean(axis=0) - points[list(right)].mean(axis=0)
         if _printable(entry.file) != entry.file:
-            problems.append(Problem(_printable(entry.file), ODD_NAME, "its name is no UTF-8; rename it"))
+            problems.append(Problem(_printable(entry.file), ODD_NAME, "its name is not UTF-8; rename it"))
         elif min(np.linalg.norm(corners), np.linalg.norm(centres)) < 1:
             detail = "its outer eye corners, or the centres of its eyes, are less than one pixel apart"
             problems.append(Problem(entry.file, NO_EXTENT, detail))
@@ -168,24 +90,14 @@ def _usable(listing: Listing, markup: Markup) -> Listing:
 
 
 def _printable(name: str) -> str:
-    """A name with the bytes that are no text written out."""
+    """A name with bytes that are not UTF-8 escaped."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def choose_listed(listing: Listing, root: Path, names: dict[str, list[ListedName]], num_points: int) -> Listing:
-    """Replace the training faces by those that the user's lists name; unlisted test faces stay as they are.
+    """Replace the training faces by those that lists (split -> names) name; test faces that no list names stay.
 
-    Args:
-        listing: All faces of the folder.
-        root: The data set's folder.
-        names: Split -> names; a name in several lists belongs to the first of them.
-        num_points: How many points a face has.
-
-    Returns:
-        The faces of the lists, then the test faces.
-
-    Raises:
-        ConfigError: A list leaves nothing in its split.
+    A name in several lists belongs to the first of them. Raises DataError where a list leaves nothing in its split.
     """
     by_file: dict[str, list[FaceEntry]] = {}
     for entry in listing.entries:
@@ -200,7 +112,7 @@ def choose_listed(listing: Listing, root: Path, names: dict[str, list[ListedName
         for item in listed:
             if item.file in chosen:
                 doubled += 1
-                problems.append(Problem(item.file, "listed twice", item.where))
+                problems.append(Problem(item.file, LISTED_TWICE, item.where))
                 continue
             chosen.add(item.file)
             faces = by_file.get(item.file) or _read_unlisted(root, item, num_points)
@@ -210,24 +122,22 @@ def choose_listed(listing: Listing, root: Path, names: dict[str, list[ListedName
             entries += [_move(face, split) for face in faces]
         found[f"{split} list"] = (len(entries) - start, len(listed))
         if len(entries) == start:
-            raise ConfigError(
-                f"--data.{split}-list: none of its {len(listed)} names is a face below {root} that no other list names"
-                + (f"; {doubled} are listed twice" if doubled else "")
-            )
+            reason = f"none of its {len(listed)} names is a face below {root} that no other list names"
+            raise DataError(reason + (f"; {doubled} are listed twice" if doubled else ""), field=f"data.{split}_list")
     rest = [e for e in listing.entries if e.file not in chosen and e.split not in ("train", "validation")]
     counts = Counter(e.subset for e in listing.entries if e.file in chosen and e.split != "train")
     for subset, count in sorted(counts.items()):
         detail = f"{count} of its faces are named by the lists and so are no test faces"
-        problems.append(Problem(subset, "test faces in the lists", detail, known=True))
+        problems.append(Problem(subset, TEST_FACES_LISTED, detail, known=True))
     return Listing(entries + rest, problems, found)
 
 
 def _read_unlisted(root: Path, item: ListedName, num_points: int) -> list[FaceEntry] | Problem:
-    """A listed face outside the official folders."""
+    """A listed face that the data set's own reader has not found: an image with a .pts file."""
     file = inside(root, item.file)
     if file is None:
         return Problem(item.file, LEAVES_FOLDER, f"{item.where}: names must stay below {root}")
-    if not os.path.isfile(root / file):  # False for names that cannot be
+    if not os.path.isfile(root / file):  # False for impossible names
         return Problem(item.file, MISSING, f"{item.where}: no such file below {root}")
     subset = PurePosixPath(file).parent.as_posix()
     face = read_face(root, file, subset, "train", photograph_300w(file), num_points)

@@ -1,87 +1,88 @@
-"""Images with a .pts file beside them."""
+"""Images with a .pts file beside each: one such file, and folders of them."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from jaxtyping import Float
 
+from flaxmark.data.data_sets import DataSet, register
 from flaxmark.data.entries import (
     EMPTY,
     LEAVES_FOLDER,
+    LINKED_FOLDER,
     MALFORMED,
     NO_ANNOTATION,
+    NO_IMAGE,
     POINT_COUNT,
+    UNREADABLE_FOLDER,
     AnnotationError,
     FaceEntry,
+    Listing,
     Problem,
     check_landmarks,
+    divide,
     inside,
 )
+from flaxmark.data.images import SUFFIXES
 
 MAX_BYTES = 1_000_000  # 68 points take 2 kB
 
+# Names of a folder directly below the data set's -> its split; everything else is for training.
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "trainset": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testset": "test",
+}
+
 
 def read_face(root: Path, file: str, subset: str, split: str, photograph: str, num_points: int) -> FaceEntry | Problem:
-    """Read the annotation beside a image.
-
-    Args:
-        root: The data set's folder.
-        file: The image, relative to it.
-        subset: Passed on.
-        split: Passed on.
-        photograph: Passed on.
-        num_points: How many points it must have.
-
-    Returns:
-        The face, or why there is none.
-    """
+    """Read the annotation beside an image; `file` is the image's path relative to `root`."""
     annotation = PurePosixPath(file).with_suffix(".pts").as_posix()
     for name in (file, annotation):
         if inside(root, name) is None:
-            return Problem(name, LEAVES_FOLDER, "it points out of the data set's folder")
+            return Problem(name, LEAVES_FOLDER, "it is a link out of the data set's folder")
     if not (root / annotation).is_file():
         return Problem(file, NO_ANNOTATION, f"no {annotation}")
     try:
         landmarks_px = read_pts(root / annotation, num_points)
     except AnnotationError as error:
-        return Problem(file, error.reason, str(error))
+        return Problem(file, error.kind, str(error))
     return FaceEntry(file, landmarks_px, None, subset, photograph, split)
 
 
-def read_pts(path: str | Path, num_points: int) -> np.ndarray:
-    """Read the points of a face.
+def read_pts(path: str | Path, num_points: int) -> Float[np.ndarray, "num_points 2"]:
+    """Read the landmarks of a .pts file, whose coordinates start at 1, as float64 pixels that start at 0.
 
-    Copies in circulation have a header and braces or neither, any blanks and any line ends: the points are
-    what stands between the braces, or every line that is no header.
-
-    Args:
-        path: A .pts file, whose coordinates start at 1.
-        num_points: How many there must be.
-
-    Returns:
-        float64 `[num_points, 2]`, pixels, starting at 0.
-
-    Raises:
-        AnnotationError: Not as many finite points; names the file and the line.
+    Copies of 300-W in circulation have a header and braces or neither, any white space and any line ends: the points
+    are what stands between the braces, or every line that is not a header. Raises AnnotationError, which names the file
+    and the line, for anything else than `num_points` finite points.
     """
     path = Path(path)
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise AnnotationError(f"{path}: {error.strerror}", MALFORMED) from error
+        raise AnnotationError(str(error.strerror), file=path) from error
     if len(content) > MAX_BYTES:
-        raise AnnotationError(f"{path}: above {MAX_BYTES} bytes, not a .pts file", MALFORMED)
+        raise AnnotationError(f"above {MAX_BYTES} bytes, not a .pts file", file=path)
     text = content.decode("utf-8-sig", errors="replace")
     if not text.strip():
-        raise AnnotationError(f"{path}: empty", EMPTY)
+        raise AnnotationError("empty", EMPTY, file=path)
     lines = _point_lines(text)
     if not lines:
-        raise AnnotationError(f"{path}: holds no points", EMPTY)
+        raise AnnotationError("has no points", EMPTY, file=path)
     if len(lines) != num_points:
         number = lines[min(len(lines), num_points + 1) - 1][0]
-        raise AnnotationError(f"{path}:{number}: {len(lines)} points instead of {num_points}", POINT_COUNT)
+        raise AnnotationError(f"line {number}: {len(lines)} points instead of {num_points}", POINT_COUNT, file=path)
     points = [_parse(path, number, line) for number, line in lines]
-    return check_landmarks(np.array(points, np.float64) - 1.0, str(path), num_points)
+    return check_landmarks(np.array(points, np.float64) - 1.0, path, num_points)
 
 
 def _point_lines(text: str) -> list[tuple[int, str]]:
@@ -105,5 +106,57 @@ def _parse(path: Path, number: int, line: str) -> tuple[float, float]:
         x, y = (float(word) for word in line.split())
     except ValueError:
         shown = line if len(line) <= 40 else line[:40] + ".."
-        raise AnnotationError(f"{path}:{number}: {shown!r} is not two numbers", MALFORMED) from None
+        raise AnnotationError(f"line {number}: {shown!r} is not two numbers", MALFORMED, file=path) from None
     return x, y
+
+
+def read_pts_folder(root: Path, num_points: int) -> Listing:
+    """List the faces of a folder and of all folders below it; `found` counts each folder."""
+    entries: list[FaceEntry] = []
+    problems: list[Problem] = []
+    found: dict[str, tuple[int, int | None]] = {}
+    for folder, names in _walk(root, problems):
+        split = SPLIT_FOLDERS.get(PurePosixPath(folder).parts[0].lower() if folder != "." else "", "train")
+        images = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+        stems = {PurePosixPath(name).stem for name in images}
+        files = (PurePosixPath(folder, name) for name in images)
+        good, bad = divide(
+            read_face(root, file.as_posix(), folder, split, file.with_suffix("").as_posix(), num_points)
+            for file in files
+        )
+        entries += good
+        problems += bad
+        problems += [
+            Problem(PurePosixPath(folder, name).as_posix(), NO_IMAGE, "no image of this name")
+            for name in names
+            if name.lower().endswith(".pts") and PurePosixPath(name).stem not in stems
+        ]
+        if images:
+            found[folder] = (len(good), len(images))
+    return Listing(sorted(entries, key=lambda entry: entry.file), problems, found)
+
+
+def _walk(root: Path, problems: list[Problem]) -> Iterator[tuple[str, list[str]]]:
+    """Every folder, relative to the first, with its files; hidden ones and links to folders are not entered."""
+
+    def note(error: OSError) -> None:
+        name = Path(error.filename).relative_to(root).as_posix()
+        problems.append(Problem(name, UNREADABLE_FOLDER, str(error.strerror)))
+
+    for path, folders, names in os.walk(root, onerror=note):
+        folder = Path(path).relative_to(root)
+        links = [name for name in folders if (Path(path) / name).is_symlink()]
+        problems += [
+            Problem((folder / name).as_posix(), LINKED_FOLDER, "links to folders are not followed") for name in links
+        ]
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in links)
+        yield folder.as_posix(), sorted(name for name in names if not name.startswith("."))
+
+
+register(
+    DataSet(
+        "pts",
+        title="images with .pts files beside them",
+        read=lambda config, root: read_pts_folder(root, config.markup.num_points),
+    )
+)

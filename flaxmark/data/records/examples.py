@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from jaxtyping import Float
 
 from flaxmark.data.records.face_index import FaceIndex, prepare_again
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DataError
 
 
 class Records(Protocol):
-    """Where encoded images are: files of records, or a list of bytes."""
+    """Encoded images by index: files of records, or a list of bytes."""
 
     def __getitem__(self, index: int, /) -> bytes:
         """The JPEG of one region; may be called from several threads."""
@@ -23,47 +24,34 @@ class Records(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """A split, sorted by file; its encoded regions stay on disk and are read by index.
+    """A split, sorted by file; its encoded regions stay on disk and are read by index."""
 
-    Attributes:
-        landmarks: float32 `[n, num_points, 2]`, crop units.
-        crops: float32 `[n, 3]`: left, top, side in pixels of the decoded JPEG.
-        boxes: float32 `[n, 4]`: left, top, right, bottom in pixels of the original image.
-        source_crops: float32 `[n, 3]`: the crops in pixels of the original image.
-        subsets: What metrics are reported for.
-        photographs: Shared by faces of one photograph.
-        files: Original images, relative to the data set's folder.
-        region_size: Side in pixels of the smallest square, a multiple of 16, that holds every stored region of the
-            data set, whatever its split.
-        records: Where the encoded regions are.
-    """
-
-    landmarks: np.ndarray
-    crops: np.ndarray
-    boxes: np.ndarray
-    source_crops: np.ndarray
+    landmarks: Float[np.ndarray, "n num_points 2"]
+    """float32, crop units."""
+    crops: Float[np.ndarray, "n 3"]
+    """float32: left, top, side in pixels of the decoded JPEG."""
+    boxes: Float[np.ndarray, "n 4"]
+    """float32: left, top, right, bottom in pixels of the original image."""
+    source_crops: Float[np.ndarray, "n 3"]
+    """float32: the crops in pixels of the original image."""
     subsets: list[str]
+    """What metrics are reported for."""
     photographs: list[str]
+    """Identifiers that faces of one photograph share."""
     files: list[str]
+    """Original images, relative to the data set's folder."""
     region_size: int
+    """Side in pixels of the smallest square, a multiple of 16, that holds every stored region of the data set, in
+    whatever split."""
     records: Records
+    """The encoded regions."""
 
     def __len__(self) -> int:
-        """How many faces."""
+        """Number of faces."""
         return len(self.landmarks)
 
     def encoded(self, index: int) -> bytes:
-        """Read one region.
-
-        Args:
-            index: Of the face, from 0.
-
-        Returns:
-            A JPEG file.
-
-        Raises:
-            ConfigError: It cannot be read, or is not what was written.
-        """
+        """JPEG file of one face's region; DataError where it cannot be read or is not what was written."""
         return self.records[index]
 
 
@@ -71,16 +59,9 @@ class StoredRecords:
     """Encoded images in files of records, read by index, from any thread."""
 
     def __init__(self, folder: Path, index: FaceIndex) -> None:
-        """Open the files.
+        """Open the files of a prepared folder that hold the index's faces; DataError where one is missing.
 
         A file that is removed later stays readable.
-
-        Args:
-            folder: The prepared folder.
-            index: Which faces.
-
-        Raises:
-            ConfigError: One is not there.
         """
         self._folder, self._names = folder, index.record_files
         self._places, self._checksums = index.places, index.checksums
@@ -95,31 +76,31 @@ class StoredRecords:
             try:
                 self._descriptors[file] = os.open(path, os.O_RDONLY)
             except OSError as error:
-                raise ConfigError(f"{path}: {error.strerror}; {prepare_again(self._folder)}") from error
+                raise DataError(f"{error.strerror}; {prepare_again(self._folder)}", file=path) from error
 
     def __getitem__(self, index: int, /) -> bytes:
         """The JPEG of one face."""
         file, offset, length = self._places[index].tolist()
         path = self._folder / self._names[file]
         try:
-            data = os.pread(self._descriptors[file], length, offset)  # moves no position that threads would share
+            data = os.pread(self._descriptors[file], length, offset)  # has no position that threads would share
         except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}; look after the disk") from error
+            raise DataError(f"{error.strerror}; check the disk", file=path) from error
         if len(data) != length or zlib.crc32(data) != self._checksums[index]:
-            raise ConfigError(f"{path}: damaged at byte {offset}; {prepare_again(self._folder)}")
+            raise DataError(f"damaged at byte {offset}; {prepare_again(self._folder)}", file=path)
         return data
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without open files, which belong to one process."""
+        """State without open files, which belong to one process."""
         return {name: value for name, value in vars(self).items() if name != "_descriptors"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Open them again."""
+        """Open the files again."""
         vars(self).update(state)
         self._open()
 
 
 def _close(descriptors: dict[int, int]) -> None:
-    """Close files that nobody reads any more."""
+    """Close files that are not read any more."""
     for descriptor in descriptors.values():
         os.close(descriptor)

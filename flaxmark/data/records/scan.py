@@ -1,4 +1,4 @@
-"""From the files of records that TFDS has written to the index of their faces."""
+"""The index of faces from the files of records that TFDS has written."""
 
 import io
 import struct
@@ -12,25 +12,16 @@ from PIL import Image
 
 from flaxmark.data.records.face_index import FaceIndex
 from flaxmark.data.tensorflow_setup import tf
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DataError
 
 # A record: its length, a checksum of that, the data, a checksum of them.
 HEADER, LENGTH_CHECK, DATA_CHECK = 8, 4, 4
 
 
 def scan_records(folder: Path, names: Sequence[str], count: int) -> FaceIndex:
-    """Read all records once.
+    """Read `count` records from the named files of a prepared folder; the index of their faces by number, each once.
 
-    Args:
-        folder: The prepared folder.
-        names: Files of records, relative to it.
-        count: How many records they have.
-
-    Returns:
-        Their faces by number, each one once.
-
-    Raises:
-        ConfigError: A file ends early.
+    Raises DataError where a file ends early.
     """
     columns: dict[str, Any] = {}
     texts: dict[str, Any] = {"subsets": [], "photographs": [], "files": []}
@@ -55,7 +46,7 @@ def _read_records(path: Path) -> Iterator[tuple[int, bytes]]:
             start = stream.tell()
             data = stream.read(length) if len(header) == HEADER + LENGTH_CHECK else b""
             if len(data) != length or len(stream.read(DATA_CHECK)) != DATA_CHECK:
-                raise ConfigError(f"{path}: ends in the middle of a face; free some space and start again")
+                raise DataError("ends in the middle of a face; free some space and start again", file=path)
             yield start, data
 
 
@@ -63,7 +54,7 @@ def _describe(data: bytes, file: int, start: int) -> tuple[dict[str, Any], dict[
     """Numbers and texts of a record that starts at an offset of a file."""
     features = tf.train.Example.FromString(data).features.feature
     image = features["image"].bytes_list.value[0]
-    offset = data.index(image[:64])  # a prefix: looking for all of it takes longer than reading it
+    offset = data.index(image[:64])  # a prefix: searching for all of it takes longer than reading it
     assert data[offset : offset + len(image)] == image
 
     def floats(name: str) -> np.ndarray:

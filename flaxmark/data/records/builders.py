@@ -1,11 +1,15 @@
-"""What the TFDS builders of this package share: how a stored face is written."""
+"""TFDS builders: how stored faces are written, and one class for each kind of data set."""
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from flaxmark.data.records.stored_face import StoredFace
 from flaxmark.data.tensorflow_setup import tf, tfds
+
+Faces = Mapping[str, Iterable[tuple[int, StoredFace]]]
+"""Split -> numbered faces, at least one a split: TFDS fails on empty ones."""
 
 
 class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -18,13 +22,8 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     DESCRIPTION = ""
     HOMEPAGE = ""
 
-    def __init__(self, *, faces: Mapping[str, Iterable[tuple[int, StoredFace]]] | None = None, **kwargs: Any) -> None:
-        """Take the faces to write.
-
-        Args:
-            faces: Split -> numbered faces, at least one a split: TFDS fails on empty ones.
-            **kwargs: What TFDS passes to every builder: data_dir, config, version.
-        """
+    def __init__(self, *, faces: Faces | None = None, **kwargs: Any) -> None:
+        """Take the faces to write; TFDS passes `kwargs` to every builder: data_dir, config, version."""
         self._faces = dict(faces or {})
         super().__init__(file_format="tfrecord", **kwargs)
 
@@ -55,3 +54,38 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         """Faces with their number as key."""
         for number, face in faces:
             yield number, {**vars(face), "number": number, "image": io.BytesIO(face.image)}
+
+
+class Ibug300W(FaceBuilder):
+    """300-W from its official layout or from dlib's packaging of it."""
+
+    name = "ibug_300w"  # TFDS would make ibug300_w of the class
+    DESCRIPTION = "iBUG 300-W: faces in the wild with 68 landmarks."
+    HOMEPAGE = "https://ibug.doc.ic.ac.uk/resources/300-W/"
+    BUILDER_CONFIGS: ClassVar = [
+        tfds.core.BuilderConfig(name="official", description="The official folders with .pts files."),
+        tfds.core.BuilderConfig(name="dlib", description="dlib's packaging: two XML files with boxes."),
+    ]
+
+
+class DrawnFaces(FaceBuilder):
+    """Faces drawn by flaxmark.data.drawn."""
+
+    name = "drawn_faces"
+    DESCRIPTION = "Drawn faces with 68 exact landmarks."
+
+
+class OwnFaces(FaceBuilder):
+    """Faces of any other data set, with any number of landmarks."""
+
+    name = "own_faces"
+    DESCRIPTION = "Faces with landmarks of the user's own."
+
+
+BUILDERS: dict[str, type[FaceBuilder]] = {kind.name: kind for kind in (Ibug300W, DrawnFaces, OwnFaces)}
+
+
+def make_builder(name: str, faces: Faces, folder: Path) -> FaceBuilder:
+    """Builder that writes faces below a folder; the name is that of a data set's record: `ibug_300w/dlib`."""
+    kind, _, config = name.partition("/")
+    return BUILDERS[kind](config=config or None, faces=faces, data_dir=folder)
