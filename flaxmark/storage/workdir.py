@@ -10,7 +10,7 @@ import filelock
 
 from flaxmark.config.config import Config
 from flaxmark.errors import ConfigError
-from flaxmark.schema import to_dict
+from flaxmark.schema import from_dict, to_dict
 from flaxmark.storage.remote import checkpoints_of
 from flaxmark.system.files import write_text
 
@@ -110,20 +110,13 @@ def _read(path: Path, remedy: str) -> dict[str, Any]:
 def _refuse_another_config(workdir: Path, stored: dict[str, Any], config: Config) -> None:
     """Name the fields in which a workdir's config differs."""
     # A field that is younger than the stored config was at its default then.
-    known = _filled_up(stored, json.loads(json.dumps(to_dict(Config()))))
+    known = json.loads(json.dumps(to_dict(from_dict(stored, Config))))
     differing = sorted(_differences(known, json.loads(json.dumps(to_dict(config)))))
     if differing:
         raise ConfigError(
             f"{workdir} holds a run of another config; different: {', '.join(differing)}. "
             "Give another --workdir, or the same values"
         )
-
-
-def _filled_up(stored: Any, defaults: Any) -> Any:
-    """A stored config with the fields that it lacks."""
-    if not isinstance(stored, dict) or not isinstance(defaults, dict):
-        return stored
-    return defaults | {name: _filled_up(value, defaults.get(name)) for name, value in stored.items()}
 
 
 def _differences(stored: Any, wanted: Any, name: str = "") -> Iterator[str]:
