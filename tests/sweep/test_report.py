@@ -1,88 +1,38 @@
 """Reports of sweeps from their results alone: no faces, no checkpoints."""
 
 import dataclasses
-import json
 import re
-import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import ROOT
+from helpers.sweep_results import outside_members, write_half_a_sweep, write_result
 from matplotlib.colors import to_hex
 from PIL import Image
 
 from flaxmark.config.config import Config
-from flaxmark.config.files import EXTENSIONS
 from flaxmark.data.config import DataConfig
 from flaxmark.data.drawn import draw_face
 from flaxmark.data.prepare.prepare import Examples
-from flaxmark.errors import CheckpointError, ConfigError
-from flaxmark.models.losses import Loss
-from flaxmark.models.model import ModelConfig
-from flaxmark.schema import to_dict
-from flaxmark.sweep.grid import Cell, make_cells
+from flaxmark.errors import ConfigError
+from flaxmark.sweep.grid import make_cells
 from flaxmark.sweep.report.averages import binned_means, mean_interval
 from flaxmark.sweep.report.best_cell import move_boxes
-from flaxmark.sweep.report.cell_records import best_records, main_split, read_records
+from flaxmark.sweep.report.cell_records import read_records
 from flaxmark.sweep.report.comparison_plots import marker_of, style
 from flaxmark.sweep.report.provenance import changed_fields, config_hash, plain_config
-from flaxmark.sweep.report.result_tables import verdict
 from flaxmark.sweep.report.texts import TEMPLATES, Texts, load_texts
 from flaxmark.sweep.report.write import read_baselines, write_table_report
 
 LANGUAGES = ("en", "zh")
-MEAN_FACE = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2))
-
-
-def result_of(cell: Cell, error: float) -> dict:
-    """A finished cell with a validation NME of `error` percent."""
-    rng = np.random.default_rng(len(cell.network))
-    errors = error * rng.uniform(0.5, 1.5, 40)
-    figures = {"faces": 40, "loss": error / 1e4, "mse": error / 1e5, "nme": error, "fr_8": 12.0, "auc_8": 33.0}
-    constant = figures | {"loss": 0.004, "mse": 0.004, "nme": 18.0}
-    faces = {
-        "file": [f"{i}.jpg" for i in range(40)],
-        "nme": errors.tolist(),
-        "mean_face_nme": (10 + errors).tolist(),
-        **{trait: rng.uniform(0, 50, 40).tolist() for trait in ("yaw", "size", "sharpness")},
-    }
-    rows = [
-        {"split": split, "subset": "all", "predictor": name} | values
-        for split in ("validation", "test_common")
-        for name, values in (("network", figures), ("mean face", constant))
-    ]
-    return {
-        "rows": rows,
-        "splits": {"validation": {"points": (error * rng.uniform(0.5, 1.5, 68)).tolist(), "faces": faces}},
-        "history": [{"epoch": e, "loss": 0.1 / e, "train_loss": 0.12 / e, "nme": error + 3 / e} for e in (1, 2, 3)],
-        "cost": {"parameters": 11_246_280, "gflop": 10.9, "images_per_second": 31.5, "seconds": 4321.0},
-        "mean_face": MEAN_FACE.tolist(),
-        "versions": {"jax": "0.10.2"}, "python": "3.11.7", "device": "1 x cpu", "commit": "abc",
-        "data": "ibug_300w", "data_fingerprint": "f" * 64, "terms": "research only",
-        "config": to_dict(cell.config(Config(data=DataConfig(dir="/not/here", image_size=64)))),
-    }  # fmt: skip
-
-
-def write_result(folder: Path, cell: Cell, error: float) -> None:
-    (folder / cell.name).mkdir(parents=True)
-    (folder / cell.name / "result.json").write_text(json.dumps(result_of(cell, error)))
 
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
     """Twelve cells, ten of them finished."""
-    cells = make_cells(("resnet18", "resnet50"), ("mse", "mae", "smooth_l1"), (0, 1))
-    folder = tmp_path / "table"
-    for number, cell in enumerate(cells[:10]):
-        write_result(folder, cell, 4 + 0.25 * number)
-    for cell in cells[10:]:
-        (folder / cell.name).mkdir()
-    (folder / cells[10].name / "failed.txt").write_text("ended by SIGKILL: out of memory?\n")
-    (folder / cells[11].name / "metrics.jsonl").write_text('{"kind": "validation", "epoch": 3}\n{"kind": "val')
-    return folder
+    return write_half_a_sweep(tmp_path / "table")
 
 
 def write(folder: Path, language: str = "en", baselines: tuple[dict, ...] = ()) -> tuple[str, str]:
@@ -152,16 +102,6 @@ def test_languages_have_the_same_texts_and_places_to_fill() -> None:
         assert places[0] == places[1], name
 
 
-def test_the_best_cells_are_chosen_on_validation(sweep: Path) -> None:
-    records, texts = read_records(sweep), load_texts("en")
-    assert [record.name for record in best_records(records)] == ["resnet18_mse_seed0", "resnet50_mse_seed0"]
-    assert main_split(records) == "validation"
-    assert verdict(records, texts) == texts.verdict
-    assert records[0].result is not None
-    records[0].result["rows"][0]["mse"] = 0.002  # more than a quarter of the mean face's
-    assert "resnet18_mse_seed0" in verdict(records, texts)
-
-
 def test_styles_of_known_cells(tmp_path: Path) -> None:
     """They stay what they were in earlier reports."""
     for cell in make_cells(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"), ("mae", "nll"), (0,)):
@@ -177,38 +117,8 @@ def test_styles_of_known_cells(tmp_path: Path) -> None:
 
 @pytest.fixture
 def outside() -> Iterator[None]:
-    """A loss and a network with two variants, registered by somebody else."""
-    kept = dict(Loss.members), dict(ModelConfig.members)
-
-    @dataclasses.dataclass(frozen=True)
-    class Quartic(Loss):
-        name = "quartic"
-
-        @property
-        def formula(self) -> tuple[str, str]:
-            return r"(x_{n} - y_{n})^4", "(xₙ − yₙ)⁴"
-
-    @dataclasses.dataclass(frozen=True)
-    class TinyNet(ModelConfig):
-        name = "tiny_net"
-        width: int = 8
-
-        @property
-        def title(self) -> str:
-            return f"TinyNet-{self.width}"
-
-        @property
-        def variant(self) -> str:
-            return f"tiny_net_{self.width}"
-
-        @classmethod
-        def variants(cls) -> dict:
-            return {f"tiny_net_{width}": {"width": width} for width in (8, 16)}
-
-    yield
-    for family, members in zip((Loss, ModelConfig), kept, strict=True):
-        family.members.clear()
-        family.members.update(members)
+    with outside_members():
+        yield
 
 
 def test_an_added_loss_and_network_are_in_the_report(outside: None, tmp_path: Path) -> None:
@@ -233,53 +143,7 @@ def test_an_added_loss_and_network_are_in_the_report(outside: None, tmp_path: Pa
     assert style(first) != style(last)
 
 
-def test_cells_of_an_unknown_loss_or_network_name_the_extensions(outside: None, sweep: Path) -> None:
-    cell = make_cells(("tiny_net_8",), ("quartic",), (0,))[0]
-    write_result(sweep, cell, 5)
-    assert len(read_records(sweep)) == 13
-    del Loss.members["quartic"]
-    for content in (True, False):
-        with pytest.raises(ConfigError) as caught:
-            read_records(sweep)
-        assert caught.value.field == EXTENSIONS
-        assert caught.value.file == sweep / cell.name / ("result.json" if content else "")
-        (sweep / cell.name / "result.json").unlink(missing_ok=True)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["{", "[]", "{}", '{"config": {"model": {"depth": 50}}}', "another seed", "another beta", "an unknown field"],
-)
-def test_a_result_that_cannot_be_used_is_named(sweep: Path, text: str) -> None:
-    path = sweep / "resnet18_smooth_l1_seed0" / "result.json"
-    result = json.loads(path.read_text())
-    if text == "another seed":
-        result["config"]["train"]["seed"] = 5
-    elif text == "another beta":
-        result["config"]["loss"]["beta"] = 0.5
-    elif text == "an unknown field":
-        result["config"]["train"]["colour"] = "red"
-    path.write_text(json.dumps(result) if text.startswith("an") else text)
-    with pytest.raises(CheckpointError) as caught:
-        read_records(sweep)
-    assert caught.value.file == path
-
-
-@pytest.mark.parametrize(("folder", "count"), [("table", 16), ("sample", 12)])
-def test_results_of_version_0_1_are_read(folder: str, count: int, tmp_path: Path) -> None:
-    for path in (ROOT / "docs" / folder).glob("*/result.json"):
-        shutil.copytree(path.parent, tmp_path / path.parent.name)
-    records = read_records(tmp_path)
-    assert len(records) == count
-    assert all(record.result for record in records)
-    assert {record.title for record in records} >= {"ResNet-18", "ResNet-50"}
-
-
-def test_folders_and_baselines_that_cannot_be_used(tmp_path: Path) -> None:
-    for folder in (tmp_path / "nothing", tmp_path):
-        with pytest.raises(CheckpointError) as caught:
-            read_records(folder)
-        assert caught.value.file == folder
+def test_baselines_that_cannot_be_used(tmp_path: Path) -> None:
     path = str(tmp_path / "others.json")
     for text in (
         "{",
