@@ -17,7 +17,7 @@ from flaxmark.data.input.network_input import make_upright_images
 from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.faces.markup import Markup
 from flaxmark.inference.face import mean_with_mirrored
-from flaxmark.models.batch_norm import Variables, fold_batch_norm
+from flaxmark.models.batch_norm import Variables
 from flaxmark.models.confidence import doubt, face_score
 from flaxmark.models.heads import Prediction
 from flaxmark.models.model import make_model
@@ -77,7 +77,8 @@ def _load(checkpoint: Path) -> tuple[Variables, dict[str, Any]]:
     from flaxmark.storage.checkpoint import load_best  # imports orbax, which packed files do not need
 
     variables, metadata = load_best(checkpoint)
-    return fold_batch_norm(variables), metadata
+    config = from_dict(metadata["config"], Config)
+    return make_model(config.model, config.data.markup.num_points, folded=True).fold(variables), metadata
 
 
 class Network:

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
 from flaxmark.models.operations import Operations, channel_affine, channel_moments
 
@@ -13,14 +14,7 @@ Variables = dict[str, Any]
 
 
 def at_least_float32(x: jax.Array) -> Any:
-    """The dtype to compute statistics and coordinates of `x` in: float32 for bfloat16; float64 stays, for exact proofs.
-
-    Args:
-        x: Any array.
-
-    Returns:
-        A floating dtype.
-    """
+    """The dtype for statistics and coordinates of `x`: float32 for bfloat16; float64 stays, for exact proofs."""
     return jnp.float64 if x.dtype == jnp.float64 else jnp.float32
 
 
@@ -41,8 +35,8 @@ class BatchNorm(nn.Module):
     epsilon = 1e-5
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """`[batch, height, width, channels]`, normalised per channel."""
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch height width channels"]:
+        """Normalise each channel, then scale and shift it."""
         channels = x.shape[-1:]
         mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
         var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
@@ -63,8 +57,10 @@ class BatchNorm(nn.Module):
         y = channel_affine(grouped, factors, bias[None] - means * factors, self.operations.channel_sums)
         return y.reshape(x.shape).astype(self.dtype)
 
-    def _moments(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Mean and variance float32 `[groups, channels]` of `[groups, batch, height, width, channels]`."""
+    def _moments(
+        self, x: Float[Array, "groups batch height width channels"]
+    ) -> tuple[Float[Array, "groups channels"], Float[Array, "groups channels"]]:
+        """Mean and variance of each channel in each group."""
         count = x.shape[1] * x.shape[2] * x.shape[3]
         total, squares = channel_moments(x, self.operations.channel_sums)
         moments = total / count, squares / count
@@ -75,45 +71,52 @@ class BatchNorm(nn.Module):
 
 
 class FoldedNorm(nn.Module):
-    """What is left of a BatchNorm whose factor is in the kernel of its convolution: an addition."""
+    """What is left of a BatchNorm whose factor is in the kernel of its convolution: an addition.
+
+    Without such a convolution its variables have the factor, too.
+    """
 
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """`[batch, height, width, channels]`, shifted per channel."""
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch height width channels"]:
+        """Shift each channel."""
+        if self.has_variable("params", "scale"):
+            scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+            x = (x.astype(at_least_float32(x)) * scale[None, None, None]).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
         return x + bias[None, None, None].astype(self.dtype)
 
 
-def fold_batch_norm(variables: Variables) -> Variables:
-    """Multiply each BatchNorm's factor into the convolution before it, for `make_model(folded=True)`.
+def fold_batch_norm(variables: Variables, shapes: Variables) -> Variables:
+    """Variables of the folded network that computes the same as a trained one with its running statistics.
 
-    Args:
-        variables: Of a trained network.
-
-    Returns:
-        Variables of the same function with running statistics. Their `batch_stats` are those of modules that are no
-        `Layers.norm` after a `Layers.conv`, and stay as they are.
+    The factor of each BatchNorm goes into the kernel of the convolution before it. `shapes` are fresh variables of the
+    folded network, or their shapes: they tell a FoldedNorm from layers with statistics of their own, which stay.
     """
-    params, stats = _fold(variables["params"], variables["batch_stats"])
+    params, stats = _fold(variables["params"], variables["batch_stats"], shapes["params"])
     return {"params": params, "batch_stats": stats}
 
 
-def _fold(params: dict[str, Any], stats: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _fold(params: dict[str, Any], stats: dict[str, Any], shapes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters after folding, and the statistics that are left."""
     folded, left = dict(params), {}
     for name, own in stats.items():
-        conv = name.replace("norm", "conv")
-        if name not in params:
+        if name not in params or name not in shapes:
             left[name] = own
         elif "var" not in own:
-            folded[name], rest = _fold(params[name], own)
+            folded[name], rest = _fold(params[name], own, shapes[name])
             left |= {name: rest} if rest else {}
-        elif conv == name or conv not in params:
+        elif "scale" not in params[name] or "scale" in shapes[name]:
             left[name] = own
         else:
             factor = params[name]["scale"] * lax.rsqrt(own["var"] + BatchNorm.epsilon)
-            folded[conv] = {"kernel": params[conv]["kernel"] * factor[None, None, None]}
-            folded[name] = {"bias": params[name]["bias"] - own["mean"] * factor}
+            shift = params[name]["bias"] - own["mean"] * factor
+            conv = name.replace("norm", "conv")
+            if conv != name and "kernel" in params.get(conv, {}):
+                # Of each output channel, the last axis; a bias has only that.
+                folded[conv] = {key: x * factor.reshape((1,) * (x.ndim - 1) + (-1,)) for key, x in params[conv].items()}
+                folded[name] = {"bias": shift}
+            else:
+                folded[name] = {"scale": factor, "bias": shift}
     return folded, left

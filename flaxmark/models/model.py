@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxmark.errors import ConfigError
-from flaxmark.models.batch_norm import BatchNorm, FoldedNorm, Variables
+from flaxmark.models.batch_norm import BatchNorm, FoldedNorm, Variables, fold_batch_norm
 from flaxmark.models.heads import DenseHead, Head, Prediction
 from flaxmark.models.operations import Operations, make_operations
 from flaxmark.schema import Choice, bounded
@@ -55,7 +55,10 @@ class Layers:
     def norm(
         self, name: str, group: int | None = None, scale_init: nn.initializers.Initializer = nn.initializers.ones
     ) -> nn.Module:
-        """BatchNorm after the convolution of the same name with `conv` for `norm`, into which prediction folds it."""
+        """BatchNorm; prediction folds it into the convolution of the same name with `conv` for `norm`, if any.
+
+        So `norm1` has to follow `conv1` directly. Layers of Flax, such as `nn.BatchNorm`, are left as they are.
+        """
         if self.folded:
             return FoldedNorm(self.dtype, name=name)
         return BatchNorm(not self.train, group, self.operations, self.axis_name, self.dtype, scale_init, name=name)
@@ -161,10 +164,12 @@ class Model:
     Attributes:
         init: `(key, mean_face float32 [num_points, 2]) -> variables`, starting as the mean-face predictor.
         apply: `(variables, images, train) -> (Prediction, batch_stats)`; evaluation returns batch_stats unchanged.
+        fold: From trained variables to those of the folded network, which only evaluates.
     """
 
     init: Callable[[jax.Array, np.ndarray | jax.Array], Variables]
     apply: Callable[[Variables, jax.Array, bool], tuple[Prediction, Any]]
+    fold: Callable[[Variables], Variables]
 
 
 def make_model(
@@ -183,10 +188,7 @@ def make_model(
             sees the global batch anyway.
         operations: The form of its mathematics, from `make_operations`; that for JAX's default backend where
             it is not given.
-        folded: Only for evaluation, with variables from `fold_batch_norm`.
-
-    Returns:
-        The model's two functions.
+        folded: Only for evaluation, with variables from `fold`.
     """
     module = Network(config, num_points, operations or make_operations(jax.default_backend()), axis_name, folded)
 
@@ -204,4 +206,9 @@ def make_model(
         prediction, updates = module.apply(variables, images, train=True, mutable=["batch_stats"])
         return prediction, updates.get("batch_stats", {})
 
-    return Model(init, apply)
+    def fold(variables: Variables) -> Variables:
+        other = module.clone(folded=True)
+        shapes = jax.eval_shape(lambda: other.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))
+        return fold_batch_norm(variables, shapes)
+
+    return Model(init, apply, fold)

@@ -1,4 +1,4 @@
-"""A trained network as one small file: BatchNorm folded, kernels as 8-bit integers, and all that it says of itself."""
+"""A trained network as one small file: BatchNorm folded, kernels as 8-bit integers, and its metadata."""
 
 import json
 from pathlib import Path
@@ -10,26 +10,23 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Float, Int8
 
 from flaxmark.config.config import Config
-from flaxmark.errors import ConfigError
+from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.models.batch_norm import Variables
 from flaxmark.models.model import make_model
 from flaxmark.schema import from_dict
+from flaxmark.system.files import atomic_write
 
 SUFFIX = ".safetensors"
 MAX_BYTES = 2_000_000_000
 METADATA, SCALE = "flaxmark", ":scale"
+STATISTICS = "batch_stats:"  # before the names of statistics that are left after folding
 
 
 def pack(variables: Variables, metadata: dict[str, Any], path: Path) -> None:
-    """Write a network.
-
-    Args:
-        variables: Folded, from `fold_batch_norm`.
-        metadata: Of its checkpoint; ready for JSON.
-        path: `.safetensors`, replaced if it exists.
-    """
+    """Write folded variables, from `Model.fold`, and the metadata of their checkpoint; an existing file is replaced."""
     tensors: dict[str, np.ndarray] = {}
     for name, leaf in flatten_dict(variables["params"], sep="/").items():
         values = np.asarray(leaf, np.float32)
@@ -37,71 +34,84 @@ def pack(variables: Variables, metadata: dict[str, Any], path: Path) -> None:
             tensors[name] = values
         else:
             tensors[name], tensors[name + SCALE] = quantize(values)
-    temporary = path.with_name(f".{path.name}.tmp")
-    safetensors.numpy.save_file(tensors, temporary, metadata={METADATA: json.dumps(metadata)})
-    temporary.chmod(0o644)  # safetensors writes for its owner alone
-    temporary.replace(path)
+    for name, leaf in flatten_dict(variables["batch_stats"], sep="/").items():
+        tensors[STATISTICS + name] = np.asarray(leaf, np.float32)
+    with atomic_write(path) as temporary:
+        safetensors.numpy.save_file(tensors, temporary, metadata={METADATA: json.dumps(metadata)})
+        temporary.chmod(0o644)  # safetensors writes for its owner alone
 
 
-def quantize(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Round a kernel to 8-bit integers, each output channel by its own largest weight.
-
-    Args:
-        kernel: float32 `[.., channels]`.
-
-    Returns:
-        int8 like the kernel, and float32 `[channels]`: what each integer is multiplied by.
-    """
+def quantize(
+    kernel: Float[np.ndarray, "*inputs channels"],
+) -> tuple[Int8[np.ndarray, "*inputs channels"], Float[np.ndarray, " channels"]]:
+    """Round a kernel to 8-bit integers times a scale for each output channel, its largest weight / 127."""
     scale = np.abs(kernel).reshape(-1, kernel.shape[-1]).max(axis=0) / 127
     steps = np.divide(kernel, scale, out=np.zeros_like(kernel), where=scale > 0)
     return np.round(steps).astype(np.int8), scale.astype(np.float32)
 
 
 def load_packed(path: Path) -> tuple[Variables, dict[str, Any]]:
-    """Read a network; nothing in the file is ever run.
+    """Read a file that `pack` wrote: folded variables, float32, and the metadata. Nothing in it is ever run.
 
-    Args:
-        path: Written by `pack`.
-
-    Returns:
-        Folded variables, float32, and the metadata.
-
-    Raises:
-        ConfigError: No such file, another kind of file, or not the tensors that its config needs.
+    Raises CheckpointError for a missing file, another kind of file, and tensors that are not those of its config.
     """
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
+        raise CheckpointError("no such file", file=path)
     if path.stat().st_size > MAX_BYTES:
-        raise ConfigError(f"{path}: {path.stat().st_size / 1e9:.1f} GB; no packed ResNet is as large")
+        raise CheckpointError(f"{path.stat().st_size / 1e9:.1f} GB; packed networks are smaller than 2 GB", file=path)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(METADATA)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = json.loads(text) if text else None
         if not isinstance(metadata, dict) or "config" not in metadata:
-            raise ConfigError(f"{path}: no network that scripts/pack.py wrote")
+            raise CheckpointError("no network written by flaxmark pack", file=path)
         return _restore(tensors, metadata, path), metadata
-    except ConfigError:
+    except CheckpointError:
         raise
+    except ConfigError as error:
+        raise CheckpointError(f"its config cannot be used: {error}", file=path) from error
     except Exception as error:  # damaged files make their readers raise almost anything
-        raise ConfigError(f"{path}: {type(error).__name__}: {error}; not a packed network that can be read") from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise CheckpointError(f"not a packed network that can be read ({reason})", file=path) from error
 
 
 def _restore(tensors: dict[str, np.ndarray], metadata: dict[str, Any], path: Path) -> Variables:
-    """Tensors to the tree that the config's network has."""
+    """The variables of the config's network from the tensors of a file."""
     config = from_dict(metadata["config"], Config)
-    points = config.data.markup.num_points
-    model = make_model(config.model, points, folded=True)
-    mean_face = jax.ShapeDtypeStruct((points, 2), jnp.float32)
-    wanted = jax.eval_shape(model.init, jax.random.key(0), mean_face)["params"]
+    wanted = folded_shapes(config)
     params: dict[str, jax.Array] = {}
-    for name, like in flatten_dict(wanted, sep="/").items():
-        values = tensors.get(name)
+    for name, like in flatten_dict(wanted["params"], sep="/").items():
         scale = tensors.get(name + SCALE, np.ones((), np.float32))
-        if values is None or values.shape != like.shape or scale.shape not in ((), like.shape[-1:]):
-            raise ConfigError(f"{path}: tensor {name} is missing or has another shape than {list(like.shape)}")
-        array = values.astype(np.float32) * scale
-        if not np.isfinite(array).all():
-            raise ConfigError(f"{path}: tensor {name} has numbers that are not finite")
-        params[name] = jnp.asarray(array)
-    return {"params": unflatten_dict(params, sep="/"), "batch_stats": {}}
+        if scale.shape not in ((), like.shape[-1:]):
+            raise CheckpointError(f"tensor {name} has a scale of another shape than its channels", file=path)
+        params[name] = _tensor(tensors, name, like.shape, scale, path)
+    statistics = {
+        name: _tensor(tensors, STATISTICS + name, like.shape, np.ones((), np.float32), path)
+        for name, like in flatten_dict(wanted["batch_stats"], sep="/").items()
+    }
+    return {"params": unflatten_dict(params, sep="/"), "batch_stats": unflatten_dict(statistics, sep="/")}
+
+
+def folded_shapes(config: Config) -> Variables:
+    """Shapes of the folded variables of a config's network."""
+    points = config.data.markup.num_points
+    plain, folded = (make_model(config.model, points, folded=folded) for folded in (False, True))
+    mean_face = jax.ShapeDtypeStruct((points, 2), jnp.float32)
+    shapes: Variables = jax.eval_shape(
+        lambda key, face: folded.fold(plain.init(key, face)), jax.random.key(0), mean_face
+    )
+    return shapes
+
+
+def _tensor(
+    tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...], scale: np.ndarray, path: Path
+) -> jax.Array:
+    """One tensor times its scale, checked."""
+    values = tensors.get(name)
+    if values is None or values.shape != shape:
+        raise CheckpointError(f"tensor {name} is missing or has another shape than {list(shape)}", file=path)
+    array = values.astype(np.float32) * scale
+    if not np.isfinite(array).all():
+        raise CheckpointError(f"tensor {name} has numbers that are not finite", file=path)
+    return jnp.asarray(array)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from helpers.quick import quick_jit
 
-from flaxmark.models.batch_norm import fold_batch_norm
 from flaxmark.models.heads import Prediction
 from flaxmark.models.model import Model, ModelConfig, make_model
 from flaxmark.models.resnet import DEPTHS, ResNetConfig
@@ -92,7 +91,7 @@ def test_a_folded_network_is_the_same_function(depth: int) -> None:
     )
     images = jax.random.normal(jax.random.key(1), (2, 64, 64, 3))
     expected, _ = applied(model, variables, images, False)
-    found, _ = applied(folded, fold_batch_norm(variables), images, False)
+    found, _ = applied(folded, folded.fold(variables), images, False)
     assert float(jnp.abs(expected.landmarks - variables["params"]["head"]["bias"].reshape(1, 68, 2)).max()) > 0.1
     np.testing.assert_allclose(found.landmarks, expected.landmarks, rtol=1e-4, atol=1e-5)
 

@@ -19,7 +19,6 @@ from flaxmark.data.records.examples import Examples
 from flaxmark.errors import ConfigError
 from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference.network import Network
-from flaxmark.models.batch_norm import fold_batch_norm
 from flaxmark.models.model import ModelConfig, make_model
 from flaxmark.schema import to_dict
 from flaxmark.storage.packed import load_packed, pack, quantize
@@ -34,7 +33,7 @@ METADATA = json.loads(json.dumps({"config": to_dict(CONFIG), "terms": "free"}))
 def folded() -> dict:
     model = make_model(CONFIG.model, 5)
     variables = quick_jit(model.init)(jax.random.key(0), np.full((5, 2), 0.5, np.float32))
-    return dict(fold_batch_norm(variables))
+    return dict(model.fold(variables))
 
 
 @given(st.lists(st.integers(-10000, 10000).map(lambda value: value / 64), min_size=6, max_size=6))
