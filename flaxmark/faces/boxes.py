@@ -33,18 +33,18 @@ def crops_of_boxes(boxes: Boxes, width: int, height: int, scale: float) -> tuple
     """
     if isinstance(boxes, str):
         if boxes != "image":
-            raise ConfigError(f'boxes={boxes!r}: give numbers, or "image"')
+            raise ConfigError('give numbers, or "image"', field="boxes", value=boxes)
         return image_crop(width, height)[None], np.array([[0.0, 0.0, width - 1.0, height - 1.0]])
     array = as_numbers(boxes)
     array = array[None] if array.shape == (4,) else array
     if array.size == 0 and array.ndim == 1:
         array = array.reshape(0, 4)
     if array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all():
-        raise ConfigError("boxes must be finite numbers left, top, right, bottom: shape [4] or [n, 4]")
+        raise ConfigError("must be finite numbers left, top, right, bottom: shape [4] or [n, 4]", field="boxes")
     for box, usable in zip(array, in_image(array, width, height), strict=True):
         if not usable:
             numbers = ", ".join(f"{edge:g}" for edge in box)
-            raise ConfigError(f"box {numbers} {_what_is_wrong(box, width, height)}")
+            raise ConfigError(_what_is_wrong(box, width, height), field="boxes", value=numbers)
     return square_crop(array, scale), array
 
 
