@@ -1,45 +1,170 @@
-"""What all scripts share."""
+"""The flaxmark command: its help, the ways to start it, its exit statuses and its errors."""
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from flaxmark.cli.command import HUGE_PAGES, ConfigArguments, Parser, config_from_arguments, explain, new_file
-from helpers.commands import run_command
+from helpers.commands import ROOT, Environment, command_line, run_command
 
-from flaxmark.errors import ConfigError
+from flaxmark.cli import main
+from flaxmark.cli.main import COMMANDS, HUGE_PAGES
+from flaxmark.errors import EXTRAS, ConfigError, DataError, explain
+
+PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+DOORS = {
+    "command": [str(Path(sys.executable).with_name("flaxmark"))],
+    "module": [sys.executable, "-m", "flaxmark"],
+    "script": [sys.executable],
+}
 
 
-def test_whatever_fails_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def line_of(capsys: pytest.CaptureFixture[str]) -> str:
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    return line.removesuffix("\n")
+
+
+def test_any_failure_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert explain(RuntimeError("first\n  second")) == 1
-    assert capsys.readouterr().err == "error: RuntimeError: first second (--debug shows where)\n"
+    assert line_of(capsys) == "error: RuntimeError: first second (--debug shows where)"
 
 
-@pytest.mark.parametrize("arguments", [["--config"], ["--config", "--workdir", "x"], ["--config="], ["--config", "-h"]])
-def test_a_flag_without_its_file_is_named(arguments: list[str]) -> None:
-    with pytest.raises(ConfigError, match="--config: names no file"):
-        config_from_arguments(ConfigArguments, "", arguments)
+def test_an_error_names_the_flag_and_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(ConfigError("must be in [64, 2048]", field="data.image_size", value=12)) == 2
+    assert line_of(capsys) == "error: --data.image-size 12: must be in [64, 2048]"
+    assert explain(DataError("line 3: no number", file="faces.csv")) == 2
+    assert line_of(capsys) == "error: faces.csv: line 3: no number"
+    assert explain(ConfigError("x.py: OSError: gone", field="FLAXMARK_EXTENSIONS")) == 2
+    assert line_of(capsys) == "error: FLAXMARK_EXTENSIONS: x.py: OSError: gone"
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").mkdir()
-    with pytest.raises(ConfigError, match="is a folder; name a file"):
-        new_file(str(tmp_path / "x.csv"), True, (".csv",))
+@pytest.mark.parametrize(("package", "extra"), EXTRAS.items())
+def test_a_missing_package_names_its_extra(package: str, extra: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(ModuleNotFoundError(f"No module named '{package}.inner'", name=f"{package}.inner")) == 2
+    line = line_of(capsys)
+    assert package in line
+    assert f"pip install 'flaxmark[{extra}]'" in line
+
+
+BLOCKED = """
+import sys
+sys.modules[sys.argv.pop(1)] = None  # as if it were not installed
+from flaxmark.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [
+        ("tensorflow", ["train", "--config", "quickstart"]),
+        ("tensorflow_datasets", ["train", "--config", "quickstart"]),
+        ("matplotlib", ["train", "--config", "quickstart"]),
+        ("tensorboardX", ["train", "--config", "quickstart"]),
+        ("jinja2", ["report", "."]),
+        ("av", ["predict", "film.mp4"]),
+        ("onnx", ["export", "--format", "onnx", "--out", "x.onnx"]),
+        ("gradio", ["demo"]),
+    ],
+)
+def test_commands_without_their_packages(
+    environment: Environment, tmp_path: Path, package: str, arguments: list[str]
+) -> None:
+    line = [sys.executable, "-c", BLOCKED, package, *arguments]
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.endswith(f": pip install 'flaxmark[{EXTRAS[package]}]'\n")
+    assert package.lower().removeprefix("av") in done.stderr.lower()
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_overview_names_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["--help"], ["-h"]):
+        monkeypatch.setattr(sys, "argv", ["flaxmark", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        assert end.value.code == 0
+        text = capsys.readouterr().out
+        assert text.startswith("usage: flaxmark COMMAND")
+        assert [line.split()[0] for line in text.splitlines() if line.startswith("  ")] == list(COMMANDS)
+
+
+@pytest.mark.parametrize(("name", "hint"), [("trian", "did you mean train?"), ("xyz", "fit-detector")])
+def test_an_unknown_command(
+    name: str, hint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["flaxmark", name])
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    assert end.value.code == 2
+    assert hint in line_of(capsys)
+
+
+def test_the_overview_loads_nothing_heavy() -> None:
+    shown = "import sys; from flaxmark.cli.main import overview; overview(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, timeout=60, check=True)
+    assert not {"numpy", "jax", "tyro", "tensorflow", "absl"} & set(done.stdout.split())
+
+
+def scripts() -> dict[str, str]:
+    """Each wrapper in scripts/ -> its command."""
+    names = {"draw_faces": "draw", "fit_detector": "fit-detector"}
+    return {p.stem: names.get(p.stem, p.stem) for p in (ROOT / "scripts").glob("*.py") if p.stem != "first_run"}
+
+
+def test_every_command_has_its_script() -> None:
+    assert set(scripts().values()) == set(COMMANDS)
+
+
+@pytest.mark.parametrize(("script", "command"), sorted(scripts().items()))
+def test_a_script_is_its_command(script: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(main, "run", lambda *call: calls.append(call))
+    path = ROOT / "scripts" / f"{script}.py"
+    monkeypatch.setattr(sys, "argv", [str(path), "--some", "flag"])
+    runpy.run_path(str(path), run_name="__main__")
+    assert calls == [(command, ["--some", "flag"])]
+
+
+def test_all_doors_lead_to_the_same(environment: Environment) -> None:
+    for script, name, arguments, status in (
+        ("draw_faces", "draw", ["--out", "nowhere/sheet.jpg"], 2),
+        ("pack", "pack", ["--help"], 0),
+    ):
+        found = set()
+        for door, start in DOORS.items():
+            line = [*start, *([f"scripts/{script}.py"] if door == "script" else [name]), *arguments]
+            done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+            found.add((done.returncode, done.stdout, done.stderr))
+        assert len(found) == 1
+        assert found.pop()[0] == status
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+def test_a_closed_pipe_ends_it_quietly(environment: Environment, arguments: list[str]) -> None:
+    """As `flaxmark --help | head -1` does."""
+    with subprocess.Popen([*DOORS["module"], *arguments], cwd=ROOT, env=environment, **PIPES) as process:  # type: ignore[call-overload]
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (128 + 13, "")
 
 
 SHOW = """
-import json, os
-from flaxmark.cli.command import run_command
-run_command(lambda arguments: print(json.dumps([os.getpid(), os.environ["GLIBC_TUNABLES"], arguments])))
+import json, os, sys
+from flaxmark.cli.main import run_main
+run_main(lambda arguments: print(json.dumps([os.getpid(), os.environ["GLIBC_TUNABLES"], arguments])), sys.argv[1:])
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a matter of glibc")
 @pytest.mark.parametrize("already", [None, "glibc.malloc.arena_max=4"])
-def test_scripts_start_themselves_with_huge_pages(already: str | None) -> None:
+def test_commands_start_themselves_with_huge_pages(already: str | None) -> None:
     """In the same process and with the same arguments; what the user has set stays."""
     environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     if already:
@@ -51,20 +176,26 @@ def test_scripts_start_themselves_with_huge_pages(already: str | None) -> None:
 
 
 BUSY = """
-import threading, time
-from flaxmark.cli.command import run_command
+import sys, threading, time
+from flaxmark.cli.main import run_main
 
 def main(arguments):
     threading.Thread(target=time.sleep, args=(100,)).start()  # such as a compilation
     raise KeyboardInterrupt("what was done")
 
-run_command(main)
+run_main(main, sys.argv[1:])
 """
 
 
+def test_ctrl_c_waits_for_no_thread() -> None:
+    done = subprocess.run([sys.executable, "-c", BUSY], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr == "\ninterrupted what was done\n"
+
+
 WAITING = """
-import signal
-from flaxmark.cli.command import run_command
+import signal, sys
+from flaxmark.cli.main import run_main
 
 def main(arguments):
     print("ready", flush=True)
@@ -73,13 +204,12 @@ def main(arguments):
     finally:  # what it had to put away is put away, although the signal comes twice
         signal.raise_signal(signal.SIGTERM)
 
-run_command(main)
+run_main(main, sys.argv[1:])
 """
 
 
 def test_sigterm_has_its_status_wherever_it_comes() -> None:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", WAITING], **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen([sys.executable, "-c", WAITING], **PIPES) as process:  # type: ignore[call-overload]
         assert process.stdout.readline() == "ready\n"
         process.terminate()
         _, said = process.communicate(timeout=60)
@@ -90,7 +220,7 @@ def test_sigterm_has_its_status_wherever_it_comes() -> None:
 REPORTING = """
 import sys, threading, time
 from pathlib import Path
-from flaxmark.cli.command import run_command
+from flaxmark.cli.main import run_main
 
 def main(arguments):
     for _ in range(8):  # a signal that comes while the main thread takes another one goes to one of the others
@@ -99,15 +229,14 @@ def main(arguments):
     while True:
         Path(sys.argv[1]).write_text("figures")
 
-run_command(main)
+run_main(main, sys.argv[1:])
 """
 
 
 @pytest.mark.parametrize("count", [1, 2, 40])
 def test_sigterm_during_the_report_is_one_line_however_often_it_comes(tmp_path: Path, count: int) -> None:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     line = [sys.executable, "-c", REPORTING, str(tmp_path / "table.md")]
-    with subprocess.Popen(line, **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(line, **PIPES) as process:  # type: ignore[call-overload]
         assert process.stdout.readline() == "ready\n"
         for _ in range(count):
             process.terminate()
@@ -116,25 +245,46 @@ def test_sigterm_during_the_report_is_one_line_however_often_it_comes(tmp_path: 
     assert said == "\ninterrupted by SIGTERM; give the same command again\n"
 
 
-@pytest.mark.parametrize("arguments", [["--workdir", ""], ["--workdir="]])
-def test_a_variable_that_is_not_set_is_no_flag_left_out(environment: dict[str, str], arguments: list[str]) -> None:
-    done = run_command(environment, "predict", "a.png", *arguments)
+@pytest.mark.parametrize(
+    ("arguments", "about"),
+    [
+        (["a.png", "--workdir", ""], "--workdir: "),
+        (["a.png", "--max-megapixels="], "--max-megapixels: "),
+        (["a.png", ""], "the argument after a.png "),
+        ([""], "the first argument "),
+    ],
+)
+def test_an_unset_variable_does_not_pass_for_a_flag_left_out(
+    arguments: list[str], about: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        main._refuse_empty(arguments)
+    assert explain(caught.value) == 2
+    assert line_of(capsys).startswith(f"error: {about}is empty")
+
+
+def test_an_empty_argument_ends_a_command(environment: Environment) -> None:
+    done = run_command(environment, "predict", "a.png", "--workdir", "")
     assert done.returncode == 2
     assert done.stderr == "error: --workdir: is empty; is a variable of the shell not set?\n"
 
 
-def test_a_script_without_a_config_complains_in_one_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parser = Parser()
-    parser.add_argument("--format", choices=("a", "b"))
-    with pytest.raises(ConfigError, match=r"^argument --format: invalid choice: 'c' .*; --help shows all flags$"):
-        parser.parse_args(["--format", "c"])
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "-dash.jpg").touch()
-    with pytest.raises(ConfigError, match=r"^unrecognized arguments: -dash.jpg; is it the file ./-dash.jpg\?$"):
-        parser.parse_args(["-dash.jpg"])
+LOSS = """
+import dataclasses
+from flaxmark.models.losses import MAE
+
+@dataclasses.dataclass(frozen=True)
+class Scaled(MAE):
+    name = "scaled"
+    factor: float = 2.0
+"""
 
 
-def test_ctrl_c_waits_for_no_thread() -> None:
-    done = subprocess.run([sys.executable, "-c", BUSY], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 130
-    assert done.stderr == "\ninterrupted what was done\n"
+def test_extensions_are_loaded_before_flags_are_parsed(environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(LOSS)
+    line = command_line("train", "--loss.name", "scaled", "--help")
+    for name, status, text in (("mine.py", 0, "--loss.factor"), ("other.py", 2, "error: FLAXMARK_EXTENSIONS")):
+        own = environment | {"FLAXMARK_EXTENSIONS": str(tmp_path / name)}
+        done = subprocess.run(line, cwd=ROOT, env=own, capture_output=True, text=True, timeout=100)
+        assert done.returncode == status, done.stderr
+        assert text in done.stdout + done.stderr

@@ -25,8 +25,7 @@ class Arguments:
 
     data: DataConfig = DataConfig()
     systems: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ..", help_behavior_hint="(required)")] = ()
-    """Systems to compare: flaxmark (its own model), flaxmark:WORKDIR, flaxmark+flip (averaged with the mirror image),
-    dlib, mesh (the 468 points of mediapipe's mesh), json:FILE."""
+    """Systems: flaxmark or flaxmark:WORKDIR (flaxmark+flip averages with the mirror image), dlib, mesh, json:FILE."""
     split: Annotated[str | None, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint="")] = None
     """Split to compare on; default: validation where it has faces, else test, else train."""
     out: str = "compared"

@@ -36,8 +36,7 @@ class Arguments(ConfigArguments):
     losses: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ..")] = (
         "mse", "mae", "smooth_l1", "smooth_l1_0.02",
     )  # fmt: skip
-    """Losses to train with, of mse, mae, smooth_l1 (beta 1), smooth_l1_0.02 (beta 0.02), wing, soft_wing, log_cosh and
-    nll."""
+    """Losses: mse, mae, smooth_l1 (beta 1), smooth_l1_0.02 (beta 0.02), wing, soft_wing, log_cosh or nll."""
     seeds: tuple[int, ...] = (0,)
     """Seeds; every network and loss is trained with each, and several give confidence intervals."""
     shard_index: int = 0
