@@ -1,1 +1,1 @@
-"""What a run leaves on disk: workdir, checkpoints, metric log, packed networks, remote copies."""
+"""A run on disk: workdir, checkpoints, metric log, packed networks, remote copies."""

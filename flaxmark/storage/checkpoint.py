@@ -1,4 +1,4 @@
-"""The latest and the best checkpoint of a run, and what to do about damaged ones."""
+"""The latest and the best checkpoint of a run; damaged checkpoints are set aside."""
 
 import errno
 import json
@@ -15,7 +15,7 @@ from etils import epath
 from orbax.checkpoint import v1 as ocp
 
 from flaxmark.config.config import Config
-from flaxmark.errors import ConfigError
+from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.models.model import make_model
 from flaxmark.schema import from_dict
 from flaxmark.storage.checksum import check_checksums, make_checksums
@@ -26,7 +26,7 @@ _METRIC = "loss"
 
 
 class State(Protocol):
-    """What is saved: any tree of arrays with a step and with the variables that are validated."""
+    """A training state: any tree of arrays with a step and with the variables that are validated."""
 
     @property
     def step(self) -> jax.Array:
@@ -34,7 +34,7 @@ class State(Protocol):
 
     @property
     def eval_variables(self) -> Any:
-        """What predict loads."""
+        """The variables that predict loads."""
 
 
 SomeState = TypeVar("SomeState", bound=State)
@@ -57,17 +57,13 @@ def _policy() -> Any:
 
 
 class RunCheckpoints:
-    """The checkpoints of one workdir; each holds `state`, `model` (what predict loads) and `metadata`.
+    """The checkpoints of one workdir; each holds `state`, `model` (the variables that predict loads) and `metadata`.
 
-    Use it as a context manager: leaving waits for the save in flight.
+    Use it as a context manager: leaving waits for the save in progress.
     """
 
     def __init__(self, workdir: str | Path) -> None:
-        """Open the checkpoints of a run.
-
-        Args:
-            workdir: The run's folder; its `checkpoints/` is made when the first one is saved.
-        """
+        """Open the checkpoints of a workdir; its `checkpoints/` is created by the first save."""
         self._workdir = Path(workdir)
         self.directory = checkpoints_of(workdir)
         self._bytes = 0
@@ -80,7 +76,7 @@ class RunCheckpoints:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for the save in flight and let go of the folder."""
+        """Wait for the save in progress and close the folder."""
         self._checkpointer.close()
 
     @property
@@ -90,44 +86,40 @@ class RunCheckpoints:
         return None if latest is None else int(latest.step)
 
     def describe_latest(self) -> str:
-        """Where the newest checkpoint is, for messages."""
-        folders = _folders(self.directory)  # orbax forgets them when a save has failed
+        """Path of the newest checkpoint, for messages."""
+        folders = _folders(self.directory)  # orbax forgets them after a failed save
         return str(folders[-1]) if folders else "none"
 
     @property
     def kept(self) -> str:
-        """What is safe and how much room the next one takes, for messages."""
+        """The last good checkpoint and the size of the next one, for messages."""
         needed = f" (a checkpoint takes {self._bytes / 1e6:,.0f} MB)" if self._bytes else ""
         return f"{needed}; last good checkpoint: {self.describe_latest()}; the same command resumes"
 
     def save(self, state: State, metadata: Mapping[str, Any], metrics: Mapping[str, float] | None = None) -> None:
-        """Save in the background.
+        """Save a state in the background, and its `eval_variables` once more for predict.
 
-        Args:
-            state: All of it, and its `eval_variables` once more as what predict loads.
-            metadata: Ready for JSON: config, provenance and progress.
-            metrics: Validation figures with `loss`, which chooses the best; None between validations.
-
-        Raises:
-            ValueError: The loss is not finite: it would drive the real best away.
+        `metadata` is ready for JSON: config, provenance and progress. `metrics` are those of a validation, with the
+        `loss` that chooses the best checkpoint, or None. Raises ValueError where that loss is not finite: it would
+        displace the real best.
         """
         if metrics is not None and not math.isfinite(metrics[_METRIC]):
             raise ValueError(f"validation {_METRIC} is {metrics[_METRIC]}: not saved")
         step = int(state.step)
         if step == self.latest_step and metrics is None:
             return
-        if not self._workdir.is_dir():  # orbax would make it again, without what else belongs to a run
+        if not self._workdir.is_dir():  # orbax would create it again, without the run's other files
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._workdir))
         if jax.process_index() == 0:
             push(self._workdir)
         self._bytes = sum(leaf.nbytes for leaf in jax.tree.leaves((state, state.eval_variables)))
         arrays = {"state": state, "model": state.eval_variables}
-        said = {**metadata, "checksums": make_checksums(arrays)}
+        all_metadata = {**metadata, "checksums": make_checksums(arrays)}
         if metrics is not None:
-            said["validation"] = dict(metrics)
+            all_metadata["validation"] = dict(metrics)
         self._checkpointer.save_checkpointables_async(
             step,
-            {**arrays, "metadata": said},
+            {**arrays, "metadata": all_metadata},
             force=True,
             overwrite=step == self.latest_step,
             metrics=None if metrics is None else dict(metrics),
@@ -135,20 +127,13 @@ class RunCheckpoints:
 
 
 def restore_newest(workdir: str | Path, like: SomeState) -> SomeState | None:
-    """Load the newest sound checkpoint of a run; newer ones that are damaged are named and moved to `damaged/`.
+    """Load the newest intact checkpoint of a workdir in which no process saves, or None where there is none.
 
-    Args:
-        workdir: The run's folder, in which no process saves.
-        like: A state of the same shapes and shardings (arrays or shape structs).
-
-    Returns:
-        The state, its arrays safe to donate; None where there is no checkpoint.
-
-    Raises:
-        ConfigError: There are checkpoints, and all are damaged.
+    `like` is a state of the same shapes and shardings (arrays or shape structs). The arrays can be donated. Damaged
+    checkpoints are reported and moved to `damaged/`; CheckpointError where all of them are damaged.
     """
     folders = _folders(checkpoints_of(workdir))
-    # Of the older ones only what predict loads, while a better one can still be made.
+    # Of the older ones only the part that predict loads is checked, while training can still make a better one.
     older, state = {"model": jax.tree.map(_abstract, like.eval_variables)}, None
     newest = older | {"state": jax.tree.map(_abstract, like)}
     damaged: dict[epath.Path, str] = {}
@@ -163,9 +148,10 @@ def restore_newest(workdir: str | Path, like: SomeState) -> SomeState | None:
         elif state is None:
             state = found
     if damaged and state is None:
-        raise ConfigError(
-            f"{folders[-1].parent}: no checkpoint in it is sound ({folders[-1].name}: {damaged[folders[-1]]}); "
-            "bring a copy back, or move the folder away to start anew"
+        raise CheckpointError(
+            f"every checkpoint in it is damaged ({folders[-1].name}: {damaged[folders[-1]]}); "
+            "restore a copy, or move the folder away to start anew",
+            file=folders[-1].parent,
         )
     if jax.process_index() == 0:
         _put_aside(damaged)
@@ -180,33 +166,33 @@ def _folders(directory: epath.Path) -> list[epath.Path]:
 
 
 def _load(folder: epath.Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Parts of a checkpoint, `state` and `model`; raises whatever when one is not as it was saved."""
+    """Parts of a checkpoint, `state` and `model`; raises any error when one is not as it was saved."""
     loaded = dict(ocp.load_checkpointables(folder, dict(wanted)))
     check_checksums({name: loaded[name] for name in wanted}, _metadata(folder)["checksums"])
     return loaded
 
 
 def _metadata(folder: epath.Path) -> dict[str, Any]:
-    """What a checkpoint says of itself."""
+    """The metadata of a checkpoint."""
     return dict(ocp.load_checkpointables(folder, {"metadata": None})["metadata"])
 
 
 def _check_metrics(folder: epath.Path) -> None:
-    """Raise where orbax would, for all checkpoints, as it opens them."""
+    """Raise where orbax would when it opens the folder of all checkpoints."""
     path = folder / "metrics" / "metrics"
     if path.is_file():
         json.loads(path.read_text(encoding="utf-8"))
 
 
 def _put_aside(damaged: Mapping[epath.Path, str]) -> None:
-    """Move checkpoints out of the way, and say so."""
+    """Move damaged checkpoints to `damaged/`, with a warning."""
     for folder, reason in damaged.items():
         aside = folder.parent.parent / "damaged" / folder.name
         while aside.exists():
             aside = aside.with_name(aside.name + "_again")
         aside.parent.mkdir(exist_ok=True)
         folder.rename(aside)
-        print(f"warning: checkpoint {folder} is damaged ({reason}); it is now {aside}", file=sys.stderr)
+        print(f"warning: checkpoint {folder} is damaged ({reason}); moved to {aside}", file=sys.stderr)
 
 
 def _first_line(error: Exception) -> str:
@@ -220,22 +206,15 @@ def _abstract(x: Any) -> jax.ShapeDtypeStruct:
 
 
 def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Load what predict and evaluate need of a run.
+    """Load the checkpoint with the lowest validation loss from a workdir or its `checkpoints/`.
 
-    Args:
-        workdir: The run's folder, or its `checkpoints/`.
-
-    Returns:
-        The variables of the checkpoint with the lowest validation loss, on the first local device, and
-        its metadata (with `config` and `step`).
-
-    Raises:
-        ConfigError: No checkpoint there, none from the end of an epoch yet, or all of those are damaged.
+    Returns its variables, on the first local device, and its metadata with `config` and `step`. Raises CheckpointError
+    where there is no validated checkpoint, or all of them are damaged.
     """
     directory = checkpoints_of(Path(workdir).parent if Path(workdir).name == CHECKPOINTS else workdir)
     if not directory.is_dir():
         missing = "no checkpoints/ in it" if Path(workdir).exists() else "no such folder"
-        raise ConfigError(f"{workdir}: {missing}; name the workdir of a run, or a file of scripts/pack.py")
+        raise CheckpointError(f"{missing}; name the workdir of a run, or a file of flaxmark pack", file=workdir)
     scored: dict[epath.Path, tuple[float, dict[str, Any]]] = {}
     for folder in _folders(directory):
         try:
@@ -247,19 +226,22 @@ def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     for folder, (_, metadata) in sorted(scored.items(), key=lambda item: item[1][0]):
         try:
             variables = _load(folder, {"model": _model_like(metadata)})["model"]
+        except ConfigError as error:  # of another version, or of extensions that are not loaded
+            raise CheckpointError(f"its config cannot be used: {error}", file=folder) from error
         except Exception as error:
             _warn(folder, error)
             continue
         return variables, metadata | {"step": int(folder.name)}
-    raise ConfigError(
-        f"{workdir}: no validated checkpoint in it is sound; bring a copy back, or train again in another folder"
+    raise CheckpointError(
+        "every validated checkpoint in it is damaged; restore a copy, or train again in another folder"
         if scored
-        else f"{workdir}: no validated checkpoint yet; let the run get to its first validation (--train.validate-every)"
+        else "no validated checkpoint yet; let the run reach its first validation (--train.validate-every)",
+        file=workdir,
     )
 
 
 def _warn(folder: epath.Path, error: Exception) -> None:
-    """Name a checkpoint that is passed over."""
+    """Warn of a checkpoint that is skipped."""
     print(f"warning: checkpoint {folder} is damaged ({_first_line(error)}); another one is used", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""One number for all arrays of a checkpoint's part: orbax does not notice a flipped bit in its files."""
+"""One checksum for all arrays of each part of a checkpoint: orbax does not notice a flipped bit in its files."""
 
 import functools
 import zlib
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, UInt8, UInt32
 
 METHOD = "mix32"  # of new checkpoints; older ones name none, and have CRC-32
 _CHUNK = 1 << 15  # words that stay in a core's cache
@@ -15,19 +16,15 @@ Words = TypeVar("Words", np.ndarray, jax.Array)
 
 
 def make_checksums(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint remembers of its arrays.
+    """Checksums of the parts of a checkpoint: name -> 0 to 2^32 - 1, and `method`; ready for JSON.
 
-    The bits of an array are words of 32; each is mixed with its position, and all are added up. So are the numbers of
-    a part's arrays. A word that is another one always changes the sum; words or arrays that change places do, but for
-    one chance in 2^32. An accelerator computes it itself, and only the sums leave it. In the host's memory NumPy
-    does, with the same result and without compiling anything.
+    `parts` are trees of arrays, of any shapes and dtypes of whole bytes, on the host or on devices, each complete on
+    every process.
 
-    Args:
-        parts: Name -> tree of arrays: any shapes, dtypes of whole bytes; NumPy's, or on devices, each whole on every
-            process.
-
-    Returns:
-        Name -> from 0 to 2^32 - 1, and `method`; ready for JSON.
+    An array is read as words of 32 bits. Each word is mixed with its position, and all are added up; so are the sums
+    of a part's arrays. A changed word always changes the sum; words or arrays that change places do, but for one
+    chance in 2^32. An accelerator computes the sums itself, and only they leave it. For arrays in the host's memory
+    NumPy does, with the same result and without compiling anything.
     """
     leaves, members = _distinct(parts)
     arrays = [_local(leaf) for leaf in leaves]
@@ -40,12 +37,7 @@ def make_checksums(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def compile_checksums(parts: Mapping[str, Any], device: jax.Device) -> None:
-    """Compile what `make_checksums` runs on an accelerator, for JAX's cache of compiled programs.
-
-    Args:
-        parts: Shapes in place of arrays.
-        device: Where they will be.
-    """
+    """Compile the program of `make_checksums` for shapes on a device, for JAX's cache of compiled programs."""
     leaves, members = _distinct(parts)
     place = jax.sharding.SingleDeviceSharding(device)
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place) for leaf in leaves]
@@ -53,7 +45,7 @@ def compile_checksums(parts: Mapping[str, Any], device: jax.Device) -> None:
 
 
 def _distinct(parts: Mapping[str, Any]) -> tuple[list[Any], tuple[tuple[int, ...], ...]]:
-    """The leaves of all parts, each once, as the model is in the state, too; and which of them each part has."""
+    """The distinct leaves of all parts (the model is in the state, too), and the indices of those in each part."""
     leaves = [jax.tree.leaves(tree) for tree in parts.values()]
     distinct = {id(leaf): leaf for own in leaves for leaf in own}
     numbers = {key: index for index, key in enumerate(distinct)}
@@ -61,14 +53,9 @@ def _distinct(parts: Mapping[str, Any]) -> tuple[list[Any], tuple[tuple[int, ...
 
 
 def check_checksums(parts: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
-    """Compare arrays with what their checkpoint remembers of them, in the host's memory.
+    """Compare all or some parts with their saved checksums, in the host's memory; ValueError where they differ.
 
-    Args:
-        parts: As for `make_checksums`; all that were saved or some.
-        saved: What that function returned; of older checkpoints CRC-32 by name, without `method`.
-
-    Raises:
-        ValueError: A part is not what was saved, or the method is not known here.
+    Checkpoints before `method` have CRC-32 by name; another method than the known ones is a ValueError, too.
     """
     method = saved.get("method")
     if method not in (None, METHOD):
@@ -81,27 +68,19 @@ def check_checksums(parts: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
 
 
 def crc32(tree: Any) -> int:
-    """CRC-32 of all NumPy arrays of a tree, in its order: what older checkpoints remember."""
+    """CRC-32 of all NumPy arrays of a tree, in its order, as older checkpoints have it."""
     return functools.reduce(lambda total, leaf: zlib.crc32(_bytes(leaf).data, total), jax.tree.leaves(tree), 0)
 
 
 def sums_on_host(arrays: Sequence[np.ndarray], members: Sequence[Sequence[int]]) -> list[int]:
-    """The sum of each part.
-
-    Args:
-        arrays: Of all parts.
-        members: Which of them a part has, in its order.
-
-    Returns:
-        From 0 to 2^32 - 1.
-    """
+    """The checksum of each part, 0 to 2^32 - 1; `members` are the indices of its arrays, in its order."""
     sums = [_sum_on_host(_words_on_host(array)) for array in arrays]
     return [_sum_on_host(np.array([sums[index] for index in own], np.uint32)) for own in members]
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def sums_on_device(arrays: Sequence[jax.Array], members: Sequence[Sequence[int]]) -> jax.Array:
-    """The same, uint32 `[parts]`, by one program, which is compiled once for all states of the same shapes."""
+def sums_on_device(arrays: Sequence[jax.Array], members: Sequence[Sequence[int]]) -> UInt32[Array, " parts"]:
+    """As `sums_on_host`, by one program, which is compiled once for all states of the same shapes."""
     sums = [_sum_on_device(_words_on_device(array)) for array in arrays]
     parts = [jnp.stack([sums[index] for index in own]) if own else jnp.zeros(0, jnp.uint32) for own in members]
     return jnp.stack(list(map(_sum_on_device, parts)))
@@ -116,18 +95,18 @@ def _local(leaf: Any) -> Any:
     return np.asarray(leaf)
 
 
-def _bytes(array: np.ndarray) -> np.ndarray:
-    """The memory of an array, uint8 `[n]`."""
+def _bytes(array: np.ndarray) -> UInt8[np.ndarray, " n"]:
+    """The memory of an array."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
-def _words_on_host(array: np.ndarray) -> np.ndarray:
-    """The bits of an array, uint32 `[n]`; elements of less than 32 bits have a word each."""
+def _words_on_host(array: np.ndarray) -> UInt32[np.ndarray, " n"]:
+    """The bits of an array; elements of less than 32 bits have a word each."""
     size = array.dtype.itemsize
     return _bytes(array).view(f"u{min(size, 4)}").astype(np.uint32, copy=False)
 
 
-def _words_on_device(array: jax.Array) -> jax.Array:
+def _words_on_device(array: jax.Array) -> UInt32[Array, " n"]:
     """As `_words_on_host`."""
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         array = jnp.stack([array.real, array.imag], axis=-1)
@@ -137,8 +116,8 @@ def _words_on_device(array: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(array, word).astype(jnp.uint32).reshape(-1)
 
 
-def _sum_on_host(words: np.ndarray) -> int:
-    """Of uint32 `[n]`, each mixed with its position; modulo 2^32."""
+def _sum_on_host(words: UInt32[np.ndarray, " n"]) -> int:
+    """Sum of words, each mixed with its position, modulo 2^32."""
     total = 0
     for first in range(0, words.size, _CHUNK):
         part = words[first : first + _CHUNK]
@@ -147,13 +126,13 @@ def _sum_on_host(words: np.ndarray) -> int:
     return total % 2**32
 
 
-def _sum_on_device(words: jax.Array) -> jax.Array:
+def _sum_on_device(words: UInt32[Array, " n"]) -> UInt32[Array, ""]:
     """As `_sum_on_host`."""
     return jnp.sum(_mix(words, jnp.arange(words.size, dtype=jnp.uint32)), dtype=jnp.uint32)
 
 
 def _mix(words: Words, positions: Words) -> Words:
-    """Spread what words and positions differ in over all 32 bits; at one position no two words become the same.
+    """Spread the differences of words and positions over all 32 bits; at one position no two words become equal.
 
     The constants are lowbias32's (https://nullprogram.com/blog/2018/07/31/, public domain).
     """

@@ -1,4 +1,4 @@
-"""What a run leaves for people and programs to read while it goes on: JSON lines and TensorBoard."""
+"""Metrics of a run while it trains: JSON lines and TensorBoard."""
 
 import json
 import os
@@ -21,12 +21,7 @@ class MetricWriter:
     """Appends to `metrics.jsonl` and to TensorBoard's files in `tensorboard/`."""
 
     def __init__(self, workdir: Path, resume_step: int) -> None:
-        """Open the files, forgetting what a run that was cut off wrote after its last checkpoint.
-
-        Args:
-            workdir: The run's folder.
-            resume_step: Lines of later steps are dropped.
-        """
+        """Open the files of a workdir; lines of steps after `resume_step` are dropped."""
         self._path = workdir / "metrics.jsonl"
         self._started = time.perf_counter()
         if self._path.exists():
@@ -36,22 +31,19 @@ class MetricWriter:
         self._file = self._path.open("a", encoding="utf-8")
         folder = workdir / "tensorboard"
         folder.mkdir(exist_ok=True)
-        # Records, not tensorboardX's writers: of a full disk its thread dies, so that its queue waits for ever, and its
-        # files stay open.
+        # Records, not tensorboardX's writers: on a full disk their thread dies, so that their queue waits for ever and
+        # their files stay open.
         name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
         self._tensorboard = RecordWriter(str(folder / name))
-        self._add_event(file_version="brain.Event:2")  # what each such file begins with
+        self._add_event(file_version="brain.Event:2")  # every such file begins with it
         restart = SessionLog(status=SessionLog.START)  # TensorBoard hides what came after the checkpoint
         self._add_event(step=resume_step + 1, session_log=restart)
         self._flushed = time.perf_counter()
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """Write one line and its scalars.
+        """Write the values of a step as one line and as scalars; `kind` is `train` or `validation`.
 
-        Args:
-            kind: `train` or `validation`.
-            step: Updates made.
-            values: Name -> number; `time` and `seconds` of the run so far, stops left out, are added.
+        The `time` and the `seconds` that the run has trained so far, stops excluded, are added.
         """
         values = {**values, "time": time.time(), "seconds": round(time.perf_counter() - self._started, 3)}
         self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
@@ -63,7 +55,7 @@ class MetricWriter:
             self._flushed = time.perf_counter()
 
     def close(self) -> None:
-        """Close both, also where the rest of one cannot be written."""
+        """Close both, even if one cannot be written to its end."""
         try:
             self._file.close()
         finally:
@@ -74,14 +66,7 @@ class MetricWriter:
 
 
 def read_metrics(workdir: Path) -> Iterator[dict[str, Any]]:
-    """Read `metrics.jsonl`, leaving out a last line that was cut off.
-
-    Args:
-        workdir: The run's folder.
-
-    Yields:
-        One dictionary a line.
-    """
+    """Read the lines of a workdir's `metrics.jsonl`, without a last one that was cut off."""
     with (workdir / "metrics.jsonl").open(encoding="utf-8") as file:
         for line in file:
             if line.endswith("\n"):

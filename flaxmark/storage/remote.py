@@ -1,4 +1,4 @@
-"""Workdirs in remote storage: the checkpoints are there, the rest is written here and copied at each save."""
+"""Workdirs in remote storage: checkpoints are written there, other files locally and copied at each save."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from etils import epath
 
-from flaxmark.errors import ConfigError
+from flaxmark.errors import ConfigError, StorageError
 from flaxmark.system.files import atomic_write, write_text
 
 SCHEMES = ("gs://", "file://")  # file:// is a folder of this machine, such as a mounted share
@@ -15,25 +15,19 @@ CHECKPOINTS = "checkpoints"
 
 
 def local_workdir(workdir: str | Path) -> Path:
-    """Where a run's own files are written.
+    """The local folder of a workdir: itself, or `runs/bucket+run` for a URL such as `gs://bucket/run`.
 
-    Args:
-        workdir: A folder, or a URL such as `gs://bucket/run`: its files are in `runs/bucket+run` then, what is in the
-            URL already is fetched, and the folder takes the URL's place for other commands.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ConfigError: An unknown kind of storage, or one that cannot be reached.
+    The files that the URL has already are copied there, but for the checkpoints; other commands take the folder.
+    Raises ConfigError for an unknown kind of storage, StorageError for one that cannot be reached or written.
     """
     scheme, separator, rest = str(workdir).partition("://")
     if not separator:
         return Path(workdir)
     relative = scheme == "file" and not rest.startswith("/")
     if scheme + separator not in SCHEMES or relative or not rest.strip("/"):
-        raise ConfigError(f"--workdir {workdir}: give a folder, or gs://BUCKET/FOLDER, or file:///FOLDER")
-    # Another URL never has the same one: in a quoted name is no +, and only that of file:// starts with one.
+        reason = "give a folder, or gs://BUCKET/FOLDER, or file:///FOLDER"
+        raise ConfigError(reason, field="workdir", value=workdir)
+    # No two URLs share a folder: a quoted name contains no +, and only that of file:// starts with one.
     parts = [quote(part) for part in rest.split("/") if part]
     folder = Path("runs", ("+" if scheme == "file" else "") + "+".join(parts))
     try:
@@ -42,19 +36,13 @@ def local_workdir(workdir: str | Path) -> Path:
         fetch(folder)
     except Exception as error:  # of the storage's client, whichever it is
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigError(f"--workdir {workdir}: {reason}; is it there, and may you write to it?") from error
+        reason = f"{reason}; does it exist, and can you write to it?"
+        raise StorageError(reason, field="workdir", value=workdir) from error
     return folder
 
 
 def remote_of(workdir: Path) -> epath.Path | None:
-    """The remote storage of a workdir.
-
-    Args:
-        workdir: A local folder.
-
-    Returns:
-        None where it has none.
-    """
+    """The remote folder of a local workdir, or None."""
     path = workdir / REMOTE
     if not path.is_file():
         return None
@@ -63,24 +51,13 @@ def remote_of(workdir: Path) -> epath.Path | None:
 
 
 def checkpoints_of(workdir: str | Path) -> epath.Path:
-    """Where a run's checkpoints are.
-
-    Args:
-        workdir: A local folder.
-
-    Returns:
-        A folder, here or in its remote storage.
-    """
+    """The folder of a run's checkpoints, local or in its remote storage."""
     remote = remote_of(Path(workdir))
     return epath.Path(workdir).absolute() / CHECKPOINTS if remote is None else remote / CHECKPOINTS
 
 
 def push(workdir: Path) -> None:
-    """Copy what a run has written to its remote storage, where it has one.
-
-    Args:
-        workdir: A local folder; a hidden file in it stays.
-    """
+    """Copy the files of a local workdir, but for hidden ones, to its remote storage, where it has one."""
     remote = remote_of(workdir)
     if remote is None:
         return
@@ -93,11 +70,7 @@ def push(workdir: Path) -> None:
 
 
 def fetch(workdir: Path) -> None:
-    """Copy what a run has left in its remote storage, but for the checkpoints, into its local folder.
-
-    Args:
-        workdir: With a remote storage.
-    """
+    """Copy the files of a workdir's remote storage, but for the checkpoints, into the local folder."""
     remote = remote_of(workdir)
     assert remote is not None
     remote.mkdir(parents=True, exist_ok=True)
@@ -111,7 +84,7 @@ def fetch(workdir: Path) -> None:
 
 
 def _is_there(source: epath.Path, target: epath.Path) -> bool:
-    """Whether a copy has been made since the file was written: nothing is read back from afar at each save."""
+    """Whether a copy is newer than the file, by size and time, so that no save reads anything back."""
     if not target.exists():
         return False
     copy, original = target.stat(), source.stat()
@@ -119,7 +92,7 @@ def _is_there(source: epath.Path, target: epath.Path) -> bool:
 
 
 def _copy(source: epath.Path, target: epath.Path) -> None:
-    """Copy a file so that it is there whole or not at all."""
+    """Copy a file atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(target) as temporary:
         temporary.write_bytes(source.read_bytes())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.small_state import METADATA, at_step, make_state
 
-from flaxmark.errors import ConfigError
+from flaxmark.errors import CheckpointError
 from flaxmark.storage.checkpoint import RunCheckpoints, load_best, restore_newest
 from flaxmark.storage.checksum import crc32
 from flaxmark.training.train_state import TrainState
@@ -57,10 +57,12 @@ def test_a_loss_that_is_not_finite_is_refused(tmp_path: Path, state: TrainState)
 
 
 def test_a_folder_without_checkpoints_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no checkpoints"):
-        load_best(tmp_path)
+    for folder in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(CheckpointError) as caught:
+            load_best(folder)
+        assert caught.value.file == folder
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(ConfigError, match="no validated checkpoint"):
+    with pytest.raises(CheckpointError, match="no validated checkpoint"):
         load_best(tmp_path)
 
 
@@ -68,8 +70,18 @@ def test_a_checkpoint_without_a_loss_is_passed_over(tmp_path: Path, monkeypatch:
     (tmp_path / "checkpoints" / "1").mkdir(parents=True)
     for said in ({"validation": {}}, {"validation": {"loss": "low"}}, {"validation": 5}):
         monkeypatch.setattr("flaxmark.storage.checkpoint._metadata", lambda _, said=said: METADATA | said)
-        with pytest.raises(ConfigError, match="no validated checkpoint"):
+        with pytest.raises(CheckpointError, match="no validated checkpoint"):
             load_best(tmp_path)
+
+
+def test_a_config_that_is_not_known_here_is_no_damage(
+    two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    unknown = METADATA | {"config": METADATA["config"] | {"model": {"name": "of_an_extension"}}}
+    monkeypatch.setattr("flaxmark.storage.checkpoint._metadata", lambda _: unknown | {"validation": {"loss": 0.5}})
+    with pytest.raises(CheckpointError, match="of_an_extension"):
+        load_best(two)
+    assert capsys.readouterr().err == ""
 
 
 def flip_a_byte(path: Path) -> None:
@@ -149,7 +161,7 @@ def test_the_best_sound_checkpoint_is_used(two: Path, tmp_path: Path, state: Tra
     assert load_best(tmp_path)[1]["step"] == 3
     assert "checkpoints/1 is damaged" in capsys.readouterr().err
     shutil.rmtree(tmp_path / "checkpoints" / "3" / "model")
-    with pytest.raises(ConfigError, match="no validated checkpoint in it is sound; bring a copy back"):
+    with pytest.raises(CheckpointError, match="every validated checkpoint in it is damaged"):
         load_best(tmp_path)
 
 
@@ -169,7 +181,7 @@ def test_checkpoints_with_crc_32_are_still_checked(
     restored = restore_newest(tmp_path, state)
     jax.tree.map(np.testing.assert_array_equal, restored, at_step(state, 2))
     monkeypatch.setattr("flaxmark.storage.checksum.crc32", lambda tree: 0)
-    with pytest.raises(ConfigError, match="is not what was saved: another checksum"):
+    with pytest.raises(CheckpointError, match="is not what was saved: another checksum"):
         restore_newest(tmp_path, state)
     capsys.readouterr()
 
@@ -190,7 +202,7 @@ def test_no_sound_checkpoint_stops_and_keeps_all(two: Path, tmp_path: Path, stat
     shutil.copytree(two, tmp_path, dirs_exist_ok=True)
     for path in (tmp_path / "checkpoints").glob("*/state/_METADATA"):
         cut_in_half(path)
-    with pytest.raises(ConfigError, match=r"no checkpoint in it is sound \(2: .*start anew"):
+    with pytest.raises(CheckpointError, match=r"every checkpoint in it is damaged \(2: .*start anew"):
         restore_newest(tmp_path, state)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1", "2"]
     assert restore_newest(tmp_path / "empty", state) is None

@@ -8,22 +8,23 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
-from helpers.quick import quick_jit
 from helpers.commands import command_main
+from helpers.quick import quick_jit
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flaxmark.config.config import Config
 from flaxmark.data.config import DataConfig
 from flaxmark.data.records.examples import Examples
-from flaxmark.errors import ConfigError
+from flaxmark.errors import CheckpointError
 from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference.network import Network
-from flaxmark.models.model import ModelConfig, make_model
+from flaxmark.models.model import make_model
+from flaxmark.models.resnet import ResNetConfig
 from flaxmark.schema import to_dict
 from flaxmark.storage.packed import load_packed, pack, quantize
 
-CONFIG = Config(data=DataConfig(markup=FIVE_POINTS, image_size=64), model=ModelConfig(depth=18))
+CONFIG = Config(data=DataConfig(markup=FIVE_POINTS, image_size=64), model=ResNetConfig(depth=18))
 FLAT = dataclasses.replace(CONFIG.data, pixel_std=(1.0, 0.0, 1.0))
 HUGE = dataclasses.replace(CONFIG.data, image_size=10**9)
 METADATA = json.loads(json.dumps({"config": to_dict(CONFIG), "terms": "free"}))
@@ -71,7 +72,7 @@ def test_packing_measures_a_few_crops_at_a_time(
         return {"landmarks": truth[crops[:, 0, 0, 0].astype(int)]}
 
     network = SimpleNamespace(
-        variables={"params": {}}, metadata=METADATA | {"step": 3}, data=CONFIG.data, run_images=run
+        variables={"params": {}, "batch_stats": {}}, metadata=METADATA | {"step": 3}, data=CONFIG.data, run_images=run
     )
     monkeypatch.setattr("flaxmark.inference.network.Network", lambda _: network)
     monkeypatch.setattr("flaxmark.data.prepare.prepare.prepare", lambda *_, **__: None)
@@ -90,43 +91,49 @@ def test_packing_measures_a_few_crops_at_a_time(
 
 
 @pytest.mark.parametrize(
-    ("metadata", "complaint"),
+    "metadata",
     [
-        ({"config": to_dict(dataclasses.replace(CONFIG, data=HUGE))}, "data.image-size"),
-        ({"terms": 3}, "under which terms"),
-        ({"config": to_dict(dataclasses.replace(CONFIG, data=FLAT))}, "data.pixel-std"),
-        ({"config": to_dict(CONFIG) | {"train": {"epochs": 10**400}}}, "train.epochs"),
-        ({"face_score": {"middle": "low", "width": 1.0}}, "face_score is missing or no number"),
-        ({"face_score": {"middle": 1.0, "width": 0.0}}, "face_score is missing or no number"),
-        ({"face_score": 5}, "face_score is missing or no number"),
+        {"config": to_dict(dataclasses.replace(CONFIG, data=HUGE))},
+        {"terms": 3},
+        {"config": to_dict(dataclasses.replace(CONFIG, data=FLAT))},
+        {"config": to_dict(CONFIG) | {"train": {"epochs": 10**400}}},
+        {"config": to_dict(CONFIG) | {"model": {"name": "nothing"}}},
+        {"face_score": {"middle": "low", "width": 1.0}},
+        {"face_score": {"middle": 1.0, "width": 0.0}},
+        {"face_score": 5},
     ],
 )
-def test_what_a_file_says_of_itself_is_checked(
-    folded: dict, tmp_path: Path, metadata: dict[str, Any], complaint: str
-) -> None:
-    pack(folded, json.loads(json.dumps(METADATA | metadata)), tmp_path / "x.safetensors")
-    with pytest.raises(ConfigError, match=complaint):
-        Network(tmp_path / "x.safetensors")
+def test_the_metadata_of_a_file_is_checked(folded: dict, tmp_path: Path, metadata: dict[str, Any]) -> None:
+    path = tmp_path / "x.safetensors"
+    pack(folded, json.loads(json.dumps(METADATA | metadata)), path)
+    with pytest.raises(CheckpointError) as caught:
+        Network(path)
+    assert caught.value.file == path
+    assert "\n" not in str(caught.value)
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        load_packed(path)
+    assert caught.value.file == path
+    assert "\n" not in str(caught.value)
+    return caught.value.reason
 
 
 def test_files_that_are_no_packed_network(folded: dict, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    with pytest.raises(ConfigError, match="no such file"):
-        load_packed(path)
+    refused(path)
     path.write_bytes(b"nothing at all")
-    with pytest.raises(ConfigError, match="not a packed network"):
-        load_packed(path)
+    refused(path)
     safetensors.numpy.save_file({"a": np.zeros(3)}, path)
-    with pytest.raises(ConfigError, match=r"no network that scripts/pack\.py wrote"):
-        load_packed(path)
-    for change, complaint in (
-        ({"head/bias": np.zeros(4, np.float32)}, "tensor head/bias is missing or has another shape than \\[10\\]"),
-        ({"head/kernel:scale": np.ones((10, 1), np.float32)}, "tensor head/kernel is missing or has another shape"),
-        ({"head/bias": np.full(10, np.nan, np.float32)}, "head/bias has numbers that are not finite"),
+    refused(path)
+    for change, name in (
+        ({"head/bias": np.zeros(4, np.float32)}, "head/bias"),
+        ({"head/kernel:scale": np.ones((10, 1), np.float32)}, "head/kernel"),
+        ({"head/bias": np.full(10, np.nan, np.float32)}, "head/bias"),
     ):
         pack(folded, METADATA, path)
         with safetensors.safe_open(path, framework="numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         safetensors.numpy.save_file(tensors | change, path, metadata={"flaxmark": json.dumps(METADATA)})
-        with pytest.raises(ConfigError, match=complaint):
-            load_packed(path)
+        assert name in refused(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from helpers.small_state import METADATA, at_step, make_state
 
-from flaxmark.errors import ConfigError
+from flaxmark.errors import ConfigError, FlaxmarkError, StorageError
 from flaxmark.storage.checkpoint import RunCheckpoints, load_best, restore_newest
 from flaxmark.storage.remote import checkpoints_of, local_workdir, push
 
@@ -71,10 +71,20 @@ def test_a_folder_is_its_own_place(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("url", ["http://host/run", "gs://", "file://here/run", "file:///proc/1/nowhere"])
-def test_what_is_no_storage_is_one_line(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("http://host/run", ConfigError),
+        ("gs://", ConfigError),
+        ("file://here/run", ConfigError),
+        ("file:///proc/1/nowhere", StorageError),
+    ],
+)
+def test_storage_that_cannot_be_used(
+    url: str, kind: type[FlaxmarkError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(kind) as caught:
         local_workdir(url)
-    assert str(caught.value).startswith(f"--workdir {url}: ")
+    assert (caught.value.field, caught.value.value) == ("workdir", url)
     assert "\n" not in str(caught.value)

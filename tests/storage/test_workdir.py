@@ -9,7 +9,9 @@ import pytest
 
 from flaxmark.config.config import Config, TrainConfig
 from flaxmark.data.config import DataConfig
-from flaxmark.errors import FlaxmarkError
+from flaxmark.errors import CheckpointError, StorageError
+from flaxmark.models.losses import MAE, SmoothL1
+from flaxmark.models.resnet import ResNetConfig
 from flaxmark.schema import to_dict
 from flaxmark.storage.workdir import claim_workdir, lock_workdir, stored_result
 
@@ -27,7 +29,7 @@ def test_two_runs_in_one_workdir(tmp_path: Path) -> None:
     process = subprocess.Popen(other, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"got it\n"
-    with pytest.raises(FlaxmarkError), lock_workdir(tmp_path / "x"):
+    with pytest.raises(CheckpointError), lock_workdir(tmp_path / "x"):
         pass
     process.kill()
     process.communicate()
@@ -44,16 +46,16 @@ def test_a_workdir_belongs_to_one_config(tmp_path: Path) -> None:
     claim_workdir(tmp_path / "x", config)
     (tmp_path / "x" / "checkpoints").mkdir()
     claim_workdir(tmp_path / "x", Config(train=TrainConfig(log_every=3)))  # what changes no number may change
-    with pytest.raises(FlaxmarkError, match=r"train\.epochs.*20.*7"):
+    with pytest.raises(CheckpointError, match=r"train\.epochs.*20.*7"):
         claim_workdir(tmp_path / "x", Config(train=TrainConfig(epochs=7)))
     (tmp_path / "x" / "config.json").write_text("{")
-    with pytest.raises(FlaxmarkError):
+    with pytest.raises(CheckpointError):
         claim_workdir(tmp_path / "x", Config())
     (tmp_path / "x" / "config.json").unlink()
     claim_workdir(tmp_path / "x", Config())  # there is no checkpoint yet
     (tmp_path / "x" / "config.json").unlink()
     (tmp_path / "x" / "checkpoints" / "3").mkdir()
-    with pytest.raises(FlaxmarkError):
+    with pytest.raises(CheckpointError):
         claim_workdir(tmp_path / "x", Config())
 
 
@@ -62,9 +64,43 @@ def test_a_result_counts_wherever_it_is_brought_but_for_its_own_config(tmp_path:
     path = tmp_path / "result.json"
     path.write_text(json.dumps({"rows": [], "config": to_dict(Config())}))
     assert stored_result(tmp_path, Config(data=DataConfig(dir="/elsewhere"))) == json.loads(path.read_text())
-    with pytest.raises(FlaxmarkError, match=r"train\.epochs.*20.*7"):
+    with pytest.raises(CheckpointError, match=r"train\.epochs.*20.*7"):
         stored_result(tmp_path, Config(train=TrainConfig(epochs=7)))
     for text in ("{", "[]", "{}"):
         path.write_text(text)
-        with pytest.raises(FlaxmarkError):
+        with pytest.raises(CheckpointError):
             stored_result(tmp_path, Config())
+
+
+def test_a_workdir_of_version_0_1_goes_on(tmp_path: Path) -> None:
+    """Its config has no model.name and no model.head, and the fields of every loss."""
+    stored = json.loads(json.dumps(to_dict(Config(model=ResNetConfig(depth=18), loss=MAE()))))
+    del stored["model"]["name"], stored["model"]["head"]
+    stored["loss"] = {"name": "mae", "beta": 0.02, "pixels": 256.0}
+    del stored["train"]["accumulate"]  # a field that was added later had its default
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "result.json").write_text(json.dumps({"config": stored}))
+    config = Config(model=ResNetConfig(depth=18), loss=MAE())
+    claim_workdir(tmp_path, config)
+    assert stored_result(tmp_path, config) == {"config": stored}
+    with pytest.raises(CheckpointError) as caught:
+        claim_workdir(tmp_path, Config(model=ResNetConfig(depth=34), loss=SmoothL1()))
+    assert caught.value.file == tmp_path / "config.json"
+    assert "model.depth (18 there, 34 here)" in caught.value.reason
+    assert "loss.name (mae there, smooth_l1 here)" in caught.value.reason
+    assert "beta" not in caught.value.reason
+    (tmp_path / "config.json").write_text(json.dumps(stored | {"younger": 1}))
+    with pytest.raises(CheckpointError) as caught:
+        claim_workdir(tmp_path, config)
+    assert "younger" in caught.value.reason
+
+
+def test_a_workdir_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError) as caught, lock_workdir(tmp_path / "file" / "run"):
+        pass
+    assert (caught.value.field, caught.value.value) == ("workdir", tmp_path / "file" / "run")
+    with pytest.raises(StorageError) as caught:
+        claim_workdir(tmp_path / "file" / "run", Config())
+    assert caught.value.field == "workdir"
