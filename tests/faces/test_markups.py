@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flaxmark.cli.command import RunArguments, config_from_arguments
 from helpers.images import draw
 
+from flaxmark.cli.runs import RunArguments, config_from_arguments
 from flaxmark.config.checks import check_config
 from flaxmark.config.config import Config
 from flaxmark.data.config import DataConfig
