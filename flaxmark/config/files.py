@@ -1,5 +1,6 @@
 """Config files, which define `get_config()`, and extensions, which add losses, networks, heads, data sets and more."""
 
+import difflib
 import importlib
 import importlib.util
 import inspect
@@ -25,7 +26,8 @@ _loaded: dict[str, None] = {}  # a set that keeps the order
 def find_config(name: str | Path) -> Path:
     """Path of a config file, or of the shipped config with this name, such as `resnet50_smooth_l1`.
 
-    Raises ConfigError where there is none; it lists the Python files of the same folder or the shipped configs.
+    Raises ConfigError where there is none; it names a similar one, or lists the Python files beside it or the shipped
+    configs.
     """
     path = Path(name)
     if os.path.isfile(path):  # unlike Path.is_file also for names that are too long
@@ -40,8 +42,9 @@ def find_config(name: str | Path) -> Path:
     folder = path if is_folder else path.parent
     near = sorted(other.as_posix() for other in folder.glob("*.py")) if is_folder or len(path.parts) > 1 else []
     near = near or sorted(other.stem for other in shipped.glob("*.py") if other.stem != "__init__")
-    more = " .." if len(near) > MAX_LISTED else ""
-    reason = f"{'is a folder' if is_folder else 'no such file'}; there are {', '.join(near[:MAX_LISTED])}{more}"
+    listing = f"there are {', '.join(near[:MAX_LISTED])}{' ..' if len(near) > MAX_LISTED else ''}"
+    close = difflib.get_close_matches(path.as_posix(), near, 1)
+    reason = f"{'is a folder' if is_folder else 'no such file'}; {f'did you mean {close[0]}?' if close else listing}"
     raise ConfigError(reason, field="config", value=name)
 
 

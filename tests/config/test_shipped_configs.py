@@ -13,7 +13,7 @@ from helpers.quick import quick_jit
 from flaxmark.config.files import load_config
 from flaxmark.models.heads import Prediction
 from flaxmark.models.model import make_model
-from flaxmark.models.resnet import DEPTHS
+from flaxmark.models.resnet import DEPTHS, ResNetConfig
 from flaxmark.training.optimizer import make_optimizer, make_schedule
 from flaxmark.training.train_state import TrainState, init_train_state
 from flaxmark.training.train_step import make_train_step
@@ -75,5 +75,5 @@ def test_every_config_takes_two_real_steps(name: str) -> None:
 
 
 def test_deep_networks_of_the_table_start_at_the_identity() -> None:
-    starts = [load_config("table", depth).model for depth in (18, 34, 152)]  # type: ignore[arg-type]
-    assert [model.zero_init_residual for model in starts] == [False, True, True]  # type: ignore[attr-defined]
+    networks = [load_config("table", depth).model for depth in (18, 34, 152)]
+    assert [isinstance(m, ResNetConfig) and m.zero_init_residual for m in networks] == [False, True, True]
