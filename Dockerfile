@@ -11,4 +11,4 @@ RUN pip install --no-deps --editable . \
     && if [ -n "$EXTRA" ]; then pip install "jax[$EXTRA]==$(python -c 'import jax; print(jax.__version__)')"; fi \
     && useradd --uid 1000 --create-home faces && mkdir runs && chown 1000 runs
 USER 1000
-CMD ["python", "scripts/train.py", "--help"]
+CMD ["flaxmark", "--help"]
