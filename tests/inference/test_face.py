@@ -1,0 +1,55 @@
+"""From the network's outputs to fields of Face."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flaxmark.faces.markup_files import FIVE_POINTS
+from flaxmark.inference import face
+from flaxmark.inference.face import Output, in_pixels, make_faces, mean_with_mirrored
+
+
+@pytest.fixture(autouse=True)
+def more_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two more outputs: a value per point, and a length per face."""
+    monkeypatch.setitem(face.OUTPUTS, "visible", Output(per_point=True))
+    monkeypatch.setitem(face.OUTPUTS, "width", Output(per_point=False, unit="length"))
+
+
+CORNER, SIDE = np.array([[[10.0, 20.0]], [[0.0, 0.0]]]), np.array([[[100.0]], [[50.0]]])
+
+
+@pytest.mark.parametrize("library", [np, jnp])
+def test_crop_units_become_pixels(library: object) -> None:
+    array = library.asarray  # type: ignore[attr-defined]
+    corner, side = array(CORNER), array(SIDE)
+    points = in_pixels("landmarks", array(np.full((2, 5, 2), 0.5)), corner, side)
+    assert np.asarray(points)[:, 0].tolist() == [[59.5, 69.5], [24.5, 24.5]]
+    lengths = in_pixels("sigma", array(np.full((2, 5), 0.1)), corner, side)
+    np.testing.assert_allclose(lengths, np.repeat([[10.0], [5.0]], 5, axis=1))
+    np.testing.assert_allclose(in_pixels("width", array(np.full(2, 0.1)), corner, side), [10, 5])
+    np.testing.assert_array_equal(in_pixels("visible", array(np.eye(2, 5)), corner, side), np.eye(2, 5))
+
+
+def test_mirrored_outputs_are_averaged_by_point() -> None:
+    order = list(FIVE_POINTS.flip_order or ())
+    rng = np.random.default_rng(0)
+    seen = {"landmarks": rng.uniform(size=(3, 5, 2)), "visible": rng.uniform(size=(3, 5)), "width": rng.uniform(size=3)}
+    mirrored = {
+        "landmarks": seen["landmarks"][:, order] * [-1, 1] + [1, 0],
+        "visible": seen["visible"][:, order],
+        "width": seen["width"],
+    }
+    for name, values in mean_with_mirrored(seen, mirrored, FIVE_POINTS).items():
+        np.testing.assert_allclose(values, seen[name])
+
+
+def test_the_network_has_the_last_word_on_the_score() -> None:
+    outputs = {"landmarks": np.zeros((2, 5, 2), np.float32)}
+    crops, boxes = np.array([[10.0, 20, 100], [0, 0, 50]]), np.zeros((2, 4))
+    first, second = make_faces(outputs, crops, boxes, [0.75, None])
+    assert (first.score, second.score, first.sigma) == (0.75, None, None)
+    assert first.landmarks.dtype == np.float64
+    scored = make_faces(outputs | {"score": np.array([0.25, 0.5])}, crops, boxes, [0.75, None])
+    assert [face.score for face in scored] == [0.25, 0.5]
+    assert make_faces({}, crops[:0], boxes[:0], []) == []
