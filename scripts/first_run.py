@@ -1,4 +1,4 @@
-"""The whole job on the embedded drawn faces: train, evaluate, predict; what `make demo` runs."""
+"""Train, evaluate and predict on drawn faces; `make demo` runs this."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ WORKDIR = Path("runs/demo")
 
 
 def main(arguments: list[str]) -> None:
-    """Train (or find trained), draw a new face, predict its landmarks, name what was written."""
+    """Train unless that is done, predict the landmarks of a new drawn face, and list what was written."""
     from PIL import Image
 
     from flaxmark.config.files import load_config
@@ -22,8 +22,8 @@ def main(arguments: list[str]) -> None:
     from flaxmark.training.loop import train
 
     if arguments and arguments != ["--debug"]:
-        raise ConfigError(f"{arguments[0]}: the demo takes no arguments; scripts/train.py does")
-    train(load_config("configs/quickstart.py"), WORKDIR)
+        raise ConfigError(f"{arguments[0]}: the demo takes no arguments; flaxmark train does")
+    train(load_config("quickstart"), WORKDIR)
     # A seed of its own, far from those of the training faces.
     image, landmarks = draw_face(seed=987_654_331, size=320)
     Image.fromarray(image).save(WORKDIR / "photo.png")
@@ -33,15 +33,15 @@ def main(arguments: list[str]) -> None:
     print(f"a new face, predicted with NME {nme(face.landmarks, landmarks):.2f} %\n")
     print("look at:")
     for name, content in {
-        "table.md": "figures of the best checkpoint beside the mean face",
+        "table.md": "errors of the best checkpoint beside the mean face",
         "test.png": "test faces, ground truth and prediction",
-        "curves.png": "loss and NME against epochs",
+        "curves.png": "loss and NME over the epochs",
         "prediction.png": "landmarks of the new face (photo.png)",
     }.items():
         print(f"  {WORKDIR / name!s:<28} {content}")
     numbers = " ".join(f"{value:.0f}" for value in box)
     example = f"--workdir {WORKDIR} {WORKDIR / 'photo.png'} --boxes {numbers} --draw out.png"
-    print(f"\nand try: {sys.executable} scripts/predict.py {example}")
+    print(f"\nand try: {sys.executable} -m flaxmark predict {example}")
 
 
 if __name__ == "__main__":

@@ -37,16 +37,18 @@ HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
 @contextlib.contextmanager
-def _pipe_may_close() -> Iterator[None]:
-    """End quietly where the reader of standard output has left, as `head` does; status as after SIGPIPE."""
+def _output_may_end() -> Iterator[None]:
+    """End quietly where the reader of standard output has left, as `head` does, with the status of SIGPIPE."""
     try:
         try:
             yield
         finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
-        raise SystemExit(128 + signal.SIGPIPE) from None
+        closed = isinstance(error, BrokenPipeError)
+        raise SystemExit(128 + signal.SIGPIPE if closed else explain(error)) from None
 
 
 def _reader_has_left() -> bool:
@@ -56,7 +58,7 @@ def _reader_has_left() -> bool:
     return bool(poll.poll(0))
 
 
-@_pipe_may_close()
+@_output_may_end()
 def main() -> None:
     """Run the command that the process's arguments name, and end the process."""
     name, arguments = (sys.argv[1] if len(sys.argv) > 1 else "--help"), sys.argv[2:]
@@ -106,7 +108,7 @@ def _run(name: str, arguments: list[str]) -> None:
     importlib.import_module(f"flaxmark.cli.commands.{name.replace('-', '_')}").main(arguments)
 
 
-@_pipe_may_close()
+@_output_may_end()
 def run_main(main: Callable[[list[str]], None], arguments: list[str]) -> None:
     """Call a main function as flaxmark's commands are called: errors in one line, and the process ends after them.
 
