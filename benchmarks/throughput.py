@@ -70,9 +70,8 @@ def main(arguments: list[str]) -> None:
             found[depth][name] = in_a_fresh_process(name, depth, arguments, parsed)
     for depth, results in found.items():
         print(format_depth(parsed, depth, faces, results), end="\n\n")
-    first = next(iter(found.values()))
     about = {"date": datetime.date.today().isoformat(), "cores": usable_cores(), "machine": platform.machine()}
-    print(format_machine(first, about))
+    print(format_machine(next(iter(found.values())), about))
     targets = [line for depth, results in found.items() for line in check_targets(parsed.size, depth, results)]
     print("\n".join(target["text"] for target in targets) or "no target applies here")
     if parsed.json:
