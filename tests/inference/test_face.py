@@ -1,4 +1,9 @@
-"""From the network's outputs to fields of Face."""
+"""From the network's outputs to fields of Face, and from those to files."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +11,9 @@ import pytest
 
 from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference import face
-from flaxmark.inference.face import Output, in_pixels, make_faces, mean_with_mirrored
+from flaxmark.inference.face import Face, Output, in_pixels, make_faces, mean_with_mirrored, output
+from flaxmark.inference.files.inputs import Input
+from flaxmark.inference.files.writers import make_writer
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +60,33 @@ def test_the_network_has_the_last_word_on_the_score() -> None:
     scored = make_faces(outputs | {"score": np.array([0.25, 0.5])}, crops, boxes, [0.75, None])
     assert [face.score for face in scored] == [0.25, 0.5]
     assert make_faces({}, crops[:0], boxes[:0], []) == []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SeenFace(Face):
+    """A face with two more outputs: one per face and one per point."""
+
+    glasses: float | None = output(per_point=False, digits=2, columns=("glasses",), in_coco=True, default=None)
+    visible: np.ndarray | None = output(per_point=True, digits=1, columns=("visible{}",), default=None)
+
+
+def test_an_output_is_one_field_of_face(tmp_path: Path) -> None:
+    points, box = np.arange(10.0).reshape(5, 2), np.array([0.0, 1, 8, 9])
+    faces = [SeenFace(points, box, 0.5, None, 0.256, np.linspace(0, 1, 5)), SeenFace(points, box)]
+    for form in ("jsonl", "csv", "coco"):
+        writer = make_writer(form, tmp_path / form, FIVE_POINTS, "free", False)
+        writer.write(Input(Path("a.png"), "a.png"), (10, 10), faces, {})
+        writer.close()
+    first, second = json.loads((tmp_path / "jsonl").read_text())["faces"]
+    assert list(first) == ["box", "landmarks", "score", "glasses", "visible"]
+    assert (first["glasses"], first["visible"]) == (0.26, [0, 0.2, 0.5, 0.8, 1])
+    assert list(second) == ["box", "landmarks"]
+    with (tmp_path / "csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    places = [f"{axis}{point}" for point in range(5) for axis in "xy"]
+    head = ["file", "frame", "face", "left", "top", "right", "bottom", "score", "glasses"]
+    assert list(rows[0]) == [*head, *places, *(f"visible{point}" for point in range(5))]
+    assert (rows[0]["glasses"], rows[0]["visible3"], rows[1]["glasses"], rows[1]["visible3"]) == ("0.26", "0.8", "", "")
+    annotations = json.loads((tmp_path / "coco").read_text())["annotations"]
+    assert [annotation.get("glasses") for annotation in annotations] == [0.26, None]
+    assert "visible" not in annotations[0]

@@ -206,20 +206,14 @@ def test_grey_and_16_bit_agree(predictor: flaxmark.Predictor) -> None:
         np.testing.assert_allclose(predictor.predict(form, box)[0].landmarks, expected.landmarks, atol=1e-2)
 
 
-@pytest.mark.parametrize(
-    "boxes",
-    [
-        "picture",
-        [1, 2, 3],
-        [[1, 2, 3, np.nan]],
-        [30, 30, 20, 40],  # empty
-        [500, 500, 600, 600],  # outside of the image
-        [100, 100, 9000, 9000],  # much larger than the image
-        [0.2, 0.3, 0.7, 0.8],  # fractions instead of pixels
-        [30, 30, 33, 32],  # tiny
-        [["a", "b", "c", "d"]],
-    ],
-)
+# Another word, no boxes, empty, outside of the image, much larger than it, fractions instead of pixels, tiny.
+BAD_BOXES = (
+    "picture", [1, 2, 3], [[1, 2, 3, np.nan]], [["a", "b", "c", "d"]], [30, 30, 20, 40], [500, 500, 600, 600],
+    [100, 100, 9000, 9000], [0.2, 0.3, 0.7, 0.8], [30, 30, 33, 32],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("boxes", BAD_BOXES)
 def test_bad_boxes_are_one_clear_line(predictor: flaxmark.Predictor, boxes: object) -> None:
     with pytest.raises(ConfigError) as caught:
         predictor.predict(drawn(1)[0][0], boxes)  # type: ignore[arg-type]
@@ -227,18 +221,12 @@ def test_bad_boxes_are_one_clear_line(predictor: flaxmark.Predictor, boxes: obje
     assert "\n" not in str(caught.value)
 
 
-def test_too_few_boxes_are_noticed(predictor: flaxmark.Predictor) -> None:
+def test_too_few_and_too_many_boxes_are_noticed(predictor: flaxmark.Predictor) -> None:
     images, boxes = drawn(3)
-    with pytest.raises(ConfigError) as caught:
-        list(predictor.predict_many(images, boxes[:2]))
-    assert caught.value.field == "boxes"
-
-
-def test_too_many_boxes_are_noticed(predictor: flaxmark.Predictor) -> None:
-    images, boxes = drawn(3)
-    with pytest.raises(ConfigError) as caught:
-        list(predictor.predict_many(images[:2], boxes))
-    assert caught.value.field == "boxes"
+    for given, too_few_or_many in ((images, boxes[:2]), (images[:2], boxes)):
+        with pytest.raises(ConfigError) as caught:
+            list(predictor.predict_many(given, too_few_or_many))
+        assert caught.value.field == "boxes"
     assert len(list(predictor.predict_many(images[:2], iter(boxes)))) == 2
 
 

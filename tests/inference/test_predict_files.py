@@ -1,5 +1,4 @@
 import csv
-import dataclasses
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,7 @@ from flaxmark.data.readers.coco import read_coco_folder
 from flaxmark.data.readers.pts import read_pts
 from flaxmark.errors import ConfigError, ImageError, StorageError
 from flaxmark.faces.markup_files import FIVE_POINTS
-from flaxmark.inference.face import Face, output
+from flaxmark.inference.face import Face
 from flaxmark.inference.files.drawing_paths import drawing_paths, refuse_pts_files
 from flaxmark.inference.files.inputs import Input, find_inputs
 from flaxmark.inference.files.predict_all import predict_images, predict_video
@@ -200,36 +199,6 @@ def test_files_of_earlier_versions_are_resumed(images: Path, tmp_path: Path) -> 
     predict_images(find_inputs([str(images / "a.png")]), FakePredictor(), None, writer, {})  # type: ignore[arg-type]
     writer.close()
     assert out.read_text().splitlines()[2] == f"{images / 'a.png'},1,9.123,"
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SeenFace(Face):
-    """A face with two more outputs: one per face and one per point."""
-
-    glasses: float | None = output(per_point=False, digits=2, columns=("glasses",), in_coco=True, default=None)
-    visible: np.ndarray | None = output(per_point=True, digits=1, columns=("visible{}",), default=None)
-
-
-def test_an_output_is_one_field_of_face(tmp_path: Path) -> None:
-    points, box = np.arange(10.0).reshape(5, 2), np.array([0.0, 1, 8, 9])
-    faces = [SeenFace(points, box, 0.5, None, 0.256, np.linspace(0, 1, 5)), SeenFace(points, box)]
-    for form in ("jsonl", "csv", "coco"):
-        writer = make_writer(form, tmp_path / form, FIVE_POINTS, "free", False)
-        writer.write(Input(Path("a.png"), "a.png"), (10, 10), faces, {})
-        writer.close()
-    first, second = json.loads((tmp_path / "jsonl").read_text())["faces"]
-    assert list(first) == ["box", "landmarks", "score", "glasses", "visible"]
-    assert (first["glasses"], first["visible"]) == (0.26, [0, 0.2, 0.5, 0.8, 1])
-    assert list(second) == ["box", "landmarks"]
-    with (tmp_path / "csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    places = [f"{axis}{point}" for point in range(5) for axis in "xy"]
-    head = ["file", "frame", "face", "left", "top", "right", "bottom", "score", "glasses"]
-    assert list(rows[0]) == [*head, *places, *(f"visible{point}" for point in range(5))]
-    assert (rows[0]["glasses"], rows[0]["visible3"], rows[1]["glasses"], rows[1]["visible3"]) == ("0.26", "0.8", "", "")
-    annotations = json.loads((tmp_path / "coco").read_text())["annotations"]
-    assert [annotation.get("glasses") for annotation in annotations] == [0.26, None]
-    assert "visible" not in annotations[0]
 
 
 def test_names_that_are_not_text(tmp_path: Path) -> None:
