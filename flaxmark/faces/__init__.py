@@ -1,1 +1,1 @@
-"""Faces in an image: mark-ups, boxes and the one crop that training and prediction share."""
+"""Faces in an image: landmark schemes (mark-ups), boxes, and the crop that training and prediction share."""

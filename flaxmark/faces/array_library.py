@@ -1,52 +1,53 @@
-"""The few array functions that upright crops are made of: of NumPy, of JAX, or of a graph that is being written."""
+"""The few array functions that upright crops need, for NumPy, JAX, or an exported graph."""
 
 from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
 
-Array = Any  # of whatever library computes
+Values = Any
+"""An array of the library in use, or a number."""
 
 
 class ArrayLibrary(Protocol):
-    """What a library has to offer; numbers may stand for arrays."""
+    """Functions that a library provides; numbers may stand for arrays."""
 
-    def floor(self, x: Array) -> Array:
-        """Largest whole number not above x."""
+    def floor(self, x: Values) -> Values:
+        """Largest integer not above x."""
 
-    def maximum(self, x: Array, y: Array) -> Array:
-        """The larger of two."""
+    def maximum(self, x: Values, y: Values) -> Values:
+        """Elementwise maximum."""
 
-    def minimum(self, x: Array, y: Array) -> Array:
-        """The smaller of two."""
+    def minimum(self, x: Values, y: Values) -> Values:
+        """Elementwise minimum."""
 
-    def less(self, x: Array, y: Array) -> Array:
+    def less(self, x: Values, y: Values) -> Values:
         """1.0 where x < y, else 0.0."""
 
-    def absolute(self, x: Array) -> Array:
+    def absolute(self, x: Values) -> Values:
         """Absolute value."""
 
-    def arange(self, count: int) -> Array:
-        """float32 `[count]`: 0, 1 .."""
+    def arange(self, count: int) -> Values:
+        """0, 1, .. count - 1 as float32."""
 
-    def column(self, x: Array) -> Array:
+    def column(self, x: Values) -> Values:
         """`[count]` as `[count, 1]`."""
 
 
 class ModuleLibrary:
-    """The same of a module: numpy or jax.numpy."""
+    """The functions of a module: numpy or jax.numpy."""
 
     def __init__(self, module: Any) -> None:
-        """Take the module's functions."""
+        """Use a module's functions."""
         self._module = module
         self.floor, self.absolute = module.floor, module.abs
 
     def maximum(self, x: Any, y: Any) -> Any:
-        """The larger of two."""
+        """Elementwise maximum."""
         return self._module.maximum(self._module.float32(x), self._module.float32(y))
 
     def minimum(self, x: Any, y: Any) -> Any:
-        """The smaller of two."""
+        """Elementwise minimum."""
         return self._module.minimum(self._module.float32(x), self._module.float32(y))
 
     def less(self, x: Any, y: Any) -> Any:
@@ -54,7 +55,7 @@ class ModuleLibrary:
         return (self._module.float32(x) < self._module.float32(y)).astype(self._module.float32)
 
     def arange(self, count: int) -> Any:
-        """float32 `[count]`: 0, 1 .."""
+        """0, 1, .. count - 1 as float32."""
         return self._module.arange(count, dtype=np.float32)
 
     def column(self, x: Any) -> Any:

@@ -1,35 +1,29 @@
-"""Face boxes as callers give them."""
+"""Face boxes that callers give: checks and crops."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Bool, Float64
 
 from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import image_crop, square_crop
 
 Boxes = np.ndarray | Sequence[Any] | Literal["image"]
-"""`[4]` or `[n, 4]`: left, top, right, bottom in pixels; `"image"`: the image is the crop itself."""
+"""`[4]` or `[n, 4]`: left, top, right, bottom in pixels; `"image"`: the image is itself the crop of a face."""
 
-# What is smaller or larger is a mistake.
+# Smaller or larger boxes are mistakes.
 MIN_SIDE = 4  # pixels
-MAX_SIDE = 4  # longer sides of the image
+MAX_SIDE = 4  # times the longer side of the image
 
 
-def crops_of_boxes(boxes: Boxes, width: int, height: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Check boxes and make crops of them.
+def crops_of_boxes(
+    boxes: Boxes, width: int, height: int, scale: float
+) -> tuple[Float64[np.ndarray, "n 3"], Float64[np.ndarray, "n 4"]]:
+    """Crops (left, top, side) and boxes as an array, in pixels of an image of that width and height.
 
-    Args:
-        boxes: As a caller gave them.
-        width: Of the image, pixels.
-        height: Of the image, pixels.
-        scale: Side of the crop over the longer side of the box.
-
-    Returns:
-        Crops float64 `[n, 3]` (left, top, side) and boxes float64 `[n, 4]`, pixels.
-
-    Raises:
-        ConfigError: They are no boxes, or not around a face of this image.
+    `scale` is the side of the crop over the longer side of the box. Raises ConfigError for anything but boxes around
+    faces of this image.
     """
     if isinstance(boxes, str):
         if boxes != "image":
@@ -48,17 +42,8 @@ def crops_of_boxes(boxes: Boxes, width: int, height: int, scale: float) -> tuple
     return square_crop(array, scale), array
 
 
-def in_image(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Which boxes can be those of faces in a image.
-
-    Args:
-        boxes: float64 `[n, 4]`: left, top, right, bottom, pixels.
-        width: Of the image, pixels.
-        height: Of the image, pixels.
-
-    Returns:
-        bool `[n]`: its middle lies in the image, and it is neither tiny nor much larger than the image.
-    """
+def in_image(boxes: Float64[np.ndarray, "n 4"], width: int, height: int) -> Bool[np.ndarray, " n"]:
+    """Whether each box can belong to a face in an image: its centre is inside, and its size plausible; pixels."""
     sizes, middles = boxes[:, 2:] - boxes[:, :2], (boxes[:, :2] + boxes[:, 2:]) / 2
     inside = ((middles >= 0) & (middles <= (width - 1, height - 1))).all(axis=1)
     longest = sizes.max(axis=1, initial=0)
@@ -66,11 +51,11 @@ def in_image(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.asarray(inside & fits)
 
 
-def _what_is_wrong(box: np.ndarray, width: int, height: int) -> str:
-    """With a box that is not `in_image`."""
+def _what_is_wrong(box: Float64[np.ndarray, "4"], width: int, height: int) -> str:
+    """Why a box is not `in_image`."""
     left, top, right, bottom = box
     if min(box) >= 0 and max(box) <= 1:
-        return "is in fractions; give pixels: left, top, right, bottom"
+        return "is given in fractions; give pixels: left, top, right, bottom"
     if right <= left or bottom <= top:
         return "is empty; the order is left, top, right, bottom"
     if max(right - left, bottom - top) < MIN_SIDE:
@@ -79,30 +64,15 @@ def _what_is_wrong(box: np.ndarray, width: int, height: int) -> str:
 
 
 def as_numbers(values: Any) -> np.ndarray:
-    """An array of what somebody else made.
-
-    Args:
-        values: Anything.
-
-    Returns:
-        float64; a scalar, which no list of boxes or points is, of what is no numbers.
-    """
+    """Any value as a float64 array; a scalar, which is never a list of boxes or points, if it is not numeric."""
     try:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError, OverflowError):
         return np.empty(())
 
 
-def overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes with one box.
-
-    Args:
-        boxes: float64 `[n, 4]`.
-        box: float64 `[4]`.
-
-    Returns:
-        float64 `[n]`, in [0, 1].
-    """
+def overlap(boxes: Float64[np.ndarray, "n 4"], box: Float64[np.ndarray, "4"]) -> Float64[np.ndarray, " n"]:
+    """Intersection over union of each box with one box, in [0, 1]."""
     low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
     common = np.prod(np.maximum(0, high - low), axis=1)
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + np.prod(box[2:] - box[:2])

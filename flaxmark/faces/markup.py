@@ -1,27 +1,29 @@
-"""Mark-ups: how many points a face has, what they are called and how they mirror."""
+"""Landmark schemes (mark-ups): number, names and mirror images of the points of a face."""
 
 import dataclasses
 from typing import Any
 
 import numpy as np
 
+from flaxmark.errors import DataError
+
 
 @dataclasses.dataclass(frozen=True)
 class Markup:
-    """A convention for placing points on a face; all indices start at 0.
+    """A scheme of points on a face; all indices start at 0.
 
     Attributes:
-        name: What the convention is called.
+        name: Name of the scheme.
         num_points: Points per face.
-        flip_order: `num_points` indices; point i of a mirrored face is point `flip_order[i]` of the face. None where
+        flip_order: `num_points` indices; point i of a mirrored face is point `flip_order[i]` of the face. None if
             faces must not be mirrored.
         parts: Name of a part -> the indices of its points.
-        outlines: Points that a drawing joins, in order; closed ones end where they begin.
+        outlines: Points that a drawing joins, in order; closed lines end with their first point.
         interocular: The two points whose distance normalises errors (outer eye corners).
         eyes: The points of the left and of the right eye, whose centres give the inter-pupil distance.
 
     Raises:
-        ValueError: An index without a point, or a flip order that does not lead back; names the field.
+        DataError: An index out of range, or a flip order that is not its own inverse; the reason names the field.
     """
 
     name: str
@@ -33,35 +35,35 @@ class Markup:
     eyes: tuple[tuple[int, ...], tuple[int, ...]]
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Check all indices."""
         groups = {"interocular": self.interocular, "eyes[0]": self.eyes[0], "eyes[1]": self.eyes[1]}
         groups |= {f"parts.{name}": points for name, points in self.parts.items()}
         groups |= {f"outlines[{i}]": line for i, line in enumerate(self.outlines)}
         for field, points in groups.items():
             if not points:
-                raise ValueError(f"{field} is empty")
+                raise DataError(f"{field} is empty")
             for point in points:
                 if not 0 <= point < self.num_points:
-                    raise ValueError(f"{field} has point {point}; there are 0 to {self.num_points - 1}")
+                    raise DataError(f"{field} has point {point}; there are 0 to {self.num_points - 1}")
         if self.interocular[0] == self.interocular[1]:
-            raise ValueError(f"interocular is point {self.interocular[0]} twice: it has no length to divide by")
+            raise DataError(f"interocular is point {self.interocular[0]} twice: it has no length to divide by")
         order = self.flip_order
         if order is None:
             return
         if len(order) != self.num_points:
-            raise ValueError(f"flip_order has {len(order)} entries for {self.num_points} points")
+            raise DataError(f"flip_order has {len(order)} entries for {self.num_points} points")
         for point, other in enumerate(order):
             if not 0 <= other < self.num_points:
-                raise ValueError(f"flip_order[{point}] is {other}; there are 0 to {self.num_points - 1}")
+                raise DataError(f"flip_order[{point}] is {other}; there are 0 to {self.num_points - 1}")
             if order[other] != point:
-                raise ValueError(
+                raise DataError(
                     f"flip_order[{point}] is {other}, but flip_order[{other}] is {order[other]}: "
                     "two points that mirror onto each other must name each other"
                 )
 
 
 def _mirror(*pairs: tuple[range, range]) -> tuple[int, ...]:
-    """Turn ranges that change places into a permutation of all points they cover."""
+    """The permutation that swaps each pair of ranges."""
     order = {a: b for left, right in pairs for a, b in zip(left, right, strict=True)}
     return tuple(order[i] for i in range(len(order)))
 
@@ -108,21 +110,13 @@ IBUG_68 = Markup(
 
 
 def flip_landmarks(landmarks: Any, markup: Markup = IBUG_68) -> Any:
-    """Mirror landmarks left to right, names included.
+    """Landmarks of the mirrored crop, reordered to the scheme, as an array of NumPy or JAX like the input.
 
-    Args:
-        landmarks: `[..., num_points, 2]` in crop units (0 and 1 are the crop's edges), of NumPy or JAX.
-        markup: The convention of the points.
-
-    Returns:
-        Array like `landmarks`: those of the mirrored crop. Flipping twice changes nothing.
-
-    Raises:
-        ValueError: The mark-up does not say how.
+    `landmarks` are `[..., num_points, 2]` in crop units. Raises ValueError for a scheme without `flip_order`.
     """
     if markup.flip_order is None:
         raise ValueError(f"mark-up {markup.name} has no flip_order")
     swapped = landmarks[..., np.array(markup.flip_order), :]
-    shape = (1,) * (landmarks.ndim - 1) + (2,)  # for those who forbid JAX to promote ranks
+    shape = (1,) * (landmarks.ndim - 1) + (2,)  # without rank promotion, which JAX may be told to refuse
     sign, shift = (np.array(pair, landmarks.dtype).reshape(shape) for pair in ((-1, 1), (1, 0)))
     return swapped * sign + shift

@@ -1,4 +1,4 @@
-"""Mark-ups other than iBUG's 68 points: two ready-made ones and those of the user's files."""
+"""Landmark schemes other than iBUG's 68 points: two built-in ones, and those of the user's files."""
 
 import dataclasses
 import json
@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
+from flaxmark.errors import DataError
 from flaxmark.faces.markup import IBUG_68, Markup
 
 MAX_BYTES, MAX_POINTS = 1_000_000, 10_000
 
-# What detectors such as MTCNN and RetinaFace give: centres of the eyes, tip of the nose, corners of the mouth.
+# The points of detectors such as MTCNN and RetinaFace: centres of the eyes, tip of the nose, corners of the mouth.
 FIVE_POINTS = Markup(
     name="five_points",
     num_points=5,
@@ -78,54 +80,37 @@ MARKUPS = {markup.name: markup for markup in (IBUG_68, FIVE_POINTS, WFLW_98)}
 
 
 def load_markup(name: str | Path) -> Markup:
-    """Find a mark-up by name, or read one from a file.
+    """The landmark scheme of `MARKUPS` with a name, or that of a JSON file with the fields of `Markup`.
 
-    Args:
-        name: One of `MARKUPS`, or a JSON file: an object with the fields of `Markup`. `parts`, `outlines` and `eyes`
-            may be left out; the eyes are then the two points of `interocular`.
-
-    Returns:
-        The mark-up.
-
-    Raises:
-        ValueError: No such name or file, or a field that cannot be; names it.
+    A file may leave out `parts`, `outlines` and `eyes`; the eyes are then the two points of `interocular`. Raises
+    DataError with the file: there is none, or a field is invalid, which the reason names.
     """
     if str(name) in MARKUPS:
         return MARKUPS[str(name)]
     path = Path(name)
     if not path.is_file():
-        raise ValueError(f"{name}: no such file, and no mark-up of flaxmark: {', '.join(MARKUPS)}")
+        raise DataError(f"no such file, and no landmark scheme of flaxmark: {', '.join(MARKUPS)}", file=name)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"above {MAX_BYTES} bytes")
+            raise DataError(f"larger than {MAX_BYTES} bytes")
         return markup_from_json(json.loads(path.read_text(encoding="utf-8-sig")))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
+        raise DataError(f"not JSON: {error}", file=path) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise DataError(str(error), file=path) from error
 
 
 def markup_to_json(markup: Markup) -> str | dict[str, Any]:
-    """A mark-up as configs keep it: the name of a ready-made one, every field of another."""
+    """The form in configs: the name of a built-in scheme, all fields of another."""
     return markup.name if MARKUPS.get(markup.name) == markup else dataclasses.asdict(markup)
 
 
 def markup_from_json(value: Any) -> Markup:
-    """The reverse of `markup_to_json`.
-
-    Args:
-        value: A name, or an object with the fields of `Markup`.
-
-    Returns:
-        The mark-up.
-
-    Raises:
-        ValueError: Names the field.
-    """
+    """The inverse of `markup_to_json`; DataError names the field that is invalid."""
     if isinstance(value, str):
-        return load_markup(value) if value in MARKUPS else _refuse(f"no mark-up is called {value!r}")
+        return load_markup(value) if value in MARKUPS else _refuse(f"no landmark scheme is called {value!r}")
     if not isinstance(value, dict):
-        return _refuse("not an object with the fields of a mark-up")
+        return _refuse("not an object with the fields of a landmark scheme")
     known = [field.name for field in dataclasses.fields(Markup)]
     if unknown := sorted(set(value) - set(known)):
         return _refuse(f"field {unknown[0]!r} is none of {', '.join(known)}")
@@ -133,7 +118,7 @@ def markup_from_json(value: Any) -> Markup:
         return _refuse(f"field {missing[0]!r} is missing")
     count, parts, lines = value["num_points"], value.get("parts", {}), value.get("outlines", [])
     if type(count) is not int or not 2 <= count <= MAX_POINTS:
-        return _refuse(f"num_points {count}: must be a whole number from 2 to {MAX_POINTS}")
+        return _refuse(f"num_points {count}: must be an integer from 2 to {MAX_POINTS}")
     if not isinstance(parts, dict) or not isinstance(lines, list):
         return _refuse("parts must be an object, outlines a list")
     pair = _indices(value["interocular"], "interocular")
@@ -154,23 +139,18 @@ def markup_from_json(value: Any) -> Markup:
 
 def _indices(values: Any, field: str) -> tuple[int, ...]:
     if not isinstance(values, list | tuple) or not all(type(value) is int for value in values):
-        raise ValueError(f"{field} must be a list of whole numbers")
+        raise DataError(f"{field} must be a list of integers")
     return tuple(values)
 
 
 def _refuse(reason: str) -> Markup:
-    raise ValueError(reason)
+    raise DataError(reason)
 
 
-def check_flip_order(markup: Markup, mean_face: np.ndarray) -> None:
-    """Refuse a flip order that does not mirror the mean face onto itself.
+def check_flip_order(markup: Markup, mean_face: Float[np.ndarray, "points 2"]) -> None:
+    """Raise DataError for a flip order that does not map the mirrored mean face (crop units) onto itself.
 
-    Args:
-        markup: Of the points.
-        mean_face: `[num_points, 2]`, crop units.
-
-    Raises:
-        ValueError: Names a point and the one that its mirror image falls on.
+    The reason names a point, and the point that its mirror image falls on.
     """
     if markup.flip_order is None:
         return
@@ -178,16 +158,16 @@ def check_flip_order(markup: Markup, mean_face: np.ndarray) -> None:
     face = np.asarray(mean_face, np.float64) @ [1, 1j]
     face -= face.mean()
     mirrored = -face.conj()
-    # Turned and scaled onto the face: a data set whose heads lean to one side is no mistake.
+    # Rotated and scaled onto the face: heads of a data set may lean to one side.
     mirrored *= np.vdot(mirrored, face[order]) / np.vdot(mirrored, mirrored)
     extent = float(np.abs(face).max())
     distances = np.abs(mirrored[:, None] - face[None, :])
     own, nearest = distances[np.arange(len(face)), order], distances.argmin(axis=1)
-    # Faces that mostly look one way shift all points a little; a wrong name takes one to another's place.
+    # Faces that mostly look to one side shift all points a little; a wrong index moves one to another's place.
     wrong = np.flatnonzero((nearest != order) & (own > 0.08 * extent) & (own > 3 * distances.min(axis=1)))
     if wrong.size:
         point = int(wrong[np.argmax(own[wrong])])
-        raise ValueError(
-            f"mark-up {markup.name}: flip_order[{point}] is {order[point]}, but point {point} of the mean face, "
-            f"mirrored, falls on point {nearest[point]}; correct flip_order, or leave it out and mirror no faces"
+        raise DataError(
+            f"landmark scheme {markup.name}: flip_order[{point}] is {order[point]}, but point {point} of the mean "
+            f"face, mirrored, falls on point {nearest[point]}; correct flip_order, or leave it out to mirror no faces"
         )

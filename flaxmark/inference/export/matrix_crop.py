@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 
-from flaxmark.faces.array_library import Array, ArrayLibrary, ModuleLibrary
+from flaxmark.faces.array_library import ArrayLibrary, ModuleLibrary, Values
 from flaxmark.faces.crop import CropDefinition, sampled_side
 from flaxmark.faces.crop_sampler import most_samples, upright_weights
 
@@ -20,22 +20,22 @@ PILLOW_UNIT = 2.0**22  # Pillow's weights are multiples of its inverse
 class ImageLibrary(ArrayLibrary, Protocol):
     """The array functions that the crop needs, in JAX or ONNX."""
 
-    def sum_last(self, x: Array) -> Array:
+    def sum_last(self, x: Values) -> Values:
         """Sum over the last axis, which stays with length 1."""
 
-    def lengths(self, image: Array) -> tuple[Any, Any]:
+    def lengths(self, image: Values) -> tuple[Any, Any]:
         """Height and width."""
 
-    def counting(self, length: Any) -> Array:
+    def counting(self, length: Any) -> Values:
         """float32 `[length]`: 0, 1, ..., for a length that is only known when the program runs."""
 
-    def scalar(self, length: Any) -> Array:
+    def scalar(self, length: Any) -> Values:
         """A length as a float32 scalar."""
 
-    def across(self, images: Array, weights: Array) -> Array:
+    def across(self, images: Values, weights: Values) -> Values:
         """`[3, h, w]` or `[n, 3, h, w]` and `[n, columns, w]` to `[n, 3, h, columns]`."""
 
-    def down(self, images: Array, weights: Array) -> Array:
+    def down(self, images: Values, weights: Values) -> Values:
         """`[n, 3, h, w]` and `[n, rows, h]` to `[n, 3, rows, w]`."""
 
 
@@ -80,13 +80,13 @@ class ShrunkAxis(NamedTuple):
         side: float32 `[n, 1, 1]`, side of the crops in shrunk pixels.
     """
 
-    weights: Array
-    start: Array
-    side: Array
+    weights: Values
+    start: Values
+    side: Values
 
 
 def shrink_axis(
-    xp: ImageLibrary, pixels: Array, length: Array, start: Array, side: Array, definition: CropDefinition
+    xp: ImageLibrary, pixels: Values, length: Values, start: Values, side: Values, definition: CropDefinition
 ) -> ShrunkAxis:
     """Shrink faces along one axis as `faces.crop.cut_region` does without margin, for crops that touch the image.
 
@@ -110,7 +110,7 @@ def shrink_axis(
     return ShrunkAxis(xp.floor(weights * PILLOW_UNIT + 0.5) / PILLOW_UNIT, inside - origin, extent)
 
 
-def square_crops(xp: ArrayLibrary, edges: Sequence[Array], scale: float) -> tuple[Array, Array, Array]:
+def square_crops(xp: ArrayLibrary, edges: Sequence[Values], scale: float) -> tuple[Values, Values, Values]:
     """Left, top and side of crops as in `faces.crop.square_crop`, from left, top, right and bottom of the boxes.
 
     All are float32 `[n, 1, 1]` in pixels; `scale` is the side of the crop over the longer side of the box.
@@ -120,7 +120,7 @@ def square_crops(xp: ArrayLibrary, edges: Sequence[Array], scale: float) -> tupl
     return (left + right) / 2.0 + 0.5 - side / 2.0, (top + bottom) / 2.0 + 0.5 - side / 2.0, side
 
 
-def cut_crops(xp: ImageLibrary, image: Array, crops: Array, definition: CropDefinition, size: int) -> Array:
+def cut_crops(xp: ImageLibrary, image: Values, crops: Values, definition: CropDefinition, size: int) -> Values:
     """The network's input before normalisation, float32 `[n, 3, size, size]` in [0, 255].
 
     `image` is float32 `[3, height, width]` with integers in [0, 255]; `crops` are left, top and side of the crops, each
@@ -133,7 +133,7 @@ def cut_crops(xp: ImageLibrary, image: Array, crops: Array, definition: CropDefi
     rows = xp.floor(xp.across(image, across.weights) + 0.5)
     shrunk = xp.floor(xp.down(rows, down.weights) + 0.5)
 
-    def sample(axis: ShrunkAxis) -> Array:
+    def sample(axis: ShrunkAxis) -> Values:
         most = most_samples(definition.stored_size, size)
         return upright_weights(xp, axis.start, axis.side, size, sampled_side(definition), most)
 

@@ -1,10 +1,10 @@
 import dataclasses
-import re
 from typing import Any
 
 import numpy as np
 import pytest
 
+from flaxmark.errors import DataError
 from flaxmark.faces.markup import IBUG_68, flip_landmarks
 
 
@@ -56,27 +56,24 @@ ORDER = IBUG_68.flip_order or ()
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "reason"),
     [
-        ({"interocular": (36, 68)}, "interocular has point 68; there are 0 to 67"),
-        ({"interocular": (36, 36)}, "interocular is point 36 twice: it has no length to divide by"),
+        ({"interocular": (36, 68)}, "interocular has point 68"),
+        ({"interocular": (36, 36)}, "interocular is point 36 twice"),
         ({"eyes": ((), (42,))}, "eyes[0] is empty"),
-        ({"eyes": ((36,), (-1,))}, "eyes[1] has point -1; there are 0 to 67"),
-        ({"parts": {"nose": (27, 99)}}, "parts.nose has point 99; there are 0 to 67"),
-        ({"outlines": ((0, 1), (68,))}, "outlines[1] has point 68; there are 0 to 67"),
+        ({"eyes": ((36,), (-1,))}, "eyes[1] has point -1"),
+        ({"parts": {"nose": (27, 99)}}, "parts.nose has point 99"),
+        ({"outlines": ((0, 1), (68,))}, "outlines[1] has point 68"),
         ({"flip_order": ORDER[:-1]}, "flip_order has 67 entries for 68 points"),
-        ({"flip_order": (68, *ORDER[1:])}, "flip_order[0] is 68; there are 0 to 67"),
-        ({"flip_order": (-1, *ORDER[1:])}, "flip_order[0] is -1; there are 0 to 67"),
-        (
-            {"flip_order": (*ORDER[:-1], 67)},
-            "flip_order[65] is 67, but flip_order[67] is 67: "
-            "two points that mirror onto each other must name each other",
-        ),
+        ({"flip_order": (68, *ORDER[1:])}, "flip_order[0] is 68"),
+        ({"flip_order": (-1, *ORDER[1:])}, "flip_order[0] is -1"),
+        ({"flip_order": (*ORDER[:-1], 67)}, "flip_order[65] is 67, but flip_order[67] is 67"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+def test_indices_that_cannot_be_are_named(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(DataError) as caught:
         dataclasses.replace(IBUG_68, **change)
+    assert caught.value.reason.startswith(reason)
 
 
 def test_first_and_last_point_may_be_named() -> None:
