@@ -45,8 +45,8 @@ class DataSet:
     """Whether `data.train_list` and the other lists are files of annotated faces, which `read` reads itself; otherwise
     they are lists of file names that choose from the faces that `read` returns."""
     location: tuple[str, str] | None = None
-    """An environment variable and the name of a folder below the one that it holds: where the data set is looked for
-    without `data.dir`."""
+    """Where the data set is searched without `data.dir`: an environment variable that names a folder, and the name of a
+    subfolder of it."""
     instructions: str = ""
     """How to get the data set; the end of the message where it is missing."""
     check: Callable[["DataConfig"], None] | None = None

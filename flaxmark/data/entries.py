@@ -1,4 +1,4 @@
-"""What a data set's annotations say about its faces, before any image is decoded."""
+"""Annotated faces of a data set, and problems with them, before any image is decoded."""
 
 import dataclasses
 import os

@@ -35,7 +35,7 @@ def read_image(
         source: Path, encoded bytes, PIL image, or uint8 or uint16 array `[height, width]` or
             `[height, width, 1, 3 or 4]`, RGB(A).
         max_megapixels: Larger images are refused before their pixels are decoded.
-        orient: Rotate the image as its EXIF orientation says.
+        orient: Apply the EXIF orientation.
 
     Returns:
         RGB pixels.

@@ -22,7 +22,7 @@ real = pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="needs the r
 
 def spoil(folder: Path) -> dict[str, str]:
     """Add one of each kind of bad input; file -> the reason expected."""
-    picture, points = (folder / "afw/2001_1.jpg").read_bytes(), (folder / "afw/2001_1.pts").read_bytes()
+    photo, points = (folder / "afw/2001_1.jpg").read_bytes(), (folder / "afw/2001_1.pts").read_bytes()
     lines = points.splitlines(keepends=True)
     bad_points = {
         "3001_1": (b"", entries.EMPTY),
@@ -36,21 +36,21 @@ def spoil(folder: Path) -> dict[str, str]:
     }
     expected = {f"afw/{name}.jpg": reason for name, (_, reason) in bad_points.items()}
     for name, (content, _) in bad_points.items():
-        (folder / f"afw/{name}.jpg").write_bytes(picture)
+        (folder / f"afw/{name}.jpg").write_bytes(photo)
         (folder / f"afw/{name}.pts").write_bytes(content)
     giant = encode(np.zeros((1100, 1000, 3), np.uint8), "PNG")
     bad_images = {
-        "4001_1": (picture[: len(picture) // 2], entries.UNREADABLE),
+        "4001_1": (photo[: len(photo) // 2], entries.UNREADABLE),
         "4002_1": (b"", entries.UNREADABLE),
         "4003_1": (b"GIF89a", entries.UNREADABLE),
         "4004_1": (giant, entries.TOO_LARGE),
-        "4005_1": (picture, entries.SAME_FACE),
+        "4005_1": (photo, entries.SAME_FACE),
     }
     for name, (content, reason) in bad_images.items():
         (folder / f"afw/{name}.jpg").write_bytes(content)
         (folder / f"afw/{name}.pts").write_bytes(points)
         expected[f"afw/{name}.jpg"] = reason
-    (folder / "afw/5001_1.jpg").write_bytes(picture)
+    (folder / "afw/5001_1.jpg").write_bytes(photo)
     (folder / "afw/5002_1.pts").write_bytes(points)
     for part, number in (("trainset", 1), ("testset", 2)):
         (folder / "helen" / part).mkdir(parents=True)

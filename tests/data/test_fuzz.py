@@ -39,7 +39,7 @@ def test_a_config_with_any_value_is_one_or_is_refused(place: tuple[str, str], va
 @ANYTHING
 @given(JSON)
 def test_any_json_as_a_config_or_a_markup(value: Any) -> None:
-    for read in (from_dict, markup_from_json):
+    for read in (lambda content: from_dict(content, Config), markup_from_json):
         try:
             read(value)
         except (FlaxmarkError, ValueError) as error:

@@ -19,15 +19,15 @@ def test_every_kind_of_source_gives_the_same(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     image.save(path)
     for source in (path, str(path), path.read_bytes(), image, Image.open(path), COLOURS):
-        picture = read_image(source)
-        assert picture.dtype == np.uint8
-        np.testing.assert_array_equal(picture, COLOURS)
+        pixels = read_image(source)
+        assert pixels.dtype == np.uint8
+        np.testing.assert_array_equal(pixels, COLOURS)
 
 
 @pytest.mark.parametrize(("mode", "tolerance"), [("P", 0), ("RGBA", 0), ("CMYK", 1), ("YCbCr", 2)])
 def test_modes_keep_their_colours(mode: str, tolerance: int) -> None:
-    picture = read_image(Image.fromarray(COLOURS).convert(mode, palette=Image.Palette.ADAPTIVE))
-    assert np.abs(picture.astype(int) - COLOURS).max() <= tolerance
+    pixels = read_image(Image.fromarray(COLOURS).convert(mode, palette=Image.Palette.ADAPTIVE))
+    assert np.abs(pixels.astype(int) - COLOURS).max() <= tolerance
 
 
 def test_cmyk_jpeg() -> None:

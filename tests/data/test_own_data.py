@@ -294,4 +294,5 @@ def test_own_faces_train_evaluate_and_predict(environment: dict[str, str], tmp_p
     wrong = mine | {"flip_order": [0, 1, 2, 3, 4]}  # type: ignore[operator]
     (tmp_path / "wrong.json").write_text(json.dumps(wrong))
     said = refusal("train", *train[:-7], tmp_path / "wrong.json", *train[-6:], "--workdir", tmp_path / "other")
-    assert "--data.markup: mark-up mine: flip_order[" in said
+    assert "--data.markup" in said
+    assert "flip_order[" in said

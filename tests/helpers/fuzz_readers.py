@@ -24,8 +24,8 @@ with atheris.instrument_imports(include=["flaxmark", "PIL"]):
     from flaxmark.data.readers.coco import read_coco_folder
     from flaxmark.data.readers.csv_files import read_csv_folder
     from flaxmark.data.readers.dlib import XML_NAMES, read_dlib
-    from flaxmark.data.readers.pts import AnnotationError, read_pts
-    from flaxmark.errors import ConfigError
+    from flaxmark.data.readers.pts import read_pts
+    from flaxmark.errors import ConfigError, FlaxmarkError
     from flaxmark.faces.markup_files import load_markup
     from flaxmark.models.weight_files import read_tensors
     from flaxmark.schema import from_dict, to_dict
@@ -125,7 +125,7 @@ def main() -> None:
         path.write_bytes(content)
         try:
             read(path)
-        except (ConfigError, AnnotationError) as error:
+        except FlaxmarkError as error:
             if "\n" in str(error):
                 raise AssertionError(f"more than one line: {error!r}") from error
 

@@ -1,1 +1,1 @@
-"""From prepared faces to the batches that a compiled step takes."""
+"""From prepared faces to batches for a compiled step."""

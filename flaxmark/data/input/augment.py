@@ -1,6 +1,6 @@
 """Random changes of a training face, inside the compiled step: one affine warp, then a list of changes of its pixels.
 
-All is drawn from the face's own key, which comes from (seed, epoch, index) alone.
+Everything is drawn from the face's own key, which depends on (seed, epoch, index) alone.
 """
 
 import math
@@ -9,17 +9,21 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, UInt8
 
 from flaxmark.data.config import AugmentConfig, DataConfig
 from flaxmark.faces.crop_sampler import Affine, by_platform, sample_crop
 from flaxmark.faces.markup import Markup
 
-PixelChange = Callable[[jax.Array, jax.Array, AugmentConfig], jax.Array]
-"""`(image, key, config) -> image`, float32 `[size, size, 3]`, RGB in [0, 1], which it may leave: nothing is clipped."""
+Image = Float[Array, "size size 3"]
+Landmarks = Float[Array, "num_points 2"]
+
+PixelChange = Callable[[Image, jax.Array, AugmentConfig], Image]
+"""`(image, key, config) -> image`, float32 RGB in [0, 1]; the result may leave the range, as nothing is clipped."""
 
 
 def draw_affine(key: jax.Array, config: AugmentConfig) -> Affine:
-    """Draw rotation, scale, shift and flip of a face, as one map from the warped crop to the crop."""
+    """Draw the rotation, scale, shift and flip of a face, as one map from the warped crop to the crop."""
     draws = jax.random.uniform(key, (5,), jnp.float32, -1.0)
     angle = draws[0] * (config.rotation * math.pi / 180)
     zoom = 1.0 + draws[1] * config.scale
@@ -30,28 +34,22 @@ def draw_affine(key: jax.Array, config: AugmentConfig) -> Affine:
     )
 
 
-def warp_landmarks(landmarks: jax.Array, affine: Affine, markup: Markup) -> jax.Array:
-    """Move landmarks float32 `[num_points, 2]`, crop units, as the sampler moves pixels; renamed where mirrored."""
+def warp_landmarks(landmarks: Landmarks, affine: Affine, markup: Markup) -> Landmarks:
+    """Move landmarks (crop units) as the sampler moves pixels; their order changes where the face is mirrored."""
     (a, b), (c, d) = affine.matrix
     determinant = a * d - b * c
     inverse = jnp.stack([jnp.stack([d, -b]), jnp.stack([-c, a])]) / determinant
     from_middle = landmarks - (0.5 + affine.shift)[None]
     moved = jnp.matmul(from_middle, inverse.T, precision="highest") + 0.5
-    if markup.flip_order is None:  # nothing is mirrored then
+    if markup.flip_order is None:  # then nothing is mirrored
         return moved
     return jnp.where(determinant < 0, moved[np.array(markup.flip_order)], moved)
 
 
-def blur(image: jax.Array, key: jax.Array, config: AugmentConfig) -> jax.Array:
-    """Blur half of the images by a Gaussian; what lies beyond the image has no weight.
+def blur(image: Image, key: jax.Array, config: AugmentConfig) -> Image:
+    """Blur half of the images by a Gaussian; pixels beyond the image have no weight.
 
-    Args:
-        image: float32 `[size, size, 3]`.
-        key: Decides whether, and how much.
-        config: `blur` is the largest standard deviation, in 1/100 of the side.
-
-    Returns:
-        float32 like `image`.
+    `config.blur` is the largest standard deviation, in 1/100 of the side.
     """
     size, largest = image.shape[0], config.blur / 100
     draws = jax.random.uniform(key, (2,), jnp.float32)
@@ -81,30 +79,30 @@ def blur(image: jax.Array, key: jax.Array, config: AugmentConfig) -> jax.Array:
     return jax.lax.cond(draws[1] < 0.5, lambda: by_platform(image, gathers=shifted, products=products), lambda: image)
 
 
-def change_saturation(image: jax.Array, key: jax.Array, config: AugmentConfig) -> jax.Array:
-    """Move every pixel towards its grey or away from it."""
-    # Not `mean`: XLA for CPUs takes four times as long for sums over three neighbours.
+def change_saturation(image: Image, key: jax.Array, config: AugmentConfig) -> Image:
+    """Move every pixel towards its grey value or away from it."""
+    # Not `mean`: for sums over three neighbours XLA for CPUs takes four times as long.
     grey = (image[..., 0:1] + image[..., 1:2] + image[..., 2:3]) / 3
     return grey + _factor(key, config.saturation) * (image - grey)
 
 
-def change_contrast(image: jax.Array, key: jax.Array, config: AugmentConfig) -> jax.Array:
+def change_contrast(image: Image, key: jax.Array, config: AugmentConfig) -> Image:
     """Move every value towards the image's mean or away from it."""
     mean = image.mean()
     return mean + _factor(key, config.contrast) * (image - mean)
 
 
-def change_brightness(image: jax.Array, key: jax.Array, config: AugmentConfig) -> jax.Array:
+def change_brightness(image: Image, key: jax.Array, config: AugmentConfig) -> Image:
     """Add one amount to all values."""
     return image + (_factor(key, config.brightness) - 1)
 
 
 def _factor(key: jax.Array, largest: float) -> jax.Array:
-    """A number in [1 - largest, 1 + largest)."""
+    """A random number in [1 - largest, 1 + largest)."""
     return 1 + largest * jax.random.uniform(key, (), jnp.float32, -1.0)
 
 
-def occlude(image: jax.Array, key: jax.Array, config: AugmentConfig) -> jax.Array:
+def occlude(image: Image, key: jax.Array, config: AugmentConfig) -> Image:
     """Cover a rectangle of half of the images with one colour."""
     draws = jax.random.uniform(key, (8,), jnp.float32)
     extent = draws[:2] * config.occlusion
@@ -122,24 +120,31 @@ AUGMENTATIONS: dict[str, PixelChange] = {
     "brightness": change_brightness,
     "occlusion": occlude,
 }
-"""Field of `AugmentConfig` -> what it does, in the order in which they are applied; a field at 0 leaves its own out."""
+"""Field of `AugmentConfig` -> change of the pixels, in the order of their application; a field at 0 turns its own off.
+
+An extension adds the field of its own subclass of `AugmentConfig`."""
 
 
 def augment_face(
-    pixels: jax.Array, crop: jax.Array, landmarks: jax.Array, key: jax.Array, config: DataConfig, most: int
-) -> tuple[jax.Array, jax.Array]:
+    pixels: UInt8[Array, "height width 3"],
+    crop: Float[Array, "3"],
+    landmarks: Landmarks,
+    key: jax.Array,
+    config: DataConfig,
+    most: int,
+) -> tuple[Image, Landmarks]:
     """Make a training example of a face.
 
     Args:
-        pixels: uint8 `[height, width, 3]`, the region around the face.
-        crop: float32 `[3]`: left, top, side in pixels of `pixels`.
-        landmarks: float32 `[num_points, 2]`, crop units.
+        pixels: Region around the face.
+        crop: Left, top, side in pixels of the region.
+        landmarks: Crop units.
         key: Decides everything random.
-        config: Ranges, size, normalisation.
-        most: From `most_samples`.
+        config: Ranges, size and normalisation.
+        most: Samples a pixel along each axis, from `most_samples`.
 
     Returns:
-        Image float32 `[size, size, 3]`, normalised, and landmarks float32 `[num_points, 2]`, units of the warped crop.
+        The normalised image, and the landmarks in units of the warped crop.
     """
     affine = draw_affine(jax.random.fold_in(key, 0), config.augment)
     image = sample_crop(pixels, crop, config.image_size, most, affine) / 255

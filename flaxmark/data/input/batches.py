@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32, Int64, UInt32
 
 from flaxmark.data.input.region_tiles import TILE, num_tiles, padded_side
 from flaxmark.data.prepare.prepare import Examples
@@ -16,17 +17,8 @@ Batch = dict[str, np.ndarray]
 LOADED_TOGETHER = 32
 
 
-def epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of the training examples in one epoch, the same on every process.
-
-    Args:
-        num_examples: Examples of the split.
-        seed: Of the run.
-        epoch: From 0.
-
-    Returns:
-        int64 `[num_examples]`, a permutation.
-    """
+def epoch_order(num_examples: int, seed: int, epoch: int) -> Int64[np.ndarray, " num_examples"]:
+    """Order of the training examples in one epoch (from 0), a permutation that is the same on every process."""
     return np.random.default_rng([seed, epoch]).permutation(num_examples)
 
 
@@ -39,20 +31,11 @@ def train_rows(
     first_step: int = 0,
     process: int = 0,
     num_processes: int = 1,
-) -> np.ndarray:
-    """Which faces the steps of an epoch learn from; the remainder of the permutation is dropped.
+) -> Int64[np.ndarray, "steps share"]:
+    """Faces of each step of an epoch; the remainder of the permutation is dropped.
 
-    Args:
-        num_examples: Examples of the split.
-        batch_size: Global; a multiple of the processes.
-        seed: Of the run.
-        epoch: From 0.
-        first_step: Batches of this epoch that are already done.
-        process: Which rows of each batch to take: its contiguous share.
-        num_processes: How many share a batch.
-
-    Returns:
-        int64 `[steps, batch_size / num_processes]`.
+    Batches before `first_step` are left out, and of each batch only the contiguous share of one of several processes is
+    taken. `batch_size` is global and a multiple of the number of processes.
     """
     steps = num_examples // batch_size
     order = epoch_order(num_examples, seed, epoch)[: steps * batch_size]
@@ -61,17 +44,11 @@ def train_rows(
 
 def eval_rows(
     num_examples: int, *, batch_size: int, process: int = 0, num_processes: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """Every face once, in order; the last batch is padded with repetitions of the last face.
+) -> tuple[Int64[np.ndarray, "steps share"], Float32[np.ndarray, "steps share"]]:
+    """Rows of every face once, in order, and a mask: 1 for a face, 0 for the padding of the last batch.
 
-    Args:
-        num_examples: Examples of the split.
-        batch_size: Global; a multiple of the processes.
-        process: Which rows of each batch to take.
-        num_processes: How many share a batch.
-
-    Returns:
-        Rows int64 and mask float32 (1 = a real example), each `[steps, batch_size / num_processes]`.
+    The padding repeats the last face. Each process takes its share of every batch; `batch_size` is global and a
+    multiple of the number of processes.
     """
     steps = -(-num_examples // batch_size)
     rows = np.arange(steps * batch_size).reshape(steps, batch_size)
@@ -80,19 +57,11 @@ def eval_rows(
 
 
 def region_batches(examples: Examples, rows: Callable[[], Iterator[np.ndarray]], batch_size: int) -> Iterator[Batch]:
-    """Read and decode faces in a given order, two batches ahead of who takes them.
+    """Read and decode faces in a given order, two batches ahead of the consumer.
 
-    Args:
-        examples: A split, whose images are on disk.
-        rows: Called twice; each time gives the faces of each batch, int64 `[batch_size]`, perhaps without end.
-        batch_size: Faces of a batch.
-
-    Yields:
-        `{"pixels": uint32 [batch, num_tiles, 8, 128], "crop": float32 [batch, 3], "landmarks": float32
-        [batch, num_points, 2]}`, regions as `regions.pack_region` lays them out.
-
-    Raises:
-        ConfigError: A record is damaged or gone.
+    `rows` is called twice; each time it gives the faces of each batch, int64 `[batch_size]`, perhaps without end.
+    Batches are `{"pixels": uint32 [batch, num_tiles, 8, 128], "crop": float32 [batch, 3], "landmarks": float32
+    [batch, num_points, 2]}`, with regions as `pack_region` lays them out. Raises DataError for a damaged record.
     """
     side = padded_side(examples.region_size)
     failed: list[Exception] = []
@@ -101,7 +70,7 @@ def region_batches(examples: Examples, rows: Callable[[], Iterator[np.ndarray]],
         try:
             for chosen in rows():
                 yield [examples.encoded(row) for row in chosen]
-        except Exception as error:  # TensorFlow would give it another kind and a page of text
+        except Exception as error:  # TensorFlow would raise another kind with a page of text
             failed.append(error)
             raise
 
@@ -122,21 +91,15 @@ def region_batches(examples: Examples, rows: Callable[[], Iterator[np.ndarray]],
 
 @tf.function(jit_compile=True)
 def _pack(pixels: Any) -> Any:
-    """Square regions as `regions.pack_region`; compiled, as TensorFlow pads pixel by pixel."""
+    """Pack square regions as `pack_region` does; compiled, as TensorFlow pads pixel by pixel."""
     words = tf.bitcast(tf.pad(pixels, [[0, 0], [0, 0], [0, 1]]), tf.uint32)
     return tf.reshape(words, [num_tiles(pixels.shape[0]), *TILE])
 
 
-def load_regions(examples: Examples, rows: np.ndarray | None = None) -> np.ndarray:
-    """Decode a whole split, or some of its faces, into memory.
-
-    Args:
-        examples: A split.
-        rows: int64 `[n]`; all faces in order by default.
-
-    Returns:
-        uint32 `[n, num_tiles, 8, 128]`.
-    """
+def load_regions(
+    examples: Examples, rows: Int64[np.ndarray, " n"] | None = None
+) -> UInt32[np.ndarray, "n num_tiles 8 128"]:
+    """Decode a whole split, or the faces of `rows`, into memory."""
     chosen = np.arange(len(examples)) if rows is None else np.asarray(rows)
     whole = _empty(len(chosen), num_tiles(padded_side(examples.region_size)), *TILE)
     padded = np.pad(chosen, (0, -len(chosen) % LOADED_TOGETHER), "edge").reshape(-1, LOADED_TOGETHER)
@@ -147,7 +110,7 @@ def load_regions(examples: Examples, rows: np.ndarray | None = None) -> np.ndarr
 
 
 def _empty(*shape: int) -> np.ndarray:
-    """uint32, at an address from which JAX takes it over without a copy: a multiple of 64."""
+    """Uninitialised uint32 array at a multiple of 64 bytes, an address that JAX takes over without a copy."""
     size = 4 * math.prod(shape)
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
@@ -155,10 +118,10 @@ def _empty(*shape: int) -> np.ndarray:
 
 
 def _dataset(encoded: Callable[[], Iterator[list[bytes]]], batch_size: int, region_of: Any) -> Any:
-    """Regions made and batched in their order, two batches ahead of who takes them."""
+    """Regions made and batched in their order, two batches ahead of the consumer."""
     options = tf.data.Options()
-    # The thread of its autotuning sleeps longer and longer, up to a minute, and an iterator that ends waits for it
-    # to wake: after half of the epochs of 45 seconds training stood still for 40 more (TensorFlow 2.21).
+    # The thread of the autotuner sleeps for up to a minute, and the end of an iterator waits for it to wake: training
+    # stood still for 40 seconds after half of its epochs of 45 seconds (TensorFlow 2.21).
     options.autotune.enabled = False
     batches = tf.data.Dataset.from_generator(encoded, output_signature=tf.TensorSpec([batch_size], tf.string))
     regions = batches.unbatch().map(region_of, num_parallel_calls=usable_cores())

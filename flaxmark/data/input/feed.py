@@ -1,4 +1,4 @@
-"""A split of faces as compiled steps take it: from memory or from disk, two batches ahead of the step."""
+"""A split of faces as batches for compiled steps: from memory or from disk, two batches ahead of the step."""
 
 import dataclasses
 import functools
@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Float
 
 from flaxmark.data.config import DataConfig
 from flaxmark.data.input.batches import eval_rows, load_regions, region_batches, train_rows
@@ -31,7 +32,7 @@ Batch = dict[str, Any]
 Made = TypeVar("Made")
 
 AHEAD = 2
-# One thread makes several hundred images a second, more than any network on a CPU takes; a second one fills gaps.
+# One thread makes several hundred images a second, more than any network on a CPU needs; a second one fills gaps.
 IMAGE_THREADS = 2
 
 
@@ -65,15 +66,9 @@ class FeedConfig(Protocol):
 
 
 def ahead(tasks: Iterable[Callable[[], Made]], workers: int, count: int = AHEAD) -> Generator[Made]:
-    """Do tasks in threads, a few of them ahead of who takes the results.
+    """Run tasks in threads, up to `count` of them ahead of the consumer; results come in the order of the tasks.
 
-    Args:
-        tasks: Listed no further than they are done.
-        workers: Threads.
-        count: How many tasks are begun, or done, before their results are wanted.
-
-    Yields:
-        The results, in the order of the tasks.
+    Tasks are drawn from the iterable no earlier than they are run.
     """
     waiting: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(workers) as pool:
@@ -90,41 +85,28 @@ def ahead(tasks: Iterable[Callable[[], Made]], workers: int, count: int = AHEAD)
 
 
 class TrainingFeed:
-    """The training faces of a run.
+    """The training faces of a run, in batches for its step.
 
     Attributes:
-        faces: What the step is given besides each batch: all regions, on every device; or nothing.
+        faces: Second argument of the step: all regions, on every device; or empty.
     """
 
     def __init__(self, examples: Examples, config: FeedConfig, mesh: Mesh, form: InputForm) -> None:
-        """Load what has to be in memory.
-
-        Args:
-            examples: The training split.
-            config: The run.
-            mesh: Where its steps run.
-            form: Of the input.
-        """
+        """Load what has to be in memory for this form of the input."""
         self._examples, self._config, self._mesh, self._form = examples, config, mesh, form
         resident: Batch = {}
         if form.resident:
             pixels = join_regions(load_regions(examples))
             resident = {"pixels": pixels, "crop": examples.crops, "landmarks": examples.landmarks}
         self.faces = replicate(resident, mesh) if form.in_step else {}
-        # One program for each batch of this process; steps run beside it on the same cores.
+        # One program per batch of this process; steps run at the same time on the same cores.
         self._images = jax.jit(make_training_images(config.data, form.largest_side, one_after_another))
         self._host_faces = {} if form.in_step else jax.device_put(resident, jax.local_devices()[0])
 
     def batches(self, first_step: int = 0) -> Generator[Batch]:
-        """This process's share of all batches from a step on to the last epoch's end, on its devices.
+        """This process's share of all batches from a step on to the end of the last epoch, on its devices.
 
-        They depend on (seed, epoch, index) alone, not on the form, nor on what was done before.
-
-        Args:
-            first_step: Updates already made.
-
-        Returns:
-            A generator of batches for the step; close it when it is left early.
+        They depend on (seed, epoch, index) alone, not on the form of the input. Close it where it is left early.
         """
         put, regions = (self._put if self._form.in_step else self._make), self._read(first_step)
         tasks = (
@@ -160,7 +142,7 @@ class TrainingFeed:
         )
 
     def warm_up(self) -> None:
-        """Compile what makes images on the host."""
+        """Compile the function that makes images on the host."""
         if not self._form.in_step:
             size = self._config.train.batch_size // jax.process_count()
             shapes = dataclasses.replace(self._form, in_step=True).batch_shapes(self._config.data, size)
@@ -189,7 +171,7 @@ class TrainingFeed:
 
 
 def _numbers(rows: np.ndarray, key: np.ndarray) -> Batch:
-    """What a batch says of its faces besides their regions."""
+    """Arrays of a batch besides its regions."""
     count = len(rows)
     return {"row": rows.astype(np.uint32), "key": np.tile(key, (count, 1)), "mask": np.ones(count, np.float32)}
 
@@ -198,20 +180,13 @@ class EvalFeed:
     """A split in its order, in batches of one shape, without augmentation."""
 
     def __init__(self, examples: Examples, config: FeedConfig, mesh: Mesh, keep: bool = False) -> None:
-        """Choose the faces.
-
-        Args:
-            examples: A split.
-            config: The run.
-            mesh: Where its steps run.
-            keep: Leave the batches on the devices, for the next time.
-        """
+        """Take a split; with `keep`, its batches stay on the devices for the next time."""
         self.examples = examples
         self._config, self._mesh, self._keep = config, mesh, keep
         self._kept: list[Batch] = []
 
     def batches(self) -> Iterator[Batch]:
-        """Every face once, and padding whose mask is 0 at the end of the last batch."""
+        """Every face once; the mask of padding at the end of the last batch is 0."""
         if self._kept:
             return iter(self._kept)
         batches = ahead(self._tasks(), 1)
@@ -221,7 +196,7 @@ class EvalFeed:
         return iter(self._kept)
 
     def _tasks(self) -> Iterator[Callable[[], Batch]]:
-        """Reading happens as they are listed, copying to the devices as they are done."""
+        """Regions are read when a task is drawn, and copied to the devices when it is run."""
         rows, mask = eval_rows(
             len(self.examples),
             batch_size=self._config.train.eval_batch_size,
@@ -233,18 +208,10 @@ class EvalFeed:
             yield partial(shard_batch, batch, self._mesh, self._config.train.compile)
 
 
-def crops_of(examples: Examples, rows: Sequence[int] | np.ndarray, data: DataConfig, size: int) -> np.ndarray:
-    """Crops of a few faces, as the network sees them before normalisation.
-
-    Args:
-        examples: A split.
-        rows: int `[n]`: which faces.
-        data: Of the run.
-        size: Side of the result, pixels.
-
-    Returns:
-        float32 `[n, size, size, 3]` in [0, 255].
-    """
+def crops_of(
+    examples: Examples, rows: Sequence[int] | np.ndarray, data: DataConfig, size: int
+) -> Float[np.ndarray, "n size size 3"]:
+    """Crops of a few faces, `size` pixels a side, as the network sees them before normalisation: RGB in [0, 255]."""
     chosen = np.asarray(rows)
     batch = {"pixels": load_regions(examples, chosen), "crop": examples.crops[chosen]}
     return np.asarray(_compiled_crops(data, size)(batch))
@@ -252,5 +219,5 @@ def crops_of(examples: Examples, rows: Sequence[int] | np.ndarray, data: DataCon
 
 @functools.cache
 def _compiled_crops(data: DataConfig, size: int) -> Callable[..., jax.Array]:
-    """What `crops_of` runs, compiled once for many calls."""
+    """The function that `crops_of` runs, compiled once for many calls."""
     return jax.jit(make_upright_images(data, size))

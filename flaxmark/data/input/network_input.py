@@ -1,4 +1,4 @@
-"""From regions of faces to what the network is fed, as pure functions that are compiled into steps."""
+"""From regions of faces to the input of the network, as pure functions that are compiled into steps."""
 
 import dataclasses
 import functools
@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, UInt32
 
 from flaxmark.data.config import DataConfig
 from flaxmark.data.input.augment import augment_face
@@ -16,34 +17,31 @@ from flaxmark.faces.crop_sampler import most_samples, sample_crop
 
 Batch = Mapping[str, Any]
 """Either `image`, `landmarks` and `mask`; or what images are made from: `row` uint32 `[batch]` (the face's number in
-its split) and `key` uint32 `[batch, 2]` (of the epoch), with `pixels`, `crop` and `landmarks` unless those lie on the
-device."""
+its split) and `key` uint32 `[batch, 2]` (of the epoch), with `pixels`, `crop` and `landmarks` unless those are stored
+on the device."""
 
-KEY_KIND = "threefry2x32"  # named, as a user's JAX may have another default
-AUGMENTATION = 1_000_003  # apart from the keys that initial weights are drawn from
+KEY_KIND = "threefry2x32"  # explicit, as JAX's default can be configured
+AUGMENTATION = 1_000_003  # keeps these keys apart from those of initial weights
 
 Shapes = dict[str, jax.ShapeDtypeStruct]
 
 
 @dataclasses.dataclass(frozen=True)
 class InputForm:
-    """How training faces reach the step.
-
-    Attributes:
-        in_step: The step makes the images; otherwise the host has made them, ahead of it.
-        resident: All regions are in memory, that of the devices where the step makes the images.
-        faces: Training faces.
-        side: Of their regions, padded, pixels.
-        largest_side: Largest side of a crop, pixels of its region.
-        validation: Validation faces, whose regions stay where the resident ones are.
-    """
+    """How training faces reach the step."""
 
     in_step: bool
+    """The step makes the images; otherwise the host makes them, ahead of the step."""
     resident: bool
+    """All regions are in memory: that of the devices where the step makes the images."""
     faces: int
+    """Number of training faces."""
     side: int
+    """Side of their padded regions, pixels."""
     largest_side: float
+    """Largest side of a crop, pixels of its region."""
     validation: int = 0
+    """Number of validation faces; their regions are stored with the resident ones."""
 
     def given(self) -> "InputForm":
         """The same faces, with their images made by the host."""
@@ -51,11 +49,11 @@ class InputForm:
 
     @property
     def region_bytes(self) -> int:
-        """Of one region in memory."""
+        """Bytes of one region in memory."""
         return 4 * self.side * self.side
 
     def face_shapes(self, points: int) -> Shapes:
-        """What lies on every device; empty where nothing does."""
+        """Shapes of the arrays that are stored on every device; empty where none are."""
         if not (self.in_step and self.resident):
             return {}
         tiles = self.faces * num_tiles(self.side)
@@ -66,7 +64,7 @@ class InputForm:
         }
 
     def batch_shapes(self, data: DataConfig, size: int) -> Shapes:
-        """A batch of `size` training faces as the step gets it."""
+        """Shapes of a batch of `size` training faces as the step receives it."""
         mask = {"mask": jax.ShapeDtypeStruct((size,), jnp.float32)}
         if not self.in_step:
             image = (size, data.image_size, data.image_size, 3)
@@ -77,7 +75,7 @@ class InputForm:
         return {"row": row, "key": key, **mask, **regions}
 
     def region_shapes(self, data: DataConfig, size: int) -> Shapes:
-        """A batch of `size` regions; with a mask it is what evaluation gets."""
+        """Shapes of a batch of `size` regions; with a mask it is what evaluation receives."""
         return {
             "pixels": jax.ShapeDtypeStruct((size, num_tiles(self.side), *TILE), jnp.uint32),
             "crop": jax.ShapeDtypeStruct((size, 3), jnp.float32),
@@ -85,8 +83,8 @@ class InputForm:
         }
 
 
-def epoch_key(seed: int, epoch: int) -> np.ndarray:
-    """What all random numbers of an epoch's faces come from: uint32 `[2]`."""
+def epoch_key(seed: int, epoch: int) -> UInt32[np.ndarray, "2"]:
+    """Key data that all random numbers of an epoch come from."""
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl=KEY_KIND), AUGMENTATION), epoch)
     return np.asarray(jax.random.key_data(key))
 
@@ -94,16 +92,12 @@ def epoch_key(seed: int, epoch: int) -> np.ndarray:
 def make_training_images(
     data: DataConfig, largest_side: float, each: Callable[..., Any] = jax.vmap
 ) -> Callable[[Batch, Batch], dict[str, jax.Array]]:
-    """Build what turns a batch of any form into images.
+    """Build the function that turns a batch of any form into training images.
 
-    Args:
-        data: Size, normalisation, augmentation.
-        largest_side: Largest side of a training face's crop, pixels of its region.
-        each: Maps a function of one face over a batch: `jax.vmap`, or one face after another.
-
-    Returns:
-        `(faces, batch) -> {"image", "landmarks", "mask"}`; `faces` are those that lie on the device, or empty. Image
-        float32 `[batch, size, size, 3]`, landmarks float32 `[batch, num_points, 2]`, crop units.
+    `each` maps a function of one face over a batch: `jax.vmap`, or one face after another. `largest_side` is the
+    largest side of a training face's crop, pixels of its region. The result is
+    `(faces, batch) -> {"image", "landmarks", "mask"}`: `faces` are those stored on the device, or empty; images are
+    float32 `[batch, size, size, 3]`, landmarks float32 `[batch, num_points, 2]`, crop units.
     """
     most = most_samples(largest_side, data.image_size, 1 - data.augment.scale)
 
@@ -124,23 +118,19 @@ def make_training_images(
 
 
 def one_after_another(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Map a function over the first axis without computing for several faces at once, as CPUs like it."""
+    """Map a function over the first axis one element at a time, which is faster on CPUs."""
     return functools.partial(jax.lax.map, function)
 
 
 def make_upright_images(
     data: DataConfig, size: int | None = None, largest_side: float | None = None
 ) -> Callable[[Batch], jax.Array]:
-    """Build what turns regions into crops without augmentation.
+    """Build the function that turns regions into crops without augmentation.
 
-    Args:
-        data: Size of the images and of stored faces.
-        size: Side of the images, pixels; that of the network's input by default.
-        largest_side: Of a crop, pixels of its region; as stored by default.
-
-    Returns:
-        `batch -> float32 [batch, size, size, 3]` in [0, 255]; `pixels` of the batch are packed regions, or
-        uint8 or float32 `[batch, height, width, 3]`.
+    `size` is the side of the images, by default that of the network's input; `largest_side` is the largest side of a
+    crop in pixels of its region, by default that of stored faces. The result is
+    `batch -> float32 [batch, size, size, 3]` in [0, 255], where `pixels` of the batch are packed regions, or uint8 or
+    float32 `[batch, height, width, 3]`.
     """
     side = size or data.image_size
     most = most_samples(largest_side or data.crop.stored_size, side)
@@ -153,7 +143,7 @@ def make_upright_images(
 
 
 def make_eval_images(data: DataConfig, largest_side: float | None = None) -> Callable[[Batch], jax.Array]:
-    """Build what turns a batch of any form into the network's input: `batch -> float32 [batch, size, size, 3]`."""
+    """Build the function from a batch of any form to the network's input: `batch -> float32 [batch, size, size, 3]`."""
     upright = make_upright_images(data, largest_side=largest_side)
 
     def images(batch: Batch) -> jax.Array:
@@ -162,8 +152,8 @@ def make_eval_images(data: DataConfig, largest_side: float | None = None) -> Cal
     return images
 
 
-def shuffle_tiles(images: jax.Array) -> jax.Array:
-    """Cut images `[batch, size, size, 3]` into 16 tiles that change places: all of a photograph, but no face."""
+def shuffle_tiles(images: Float[Array, "batch size size 3"]) -> Float[Array, "batch size size 3"]:
+    """Cut images into 16 tiles that change places: the pixels of the photograph are kept, the face is not."""
     # No tile stays in its place, and none keeps a neighbour.
     order = np.array([10, 3, 12, 5, 15, 8, 1, 14, 7, 0, 13, 2, 4, 11, 6, 9])
     count, side = images.shape[0], images.shape[1] // 4

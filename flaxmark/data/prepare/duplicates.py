@@ -16,7 +16,7 @@ KNOWN_SHARED = "helen/296814969"
 def remove_duplicates(
     entries: list[FaceEntry], root: Path, by_content_only: bool
 ) -> tuple[list[FaceEntry], list[Problem]]:
-    """Leave out repeated faces, and training faces whose photograph is in the validation or a test split.
+    """Leave out repeated faces, and training faces of a photograph in the validation or a test split.
 
     Byte-identical images are one photograph, whatever their names. Call it before a validation split is taken from the
     training faces.

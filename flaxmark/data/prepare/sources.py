@@ -25,7 +25,7 @@ FORMAT_VERSION = 2  # of stored faces; increasing it makes every set be prepared
 
 
 def find_data_dir(config: DataConfig) -> Path:
-    """Existing folder of a data set: `config.dir`, or where its record says that it is looked for.
+    """Existing folder of a data set: `config.dir`, or the location in its record.
 
     Raises DataError where there is none, with the data set's instructions.
     """

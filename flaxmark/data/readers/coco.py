@@ -126,7 +126,7 @@ def _image_folders(path: Path, root: Path) -> list[str]:
 
 
 def _named_after(folder: Path, stem: str) -> list[Path]:
-    """Folders whose name ends a file's name: `train2017` for `keypoints_train2017.json`."""
+    """Folders that the name of a file ends with: `train2017` for `keypoints_train2017.json`."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.is_dir() and stem.endswith(path.name))

@@ -1,4 +1,4 @@
-"""From a data set's folder to its faces: reading, the user's lists, and faces whose error cannot be measured."""
+"""Listing a data set: read its folder, apply the user's lists, leave out faces without a measurable error."""
 
 import dataclasses
 import os
@@ -67,7 +67,7 @@ def _read(config: DataConfig, root: Path) -> tuple[Listing, Listing]:
 
 
 def _usable(listing: Listing, markup: Markup) -> Listing:
-    """The listing without faces whose name cannot be printed or whose error cannot be measured."""
+    """The listing without faces that have no printable name or no measurable error."""
     entries, problems = [], []
     for problem in listing.problems:
         problems.append(dataclasses.replace(problem, file=_printable(problem.file), detail=_printable(problem.detail)))
