@@ -1,7 +1,7 @@
 """The operations that a ResNet spends its time in, written the way each backend runs them fast.
 
 GPU and TPU have XLA's own; on a CPU some of XLA's are several times slower than the same mathematics
-in other words. docs/results/speed.md has what each rewrite gained; tests/test_conv.py its proof in float64.
+in other words. docs/results/speed.md has what each rewrite gained; tests/models/test_operations.py its proof in float64.
 """
 
 import dataclasses

@@ -1,1 +1,1 @@
-"""The machine: its cores, devices, files, processes, signals and terminal."""
+"""The machine: cores, devices, files, processes, signals and the terminal."""

@@ -1,13 +1,13 @@
-"""The cores that this process may use: a sweep deals them out, as batch systems do."""
+"""CPU cores that this process may use: batch systems and sweeps restrict them."""
 
 import os
 
 
 def core_numbers() -> list[int]:
-    """Numbers of the cores that this process may use; none where the system cannot say."""
+    """Numbers of the cores that this process may use; empty where the system cannot tell."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def usable_cores() -> int:
-    """How many cores this process may use, at least 1."""
+    """Number of cores that this process may use, at least 1."""
     return len(core_numbers()) or os.cpu_count() or 1

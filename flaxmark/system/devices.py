@@ -10,26 +10,24 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DeviceError
 
 AXIS = "data"
 
 
-# A process that is gone is missed after so long, and the others end.
+# After this time the other processes notice that one has ended, and end, too.
 HEARTBEAT_SECONDS = 30
 
 
 def initialize_distributed() -> None:
-    """Join the other processes of a pod or cluster; call it before anything touches a device.
+    """Join the other processes of a pod or cluster; call it before anything uses a device.
 
-    TPU pods, SLURM and Open MPI are recognised, Kubernetes with its package `kubernetes`; anything else sets
-    `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`.
-
-    Raises:
-        ConfigError: There is no cluster, or the others do not come.
+    TPU pods, SLURM and Open MPI are detected, Kubernetes with its package `kubernetes`; others set
+    `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`. Raises DeviceError where there is no cluster,
+    or the other processes do not connect.
     """
     count, index = (os.environ.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
-    if count is not None:  # nothing is left to be found with the package that JAX then asks for
+    if count is not None:  # the package that this warning asks for would find nothing else
         warnings.filterwarnings("ignore", message="Kubernetes environment detected")
     try:
         jax.distributed.initialize(
@@ -39,35 +37,24 @@ def initialize_distributed() -> None:
         )
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise ConfigError(
-            f"--distributed: {reason}; start it under SLURM, Open MPI or on a TPU pod, or set JAX_COORDINATOR_ADDRESS, "
-            "JAX_NUM_PROCESSES and JAX_PROCESS_ID (docs/guide/cloud.md)"
+        raise DeviceError(
+            f"{reason}; start it under SLURM, Open MPI or on a TPU pod, or set JAX_COORDINATOR_ADDRESS, "
+            "JAX_NUM_PROCESSES and JAX_PROCESS_ID (docs/guide/cloud.md)",
+            field="distributed",
         ) from error
 
 
 def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
-    """One axis `data` over all devices.
-
-    Args:
-        devices: All devices of all processes by default.
-
-    Returns:
-        The mesh.
-    """
+    """A mesh with one axis `data` over the given devices, or over all devices of all processes."""
     devices = jax.devices() if devices is None else devices
-    # Named because its default differs between JAX versions.
+    # axis_types is given because its default differs between JAX versions.
     return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def compiler_options(mesh: Mesh) -> dict[str, Any] | None:
-    """XLA options for a step on these devices.
+    """XLA options for a step on these devices: on CPUs no convolutions by YNNPACK, whose weight gradients are slow.
 
-    Args:
-        mesh: Its devices' platform decides.
-
-    Returns:
-        On CPU: keep convolutions out of YNNPACK, whose weight gradients are slow (ResNet-18, 112 px, batch 32,
-        2 cores, JAX 0.10.2, 2026-11-24: 58.0 against 54.6 images/s); nothing elsewhere.
+    ResNet-18, 112 px, batch 32, 2 cores, JAX 0.10.2, 2026-11-24: 58.0 against 54.6 images/s.
     """
     if mesh.devices.flat[0].platform != "cpu":
         return None
@@ -75,7 +62,7 @@ def compiler_options(mesh: Mesh) -> dict[str, Any] | None:
 
 
 def _options_known(options: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The options where this JAX knows them, else None: they only make things faster."""
+    """The options if this version of JAX knows them, else None: they only save time."""
     if options is None:
         return None
     try:
@@ -88,19 +75,19 @@ def _options_known(options: dict[str, Any] | None) -> dict[str, Any] | None:
 def compile_step(
     step: Callable[..., Any], mesh: Mesh, mode: Literal["jit", "pmap"], *, updates: bool, replicated: int = 1
 ) -> Callable[..., Any]:
-    """Compile `(replicated, .., batch) -> outputs` for all devices of a mesh.
+    """Compile `(replicated, .., batch) -> outputs` for all devices of a mesh and batches from `shard_batch`.
 
     Args:
         step: A train step (state, faces, batch) -> (state, metrics) or an eval step (variables, batch) -> outputs.
             Under pmap it must have been built with axis_name=`AXIS` where it averages.
         mesh: From `make_mesh`.
-        mode: `jit`: the batch is split over the mesh, BatchNorm sees it whole. `pmap`: one program per device.
-        replicated: How many arguments before the batch every device has whole; the first one is never empty.
+        mode: `jit`: the batch is split over the mesh, BatchNorm sees all of it. `pmap`: one program per device.
+        replicated: Number of arguments before the batch that are complete on every device; the first is never empty.
         updates: It is a train step. Its outputs are the same on every device, and under jit they take the memory of
             its first argument, whose arrays must have been made inside jit. An eval step has outputs `[batch, ...]`.
 
     Returns:
-        A function like `step`, for batches from `shard_batch`; every process has the whole outputs.
+        A function like `step`; every process gets the complete outputs.
     """
     if mode == "pmap":
         return _compile_pmap(step, mesh, updates)
@@ -115,13 +102,13 @@ def compile_step(
 
 
 def _compile_pmap(step: Callable[..., Any], mesh: Mesh, updates: bool) -> Callable[..., Any]:
-    """A pmap of the step whose replicated arguments and results carry no device axis."""
+    """A pmap of the step whose replicated arguments and results have no device axis."""
 
     def whole(replicated: tuple[Any, ...], batch: Any) -> Any:
         return step(*replicated, batch)
 
     def gathered(replicated: tuple[Any, ...], batch: Any) -> Any:
-        # Among the devices, since a process sees no more of what they return than its own rows.
+        # Gathered by the devices, since a process can only read its own rows of their results.
         return jax.lax.all_gather(step(*replicated, batch), AXIS, tiled=True)
 
     function, devices = (whole if updates else gathered), list(mesh.devices.flat)
@@ -131,14 +118,14 @@ def _compile_pmap(step: Callable[..., Any], mesh: Mesh, updates: bool) -> Callab
 
 
 def all_agree(answer: bool) -> bool:
-    """Whether all processes say yes."""
+    """Whether the answer is true on all processes."""
     if jax.process_count() == 1:
         return answer
     return bool(np.all(multihost_utils.process_allgather(np.array(answer))))
 
 
 def replicate(arrays: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """Put arrays, the same on every process, whole on every device."""
+    """Put complete arrays, the same on every process, on every device."""
     sharding = NamedSharding(mesh, PartitionSpec())
     if jax.process_count() == 1:
         return jax.device_put(dict(arrays), sharding)
@@ -146,19 +133,13 @@ def replicate(arrays: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arr
 
 
 def shard_batch(batch: Mapping[str, Any], mesh: Mesh, mode: Literal["jit", "pmap"]) -> dict[str, Any]:
-    """Put this process's rows of a batch on its devices.
+    """Put this process's rows `[batch / processes, ...]` of a batch on its devices.
 
-    Args:
-        batch: Arrays `[batch / processes, ...]`, of NumPy or on a device of this process.
-        mesh: From `make_mesh`.
-        mode: As in `compile_step`.
-
-    Returns:
-        jit: global arrays `[batch, ...]`; pmap: arrays `[local devices, batch / devices, ...]`.
+    Returns global arrays `[batch, ...]` for `jit`, and `[local devices, batch / devices, ...]` for `pmap`.
     """
     if mode == "pmap":
         count = len(mesh.local_devices)
-        # In host memory: pmap takes an array that is on one device for the part of that device.
+        # In host memory: pmap would take an array on one device as the part of that device.
         return {name: np.asarray(array).reshape(count, -1, *array.shape[1:]) for name, array in batch.items()}
     sharding = NamedSharding(mesh, PartitionSpec(AXIS))
     if jax.process_count() == 1:  # all arrays at once, in two thirds of the time

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: one live line in a terminal, one line an epoch in a log file."""
+"""Progress of a run: one live line in a terminal, one line per epoch in a log file."""
 
 import sys
 import time
@@ -6,14 +6,7 @@ from typing import TextIO
 
 
 def format_seconds(seconds: float) -> str:
-    """A duration for people: 42s, 3m05s, 2h07m.
-
-    Args:
-        seconds: At least 0.
-
-    Returns:
-        The text.
-    """
+    """A duration as text: 42s, 3m05s, 2h07m."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
@@ -23,17 +16,10 @@ def format_seconds(seconds: float) -> str:
 
 
 class Progress:
-    """Rate and time left of a known number of steps."""
+    """Rate and remaining time of a known number of steps."""
 
     def __init__(self, total: int, done: int, examples_per_step: int, stream: TextIO = sys.stderr) -> None:
-        """Start the clock.
-
-        Args:
-            total: Steps of the whole run.
-            done: Steps that an earlier start of the run has made.
-            examples_per_step: For images/s.
-            stream: Where to write.
-        """
+        """Start the clock of a run of `total` steps, of which an earlier start has made `done`."""
         self._total, self._first, self._done = total, done, done
         self._examples = examples_per_step
         self._stream = stream
@@ -43,7 +29,7 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Training images per second since the start, validation and saving left out."""
+        """Training images per second since the start, without validation and saving."""
         return (self._done - self._first) * self._examples / self._busy if self._busy else 0.0
 
     def pause(self) -> None:
@@ -55,11 +41,7 @@ class Progress:
         self._since = time.perf_counter()
 
     def step(self, text: str) -> None:
-        """Count one step and show the live line.
-
-        Args:
-            text: What to show before rate and time left.
-        """
+        """Count one step and show the live line: `text`, rate and remaining time."""
         now = time.perf_counter()
         self._busy += now - self._since
         self._since = now
@@ -69,11 +51,7 @@ class Progress:
             self._stream.flush()
 
     def line(self, text: str) -> None:
-        """Write a line that stays.
-
-        Args:
-            text: Shown before rate and time left.
-        """
+        """Write a permanent line: `text`, rate and remaining time."""
         self._stream.write(("\r\x1b[K" if self._live else "") + f"{text}  {self._tail()}\n")
         self._stream.flush()
 

@@ -1,4 +1,4 @@
-"""A function over many items, in order, in processes that load neither TensorFlow nor JAX nor the user's script."""
+"""A function mapped over many items in processes that load neither TensorFlow nor JAX nor the user's script."""
 
 import os
 import pickle
@@ -12,12 +12,12 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import IO, Any, TypeVar
 
-from flaxmark.errors import ConfigError
+from flaxmark.errors import DeviceError
 from flaxmark.system.cores import usable_cores
 
-FEW = 256  # starting processes takes longer than making these
-CHUNK = 8  # items a message: fewer cost time, more cost memory
-AHEAD = 3  # chunks for each process, made or being made before anybody takes them
+FEW = 256  # for fewer items starting processes takes longer than the work
+CHUNK = 8  # items per message: fewer cost time, more cost memory
+AHEAD = 3  # chunks per process that are computed before the caller takes them
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -25,18 +25,11 @@ Made = TypeVar("Made")
 
 @contextmanager
 def worker_processes(make: Callable[[Item], Made], total: int) -> Iterator[Callable[[Sequence[Item]], Iterator[Made]]]:
-    """Start a process for each core, or none where that does not pay.
+    """Start a process for each core, or none where that does not pay for `total` items.
 
-    Args:
-        make: From an item to what is made of it; a function of a module, or a `partial` of one.
-        total: How many items there will be.
-
-    Yields:
-        From items to what is made of them, in their order. Only some are made ahead of who takes them, so that memory
-        is bounded. Several calls share the processes.
-
-    Raises:
-        ConfigError: A process has died.
+    Yields a function that maps `make` over items, in their order. Only some results are computed ahead, so that memory
+    is bounded; several calls share the processes. `make` is a function of a module, or a `partial` of one. Raises
+    DeviceError where a process dies.
     """
     count = usable_cores()
     if count == 1 or total < FEW:
@@ -68,7 +61,7 @@ def worker_processes(make: Callable[[Item], Made], total: int) -> Iterator[Calla
 def _in_order(
     threads: ThreadPoolExecutor, make_chunk: Callable[[Sequence[Item]], list[Made]], ahead: int, items: Sequence[Item]
 ) -> Iterator[Made]:
-    """What is made of the items, some chunks ahead."""
+    """Results in the order of the items, some chunks ahead."""
     pending: deque[Future[list[Made]]] = deque()
     for start in range(0, len(items), CHUNK):
         pending.append(threads.submit(make_chunk, items[start : start + CHUNK]))
@@ -79,28 +72,28 @@ def _in_order(
 
 
 class _Worker:
-    """A process that makes what it is asked for.
+    """A worker process.
 
-    Those of multiprocessing would run the user's script again, hear Ctrl-C, and outlive a parent that is killed.
+    Those of multiprocessing would run the user's script again, receive Ctrl-C, and outlive a killed parent.
     """
 
     def __init__(self) -> None:
-        """Start it: in a session of its own, where Ctrl-C does not reach; it ends with its input."""
+        """Start it in a session of its own, which Ctrl-C does not reach; it ends when its input ends."""
         code = f"import sys; sys.path[:] = {sys.path!r}; from flaxmark.system.worker_processes import serve; serve()"
         self._process = subprocess.Popen(
             [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
 
     def ask(self, make: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
-        """What is made of some items."""
+        """Results of some items."""
         try:
             _send(self._pipe(self._process.stdin), (make, items))
             made, error = pickle.load(self._pipe(self._process.stdout))
         except (OSError, EOFError, pickle.UnpicklingError) as dead:
             status = self._process.wait()
             how = f"was killed (signal {-status})" if status < 0 else f"has ended with status {status}"
-            raise ConfigError(
-                f"a process that prepares faces {how}; where memory is short, close other programs or lower "
+            raise DeviceError(
+                f"a process that prepares faces {how}; if memory is short, close other programs or lower "
                 "--data.max-megapixels, and start again"
             ) from dead
         if error is not None:
@@ -113,14 +106,14 @@ class _Worker:
         return pipe
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         self._process.kill()
 
     def close(self) -> None:
-        """Forget it, after its end."""
+        """Release its pipes, after its end."""
         self._process.wait()
         self._pipe(self._process.stdout).close()
-        with suppress(BrokenPipeError):  # something was left in its buffer
+        with suppress(BrokenPipeError):  # data was left in its buffer
             self._pipe(self._process.stdin).close()
 
 
@@ -130,9 +123,9 @@ def _send(pipe: IO[bytes], message: Any) -> None:
 
 
 def serve() -> None:
-    """In a worker: make what is asked for on standard input, until it ends."""
+    """Main loop of a worker: answer the requests on standard input until it ends."""
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints is no answer
+    os.dup2(2, 1)  # output of libraries must not mix with the answers
     try:
         while True:
             make, items = pickle.load(sys.stdin.buffer)

@@ -64,7 +64,7 @@ def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
 def test_a_file_does_not_take_the_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "precious").write_text("")
-    with pytest.raises(OSError):  # noqa: PT011
+    with pytest.raises(OSError):
         write_text(tmp_path / "x", "text")
     assert names(tmp_path) == ["x"]
     assert names(tmp_path / "x") == ["precious"]

@@ -7,9 +7,10 @@ import optax
 import pytest
 
 from flaxmark.faces.crop_sampler import Affine, sample_crop
-from flaxmark.models.losses import LossConfig
-from flaxmark.models.model import ModelConfig, make_model
+from flaxmark.models.losses import SmoothL1
+from flaxmark.models.model import make_model
 from flaxmark.models.operations import make_operations
+from flaxmark.models.resnet import ResNetConfig
 from flaxmark.training.train_state import init_train_state
 from flaxmark.training.train_step import make_train_step
 
@@ -22,10 +23,10 @@ BATCH = {
 
 def lowered_text(platform: str, lowering: str) -> str:
     """StableHLO of the train step of a ResNet-18."""
-    model, optimizer = make_model(ModelConfig(depth=18), operations=make_operations(platform)), optax.sgd(0.1)
+    model, optimizer = make_model(ResNetConfig(depth=18), operations=make_operations(platform)), optax.sgd(0.1)
     face = np.full((68, 2), 0.5, np.float32)
     state = jax.eval_shape(lambda key: init_train_state(key, model, optimizer, face, False), jax.random.key(0))
-    step = make_train_step(model, make_loss(LossConfig()), optimizer, lambda _: 0.1, steps_per_epoch=9)
+    step = make_train_step(model, SmoothL1(), optimizer, lambda _: 0.1, steps_per_epoch=9)
     return jax.jit(step).trace(state, BATCH).lower(lowering_platforms=(lowering,)).as_text()
 
 
