@@ -1,4 +1,4 @@
-"""Exit statuses, and an exception for each kind of error that a program may want to catch."""
+"""Exit statuses, and an exception for each kind of error that programs may want to catch."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 OUR_ERROR, USER_ERROR, INTERRUPTED = 1, 2, 130
 PREEMPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
 
-# The extra that brings a package, for the message where it is missing.
+# Package -> the extra that installs it, for the message if it is missing.
 EXTRAS = {
     "tensorflow": "train", "tensorflow_datasets": "train", "matplotlib": "train", "tensorboardX": "train",
     "jinja2": "train", "orbax": "train", "av": "video", "onnx": "export", "onnxruntime": "export", "gradio": "demo",
@@ -15,28 +15,28 @@ EXTRAS = {
 
 
 class FlaxmarkError(ValueError):
-    """Base of all errors that the user can fix; as text, one line that says where and what to do.
+    """Base of all errors that the user can fix; as text, one line with the place and the remedy.
 
     Attributes:
         reason: What is wrong, and what to do about it.
-        field: The setting or argument it is about, dotted (`data.image_size`), or None.
-        value: That field's value, or None.
-        file: The file or folder it is about, or None.
+        field: The setting or argument that is wrong, dotted (`data.image_size`), or None.
+        value: The value of that field, or None.
+        file: The file or folder that is wrong, or None.
     """
 
     def __init__(
         self, reason: str, *, field: str | None = None, value: Any = None, file: str | Path | None = None
     ) -> None:
-        """Keep the reason, and what it is about."""
+        """Store the reason, and the setting or file that it is about."""
         super().__init__(reason)
         self.reason, self.field, self.value, self.file = reason, field, value, file
 
     def __str__(self) -> str:
-        """One line for a Python program."""
+        """One line, with the field's name as Python programs write it."""
         return self.line(self.field)
 
     def line(self, name: str | None) -> str:
-        """One line, with a name for the field: a command puts the flag's."""
+        """One line, with the given name for the field, such as its flag."""
         about = " ".join(str(part) for part in (name, self.value) if part is not None)
         return ": ".join(part for part in (about, str(self.file or ""), self.reason) if part)
 
@@ -58,11 +58,11 @@ class CheckpointError(FlaxmarkError):
 
 
 class DeviceError(FlaxmarkError):
-    """A device that is missing, or too small for what is asked of it."""
+    """A missing device or cluster, or one without enough memory."""
 
 
 class DetectorError(FlaxmarkError):
-    """A face detector that is missing, or that gave something other than boxes."""
+    """A face detector that is missing, or that returned anything but boxes."""
 
 
 class StorageError(FlaxmarkError):
@@ -70,11 +70,11 @@ class StorageError(FlaxmarkError):
 
 
 class MissingPackageError(FlaxmarkError):
-    """A package that this needs is not installed; the message names the extra that brings it."""
+    """A required package that is not installed; the message says how to install it."""
 
 
 def explain(error: Exception) -> int:
-    """Print in one line what went wrong; the exit status."""
+    """Print an error in one line and return the exit status."""
     if isinstance(error, FlaxmarkError):
         flag = None if error.field is None else flag_of(error.field)
         print(f"error: {error.line(flag)}", file=sys.stderr)
@@ -89,5 +89,5 @@ def explain(error: Exception) -> int:
 
 
 def flag_of(field: str) -> str:
-    """The flag of a config field or argument: `data.image_size` is `--data.image-size`; a variable is itself."""
+    """The flag of a config field or argument: `--data.image-size` for `data.image_size`; variables keep their name."""
     return field if field.isupper() else f"--{field.replace('_', '-')}"

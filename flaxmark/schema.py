@@ -1,4 +1,4 @@
-"""What all configs share: bounds on fields, families whose members are chosen by name, and a JSON form."""
+"""Common parts of all configs: bounds on fields, families whose members are chosen by name, and a JSON form."""
 
 import dataclasses
 import sys
@@ -11,14 +11,22 @@ from flaxmark.errors import ConfigError
 
 
 def remake(old: Any, kind: type[Any], **fields: Any) -> Any:
-    """Another member of a family: the fields that both have are kept, but for those that are given."""
+    """Another member of a family with the fields that both have, and the given ones."""
     own = {field.name for field in dataclasses.fields(kind)}
     shared = {f.name: getattr(old, f.name) for f in dataclasses.fields(old) if f.name in own}
     return kind(**shared | fields)
 
 
 def bounded(default: Any, interval: str) -> Any:
-    """A field whose numbers lie in an interval such as `(0, 1]` or `[64, 2048] pixels`; None is not checked."""
+    """A dataclass field with bounds.
+
+    Args:
+        default: Default value of the field.
+        interval: Allowed interval of its numbers, such as `(0, 1]` or `[64, 2048] pixels`; None is always allowed.
+
+    Returns:
+        The field, for the body of a dataclass.
+    """
     return dataclasses.field(default=default, metadata={"interval": interval})
 
 
@@ -26,7 +34,7 @@ class Choice:
     """Base of a family of frozen dataclasses that are chosen by name, such as losses.
 
     A subclass that sets `name` joins its family: it can be chosen by a flag (`--loss.name`), its fields become flags,
-    and its name and fields are what JSON files keep of it.
+    and JSON files store its name and fields.
     """
 
     name: ClassVar[str]
@@ -34,7 +42,7 @@ class Choice:
     default_name: ClassVar[str]
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Start a family, or join one."""
+        """Start a family, or add a member to one."""
         super().__init_subclass__(**arguments)
         if Choice in cls.__bases__:
             cls.members = {}
@@ -46,19 +54,19 @@ class Choice:
 
     @classmethod
     def member(cls, name: str) -> type[Self]:
-        """The member of a family that has a name; ConfigError where there is none."""
+        """The member with a name; ConfigError if there is none."""
         if name not in cls.members:
             raise ConfigError(f"{name!r} is none of {', '.join(cls.members)}", field="name")
         return cls.members[name]
 
     @classmethod
     def upgrade(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Fields as an earlier version wrote them to fields as they are now."""
+        """Convert fields that an earlier version stored to the current ones."""
         return values
 
 
 JSON_FORMS: dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {}
-"""Types with a JSON form of their own -> to it and from it."""
+"""Type with its own JSON form -> functions to and from that form."""
 
 
 def to_dict(config: Any) -> Any:
@@ -72,10 +80,10 @@ def to_dict(config: Any) -> Any:
 
 
 def from_dict(values: Any, kind: type[Any]) -> Any:
-    """Rebuild a config from `to_dict`'s form, as it is read from a checkpoint.
+    """Rebuild a config from the form of `to_dict`, as checkpoints have it.
 
     Args:
-        values: Field -> value; a field that is missing has its default.
+        values: Field -> value; missing fields have their defaults.
         kind: The dataclass to build, or the family to choose from.
 
     Returns:
@@ -105,7 +113,7 @@ def from_dict(values: Any, kind: type[Any]) -> Any:
 
 
 def _from_json(value: Any, kind: Any) -> Any:
-    """One field's value from its JSON form, its type checked."""
+    """The value of a field from its JSON form, with its type checked."""
     if kind in JSON_FORMS:
         try:
             return JSON_FORMS[kind][1](value)
@@ -121,11 +129,9 @@ def _from_json(value: Any, kind: Any) -> Any:
 
 
 def check_bounds(config: Any, prefix: str = "") -> None:
-    """Every number of a config is finite and lies in its field's interval; ConfigError names the first that is not.
+    """Check that every number of a config, nested ones included, is finite and lies in its field's interval.
 
-    Args:
-        config: A dataclass; fields that hold dataclasses are checked, too.
-        prefix: Of the dotted names in the error, with its dot.
+    ConfigError names the first one that does not; `prefix`, with its dot, begins the name.
     """
     for name, interval, value in _numbers(config, prefix):
         if not _inside(value, interval or "(-inf, inf)"):
@@ -150,9 +156,9 @@ def _numbers(config: Any, prefix: str) -> Iterator[tuple[str, str | None, float]
 
 
 def _inside(value: float, interval: str) -> bool:
-    """Whether a number lies in an interval such as `(0, 1] pixels`; infinity lies in none."""
+    """Whether a finite number lies in an interval such as `(0, 1] pixels`."""
     ends = interval.split(" ")
     low, high = float(ends[0][1:-1]), float(ends[1][:-1])
     above = low <= value if ends[0][0] == "[" else low < value
     below = value <= high if ends[1][-1] == "]" else value < high
-    return abs(value) <= sys.float_info.max and above and below  # also for integers that no float can hold
+    return abs(value) <= sys.float_info.max and above and below  # also of integers beyond every float

@@ -1,34 +1,23 @@
-"""Is it a face at all? Read from how sure the network is of its points."""
+"""Probability that a crop shows a face, from the uncertainty that the network predicts for its points."""
 
 import numpy as np
+from jaxtyping import Float, Float64
 from scipy.special import expit
 
 
-def doubt(sigma: np.ndarray) -> np.ndarray:
-    """How unsure a network is of a face.
-
-    Args:
-        sigma: `[n, num_points]`, crop units.
-
-    Returns:
-        float64 `[n]`: mean logarithm of sigma over the points; crop units.
-    """
+def doubt(sigma: Float[np.ndarray, "n points"]) -> Float64[np.ndarray, " n"]:
+    """Uncertainty of a network about each face: mean logarithm of sigma (crop units) over the points."""
     return np.log(np.asarray(sigma, np.float64)).mean(axis=-1)
 
 
-def fit_face_score(faces: np.ndarray, others: np.ndarray) -> dict[str, float]:
-    """Turn doubt into a probability, by logistic regression with both kinds counting the same.
+def fit_face_score(faces: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"]) -> dict[str, float]:
+    """Logistic regression from the doubt of faces and of other crops to a probability; both kinds weigh the same.
+
+    Returns `middle`, the doubt at which both are equally likely, and `width`, the change of doubt that multiplies the
+    odds by e, above 0.
 
     Newton's method on the log-likelihood (Hastie, Tibshirani, Friedman, "The elements of statistical learning", 2nd
-    edition, section 4.4.1), with a slight pull of the slope towards 0: it stays finite where they do not
-    overlap.
-
-    Args:
-        faces: `[n]`, doubt of faces.
-        others: `[m]`, doubt of what is none.
-
-    Returns:
-        `middle`: doubt at which both are as likely; `width`: change of doubt that multiplies the odds by e, above 0.
+    edition, section 4.4.1), with a small penalty on the slope, which keeps it finite if the kinds do not overlap.
     """
     values = np.concatenate([faces, others])
     centre, spread = values.mean(), max(float(values.std()), 1e-6)
@@ -42,18 +31,10 @@ def fit_face_score(faces: np.ndarray, others: np.ndarray) -> dict[str, float]:
         gradient = inputs.T @ (weight * (target - likely)) - pull @ found
         curvature = (inputs * (weight * likely * (1 - likely))[:, None]).T @ inputs + pull
         found = found + np.linalg.solve(curvature, gradient)
-    slope = min(float(found[1]), -1e-3)  # more doubt is never more of a face
+    slope = min(float(found[1]), -1e-3)  # more doubt never means a higher probability
     return {"middle": float(centre - spread * found[0] / slope), "width": float(-spread / slope)}
 
 
-def face_score(doubts: np.ndarray, fitted: dict[str, float]) -> np.ndarray:
-    """How likely it is that crops hold faces.
-
-    Args:
-        doubts: `[n]`, from `doubt`.
-        fitted: From `fit_face_score`.
-
-    Returns:
-        float64 `[n]`, in [0, 1].
-    """
+def face_score(doubts: Float[np.ndarray, " n"], fitted: dict[str, float]) -> Float64[np.ndarray, " n"]:
+    """Probability that each crop shows a face, from its `doubt` and the result of `fit_face_score`."""
     return np.asarray(expit((fitted["middle"] - doubts) / fitted["width"]))

@@ -1,56 +1,58 @@
 """Losses: elementwise, of a prediction and the true landmarks, both in crop units (sides of the crop).
 
-A loss is one frozen dataclass: its fields are its parameters and its flags, its name is what configs call it, and its
-formula is what reports show. To add one, write one more class.
+A loss is one frozen dataclass: its fields are its parameters and flags, its name is used in configs and its formula in
+reports. To add a loss, write one more class.
 """
 
 import dataclasses
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from flaxmark.models.heads import Prediction
 from flaxmark.schema import Choice, bounded
 
+Points = Float[Array, "batch points 2"]
+
 
 class Loss(Choice):
-    """A loss, chosen by name; a member is a frozen dataclass with a `name`, a formula and `__call__`.
+    """Base of all losses, which are chosen by name: a loss is a frozen dataclass with a `name` and `__call__`.
 
     Attributes:
-        needs_sigma: It reads `Prediction.log_sigma`, and so goes with `model.sigma`.
+        needs_sigma: Whether it uses `Prediction.log_sigma`, and so requires `model.sigma`.
     """
 
     default_name = "smooth_l1"
     needs_sigma = False
 
-    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+    def __call__(self, prediction: Prediction, target: Points) -> Points:
         """Loss of each coordinate.
 
         Args:
-            prediction: Landmarks float32 `[batch, num_points, 2]`, crop units.
-            target: float32 `[batch, num_points, 2]`, crop units.
+            prediction: Output of the network, crop units.
+            target: True landmarks, crop units.
 
         Returns:
-            float32 like `target`.
+            One value for each coordinate; training minimises their mean.
         """
         raise NotImplementedError
 
     @property
     def title(self) -> str:
-        """Its name and parameters, for people."""
+        """Name and parameters for tables and figures."""
         values = ", ".join(f"{f.name} {getattr(self, f.name):g}" for f in dataclasses.fields(self))  # type: ignore[arg-type]
         return self.name + (f" ({values})" if values else "")
 
     @property
     def formula(self) -> tuple[str, str]:
-        """The loss of one coordinate, l of x and y, as TeX and as text."""
+        """The loss of one coordinate as a function of x_n and y_n, as TeX and as plain text."""
         return rf"\mathrm{{{self.name.replace('_', ' ')}}}(x_n, y_n)", f"{self.name}(xₙ, yₙ)"
 
     @classmethod
     def variants(cls) -> dict[str, dict[str, Any]]:
-        """The losses that a sweep tells apart -> the fields that make them."""
+        """Name in sweeps -> fields, for each setting of this loss that sweeps distinguish."""
         return {cls.name: {}}
 
     @classmethod
@@ -71,7 +73,7 @@ class MSE(Loss):
         """(x - y)^2."""
         return r"(x_{n} - y_{n})^2", "(xₙ − yₙ)²"
 
-    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+    def __call__(self, prediction: Prediction, target: Points) -> Points:
         """As `Loss.__call__`."""
         return jnp.square(prediction.landmarks - target)
 
@@ -87,7 +89,7 @@ class MAE(Loss):
         """|x - y|."""
         return r"|x_{n} - y_{n}|", "|xₙ − yₙ|"
 
-    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+    def __call__(self, prediction: Prediction, target: Points) -> Points:
         """As `Loss.__call__`."""
         return jnp.abs(prediction.landmarks - target)
 
@@ -102,7 +104,7 @@ class SmoothL1(Loss):
     name = "smooth_l1"
 
     beta: float = bounded(1.0, "(0, inf)")
-    """Error where the quadratic part ends, crop units; 1 is mse / 2 on errors below 1."""
+    """Error at which the quadratic part ends, crop units; with 1, errors below 1 have mse / 2."""
 
     @classmethod
     def variants(cls) -> dict[str, dict[str, Any]]:
@@ -117,7 +119,7 @@ class SmoothL1(Loss):
         tex = _cases(square, f"{self.beta:g}", f"|x_{{n}} - y_{{n}}| - {self.beta / 2:g}")
         return tex, f"{in_text} if |xₙ − yₙ| < {self.beta:g}, else |xₙ − yₙ| − {self.beta / 2:g}"
 
-    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+    def __call__(self, prediction: Prediction, target: Points) -> Points:
         """As `Loss.__call__`."""
         error = jnp.abs(prediction.landmarks - target)
         return jnp.where(error < self.beta, 0.5 * jnp.square(error) / self.beta, error - 0.5 * self.beta)
@@ -135,7 +137,7 @@ class Wing(Loss):
     width, epsilon = 10.0, 2.0  # pixels
 
     pixels: float = bounded(256.0, "(0, inf) pixels")
-    """Errors count in pixels of a crop of this side, as the constants are published."""
+    """Errors are measured in pixels of a crop of this side, the unit of the published constants."""
 
     @property
     def formula(self) -> tuple[str, str]:
@@ -143,7 +145,7 @@ class Wing(Loss):
         tex = _cases(r"10 \ln(1 + |x_{n} - y_{n}| / 2)", "10", r"|x_{n} - y_{n}| - 10 + 10 \ln 6")
         return tex, "10 ln(1 + |xₙ − yₙ| / 2) if |xₙ − yₙ| < 10, else |xₙ − yₙ| − 10 + 10 ln 6;  pixels"
 
-    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+    def __call__(self, prediction: Prediction, target: Points) -> Points:
         """As `Loss.__call__`, in pixels."""
         error = self.pixels * jnp.abs(prediction.landmarks - target)
         offset = self.width - self.width * math.log1p(self.width / self.epsilon)
@@ -162,7 +164,7 @@ class SoftWing(Loss):
     linear, width, epsilon = 2.0, 20.0, 0.5  # pixels
 
     pixels: float = bounded(256.0, "(0, inf) pixels")
-    """Errors count in pixels of a crop of this side, as the constants are published."""
+    """Errors are measured in pixels of a crop of this side, the unit of the published constants."""
 
     @property
     def formula(self) -> tuple[str, str]:
@@ -170,7 +172,7 @@ class SoftWing(Loss):
         tex = _cases("|x_{n} - y_{n}|", "2", r"20 \ln(1 + 2 |x_{n} - y_{n}|) + 2 - 20 \ln 5")
         return tex, "|xₙ − yₙ| if |xₙ − yₙ| < 2, else 20 ln(1 + 2 |xₙ − yₙ|) + 2 − 20 ln 5;  pixels"
 
-    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+    def __call__(self, prediction: Prediction, target: Points) -> Points:
         """As `Loss.__call__`, in pixels."""
         error = self.pixels * jnp.abs(prediction.landmarks - target)
         offset = self.linear - self.width * math.log1p(self.linear / self.epsilon)
@@ -188,14 +190,14 @@ class LogCosh(Loss):
     name = "log_cosh"
 
     pixels: float = bounded(256.0, "(0, inf) pixels")
-    """Errors count in pixels of a crop of this side."""
+    """Errors are measured in pixels of a crop of this side."""
 
     @property
     def formula(self) -> tuple[str, str]:
         """ln cosh(x - y), in pixels: (x - y)^2 / 2 for small errors, |x - y| - ln 2 for large ones."""
         return r"\ln \cosh(x_{n} - y_{n})", "ln cosh(xₙ − yₙ);  pixels"
 
-    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+    def __call__(self, prediction: Prediction, target: Points) -> Points:
         """As `Loss.__call__`."""
         error = self.pixels * jnp.abs(prediction.landmarks - target)
         return error + jnp.log1p(jnp.exp(-2 * error)) - math.log(2)
@@ -203,7 +205,7 @@ class LogCosh(Loss):
 
 @dataclasses.dataclass(frozen=True)
 class GaussianNLL(Loss):
-    """Negative log likelihood of a Gaussian with a learnt sigma for each point; goes with `model.sigma`.
+    """Negative log likelihood of a Gaussian with a learnt sigma for each point; requires `model.sigma`.
 
     Nix and Weigend, "Estimating the mean and variance of the target probability distribution", ICNN 1994; both
     coordinates of a point share its sigma.
@@ -218,8 +220,8 @@ class GaussianNLL(Loss):
         tex = r"\frac{(x_{n} - y_{n})^2}{2 \sigma_n^2} + \ln \sigma_n + \frac{\ln 2 \pi}{2}"
         return tex, "(xₙ − yₙ)² / (2 σₙ²) + ln σₙ + ln(2π) / 2"
 
-    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
-        """As `Loss.__call__`; below 0 where errors are small and known to be."""
+    def __call__(self, prediction: Prediction, target: Points) -> Points:
+        """As `Loss.__call__`; negative if errors and sigma are small."""
         if prediction.log_sigma is None:
             raise ValueError("nll needs a network with sigma: model.sigma")
         log_sigma = prediction.log_sigma[..., None]
@@ -228,11 +230,11 @@ class GaussianNLL(Loss):
 
 
 def _cases(small: str, end: str, large: str) -> str:
-    """A formula of two parts: for errors below `end`, and above."""
+    """TeX of a formula in two parts: for errors below `end` and above."""
     condition = rf"\text{{if }} |x_{{n}} - y_{{n}}| < {end}"
     return rf"\begin{{cases}} {small}, & {condition} \\ {large}, & \text{{otherwise}} \end{{cases}}"
 
 
-def per_example(losses: jax.Array) -> jax.Array:
-    """Mean over all values of each example: `[batch, ...]` to `[batch]`."""
+def per_example(losses: Float[Array, "batch ..."]) -> Float[Array, " batch"]:
+    """Mean over all values of each example."""
     return losses.reshape(losses.shape[0], -1).mean(axis=1)

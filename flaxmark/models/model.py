@@ -1,4 +1,4 @@
-"""A network: a backbone and a head, chosen by their configs, as two functions that the rest of the program calls."""
+"""A network: backbone and head, chosen by their configs, as functions that the rest of the program calls."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,12 +8,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from flaxmark.errors import ConfigError
 from flaxmark.models.batch_norm import BatchNorm, FoldedNorm, Variables, fold_batch_norm
 from flaxmark.models.heads import DenseHead, Head, Prediction
 from flaxmark.models.operations import Operations, make_operations
 from flaxmark.schema import Choice, bounded
+
+Images = Float[Array, "batch size size 3"]
 
 HE_NORMAL = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -23,10 +26,10 @@ class Layers:
     """Convolution, normalisation and pooling for a backbone, in the form that its device runs fast.
 
     Attributes:
-        dtype: What convolutions compute in.
-        operations: The device's own form of the mathematics.
-        train: Normalise by the batch, and move the running statistics.
-        folded: Normalisation has been folded into the convolutions before it.
+        dtype: Dtype of convolutions.
+        operations: The device's form of these operations.
+        train: Whether to normalise by the batch and update the running statistics.
+        folded: Whether normalisation has been folded into convolutions.
         axis_name: The mapped axis over which BatchNorm averages, under pmap.
     """
 
@@ -64,69 +67,69 @@ class Layers:
         return BatchNorm(not self.train, group, self.operations, self.axis_name, self.dtype, scale_init, name=name)
 
     def max_pool(self, x: jax.Array) -> jax.Array:
-        """Maximum of 3x3 pixels with stride 2, padded by 1: `[batch, height, width, channels]` to half the size."""
+        """Maximum of 3x3 pixels with stride 2, padded by 1: half the height and width."""
         return self.operations.max_pool(x)
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Choice):
-    """A backbone and what all backbones share; a member has a `name`, its own fields and `features`."""
+    """Base of all networks, which are chosen by name: a frozen dataclass with a `name`, its own fields, `features`."""
 
     default_name = "resnet"
 
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What convolutions compute in; parameters and BatchNorm statistics are always float32."""
+    """Dtype of convolutions; parameters and BatchNorm statistics are always float32."""
     head: Head = DenseHead()
-    """From features to landmarks."""
+    """Head: from features to landmarks."""
     head_init_scale: float = bounded(0.1, "[0, 100]")
     """The head's kernel starts at this multiple of LeCun's normal initialisation."""
     sigma: bool = False
-    """Also predict the expected error of each point: one more output a point, trained by loss.name nll."""
+    """Also predict the expected error of each point: one more output per point, trained with loss.name nll."""
     init_from: str | None = None
-    """Start from the weights in a .safetensors or .pth file (torchvision's or timm's names) or in a run's workdir."""
+    """Start from the weights of a .safetensors or .pth file (torchvision's or timm's names) or of a run's workdir."""
 
     @property
     def title(self) -> str:
-        """For people: `ResNet-50`."""
+        """Name for tables and figures, such as `ResNet-50`."""
         return self.name
 
     @property
     def variant(self) -> str:
-        """For folders and tables, one of `variants`: `resnet50`."""
+        """Name for folders and flags, one of `variants`, such as `resnet50`."""
         return self.name
 
     @property
     def relative_cost(self) -> float:
-        """Operations of a forward pass over those of other variants, to estimate a sweep's time."""
+        """Relative cost of a training step among all variants, to estimate the time of a sweep."""
         return 1.0
 
     @classmethod
     def variants(cls) -> dict[str, dict[str, Any]]:
-        """The members of the family that a sweep tells apart -> the fields that make them."""
+        """Name in sweeps -> fields, for each setting of this network that sweeps distinguish."""
         return {cls.name: {}}
 
-    def features(self, images: jax.Array, layers: Layers) -> jax.Array:
+    def features(self, images: Images, layers: Layers) -> Float[Array, "batch height width channels"]:
         """Create the backbone's layers and apply them.
 
         Args:
-            images: `[batch, size, size, 3]`, normalised, in `dtype`.
-            layers: Makes layers; plain Flax modules may be used beside them.
+            images: Normalised square crops, in `dtype`.
+            layers: Makes fast layers; plain Flax modules can be used as well.
 
         Returns:
-            `[batch, height, width, channels]`.
+            Features for the head.
         """
         raise NotImplementedError
 
     def check(self, normalised_together: int) -> None:
-        """Raise ConfigError where the fields cannot work; BatchNorm sees that many faces at once."""
+        """Raise ConfigError for fields that cannot work; BatchNorm normalises that many faces together."""
 
     def torch_names(self) -> list[tuple[str, str, str]]:
-        """Our name of each tensor without the head, torchvision's name, and `conv` or `norm`; none if it has none."""
+        """Name of each tensor but the head's, its name in torchvision, and `conv` or `norm`; empty if it has none."""
         return []
 
 
 def find_variant(variant: str) -> tuple[type[ModelConfig], dict[str, Any]]:
-    """The config class and the fields of a variant such as `resnet50`; ConfigError where there is none."""
+    """Config class and fields of a variant such as `resnet50`; ConfigError if there is none."""
     known = all_variants()
     if variant not in known:
         raise ConfigError(f"{variant!r} is none of {', '.join(known)}", field="networks")
@@ -134,7 +137,7 @@ def find_variant(variant: str) -> tuple[type[ModelConfig], dict[str, Any]]:
 
 
 def all_variants() -> dict[str, tuple[type[ModelConfig], dict[str, Any]]]:
-    """Every variant of every network -> its config class and fields."""
+    """Name of every variant of every network -> its config class and fields."""
     members: dict[str, type[ModelConfig]] = ModelConfig.members
     return {name: (kind, fields) for kind in members.values() for name, fields in kind.variants().items()}
 
@@ -149,8 +152,8 @@ class Network(nn.Module):
     folded: bool
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> Prediction:
-        """float32 `[batch, height, width, 3]` to landmarks, and sigma where the config has it."""
+    def __call__(self, images: Images, train: bool) -> Prediction:
+        """Predict landmarks, and sigma if the config has it."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         layers = Layers(dtype, self.operations, train, self.folded, self.axis_name)
         features = config.features(images.astype(dtype), layers)
@@ -162,7 +165,7 @@ class Model:
     """A network as the rest of the program sees it.
 
     Attributes:
-        init: `(key, mean_face float32 [num_points, 2]) -> variables`, starting as the mean-face predictor.
+        init: `(key, mean_face float32 [num_points, 2]) -> variables`; a fresh network predicts the mean face.
         apply: `(variables, images, train) -> (Prediction, batch_stats)`; evaluation returns batch_stats unchanged.
         fold: From trained variables to those of the folded network, which only evaluates.
     """
@@ -185,10 +188,9 @@ def make_model(
         config: Backbone, head, compute dtype and initialisation.
         num_points: Points per face.
         axis_name: The mapped axis over which BatchNorm averages, under pmap; None under jit, where it
-            sees the global batch anyway.
-        operations: The form of its mathematics, from `make_operations`; that for JAX's default backend where
-            it is not given.
-        folded: Only for evaluation, with variables from `fold`.
+            normalises the global batch anyway.
+        operations: From `make_operations`; by default those of JAX's default backend.
+        folded: For evaluation only, with variables from `fold`.
     """
     module = Network(config, num_points, operations or make_operations(jax.default_backend()), axis_name, folded)
 

@@ -1,7 +1,7 @@
-"""The operations that a ResNet spends its time in, written the way each backend runs them fast.
+"""The operations that take most of a ResNet's time, in the form that each backend runs fast.
 
-GPU and TPU have XLA's own; on a CPU some of XLA's are several times slower than the same mathematics
-in other words. docs/results/speed.md has what each rewrite gained; tests/models/test_operations.py its proof in float64.
+GPUs and TPUs use XLA's own; on CPUs some of them are several times slower than an equivalent form.
+docs/results/speed.md lists the gain of each; tests/models/test_operations.py proves in float64 that they are the same.
 """
 
 import dataclasses
@@ -13,19 +13,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Array, Float
 
-ChannelSums = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+Grouped = Float[Array, "groups batch height width channels"]
+Channels = Float[Array, "groups channels"]
+ChannelSums = Callable[[Grouped, Grouped], tuple[Channels, Channels]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Operations:
-    """What models.py builds networks from; images are `[batch, height, width, channels]`.
+    """Operations for the layers of a network; images are `[batch, height, width, channels]`.
 
     Attributes:
         conv: As `lax.conv_general_dilated`.
         max_pool: `x -> y`, 3x3 with stride 2, padded by 1.
-        channel_sums: `(x, y) -> (sum of x, sum of x * y)`, each float32 `[groups, channels]`, for x and y float32
-            `[groups, batch, height, width, channels]`.
+        channel_sums: `(x, y) -> (sum of x, sum of x * y)` of each group and channel.
     """
 
     conv: Callable[..., jax.Array]
@@ -34,14 +36,9 @@ class Operations:
 
 
 def make_operations(platform: str, gradients: bool = True) -> Operations:
-    """Choose the operations for a backend.
+    """The operations for a backend `cpu`, `gpu` or `tpu`: equivalent forms on CPUs, elsewhere XLA's own.
 
-    Args:
-        platform: `cpu`, `gpu` or `tpu`.
-        gradients: They will be differentiated; most of the rewrites are for that alone.
-
-    Returns:
-        The rewrites on a CPU, else XLA's own.
+    Most of these forms only make gradients faster; without `gradients` they are not used.
     """
     if platform == "cpu" and gradients:
         return Operations(conv_cpu, max_pool_cpu, channel_sums_cpu)
@@ -51,18 +48,18 @@ def make_operations(platform: str, gradients: bool = True) -> Operations:
 
 
 def max_pool_xla(x: jax.Array) -> jax.Array:
-    """The maximum of 3x3 pixels, every second one."""
+    """Maximum of 3x3 pixels with stride 2."""
     window, strides, padding = (1, 3, 3, 1), (1, 2, 2, 1), [(0, 0), (1, 1), (1, 1), (0, 0)]
     return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, padding)
 
 
-def channel_sums_xla(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Sums over all positions of all images of a group."""
+def channel_sums_xla(x: Grouped, y: Grouped) -> tuple[Channels, Channels]:
+    """Sums over all positions of all images in each group."""
     return x.sum(axis=(1, 2, 3)), (x * y).sum(axis=(1, 2, 3))
 
 
 def conv_cpu(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **options: Any) -> jax.Array:
-    """As `lax.conv_general_dilated`, in the form whose gradients XLA computes fast."""
+    """As `lax.conv_general_dilated`, in a form whose gradients XLA computes fast on CPUs."""
     if kernel.shape[:2] == (1, 1):
         # XLA's weight gradient of a 1x1 convolution has a window as large as the image.
         x = x[:, :: strides[0], :: strides[1]]
@@ -75,7 +72,7 @@ def conv_cpu(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: A
 def conv_cpu_forward(
     x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **options: Any
 ) -> jax.Array:
-    """As `lax.conv_general_dilated`, in the form that XLA itself computes fast."""
+    """As `lax.conv_general_dilated`, in a form that XLA computes fast on CPUs without gradients."""
     if min(x.shape[1:3]) < kernel.shape[0]:
         return _conv_by_patches(x, kernel, strides, padding)
     return lax.conv_general_dilated(x, kernel, strides, padding, **options)
@@ -88,7 +85,7 @@ def _output_size(x: jax.Array, kernel: jax.Array, strides: Sequence[int], paddin
 
 
 def _conv_by_patches(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any) -> jax.Array:
-    """One matrix product, for maps smaller than the kernel: XLA has plain loops there, and in their gradients."""
+    """One matrix product, for maps smaller than the kernel, where XLA runs plain loops, for gradients too."""
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     rows, columns = kernel.shape[:2]
     below, right = (size - window for size, window in zip(x.shape[1:3], (rows, columns), strict=True))
@@ -101,7 +98,7 @@ def _conv_by_patches(x: jax.Array, kernel: jax.Array, strides: Sequence[int], pa
 
 
 def _interleave(pixels: Callable[[int, int], jax.Array]) -> jax.Array:
-    """A image from its pixels on even or odd rows and columns, each `[batch, height, width, channels]`."""
+    """An image from its pixels on even and odd rows and columns, each `[batch, height, width, channels]`."""
     rows = [jnp.stack([pixels(row, column) for column in (0, 1)], axis=3) for row in (0, 1)]
     stacked = jnp.stack(rows, axis=2)
     batch, height, _, width, _, channels = stacked.shape
@@ -110,16 +107,16 @@ def _interleave(pixels: Callable[[int, int], jax.Array]) -> jax.Array:
 
 @jax.custom_vjp
 def max_pool_cpu(x: jax.Array) -> jax.Array:
-    """Maxima of neighbours, along rows and then along columns; XLA's gradient of a window is a slow scatter.
+    """Maxima of neighbours along rows, then columns; XLA's gradient of a window is a slow scatter.
 
-    Where several pixels of a window are its maximum, each gets the gradient, not only the first: after ReLU,
-    whose gradient at 0 is 0, such ties are at 0 and change nothing.
+    If several pixels of a window are its maximum, each gets the gradient, not only the first: after ReLU, whose
+    gradient at 0 is 0, such ties are at 0 and change nothing.
     """
     return _pool_axis(_pool_axis(_make_even(x, -jnp.inf), 1), 2)
 
 
 def _make_even(x: jax.Array, value: float) -> jax.Array:
-    """Add a row or a column below and at the right where their number is odd."""
+    """Pad an odd number of rows or columns by one, below and at the right."""
     _, height, width, _ = x.shape
     return jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), constant_values=value)
 
@@ -138,7 +135,7 @@ def _max_pool_forward(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Arr
 
 
 def _max_pool_backward(saved: tuple[jax.Array, jax.Array], grad: jax.Array) -> tuple[jax.Array]:
-    """Each pixel gathers from the at most four windows it is in: no scatter."""
+    """Each pixel gathers from the windows that contain it, at most four, without a scatter."""
     x, y = saved
     batch, height, width, channels = x.shape
     rows, columns = y.shape[1:3]
@@ -148,7 +145,7 @@ def _max_pool_backward(saved: tuple[jax.Array, jax.Array], grad: jax.Array) -> t
     grad = jnp.pad(grad, ((0, 0), (0, 1), (0, 1), (0, 0)))
 
     def gather(row: int, column: int) -> jax.Array:
-        """Gradient of the pixels of one parity: even ones are in one window along an axis, odd ones in two."""
+        """Gradient of pixels of one parity: even ones are in one window along an axis, odd ones in two."""
         pixels = pairs[:, :, row, :, column]
         total = jnp.zeros_like(pixels)
         for down in range(row + 1):
@@ -163,18 +160,13 @@ def _max_pool_backward(saved: tuple[jax.Array, jax.Array], grad: jax.Array) -> t
 max_pool_cpu.defvjp(_max_pool_forward, _max_pool_backward)
 
 
-def channel_sums_cpu(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """In two stages and both at once: XLA does not split a sum over all rows among cores, and reads it twice.
+def channel_sums_cpu(x: Grouped, y: Grouped) -> tuple[Channels, Channels]:
+    """Sums of x and of x * y of each group and channel, together and in two stages.
 
-    Args:
-        x: float32 `[groups, batch, height, width, channels]`.
-        y: Of the same shape.
-
-    Returns:
-        The sums of x and of x * y, each `[groups, channels]`.
+    XLA would not split a sum over all rows among cores, and would read the rows twice.
     """
     groups, _, height, width, channels = x.shape
-    # More than 32 at a time XLA would sum by windows, after writing the products down.
+    # XLA would sum more than 32 at a time by windows, after storing the products.
     run = next(size for size in range(32, 0, -1) if height * width % size == 0)
     x, y = (array.reshape(groups, -1, run, channels) for array in (x, y))
     zero = np.zeros((), x.dtype)
@@ -185,16 +177,8 @@ def channel_sums_cpu(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def channel_moments(x: jax.Array, channel_sums: ChannelSums) -> tuple[jax.Array, jax.Array]:
-    """Sum and sum of squares of the channels of each group.
-
-    Args:
-        x: float32 `[groups, batch, height, width, channels]`.
-        channel_sums: From `Operations`.
-
-    Returns:
-        Two float32 `[groups, channels]`.
-    """
+def channel_moments(x: Grouped, channel_sums: ChannelSums) -> tuple[Channels, Channels]:
+    """Sum and sum of squares of each channel in each group."""
     return channel_sums(x, x)
 
 
@@ -211,18 +195,8 @@ channel_moments.defvjp(_moments_forward, _moments_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def channel_affine(x: jax.Array, factor: jax.Array, shift: jax.Array, channel_sums: ChannelSums) -> jax.Array:
-    """Scale and shift the channels of each group; the gradients of both are channel sums.
-
-    Args:
-        x: float32 `[groups, batch, height, width, channels]`.
-        factor: float32 `[groups, channels]`.
-        shift: float32 `[groups, channels]`.
-        channel_sums: From `Operations`.
-
-    Returns:
-        float32 like `x`.
-    """
+def channel_affine(x: Grouped, factor: Channels, shift: Channels, channel_sums: ChannelSums) -> Grouped:
+    """Scale and shift the channels of each group; the gradients of both are channel sums."""
     return x * _spread(factor) + _spread(shift)
 
 
@@ -243,6 +217,6 @@ def _affine_backward(
 channel_affine.defvjp(_affine_forward, _affine_backward)
 
 
-def _spread(values: jax.Array) -> jax.Array:
-    """`[groups, channels]` to where it broadcasts over positions."""
+def _spread(values: Channels) -> Float[Array, "groups 1 1 1 channels"]:
+    """Add the axes that broadcast over positions."""
     return values[:, None, None, None]

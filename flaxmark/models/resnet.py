@@ -1,7 +1,7 @@
 """ResNets.
 
-He et al., "Deep Residual Learning for Image Recognition", 2015 (arXiv:1512.03385); laid out as torchvision
-lays them out (explicit paddings, the stride of a bottleneck in its 3x3), so that its weights fit.
+He et al., "Deep Residual Learning for Image Recognition", 2015 (arXiv:1512.03385), with the layout of torchvision
+(explicit padding, the stride of a bottleneck in its 3x3 convolution), so that its weights fit.
 """
 
 import dataclasses
@@ -11,9 +11,10 @@ from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
+from jaxtyping import Array, Float
 
 from flaxmark.errors import ConfigError
-from flaxmark.models.model import HE_NORMAL, Layers, ModelConfig
+from flaxmark.models.model import HE_NORMAL, Images, Layers, ModelConfig
 from flaxmark.schema import bounded
 
 Depth = Literal[18, 34, 50, 101, 152]
@@ -27,18 +28,19 @@ STAGE_SIZES: dict[int, tuple[int, int, int, int]] = {
     152: (3, 8, 36, 3),
 }
 GFLOP: dict[int, float] = {18: 1.8, 34: 3.6, 50: 3.8, 101: 7.6, 152: 11.3}
-"""Of a forward pass at 224 px (table 1 there)."""
+"""GFLOP of a forward pass at 224 px (table 1 of the paper)."""
 
 KERNEL_INITS: dict[str, nn.initializers.Initializer] = {
     "he_normal": HE_NORMAL,
     "uniform": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
 }
 
+Features = Float[Array, "batch height width channels"]
 Maker = Callable[..., Any]
 
 
 def _shortcut(x: jax.Array, features: int, stride: int, conv: Maker, norm: Maker) -> jax.Array:
-    """The input of a block, projected where the block changes its shape."""
+    """The input of a block, projected if the block changes its shape."""
     if stride == 1 and x.shape[-1] == features:
         return x
     return norm(name="norm_shortcut")(conv(features, 1, stride, "conv_shortcut")(x))
@@ -56,8 +58,8 @@ class BasicBlock(nn.Module):
     expansion = 1
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """`[batch, height, width, channels]` to `[batch, height / stride, width / stride, self.width]`."""
+    def __call__(self, x: Features) -> Features:
+        """Apply the block; the output has `width` channels."""
         y = self.conv(self.width, 3, self.stride, "conv1")(x)
         y = nn.relu(self.norm(name="norm1")(y))
         y = self.conv(self.width, 3, 1, "conv2")(y)
@@ -77,8 +79,8 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """`[batch, height, width, channels]` to `[batch, height / stride, width / stride, 4 * self.width]`."""
+    def __call__(self, x: Features) -> Features:
+        """Apply the block; the output has 4 `width` channels."""
         features = self.width * self.expansion
         y = nn.relu(self.norm(name="norm1")(self.conv(self.width, 1, 1, "conv1")(x)))
         y = nn.relu(self.norm(name="norm2")(self.conv(self.width, 3, self.stride, "conv2")(y)))
@@ -105,12 +107,12 @@ class ResNetConfig(ModelConfig):
 
     @property
     def title(self) -> str:
-        """For people: `ResNet-50`."""
+        """Name for tables and figures, such as `ResNet-50`."""
         return f"ResNet-{self.depth}"
 
     @property
     def variant(self) -> str:
-        """For folders and tables: `resnet50`."""
+        """Name for folders and flags, such as `resnet50`."""
         return f"resnet{self.depth}"
 
     @property
@@ -120,7 +122,7 @@ class ResNetConfig(ModelConfig):
 
     @classmethod
     def variants(cls) -> dict[str, dict[str, Any]]:
-        """One for each depth."""
+        """One variant for each depth."""
         return {f"resnet{depth}": {"depth": depth} for depth in DEPTHS}
 
     @property
@@ -133,8 +135,8 @@ class ResNetConfig(ModelConfig):
         """Blocks of each stage."""
         return STAGE_SIZES[self.depth]
 
-    def features(self, images: jax.Array, layers: Layers) -> jax.Array:
-        """`[batch, size, size, 3]` to `[batch, size / 32, size / 32, 512]`, of bottlenecks 2048 channels."""
+    def features(self, images: Images, layers: Layers) -> Features:
+        """As `ModelConfig.features`: 1/32 of the size, 512 channels, or 2048 with bottlenecks."""
         conv = functools.partial(layers.conv, kernel_init=KERNEL_INITS[self.kernel_init])
         norm = functools.partial(layers.norm, group=self.batch_norm_group)
         block: Any = Bottleneck if self.bottlenecks else BasicBlock
@@ -154,14 +156,14 @@ class ResNetConfig(ModelConfig):
         return x
 
     def check(self, normalised_together: int) -> None:
-        """Groups of BatchNorm divide the faces that are normalised together."""
+        """Raise ConfigError unless groups of BatchNorm divide the faces that are normalised together."""
         group = self.batch_norm_group
         if group is not None and normalised_together % group:
             reason = f"must be a divisor of the {normalised_together} faces that are normalised together"
             raise ConfigError(reason, field="model.batch_norm_group", value=group)
 
     def torch_names(self) -> list[tuple[str, str, str]]:
-        """As torchvision, and timm after it, call them: `params/stem_conv/kernel`, `conv1.weight`, `conv`."""
+        """As `ModelConfig.torch_names`, such as `params/stem_conv/kernel`, `conv1.weight`, `conv`; timm agrees."""
         names: list[tuple[str, str, str]] = []
 
         def conv(ours: str, theirs: str) -> None:
