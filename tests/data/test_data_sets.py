@@ -124,11 +124,12 @@ def test_what_a_reader_of_a_user_returns_is_checked(own: None, tmp_path: Path) -
     def read(config: DataConfig, root: Path) -> Listing:
         if config.strict:
             raise OSError("torn")
-        return Listing([FaceEntry("a.jpg", np.zeros((5, 2)), None, "s", "a", "train")], [], {})
+        points = {"a.jpg": np.zeros((5, 2)), "b.jpg": np.full((68, 2), np.nan)}
+        return Listing([FaceEntry(file, face, None, "s", file, "train") for file, face in points.items()], [], {})
 
     register(DataSet("mine", title="mine", read=read, instructions="ask me"))
     listing = read_listing(DataConfig(name="mine"), tmp_path)
-    assert [problem.reason for problem in listing.problems] == [entries.POINT_COUNT]
+    assert [problem.reason for problem in listing.problems] == [entries.POINT_COUNT, entries.NOT_FINITE]
     with pytest.raises(DataError, match="torn") as caught:
         read_listing(DataConfig(name="mine", strict=True), tmp_path)
     assert caught.value.field == "data.dir"

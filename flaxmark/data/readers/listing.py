@@ -14,6 +14,7 @@ from flaxmark.data.entries import (
     LISTED_TWICE,
     MISSING,
     NO_EXTENT,
+    NOT_FINITE,
     ODD_NAME,
     POINT_COUNT,
     TEST_FACES_LISTED,
@@ -73,8 +74,11 @@ def _usable(listing: Listing, markup: Markup) -> Listing:
         problems.append(dataclasses.replace(problem, file=_printable(problem.file), detail=_printable(problem.detail)))
     for entry in listing.entries:
         points, (left, right) = entry.landmarks_px, markup.eyes
-        if points.shape != (markup.num_points, 2):  # of a reader outside this package
+        if points.shape != (markup.num_points, 2):  # from a reader outside this package
             problems.append(Problem(entry.file, POINT_COUNT, f"shape {points.shape}, not {(markup.num_points, 2)}"))
+            continue
+        if not np.isfinite(points).all():
+            problems.append(Problem(entry.file, NOT_FINITE, "its points are not all finite"))
             continue
         corners = np.ptp(points[list(markup.interocular)], axis=0)
         centres = points[list(left)].mean(axis=0) - points[list(right)].mean(axis=0)
