@@ -18,4 +18,4 @@ def linear_model() -> Model:
         scale = images.mean((1, 2, 3))[:, None, None]
         return Prediction(scale * variables["params"]["bias"][None]), {}
 
-    return Model(init, apply)
+    return Model(init, apply, lambda variables: variables)
