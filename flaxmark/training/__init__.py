@@ -1,1 +1,1 @@
-"""One run: setup, steps, loop."""
+"""Training of one run: its setup, compiled steps, loop and checkpoints."""
