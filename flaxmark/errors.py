@@ -10,7 +10,8 @@ PREEMPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
 # Package -> the extra that installs it, for the message if it is missing.
 EXTRAS = {
     "tensorflow": "train", "tensorflow_datasets": "train", "matplotlib": "train", "tensorboardX": "train",
-    "jinja2": "train", "orbax": "train", "av": "video", "onnx": "export", "onnxruntime": "export", "gradio": "demo",
+    "jinja2": "train", "markupsafe": "train", "filelock": "train", "av": "video", "onnx": "export",
+    "onnxruntime": "export", "gradio": "demo",
 }  # fmt: skip
 
 

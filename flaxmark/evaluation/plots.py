@@ -5,14 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
 from flaxmark.evaluation.metrics import ced
@@ -32,7 +29,7 @@ def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: fl
     `mean_face_nme` is the validation NME of the mean face in percent, drawn as a reference.
     """
     epochs = [line["epoch"] for line in history]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure, (left, right) = subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     # With few epochs as points: a line through a single epoch is invisible.
     marker = "o" if len(history) <= 30 else None
     left.plot(epochs, [line["train_loss"] for line in history], color=TRAIN, marker=marker, ms=4, label="training")
@@ -67,7 +64,7 @@ def plot_faces(
     """
     columns = min(6, max(1, len(images)))
     rows = max(1, -(-len(images) // columns))
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         rows, columns, figsize=(2.3 * columns, 2.45 * rows + 0.9), layout="constrained", squeeze=False
     )
     for axis in axes.flat:
@@ -83,7 +80,7 @@ def plot_faces(
                 axis.plot(*pixels[list(line)].T, color=colour, linewidth=0.9, marker="o", markersize=1.5)
         axis.set(xlim=(-0.5, len(image) - 0.5), ylim=(len(image) - 0.5, -0.5))
         axis.set_title(plain(caption), fontsize=9)
-    handles = [plt.Line2D([], [], marker="o", color=colour) for _, colour, _ in layers]
+    handles = [Line2D([], [], marker="o", color=colour) for _, colour, _ in layers]
     figure.legend(handles, [name for _, _, name in layers], loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(plain(title))
     figure.get_layout_engine().set(h_pad=0.08)  # type: ignore[union-attr, call-arg]
@@ -95,11 +92,17 @@ def plain(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("$", r"\$")
 
 
+def subplots(*shape: int, **options: Any) -> tuple[Figure, Any]:
+    """As matplotlib's `pyplot.subplots`, but without pyplot: a notebook keeps its own backend and open figures."""
+    own = {name: options.pop(name) for name in ("figsize", "layout") if name in options}
+    figure = Figure(**own)
+    return figure, figure.subplots(*shape, **options)
+
+
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure atomically and close it; the suffix of the path chooses the format."""
+    """Write a figure atomically; the suffix of the path chooses the format."""
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=figure.dpi)
-    plt.close(figure)
 
 
 def plot_systems(errors: Mapping[str, Float[np.ndarray, " n"]], title: str, path: Path) -> None:
@@ -107,7 +110,7 @@ def plot_systems(errors: Mapping[str, Float[np.ndarray, " n"]], title: str, path
 
     `errors` maps a name to the inter-ocular NME of each face in percent; NaN counts as larger than any error.
     """
-    figure, axes = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
+    figure, axes = subplots(figsize=(7.5, 4.6), layout="constrained")
     styles = zip(SYSTEMS, ("-", "--", "-.", ":", (0, (6, 2)), (0, (3, 1, 1, 1))), strict=True)
     for (name, values), (colour, line) in zip(errors.items(), itertools.cycle(styles), strict=False):
         draw_ced(axes, np.nan_to_num(values, nan=np.inf), color=colour, ls=line, label=plain(name))
@@ -136,7 +139,7 @@ def plot_audit(traits: Mapping[str, Mapping[str, Float[np.ndarray, " n"]]], path
 
     `traits` maps a subset to `size` (pixels between the outer eye corners) and, for iBUG's 68 points, `yaw` (degrees).
     """
-    figure, (left, right) = plt.subplots(
+    figure, (left, right) = subplots(
         1, 2, figsize=(11, 1.6 + 0.42 * len(traits)), layout="constrained", sharey=True
     )
     places = np.arange(len(traits))

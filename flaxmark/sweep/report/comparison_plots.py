@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from flaxmark.evaluation.plots import NME, REFERENCE, draw_ced, finish_ced, save_figure
+from flaxmark.evaluation.plots import NME, REFERENCE, draw_ced, finish_ced, save_figure, subplots
 from flaxmark.sweep.report.averages import binned_means
 from flaxmark.sweep.report.cell_records import Record
 from flaxmark.sweep.report.small_images import shrink_plot
@@ -31,7 +31,7 @@ TRAITS = {
 
 def plot_ced(records: Sequence[Record], split: str, path: Path) -> None:
     """Cumulative error distribution of every cell and of the mean face."""
-    figure, axes = plt.subplots(figsize=(8.5, 5.2), layout="constrained")
+    figure, axes = subplots(figsize=(8.5, 5.2), layout="constrained")
     for record in records:
         draw_ced(axes, np.array(faces_of(record, split)["nme"]), **style(record), label=record.label)
     mean_face = np.array(faces_of(records[0], split)["mean_face_nme"])
@@ -45,7 +45,7 @@ def plot_points(record: Record, split: str, path: Path) -> None:
     """Mean error of each point of a cell, drawn on the mean face."""
     assert record.result is not None
     points, errors = np.array(record.result["mean_face"]), np.array(record.result["splits"][split]["points"])
-    figure, axes = plt.subplots(figsize=(6.4, 5.4), layout="constrained")
+    figure, axes = subplots(figsize=(6.4, 5.4), layout="constrained")
     for line in record.markup.outlines:
         axes.plot(*points[list(line)].T, color="#bbbbbb", lw=0.8, zorder=1)
     drawn = axes.scatter(
@@ -60,7 +60,7 @@ def plot_points(record: Record, split: str, path: Path) -> None:
 
 def plot_parts(records: Sequence[Record], split: str, path: Path) -> None:
     """Mean error of each part of the face, for the best cell of each network."""
-    figure, axes = plt.subplots(figsize=(8.5, 3.8), layout="constrained")
+    figure, axes = subplots(figsize=(8.5, 3.8), layout="constrained")
     parts = records[0].markup.parts
     places, width = np.arange(len(parts)), 0.8 / len(records)
     for index, record in enumerate(sorted(records, key=lambda r: r.network_index)):
@@ -80,7 +80,7 @@ def plot_parts(records: Sequence[Record], split: str, path: Path) -> None:
 def plot_traits(records: Sequence[Record], split: str, path: Path) -> None:
     """Mean error by pose (where the scheme gives it), size and sharpness, for the best cell of each network."""
     traits = {trait: title for trait, title in TRAITS.items() if trait in faces_of(records[0], split)}
-    figure, ((*all_axes,),) = plt.subplots(
+    figure, ((*all_axes,),) = subplots(
         1, len(traits), figsize=(4 * len(traits), 3.8), layout="constrained", sharey=True, squeeze=False
     )
     for axes, (trait, title) in zip(all_axes, traits.items(), strict=True):
@@ -99,7 +99,7 @@ def plot_traits(records: Sequence[Record], split: str, path: Path) -> None:
 def plot_histories(records: Sequence[Record], path: Path) -> None:
     """Training and validation loss and validation NME by epoch: one column for each loss, one line for each cell."""
     losses = [record.loss for record in _first_of_each(records, "loss")]
-    figure, all_axes = plt.subplots(
+    figure, all_axes = subplots(
         2, len(losses), figsize=(max(5.0, 3.4 * len(losses)), 6.4), layout="constrained", squeeze=False, sharex=True
     )
     for (above, below), loss in zip(all_axes.T, losses, strict=True):
@@ -120,14 +120,14 @@ def plot_histories(records: Sequence[Record], path: Path) -> None:
             axes.grid(alpha=0.3)
     all_axes[0][0].set(ylabel="loss: validation —, training - -")
     all_axes[1][0].set(ylabel=f"validation {NME}")
-    handles = [plt.Line2D([], [], color=colour_of(r), label=r.title) for r in _first_of_each(records, "network")]
+    handles = [Line2D([], [], color=colour_of(r), label=r.title) for r in _first_of_each(records, "network")]
     all_axes[1][0].legend(handles=handles, fontsize=8, frameon=False)
     _save(figure, path)
 
 
 def plot_costs(records: Sequence[Record], split: str, path: Path) -> None:
     """Error against the computation of a training step."""
-    figure, axes = plt.subplots(figsize=(7.5, 4.4), layout="constrained")
+    figure, axes = subplots(figsize=(7.5, 4.4), layout="constrained")
     for record in records:
         assert record.result is not None
         figures = record.figures(split)
@@ -145,7 +145,7 @@ def plot_costs(records: Sequence[Record], split: str, path: Path) -> None:
 
 def plot_jitter(levels: Sequence[float], errors: Mapping[str, Sequence[float]], title: str, path: Path) -> None:
     """Mean NME in percent at each level of a box's offset (percent of its side), by the kind of offset."""
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    figure, axes = subplots(figsize=(7, 4.2), layout="constrained")
     for (name, values), colour, marker in zip(errors.items(), COLOURS, MARKERS, strict=False):
         axes.plot(levels, values, color=colour, marker=marker, label=name)
     axes.set(xlabel="box moved or scaled by up to [% of its side]", ylabel=NME, title=title, ylim=(0, None))
@@ -159,7 +159,7 @@ def plot_coverage(record: Record, split: str, path: Path) -> None:
     assert record.result is not None
     held = record.result["splits"][split]["coverage"]
     shares = 100 * np.array(held["share"])
-    figure, axes = plt.subplots(figsize=(5.2, 4.8), layout="constrained")
+    figure, axes = subplots(figsize=(5.2, 4.8), layout="constrained")
     axes.plot([0, 100], [0, 100], color=REFERENCE, lw=1)
     for name, marker, label in (("plain", "s", "sigma as predicted"), ("scaled", "o", f"times {held['scale']:.2f}")):
         axes.plot(shares, 100 * np.array(held[name]), marker=marker, ms=5, label=label)
@@ -196,8 +196,8 @@ def faces_of(record: Record, split: str) -> dict[str, list]:
 def _legend_of_styles(axes: Axes, records: Sequence[Record]) -> None:
     """Legend of colours for networks and markers for losses."""
     networks, losses = _first_of_each(records, "network"), _first_of_each(records, "loss")
-    handles = [plt.Line2D([], [], color=colour_of(r), marker="o", ls="", label=r.title) for r in networks]
-    handles += [plt.Line2D([], [], color="#555555", marker=marker_of(r), ls="", label=r.loss) for r in losses]
+    handles = [Line2D([], [], color=colour_of(r), marker="o", ls="", label=r.title) for r in networks]
+    handles += [Line2D([], [], color="#555555", marker=marker_of(r), ls="", label=r.loss) for r in losses]
     axes.legend(handles=handles, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
