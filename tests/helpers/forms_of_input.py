@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+import flaxmark.evaluation.eval_step
 import flaxmark.storage.checkpoint
 import flaxmark.training.run_setup
 import flaxmark.training.xla_programs
@@ -25,7 +26,7 @@ def main(workdir: str, in_step: str, residency: str, mode: str) -> None:
         return dataclasses.replace(choose(*arguments), in_step=in_step == "step")
 
     flaxmark.training.run_setup.choose_form = chosen
-    for module in (flaxmark.training.xla_programs, flaxmark.storage.checkpoint):
+    for module in (flaxmark.training.xla_programs, flaxmark.evaluation.eval_step, flaxmark.storage.checkpoint):
         module.make_model = lambda *_, **__: linear_model()  # type: ignore[assignment, attr-defined]
     data = DataConfig(
         name="drawn_faces", drawn_train=24, drawn_validation=10, drawn_size=96, image_size=64, augment=STRONG
