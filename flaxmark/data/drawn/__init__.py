@@ -1,4 +1,4 @@
-"""A parametric face: `draw_face(seed)` gives a image and its 68 landmarks."""
+"""Faces drawn by a parametric model: `draw_face(seed)` returns an image and its 68 landmarks."""
 
 from flaxmark.data.drawn.head.distribution import sample_parameters
 from flaxmark.data.drawn.head.parameters import FaceParameters

@@ -1,4 +1,4 @@
-"""From a clean image to a photograph."""
+"""Simulation of a camera: blur, tone, sensor noise and JPEG compression."""
 
 from __future__ import annotations
 
@@ -6,20 +6,11 @@ from functools import cache
 
 import numpy as np
 
-from flaxmark.data.drawn.paint.curves import Array
+from flaxmark.data.drawn.arrays import Array, Image
 
 
-def convolve(image: Array, kernel: Array, axis: int) -> Array:
-    """Convolution along one side of the image, with its border repeated.
-
-    Args:
-        image: float32 [size, size, 3].
-        kernel: float32 [2 r + 1].
-        axis: 0 or 1.
-
-    Returns:
-        float32 [size, size, 3].
-    """
+def convolve(image: Image, kernel: Array, axis: int) -> Image:
+    """Convolve along an axis (0 or 1) with a kernel of odd length; the border is repeated."""
     r = len(kernel) // 2
     pad = [(0, 0)] * 3
     pad[axis] = (r, r)
@@ -31,17 +22,8 @@ def convolve(image: Array, kernel: Array, axis: int) -> Array:
     return total
 
 
-def soften(image: Array, deviation: float, axes: tuple[int, ...] = (0, 1)) -> Array:
-    """Gaussian blur.
-
-    Args:
-        image: float32 [size, size, 3].
-        deviation: in pixels.
-        axes: 0 for vertical, 1 for horizontal.
-
-    Returns:
-        float32 [size, size, 3].
-    """
+def soften(image: Image, deviation: float, axes: tuple[int, ...] = (0, 1)) -> Image:
+    """Gaussian blur with a standard deviation in pixels, along axis 0 (vertical), 1 (horizontal) or both."""
     r = max(1, int(np.ceil(2.2 * deviation)))
     kernel = np.exp(-0.5 * (np.arange(-r, r + 1) / deviation) ** 2).astype(np.float32)
     for axis in axes:
@@ -51,26 +33,17 @@ def soften(image: Array, deviation: float, axes: tuple[int, ...] = (0, 1)) -> Ar
 
 @cache
 def cosine_basis() -> Array:
-    """Orthonormal discrete cosine transform of 8 samples.
-
-    Returns:
-        float32 [8, 8].
-    """
+    """Orthonormal basis of the discrete cosine transform of 8 samples, `[8, 8]`."""
     k, n = np.mgrid[0:8, 0:8]
     basis = np.sqrt(0.25) * np.cos(np.pi * (2 * n + 1) * k / 16)
     basis[0] = np.sqrt(0.125)
     return np.asarray(basis, np.float32)
 
 
-def block_loss(image: Array, step: float) -> Array:
-    """Rounds the cosine coefficients of 8 x 8 blocks, as JPEG does.
+def quantise_blocks(image: Image, step: float) -> Image:
+    """Quantise the cosine coefficients of 8 x 8 blocks, as JPEG does; the side must be a multiple of 8.
 
-    Args:
-        image: float32 [size, size, 3], size a multiple of 8.
-        step: rounding step of the finest luma coefficient; the coarse ones get a tenth.
-
-    Returns:
-        float32 [size, size, 3].
+    `step` is the quantisation step of the finest luma coefficient; the coarsest has a tenth of it.
     """
     n = len(image) // 8
     luma = image @ np.array([0.3, 0.59, 0.11], np.float32)
@@ -86,22 +59,14 @@ def block_loss(image: Array, step: float) -> Array:
     return np.stack([luma + red, green, luma + blue], -1)
 
 
-def photograph(image: Array, rng: np.random.Generator) -> Array:
-    """What lens, sensor and file do to a image.
-
-    Args:
-        image: float32 [size, size, 3], display scale.
-        rng: source of the camera's faults.
-
-    Returns:
-        float32 [size, size, 3], in [0, 1].
-    """
+def photograph(image: Image, rng: np.random.Generator) -> Image:
+    """Apply random blur, tone, noise and compression; the result is in [0, 1]."""
     chance = rng.random(6)
     if chance[0] < 0.75:
         image = soften(image, float(rng.choice([0.45, 0.6, 0.8, 1.1, 1.5, 2.0], p=[0.3, 0.25, 0.2, 0.13, 0.08, 0.04])))
     if chance[1] < 0.06:
         image = soften(image, rng.uniform(1, 3), (int(rng.integers(2)),))
-    # A table, several times faster than a general power.
+    # A table is several times faster than a general power.
     curve = np.linspace(0, 2, 4097, dtype=np.float32) ** np.float32(np.exp(0.18 * rng.standard_normal()))
     image = curve[np.clip(image * 2048, 0, 4096).astype(np.int32)]
     image *= 1 + 0.05 * rng.standard_normal(3).astype(np.float32)
@@ -120,5 +85,5 @@ def photograph(image: Array, rng: np.random.Generator) -> Array:
             noise = noise[..., :1] + 0.3 * noise
         image = image + np.float32(0.03 * rng.random() ** 2) * noise
     if chance[5] < 0.4 and len(image) % 8 == 0:
-        image = block_loss(image, rng.uniform(0.05, 0.35))
+        image = quantise_blocks(image, rng.uniform(0.05, 0.35))
     return np.clip(image, 0, 1)

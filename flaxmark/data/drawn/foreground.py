@@ -1,23 +1,18 @@
-"""What is before the face: shadows, hair, hands and things, and the image's end."""
+"""Objects in front of the face: shadows, hair, hands and patches; and the black border of a cut-off image."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flaxmark.data.drawn.arrays import Array, Image, Landmarks, Plane
 from flaxmark.data.drawn.head.parameters import FaceParameters
-from flaxmark.data.drawn.paint.curves import TILE, Array, noise_tile, smoothstep
-from flaxmark.data.drawn.scene import stretch
+from flaxmark.data.drawn.paint.curves import TILE, noise_tile, smoothstep
+from flaxmark.data.drawn.scene import tile_window
 
 
-def cast_shadow(image: Array, p: FaceParameters, rng: np.random.Generator) -> None:
-    """Shades a side of the image or dapples it, as walls, window frames and leaves do, in place.
-
-    Args:
-        image: float32 [size, size, 3], display scale, changed.
-        p: the face; gives the strength.
-        rng: source of the shape.
-    """
+def cast_shadow(image: Image, p: FaceParameters, rng: np.random.Generator) -> None:
+    """Shade one side of the image or dapple it, in place, as walls, window frames and leaves do."""
     size = len(image)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size - np.float32(0.5)
     soft = rng.choice([0.01, 0.05, 0.3])
@@ -25,27 +20,20 @@ def cast_shadow(image: Array, p: FaceParameters, rng: np.random.Generator) -> No
         angle = rng.uniform(0, 2 * np.pi)
         field = np.cos(angle) * x + np.sin(angle) * y - rng.uniform(-0.25, 0.25)
     else:
-        field = 0.3 * stretch(noise_tile(2.0, 13), size, rng.uniform(0.5, 1.2), rng.integers(0, TILE, 2))
+        field = 0.3 * tile_window(noise_tile(2.0, 13), size, rng.uniform(0.5, 1.2), rng.integers(0, TILE, 2))
     shade = 1 - np.float32(p.cast) * smoothstep(0, soft, field)
-    image *= np.sqrt(shade)[..., None]  # display scale is the root of light
+    image *= np.sqrt(shade)[..., None]  # the display scale is the square root of light
 
 
-def strands(image: Array, points: NDArray[np.float64], p: FaceParameters, rng: np.random.Generator) -> None:
-    """Lets locks of hair fall across the face, in place.
-
-    Args:
-        image: float32 [size, size, 3], changed.
-        points: float64 [68, 2], landmarks in pixels.
-        p: the face; gives the number of locks and their colour.
-        rng: source of their course.
-    """
+def strands(image: Image, points: Landmarks, p: FaceParameters, rng: np.random.Generator) -> None:
+    """Draw `p.strands` locks of hair across the face, in place; landmarks in pixels."""
     size = len(image)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
     left, right, top, bottom = points[0, 0], points[16, 0], points[17:27, 1].min(), points[8, 1]
     extent = bottom - top
     root = rng.uniform(0.2, 0.8)
     side = rng.choice([-1, 1])
-    grain = 1 + 0.2 * stretch(noise_tile(0.7, 8), size, 2.0, rng.integers(0, TILE, 2))
+    grain = 1 + 0.2 * tile_window(noise_tile(0.7, 8), size, 2.0, rng.integers(0, TILE, 2))
     for _ in range(p.strands):
         begin = left + (right - left) * (root + 0.15 * rng.standard_normal())
         drop = (y - top) / np.float32(extent) + 0.55
@@ -57,15 +45,8 @@ def strands(image: Array, points: NDArray[np.float64], p: FaceParameters, rng: n
         image += (rng.uniform(0.6, 1.0) * mask)[..., None] * (colour * grain[..., None] - image)
 
 
-def occlude(image: Array, points: NDArray[np.float64], p: FaceParameters, rng: np.random.Generator) -> None:
-    """Puts fingers, a fist or a thing before the face, in place.
-
-    Args:
-        image: float32 [size, size, 3], changed.
-        points: float64 [68, 2], landmarks in pixels.
-        p: the face.
-        rng: source of place and size.
-    """
+def occlude(image: Image, points: Landmarks, p: FaceParameters, rng: np.random.Generator) -> None:
+    """Cover part of the face with fingers, a fist or a patch (`p.occluder`), in place; landmarks in pixels."""
     size = len(image)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
     at = rng.integers(2, 15) if p.occluder == "fist" else rng.integers(0, 17)
@@ -79,7 +60,7 @@ def occlude(image: Array, points: NDArray[np.float64], p: FaceParameters, rng: n
     if p.occluder == "patch":
         wide, tall = rng.uniform(0.06, 0.3, 2)
         mask = smoothstep(0, 0.02, 1 - (np.abs(a / wide) ** 4 + np.abs((b - tall) / tall) ** 4) ** 0.25)
-        texture = 1 + 0.2 * stretch(noise_tile(1.2, 4), size, 1.0, rng.integers(0, TILE, 2))
+        texture = 1 + 0.2 * tile_window(noise_tile(1.2, 4), size, 1.0, rng.integers(0, TILE, 2))
         image += mask[..., None] * (rng.uniform(0, 1, 3) * texture[..., None] - image)
     elif p.occluder == "fist":
         _fist(image, a, b, skin, rng)
@@ -87,15 +68,10 @@ def occlude(image: Array, points: NDArray[np.float64], p: FaceParameters, rng: n
         _fingers(image, a, b, skin, rng)
 
 
-def _fist(image: Array, a: Array, b: Array, skin: Array, rng: np.random.Generator) -> None:
-    """A closed hand and its arm.
+def _fist(image: Image, a: Plane, b: Plane, skin: Array, rng: np.random.Generator) -> None:
+    """Paint a closed hand and its arm, in place.
 
-    Args:
-        image: float32 [size, size, 3], changed.
-        a: float32 [size, size], place across the arm, in extents of the face.
-        b: float32 [size, size], place along the arm, 0 in the middle of the hand.
-        skin: float32 [3].
-        rng: source of size and of the sleeve.
+    `a` runs across the arm and `b` along it, both from the hand's centre, in extents of the face.
     """
     wide, tall = rng.uniform(0.11, 0.2), rng.uniform(0.13, 0.24)
     r = (np.abs(a / wide) ** 3 + np.abs(b / tall) ** 3) ** np.float32(1 / 3)
@@ -110,15 +86,10 @@ def _fist(image: Array, a: Array, b: Array, skin: Array, rng: np.random.Generato
     image += smoothstep(0, 0.08, 1 - r)[..., None] * (skin * shade[..., None] - image)
 
 
-def _fingers(image: Array, a: Array, b: Array, skin: Array, rng: np.random.Generator) -> None:
-    """The fingers of a hand that reaches into the face.
+def _fingers(image: Image, a: Plane, b: Plane, skin: Array, rng: np.random.Generator) -> None:
+    """Paint the fingers of a hand that reaches into the face, in place.
 
-    Args:
-        image: float32 [size, size, 3], changed.
-        a: float32 [size, size], place across the fingers, in extents of the face.
-        b: float32 [size, size], place along them, about 0 at their tips.
-        skin: float32 [3].
-        rng: source of width and order.
+    `a` runs across the fingers and `b` along them, about 0 at their tips, in extents of the face.
     """
     wide = rng.uniform(0.045, 0.075)
     for finger in rng.permutation(4):
@@ -130,13 +101,10 @@ def _fingers(image: Array, a: Array, b: Array, skin: Array, rng: np.random.Gener
         image += (smoothstep(0, 0.08, 1 - r) * reach)[..., None] * (skin * shade[..., None] - image)
 
 
-def cut_off(image: NDArray[np.uint8], points: NDArray[np.float64], p: FaceParameters) -> None:
-    """Ends the image close to the face, black beyond as in the crop of a face at a image's border, in place.
+def cut_off(image: NDArray[np.uint8], points: Landmarks, p: FaceParameters) -> None:
+    """Blacken everything beyond `p.margins` around the landmarks (pixels), in place.
 
-    Args:
-        image: uint8 [size, size, 3], changed.
-        points: float64 [68, 2], landmarks in pixels.
-        p: the face; says at which sides (left, top, right, bottom) and how close, in extents of the face.
+    This is what the crop of a face at the border of a photograph looks like.
     """
     extent = float(np.ptp(points, axis=0).max())
     left, top = np.maximum(np.floor(points.min(0) - extent * np.array(p.margins[:2])), 0).astype(int)

@@ -1,24 +1,20 @@
-"""Other mark-ups of a drawn face, placed by its 68 points."""
+"""Other landmark schemes of a drawn face, computed from its 68 points."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from flaxmark.data.drawn.arrays import Floats
+
 Weights = dict[int, float]
+"""Weight of each of the 68 points, by its index, in one point of another scheme."""
 
 
-def convert_landmarks(landmarks: np.ndarray, markup: str) -> np.ndarray:
-    """Place the points of another mark-up.
+def convert_landmarks(landmarks: Floats, markup: str) -> Floats:
+    """Convert 68 points `[..., 68, 2]`, in any unit, to `ibug_68`, `five_points` or `wflw_98`.
 
-    Args:
-        landmarks: `[..., 68, 2]`, any unit.
-        markup: `ibug_68`, `five_points` or `wflw_98`.
-
-    Returns:
-        `[..., num_points, 2]`: each a weighted mean of the 68, exact where both mark-ups have the same place.
-
-    Raises:
-        ValueError: Another mark-up.
+    Each point is a weighted mean of the 68, exact where both schemes define the same place. Raises ValueError for
+    another scheme.
     """
     if markup == "ibug_68":
         return landmarks
@@ -33,12 +29,12 @@ def convert_landmarks(landmarks: np.ndarray, markup: str) -> np.ndarray:
 
 
 def _five_points() -> list[Weights]:
-    """Middles of the eyes, tip of the nose, corners of the mouth."""
+    """Centres of the eyes, tip of the nose, corners of the mouth."""
     return [_mean(range(36, 42)), _mean(range(42, 48)), {30: 1}, {48: 1}, {54: 1}]
 
 
 def _wflw_98() -> list[Weights]:
-    """The order of WFLW: finer jaw and eyes, brows with a lower edge, pupils."""
+    """Points in the order of WFLW: finer jaw and eyes, brows with a lower edge, pupils."""
     left_brow, right_brow = range(17, 22), range(22, 27)
     return [
         *_halved(range(17)),
@@ -68,7 +64,7 @@ def _between(first: int, second: int, share: float) -> Weights:
 
 
 def _halved(points: Sequence[int]) -> list[Weights]:
-    """The points of a line and those half-way between, on the cubic through the nearest four."""
+    """Points of a line and those halfway between them, on the cubic through the nearest four."""
     placed: list[Weights] = []
     for i, point in enumerate(points[:-1]):
         inner = 0 < i < len(points) - 2
@@ -78,9 +74,9 @@ def _halved(points: Sequence[int]) -> list[Weights]:
 
 
 def _lower_edge(brow: Sequence[int], inner: int, outer: int) -> list[Weights]:
-    """The four points of a brow's lower edge from its inner end: between its points, an eighth of the way to the eye.
+    """Four points of a brow's lower edge: between its points, an eighth of the way to the eye.
 
-    `brow` runs from its inner end; `inner` and `outer` are the corners of the eye below.
+    `brow` begins at its inner end; `inner` and `outer` are the corners of the eye below.
     """
     edge = []
     for i in range(4):
@@ -91,7 +87,7 @@ def _lower_edge(brow: Sequence[int], inner: int, outer: int) -> list[Weights]:
 
 
 def _eye(points: Sequence[int]) -> list[Weights]:
-    """Eight points of an eye's six: a quarter, half and three quarters along each lid."""
+    """Eight points of an eye from its six: a quarter, half and three quarters along each lid."""
     a, b, c, d, e, f = points
     upper = [_between(a, b, 0.75), _between(b, c, 0.5), _between(c, d, 0.25)]
     lower = [_between(d, e, 0.75), _between(e, f, 0.5), _between(f, a, 0.25)]

@@ -1,4 +1,4 @@
-"""Puts head, surroundings and camera together."""
+"""Drawing of a face: head, surroundings and camera combined."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flaxmark.data.drawn import foreground, scene
+from flaxmark.data.drawn.arrays import Array, Colours, Floats, Image, Landmarks, Mask, Plane
 from flaxmark.data.drawn.camera import photograph
 from flaxmark.data.drawn.head.distribution import sample_parameters
 from flaxmark.data.drawn.head.parameters import FaceParameters
@@ -13,25 +14,18 @@ from flaxmark.data.drawn.head.pose import PIVOT, View, rotation
 from flaxmark.data.drawn.head.shape import Head
 from flaxmark.data.drawn.paint import accessories
 from flaxmark.data.drawn.paint.canvas import Canvas
-from flaxmark.data.drawn.paint.curves import Array, look_up, noise_tile, smoothstep
+from flaxmark.data.drawn.paint.curves import look_up, noise_tile, smoothstep
 from flaxmark.data.drawn.paint.features import paint_brow, paint_eye, paint_mouth
 from flaxmark.data.drawn.paint.raster import Fragments, Patch, rasterise, refine, refinement
 from flaxmark.data.drawn.paint.shading import cast_shadow, expose, illuminate, sample_map
 from flaxmark.data.drawn.paint.skin import paint_beard, paint_complexion, paint_creases, paint_nose, paint_scalp
 
 SUPERSAMPLING = 2
+"""Rendered pixels along the side of each pixel of the image."""
 
 
 def head_patch(head: Head, view: View) -> Patch:
-    """The head's mesh, denser around the nose.
-
-    Args:
-        head: the surface.
-        view: its rotation.
-
-    Returns:
-        The mesh, with frontal x and y and the angle as coordinates.
-    """
+    """Mesh of the head, denser around the nose; its coordinates are frontal x, y and the angle."""
     around = -np.radians(0.85 * head.p.yaw) + np.linspace(-2.1, 2.1, 61)
     u = np.unique(np.concatenate([around, np.linspace(-0.25, 0.25, 19)]))
     rows = np.linspace(0, 1, (len(head.rows) - 1) // 2 + 1)
@@ -40,16 +34,8 @@ def head_patch(head: Head, view: View) -> Patch:
     return Patch(view.turn(positions), np.concatenate([frontal, angle], -1))
 
 
-def neck_patch(head: Head, view: View) -> tuple[Patch, NDArray[np.floating]]:
-    """The neck, which follows the head above and the body below.
-
-    Args:
-        head: the head.
-        view: its rotation.
-
-    Returns:
-        The mesh, and the middle of its lower end in camera coordinates.
-    """
+def neck_patch(head: Head, view: View) -> tuple[Patch, Floats]:
+    """Mesh of the neck between head and body, and the centre of its middle row in camera coordinates."""
     p = head.p
     positions = accessories.neck(head)
     body = (positions - PIVOT) @ rotation(0.3 * p.yaw, 0.2 * p.pitch, 0.3 * p.roll).T
@@ -58,20 +44,12 @@ def neck_patch(head: Head, view: View) -> tuple[Patch, NDArray[np.floating]]:
     return Patch(turned, positions), turned[len(turned) // 2].mean(0)
 
 
-def surround(head: Head, view: View) -> tuple[list[str], list[Patch], list[NDArray[np.bool_] | None]]:
-    """Ears, hair and hat.
-
-    Args:
-        head: the head.
-        view: its rotation and camera.
-
-    Returns:
-        Names, meshes, and where on the refined meshes there is something.
-    """
+def surround(head: Head, view: View) -> tuple[list[str], list[Patch], list[Mask | None]]:
+    """Names, meshes and masks of ears, hair and hat; a mask selects existing points of the refined mesh."""
     p = head.p
     names = ["ear", "ear"]
     patches: list[Patch] = []
-    keeps: list[NDArray[np.bool_] | None] = []
+    keeps: list[Mask | None] = []
     for side in (-1, 1):
         positions, coordinates = accessories.ear(head, side)
         patches.append(Patch(view.turn(positions), coordinates))
@@ -99,18 +77,8 @@ def surround(head: Head, view: View) -> tuple[list[str], list[Patch], list[NDArr
     return names, patches, keeps
 
 
-def face_colour(head: Head, view: View, seen: Fragments, rng: np.random.Generator) -> tuple[Array, NDArray[np.bool_]]:
-    """Light from the face.
-
-    Args:
-        head: the face.
-        view: its rotation and camera.
-        seen: the pixels in which it is seen.
-        rng: source of small variation.
-
-    Returns:
-        float32 [n, 3] linear light, and bool [n], which pixels are the face proper.
-    """
+def face_colour(head: Head, view: View, seen: Fragments, rng: np.random.Generator) -> tuple[Colours, Mask]:
+    """Linear light from the face's pixels, and a mask of those that belong to the face proper."""
     p = head.p
     canvas = Canvas(head, seen.coordinates, rng)
     for paint in (paint_complexion, paint_creases, paint_nose, paint_scalp, paint_beard):
@@ -133,19 +101,8 @@ def face_colour(head: Head, view: View, seen: Fragments, rng: np.random.Generato
     )
 
 
-def part_colour(name: str, head: Head, view: View, seen: Fragments, rng: np.random.Generator) -> Array:
-    """Light from anything but the face.
-
-    Args:
-        name: "ear", "neck", "hair" or "hat".
-        head: the head.
-        view: its rotation and camera.
-        seen: the pixels in which it is seen.
-        rng: source of small variation.
-
-    Returns:
-        float32 [n, 3], linear light.
-    """
+def part_colour(name: str, head: Head, view: View, seen: Fragments, rng: np.random.Generator) -> Colours:
+    """Linear light from the pixels of a part other than the face: "ear", "neck", "hair" or "hat"."""
     p, shine = head.p, 0.0
     lit: Array | float = 1.0
     if name == "ear":
@@ -162,20 +119,10 @@ def part_colour(name: str, head: Head, view: View, seen: Fragments, rng: np.rand
     return illuminate(p, colour, seen.normals, shine, lit)
 
 
-def render_head(
-    head: Head, view: View, fine: View, size: int, rng: np.random.Generator
-) -> tuple[Array, Array, NDArray[np.floating]]:
-    """Everything with a mesh.
+def render_head(head: Head, view: View, fine: View, size: int, rng: np.random.Generator) -> tuple[Image, Plane, Floats]:
+    """Render all meshes: the image, its opacity, and where the clothes begin (x, y, z), in pixels of `view`.
 
-    Args:
-        head: the head.
-        view: the camera of the image.
-        fine: the same camera at the supersampled resolution.
-        size: supersampled side in pixels.
-        rng: source of small variation.
-
-    Returns:
-        float32 [size, size, 3] display scale, float32 [size, size] opacity, and the neck's end in pixels.
+    `fine` is the same camera at the supersampled resolution, `size` the supersampled side in pixels.
     """
     collar, base = neck_patch(head, fine)
     names, patches, keeps = surround(head, fine)
@@ -199,16 +146,8 @@ def render_head(
     return canvas.reshape(size, size, 3), cover.reshape(size, size), view.project(base)
 
 
-def put_on_glasses(head: Head, fine: View, canvas: Array, cover: Array, rng: np.random.Generator) -> None:
-    """Draws glasses onto the head, in place.
-
-    Args:
-        head: the face that wears them.
-        fine: the camera at the canvas's resolution.
-        canvas: float32 [size, size, 3], changed.
-        cover: float32 [size, size], opacity of the canvas, changed.
-        rng: source of the style.
-    """
+def put_on_glasses(head: Head, fine: View, canvas: Image, cover: Plane, rng: np.random.Generator) -> None:
+    """Draw glasses onto the canvas and its opacity `cover`, in place; `fine` is the canvas's camera."""
     z = head.lift(head.points[27:28])[0, 2] + 0.03
     level = head.points[36:48, 1].mean()
     corners = fine.project(fine.turn(np.array([[x, level + y, z] for x in (-0.5, 0.5) for y in (-0.2, 0.25)])))[:, :2]
@@ -238,29 +177,14 @@ def put_on_glasses(head: Head, fine: View, canvas: Array, cover: Array, rng: np.
 
 
 def shrink(image: Array) -> Array:
-    """Box average that undoes the supersampling.
-
-    Args:
-        image: float32 [n * size, n * size, ...], n = SUPERSAMPLING.
-
-    Returns:
-        float32 [size, size, ...].
-    """
+    """Average boxes of SUPERSAMPLING x SUPERSAMPLING pixels."""
     n = SUPERSAMPLING
     lines = np.add.reduce([image[i::n] for i in range(n)])
     return np.asarray(np.add.reduce([lines[:, i::n] for i in range(n)]) / np.float32(n * n))
 
 
-def draw(p: FaceParameters, size: int = 160) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Draws the face that the parameters describe.
-
-    Args:
-        p: the face.
-        size: side of the image in pixels.
-
-    Returns:
-        uint8 [size, size, 3] RGB, and float64 [68, 2] landmarks (x, y) in pixels, centres at integers.
-    """
+def draw(p: FaceParameters, size: int = 160) -> tuple[NDArray[np.uint8], Landmarks]:
+    """Draw the face that the parameters describe; returns what `draw_face` returns."""
     rng = np.random.default_rng(p.detail_seed)
     head = Head(p)
     view = View(head, size)
@@ -286,14 +210,19 @@ def draw(p: FaceParameters, size: int = 160) -> tuple[NDArray[np.uint8], NDArray
     return finished, view.landmarks
 
 
-def draw_face(seed: int, size: int = 160) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Draws a random face.
+def draw_face(seed: int, size: int = 160) -> tuple[NDArray[np.uint8], Landmarks]:
+    """Draw a random face.
 
     Args:
-        seed: not negative; the same seed gives the same face.
-        size: side of the image in pixels.
+        seed: Any integer from 0; the same seed and size give the same face.
+        size: Side of the image in pixels.
 
     Returns:
-        uint8 [size, size, 3] RGB, and float64 [68, 2] landmarks (x, y) in pixels, centres at integers.
+        The image, uint8 `[size, size, 3]`, RGB; and its landmarks in the order of ibug_68, float64 `[68, 2]`, (x, y) in
+        pixels, where pixel centres have integer coordinates. All are inside the image, also those that hair, hands or
+        glasses hide.
+
+    Raises:
+        ValueError: The seed is negative.
     """
     return draw(sample_parameters(np.random.default_rng(seed)), size)

@@ -1,45 +1,27 @@
-"""What is behind and below the head."""
+"""Surroundings of the head: background and clothes."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flaxmark.data.drawn.arrays import Floats, Image, Plane, Tile
 from flaxmark.data.drawn.head.parameters import FaceParameters
-from flaxmark.data.drawn.paint.curves import TILE, Array, noise_tile, smoothstep
+from flaxmark.data.drawn.paint.curves import TILE, noise_tile, smoothstep
 from flaxmark.data.drawn.paint.raster import refine
 
 
-def stretch(tile: Array, size: int, zoom: float, shift: NDArray[np.integer]) -> Array:
-    """A square window of a periodic tile.
-
-    Args:
-        tile: float32 [256, 256].
-        size: side in pixels.
-        zoom: tile pixels per pixel.
-        shift: int [2], where the window begins.
-
-    Returns:
-        float32 [size, size].
-    """
+def tile_window(tile: Tile, size: int, zoom: float, shift: NDArray[np.integer]) -> Plane:
+    """Sample `size` x `size` values of a periodic tile, `zoom` tile pixels apart, from `shift` (row, column)."""
     steps = (np.arange(size) * zoom).astype(int)
     return np.asarray(tile[np.ix_((steps + shift[0]) % TILE, (steps + shift[1]) % TILE)], np.float32)
 
 
-def background(p: FaceParameters, size: int, rng: np.random.Generator) -> Array:
-    """A place.
-
-    Args:
-        p: the face; its skin and hair colour other people's heads.
-        size: side in pixels.
-        rng: source of everything else.
-
-    Returns:
-        float32 [size, size, 3], display scale.
-    """
+def background(p: FaceParameters, size: int, rng: np.random.Generator) -> Image:
+    """Random background, partly out of focus; other people in it share the face's skin and hair colours."""
     if p.plain:
         return np.full((size, size, 3), 0.35, np.float32)
-    # Backgrounds are out of focus: half the resolution is enough.
+    # Backgrounds are out of focus, so half the resolution is enough.
     half = (size + 1) // 2
     y, x = np.mgrid[0:half, 0:half].astype(np.float32) / half
     base, other = rng.uniform(0.02, 0.95, (2, 3)) ** rng.uniform(0.6, 1.6)
@@ -58,20 +40,13 @@ def background(p: FaceParameters, size: int, rng: np.random.Generator) -> Array:
         strength, tinted = rng.uniform(0.0, 0.3), rng.random() < 0.1
         window = rng.uniform(0.3, 1.5), rng.integers(0, TILE, 2)
         kinds = (10, 11, 12) if tinted else (10,)
-        grain = np.stack([stretch(noise_tile(slope, kind), size, *window) for kind in kinds], -1)
+        grain = np.stack([tile_window(noise_tile(slope, kind), size, *window) for kind in kinds], -1)
         image += np.float32(strength * image.mean()) * grain
     return np.clip(image, 0, 1)
 
 
-def structure(image: Array, x: Array, y: Array, rng: np.random.Generator) -> None:
-    """Adds a blob, a bar, a frame or stripes, in place.
-
-    Args:
-        image: float32 [size, size, 3], changed.
-        x: float32 [size, size], in [0, 1].
-        y: float32 [size, size], in [0, 1].
-        rng: source of the choice.
-    """
+def structure(image: Image, x: Plane, y: Plane, rng: np.random.Generator) -> None:
+    """Add a blob, a bar, a rectangle or stripes to the background, in place; `x` and `y` are in [0, 1]."""
     kind = rng.integers(4)
     angle = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])
     cx, cy = rng.uniform(0, 1, 2)
@@ -90,16 +65,8 @@ def structure(image: Array, x: Array, y: Array, rng: np.random.Generator) -> Non
     image += (mask * rng.uniform(0.3, 1.0))[..., None] * (np.asarray(colour, np.float32) - image)
 
 
-def passer_by(image: Array, x: Array, y: Array, p: FaceParameters, rng: np.random.Generator) -> None:
-    """Adds a blurred head beside the face, in place.
-
-    Args:
-        image: float32 [size, size, 3], changed.
-        x: float32 [size, size], in [0, 1].
-        y: float32 [size, size], in [0, 1].
-        p: the face, whose colours the other shares.
-        rng: source of place and size.
-    """
+def passer_by(image: Image, x: Plane, y: Plane, p: FaceParameters, rng: np.random.Generator) -> None:
+    """Add the blurred head of another person beside the face, in place; `x` and `y` are in [0, 1]."""
     cx = rng.choice([rng.uniform(-0.1, 0.15), rng.uniform(0.85, 1.1)])
     cy, r = rng.uniform(0.15, 0.8), rng.uniform(0.08, 0.22)
     skin = np.array(p.skin) * rng.uniform(0.5, 1.1)
@@ -113,17 +80,10 @@ def passer_by(image: Array, x: Array, y: Array, p: FaceParameters, rng: np.rando
         image += mask[..., None] * (colour.astype(np.float32) - image)
 
 
-def clothes(
-    image: Array, neck: NDArray[np.floating], scale: float, p: FaceParameters, rng: np.random.Generator
-) -> None:
-    """Adds shoulders below the neck, in place.
+def clothes(image: Image, neck: Floats, scale: float, p: FaceParameters, rng: np.random.Generator) -> None:
+    """Add shoulders below the neck, in place.
 
-    Args:
-        image: float32 [size, size, 3], changed.
-        neck: (x, y) of the neck's lower end, pixels.
-        scale: pixels per face unit.
-        p: the face.
-        rng: source of colours and cut.
+    `neck` is (x, y) of the collar in pixels, `scale` is in pixels per face unit.
     """
     size = len(image)
     first = int(np.clip(neck[1] - 0.75 * scale, 0, size - 1))
@@ -136,7 +96,7 @@ def clothes(
     collar = rng.uniform(0.15, 0.55)
     mask = mask * smoothstep(0, 0.02, b + 0.02 - rng.uniform(0.0, 0.5) * (1 - (np.abs(a) / collar) ** 1.5).clip(0, 1))
     colour = rng.uniform(0, 1, 3) if rng.random() < 0.5 else np.full(3, rng.choice([0.05, 0.15, 0.85]))
-    fold = 1 + 0.15 * stretch(noise_tile(1.4, 3), size, 0.7, rng.integers(0, TILE, 2))[first:]
+    fold = 1 + 0.15 * tile_window(noise_tile(1.4, 3), size, 0.7, rng.integers(0, TILE, 2))[first:]
     pattern = 1 + rng.uniform(-0.4, 0.4) * (rng.random() < 0.4) * np.sign(
         np.sin(b * rng.uniform(10, 60) + a * rng.uniform(-60, 60))
     )

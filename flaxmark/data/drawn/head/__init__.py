@@ -1,1 +1,1 @@
-"""The head: its parameters and their distribution, its surface, its pose."""
+"""The head: its parameters and their distribution, its surface, its pose and its landmarks."""

@@ -1,4 +1,4 @@
-"""Which faces there are: the distribution of the parameters."""
+"""Random faces: the distribution of the parameters."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from flaxmark.data.drawn.head.parameters import FaceParameters
 
+# RGB in [0, 1]; neighbours are blended.
 SKINS = (
     (0.97, 0.85, 0.78),
     (0.93, 0.76, 0.66),
@@ -31,16 +32,9 @@ IRISES = ((0.2, 0.12, 0.07), (0.32, 0.2, 0.1), (0.35, 0.47, 0.6), (0.4, 0.45, 0.
 def _colour(
     rng: np.random.Generator, palette: tuple[tuple[float, ...], ...], position: float, spread: float
 ) -> tuple[float, float, float]:
-    """Colour between two neighbours of a palette, disturbed.
+    """RGB between two neighbours of a palette, with random variation.
 
-    Args:
-        rng: source of randomness.
-        palette: RGB colours in [0, 1], in an order that may be blended.
-        position: place in the palette, in [0, len - 1].
-        spread: deviation of the disturbance.
-
-    Returns:
-        RGB in [0, 1].
+    `position` is the place in the palette, in [0, len - 1]; `spread` is the standard deviation of the variation.
     """
     table = np.array(palette)
     low = min(int(position), len(table) - 2)
@@ -52,15 +46,7 @@ def _colour(
 
 
 def _identity(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
-    """The person's shape.
-
-    Args:
-        rng: source of randomness.
-        p: the parameters to start from.
-
-    Returns:
-        A copy with the identity drawn.
-    """
+    """A copy with a random shape of the person."""
     n = rng.standard_normal
     return replace(
         p,
@@ -92,15 +78,7 @@ def _identity(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
 
 
 def _expression(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
-    """What the face does.
-
-    Args:
-        rng: source of randomness.
-        p: the parameters to start from.
-
-    Returns:
-        A copy with the expression drawn.
-    """
+    """A copy with a random expression."""
     kind = rng.choice(5, p=[0.3, 0.42, 0.12, 0.08, 0.08])
     smile = [
         0.25 * rng.random(),
@@ -131,15 +109,7 @@ def _expression(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
 
 
 def _pose(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
-    """Where the head is and how it is seen.
-
-    Args:
-        rng: source of randomness.
-        p: the parameters to start from.
-
-    Returns:
-        A copy with the pose drawn.
-    """
+    """A copy with a random pose, distance and place in the image."""
     yaw = rng.standard_normal() * (13 if rng.random() < 0.55 else 24)
     return replace(
         p,
@@ -153,15 +123,7 @@ def _pose(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
 
 
 def _colouring(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
-    """Skin, hair and eye colours and what grows on the face.
-
-    Args:
-        rng: source of randomness.
-        p: the parameters to start from.
-
-    Returns:
-        A copy with the colouring drawn.
-    """
+    """A copy with random colours of skin, hair and eyes, hairstyle and beard."""
     tone = 5 * rng.beta(1.1, 1.6)
     dark = tone > 3
     hair = rng.uniform(0, 1.3) if dark else rng.choice([rng.uniform(0, 4), 5.0, 5.95], p=[0.78, 0.08, 0.14])
@@ -203,14 +165,7 @@ def _colouring(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
 
 
 def sample_parameters(rng: np.random.Generator) -> FaceParameters:
-    """Draws a face.
-
-    Args:
-        rng: source of randomness; the same state gives the same face.
-
-    Returns:
-        The parameters of the face.
-    """
+    """Sample the parameters of a random face; the same state of `rng` gives the same face."""
     p = FaceParameters(plain=False, detail_seed=int(rng.integers(2**31)))
     p = _colouring(rng, _pose(rng, _expression(rng, _identity(rng, p))))
     azimuth, elevation = rng.uniform(-1.5, 1.5), rng.uniform(-0.3, 1.2)

@@ -1,6 +1,6 @@
-"""The frontal map of landmarks: proportions, identity and expression.
+"""Frontal landmarks: proportions, identity and expression.
 
-Face units: the ears are at x = -0.5 and 0.5, the eyes at y = 0; y points down.
+In face units the ears are at x = -0.5 and 0.5 and the eyes at y = 0; y points down.
 """
 
 from __future__ import annotations
@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from flaxmark.data.drawn.arrays import Landmarks
 from flaxmark.data.drawn.head.parameters import FaceParameters
 from flaxmark.data.drawn.paint.curves import smoothstep
 
-Points = NDArray[np.float64]
 Half = Sequence[tuple[float, float]]
 
 # Left half of a neutral frontal face; the right half mirrors it.
@@ -44,12 +43,8 @@ LIPS = (
 INNER = ((-0.153, 0.47), (-0.049, 0.464), (0.0, 0.469))
 
 
-def neutral_points() -> Points:
-    """Frontal landmarks of the mean face.
-
-    Returns:
-        float64 [68, 2], (x, y) in face units.
-    """
+def neutral_points() -> Landmarks:
+    """Frontal landmarks of the mean face, face units."""
 
     def mirrored(half: Half) -> list[tuple[float, float]]:
         return [(-x, y) for x, y in half]
@@ -71,15 +66,8 @@ def neutral_points() -> Points:
     return np.array(points)
 
 
-def _identity_points(p: FaceParameters) -> Points:
-    """Frontal landmarks of a person at rest.
-
-    Args:
-        p: the face; only its identity is used.
-
-    Returns:
-        float64 [68, 2], face units.
-    """
+def _identity_points(p: FaceParameters) -> Landmarks:
+    """Frontal landmarks of a person at rest, face units."""
     q = neutral_points()
     x, y = q[:, 0], q[:, 1]
     for eye, sign in ((slice(36, 42), -1), (slice(42, 48), 1)):
@@ -106,15 +94,8 @@ def _identity_points(p: FaceParameters) -> Points:
     return q
 
 
-def frontal_points(p: FaceParameters) -> Points:
-    """Frontal landmarks of a face with its expression.
-
-    Args:
-        p: the face.
-
-    Returns:
-        float64 [68, 2], (x, y) in face units.
-    """
+def frontal_points(p: FaceParameters) -> Landmarks:
+    """Frontal landmarks of a face with its expression, face units."""
     q = _identity_points(p)
     x, y = q[:, 0], q[:, 1]
     side = np.clip(x[48:] / 0.18, -1.2, 1.2)

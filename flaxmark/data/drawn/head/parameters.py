@@ -1,4 +1,4 @@
-"""What there is to choose about a face."""
+"""Parameters of a drawn face."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class FaceParameters:
     """A face; the defaults are a plain, frontal, neutral one.
 
-    Lengths are in face units (the distance from ear to ear is 1), angles in degrees.
-    Identity and expression fields are offsets around 0 unless said otherwise.
+    Lengths are in face units (the distance from ear to ear is 1), angles in degrees, colours RGB in [0, 1]. Where the
+    default is 0, a field is an offset from the mean face or the strength of an effect; where it is 1, a factor.
     """
 
     # identity
@@ -45,15 +45,23 @@ class FaceParameters:
     brow_raise: float = 0.0
     frown: float = 0.0
     closure: tuple[float, float] = (0.0, 0.0)
+    """Image's left and right eye: 0 is open, 1 closed."""
     gaze: tuple[float, float] = (0.0, 0.0)
+    """To the image's right and down."""
     # pose
     yaw: float = 0.0
+    """Positive turns the nose to the image's right."""
     pitch: float = 0.0
+    """Positive turns the nose down."""
     roll: float = 0.0
+    """Positive turns clockwise in the image."""
     distance: float = 6.0
+    """From the camera to the head's centre."""
     zoom: float = 1.0
+    """1 makes the longer side of the landmarks' bounding box 1 / 2.2 of the image's."""
     centre: tuple[float, float] = (0.0, 0.0)
-    # colours, RGB in [0, 1]
+    """Shift from the image's centre to the right and down, sides of the image."""
+    # colours
     skin: tuple[float, float, float] = (0.85, 0.66, 0.56)
     hair: tuple[float, float, float] = (0.25, 0.16, 0.1)
     iris: tuple[float, float, float] = (0.3, 0.2, 0.12)
@@ -72,24 +80,37 @@ class FaceParameters:
     beard_line: float = 0.3
     # things on the head
     hairstyle: str = "short"
+    """bald, buzz, short, fringe or long."""
     hair_thickness: float = 0.08
     hairline: float = -0.45
     hair_side: float = 1.3
     hair_length: float = 0.1
     parting: float = 0.0
     strands: int = 0
+    """Number of locks that fall across the face."""
     neck_shade: float = 0.75
     collar: float = 0.16
     hat: str = ""
+    """beanie, cap, or empty for none."""
     glasses: str = ""
+    """clear, dark, or empty for none."""
     occluder: str = ""
+    """hand, fist, patch, or empty for none."""
     # light and camera
     light: tuple[float, float, float] = (0.3, -0.5, 0.8)
+    """Direction to the light: x to the image's right, y down, z to the camera."""
     light_colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
     ambient: float = 0.5
+    """Strength of the light from everywhere."""
     harsh: float = 0.3
+    """Contrast between light and shade, in [0, 1]."""
     exposure: float = 0.55
+    """Mean brightness of the face, display scale."""
     cast: float = 0.0
+    """Strength of a shadow on the whole image, in [0, 1]."""
     margins: tuple[float, float, float, float] = (9.0, 9.0, 9.0, 9.0)
+    """Left, top, right and bottom distance from the landmarks to where the image turns black, extents of the face."""
     plain: bool = True
+    """Grey background, even skin, and no effects of the camera."""
     detail_seed: int = 0
+    """Seed of everything that is random in the drawing itself."""

@@ -5,25 +5,20 @@ from __future__ import annotations
 from copy import copy
 
 import numpy as np
-from numpy.typing import NDArray
 
-from flaxmark.data.drawn.head.frontal import Points
+from flaxmark.data.drawn.arrays import Floats, Points
 from flaxmark.data.drawn.head.shape import Head
 from flaxmark.data.drawn.paint.curves import spline
 
 PIVOT = np.array([0.0, 0.25, 0.0])
+"""The head's centre, about which it turns, face units."""
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> Points:
-    """Matrix that turns the head.
+    """Rotation matrix `[3, 3]` of the head, for column vectors; angles in degrees.
 
-    Args:
-        yaw: degrees, positive turns the nose to the image's right.
-        pitch: degrees, positive turns the nose down.
-        roll: degrees, positive turns clockwise in the image.
-
-    Returns:
-        float64 [3, 3], to be applied to column vectors.
+    Positive yaw turns the nose to the image's right, positive pitch turns it down, and positive roll turns the head
+    clockwise in the image.
     """
     a, b, c = np.radians([yaw, pitch, roll])
     about_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
@@ -36,17 +31,12 @@ class View:
     """A pinhole camera in front of a head.
 
     Attributes:
-        landmarks: float64 [68, 2], pixels.
-        scale: pixels per face unit at the head's centre.
+        landmarks: As the camera sees them, pixels.
+        scale: Pixels per face unit at the head's centre.
     """
 
     def __init__(self, head: Head, size: int) -> None:
-        """Place the camera so that the landmarks fill their share of the image.
-
-        Args:
-            head: With its pose.
-            size: Side of the image, pixels.
-        """
+        """Place the camera so that the landmarks fill their share of an image of `size` pixels."""
         p = head.p
         self.matrix = rotation(p.yaw, p.pitch, p.roll)
         self.distance = p.distance
@@ -58,56 +48,29 @@ class View:
         self.landmarks = self.scale * points + self.offset
 
     def magnified(self, factor: int) -> View:
-        """The same view of a image with more pixels.
-
-        Args:
-            factor: pixels along the side of one old pixel.
-
-        Returns:
-            A new view.
-        """
+        """The same view of an image with `factor` times as many pixels along each side."""
         view = copy(self)
         view.scale = factor * self.scale
         view.offset = factor * (self.offset + 0.5) - 0.5
         view.landmarks = factor * (self.landmarks + 0.5) - 0.5
         return view
 
-    def turn(self, positions: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Head to camera coordinates.
-
-        Args:
-            positions: [..., 3] in face units.
-
-        Returns:
-            [..., 3] in face units, origin at the head's centre, z towards the camera.
-        """
+    def turn(self, positions: Floats) -> Floats:
+        """Camera coordinates of positions `[..., 3]`, face units: origin at the head's centre, z towards the camera."""
         return np.asarray((positions - PIVOT) @ self.matrix.T)
 
-    def project(self, turned: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Camera coordinates to pixels.
-
-        Args:
-            turned: [..., 3] in face units.
-
-        Returns:
-            [..., 3]: x and y in pixels, and z unchanged.
-        """
+    def project(self, turned: Floats) -> Floats:
+        """Pixels (x, y, unchanged z) of camera coordinates `[..., 3]`."""
         shrink = self.scale * self.distance / (self.distance - turned[..., 2:])
         return np.concatenate([turned[..., :2] * shrink + self.offset, turned[..., 2:]], -1)
 
 
 def landmark_positions(head: Head, view: View) -> Points:
-    """Landmarks on the surface, the jaw spaced evenly along the visible contour, as 300-W's annotators space it.
+    """Positions `[68, 3]` of the landmarks on the surface, the jaw spaced evenly along the visible contour.
 
-    In 1,836 training faces of 300-W the steps from either ear to the chin are 1/8 of their path in the image, give or
-    take a hundredth, from the front as well as at 30 to 45 degrees; and the path begins below the ear that is hidden.
-
-    Args:
-        head: the surface.
-        view: its rotation and camera.
-
-    Returns:
-        float64 [68, 3], face units.
+    300-W is annotated so: in 1,836 of its training faces the steps from either ear to the chin are 1/8 of their path in
+    the image to about a hundredth, from the front as well as at 30 to 45 degrees; and the path begins below an ear
+    that is hidden.
     """
     positions = head.lift(head.points)
     contour = visible_contour(head, view)
@@ -126,17 +89,10 @@ def landmark_positions(head: Head, view: View) -> Points:
 
 
 def visible_contour(head: Head, view: View) -> Points:
-    """The lower outline of the face from ear to ear.
+    """Positions `[65, 3]` along the lower outline of the face from ear to ear, the chin in the middle.
 
-    It is the line from ear to chin where that line is in sight, and else where the surface turns away from the camera,
-    on a path from the middle of the face to the jaw line.
-
-    Args:
-        head: the surface.
-        view: gives the direction to the camera.
-
-    Returns:
-        float64 [65, 3], face units; the chin is in the middle.
+    The outline is the line from ear to chin where that line is visible. Elsewhere it is where the surface turns away
+    from the camera, on a path from the middle of the face to the jaw line.
     """
     jaw, centre = spline(head.points[:17], 4), head.points[[51, 57], 1].mean()
     # Paths run across at the ears and down at the chin, denser towards the jaw, where the surface turns.

@@ -1,16 +1,16 @@
-"""The head as a surface: a frontal map of landmarks, and a depth over it.
+"""The head as a surface: frontal landmarks and a depth over them.
 
-Face units: the ears are at x = -0.5 and 0.5, the eyes at y = 0 (y points down), z points out of the
-face and is 0 at the ears. A horizontal cut of the head is an ellipse (angle u, 0 at the front), onto
-whose front the features are raised along z only, so that x and y of a feature stay those of the map.
+In face units the ears are at x = -0.5 and 0.5, the eyes at y = 0 (y points down); z points out of the face and is 0
+at the ears. A horizontal cut of the head is an ellipse (angle u, 0 at the front). Features raise its front along z
+only, so that their x and y stay those of the frontal landmarks.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from flaxmark.data.drawn.head.frontal import Points, frontal_points
+from flaxmark.data.drawn.arrays import Floats, Points
+from flaxmark.data.drawn.head.frontal import frontal_points
 from flaxmark.data.drawn.head.parameters import FaceParameters
 from flaxmark.data.drawn.paint.curves import smoothstep, spline
 
@@ -36,16 +36,12 @@ class Head:
     """The surface of one head.
 
     Attributes:
-        points: float64 [68, 2], frontal landmarks in face units.
-        rows: float64 [n, 2], left outline from crown to chin as (half width, y).
+        points: Frontal landmarks, face units.
+        rows: `[n, 2]`, the left outline from crown to chin as (half width, y), face units.
     """
 
     def __init__(self, p: FaceParameters) -> None:
-        """Build the outline and the profiles of a face.
-
-        Args:
-            p: All that is random about it.
-        """
+        """Build the outline and the depth profiles of a face."""
         self.p = p
         self.points = q = frontal_points(p)
         jaw = np.stack([(q[16:7:-1, 0] - q[:9, 0]) / 2, (q[16:7:-1, 1] + q[:9, 1]) / 2], 1)
@@ -74,20 +70,12 @@ class Head:
         ridge = np.interp(y, at, np.array([0, 0.045, 0.125, 0.215, 0.21, 0.07, 0.0]) * p.nose_height)
         self.ridge = y, np.convolve(np.pad(ridge, 4, "edge"), kernel, "valid")
 
-    def relief(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.floating]:
-        """What the features add to the depth of the ellipse.
-
-        Args:
-            x: frontal coordinate in face units, any shape.
-            y: frontal coordinate, same shape.
-
-        Returns:
-            Same shape, face units.
-        """
+    def relief(self, x: Floats, y: Floats) -> Floats:
+        """Depth in face units that the features add to the ellipse at the frontal coordinates x and y."""
         q, p = self.points, self.p
         near = np.abs(x)
 
-        def bump(cx: float, cy: float, sx: float, sy: float) -> NDArray[np.floating]:
+        def bump(cx: float, cy: float, sx: float, sy: float) -> Floats:
             return np.asarray(np.exp(-(((near - cx) / sx) ** 2) - ((y - cy) / sy) ** 2))
 
         wing, tip, base = q[35, 0], q[30, 1], q[33, 1]
@@ -116,31 +104,16 @@ class Head:
             + 0.042 * bump(0, base - 0.015, 0.16, 0.05)
         )
 
-    def bend(self, x: NDArray[np.floating], y: NDArray[np.floating], z: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Makes the head a little unsymmetrical.
-
-        Args:
-            x: frontal coordinate, any shape.
-            y: frontal coordinate, same shape.
-            z: depth, same shape.
-
-        Returns:
-            [..., 3], positions in face units.
-        """
+    def bend(self, x: Floats, y: Floats, z: Floats) -> Floats:
+        """Positions `[..., 3]` of points in a slightly asymmetric head, from frontal coordinates x, y and depth z."""
         lean = self.p.asymmetry
         return np.stack([x + lean * (y - 0.2) ** 2, y + 0.6 * lean * x, z], -1)
 
-    def surface(
-        self, u: NDArray[np.floating], row: NDArray[np.floating]
-    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """Points of the head.
+    def surface(self, u: Floats, row: Floats) -> tuple[Floats, Floats]:
+        """Frontal coordinates `[..., 2]` and positions `[..., 3]` of points of the surface, face units.
 
-        Args:
-            u: angle around the head in radians, 0 at the front, positive to the image's right.
-            row: place between crown (0) and chin (1), broadcasts with u.
-
-        Returns:
-            Frontal coordinates [..., 2] and positions [..., 3] in face units.
+        `u` is the angle around the head in radians, 0 at the front and positive to the image's right; `row` is 0 at the
+        crown and 1 at the chin. They are broadcast.
         """
         u, row = np.broadcast_arrays(u, row)
         place = np.linspace(0, 1, len(self.rows))
@@ -153,14 +126,7 @@ class Head:
         return np.stack([x, y], -1), self.bend(x, y, z)
 
     def lift(self, points: Points) -> Points:
-        """Raises frontal points onto the surface.
-
-        Args:
-            points: float64 [..., 2], frontal coordinates in face units.
-
-        Returns:
-            float64 [..., 3], positions in face units.
-        """
+        """Positions `[..., 3]` on the surface of points with the frontal coordinates `[..., 2]`."""
         y = np.clip(points[..., 1], self.rows[0, 1], self.rows[-1, 1])
         row = np.interp(y, self.rows[:, 1], np.linspace(0, 1, len(self.rows)))
         w = np.interp(y, self.rows[:, 1], self.rows[:, 0])

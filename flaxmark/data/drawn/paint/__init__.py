@@ -1,1 +1,1 @@
-"""Paint: curves, textures, light and the z-buffer."""
+"""Painting: curves, textures, light and the z-buffer."""

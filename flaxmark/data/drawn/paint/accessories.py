@@ -1,27 +1,20 @@
-"""Ears, neck, hair, hats and glasses: what surrounds the face."""
+"""Ears, neck, hair, hats and glasses."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from flaxmark.data.drawn.arrays import Array, Colours, Floats, Grid, Values
 from flaxmark.data.drawn.head.shape import Head
 from flaxmark.data.drawn.paint.canvas import blend, gauss
-from flaxmark.data.drawn.paint.curves import Array, look_up, noise_tile, smoothstep
+from flaxmark.data.drawn.paint.curves import look_up, noise_tile, smoothstep
 from flaxmark.data.drawn.paint.skin import hairline
-
-Grid = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 
 def ear(head: Head, side: int) -> Grid:
-    """An ear, a disc standing off the head.
+    """Ear, a disc at an angle to the head; `side` is -1 for the image's left one, 1 for the other.
 
-    Args:
-        head: the head it belongs to.
-        side: -1 for the image's left one, 1 for the other.
-
-    Returns:
-        Positions [r, c, 3] in face units and coordinates [r, c, 2] in the disc, in [-1, 1].
+    The surface coordinates are the place in the disc, in [-1, 1].
     """
     a, radius = np.meshgrid(np.linspace(0, -2 * side * np.pi, 33), np.linspace(0.01, 1, 8))
     across, down = radius * np.cos(a), radius * np.sin(a)
@@ -33,16 +26,8 @@ def ear(head: Head, side: int) -> Grid:
     return head.bend(x, y, z), np.stack([across, down], -1)
 
 
-def paint_ear(head: Head, coordinates: Array) -> Array:
-    """Colour of an ear.
-
-    Args:
-        head: the head it belongs to.
-        coordinates: float32 [n, 2], place in the disc.
-
-    Returns:
-        float32 [n, 3].
-    """
+def paint_ear(head: Head, coordinates: Array) -> Colours:
+    """Colour of an ear at places `[n, 2]` in its disc."""
     x, y = coordinates.T
     colour = np.empty((len(x), 3), np.float32)
     colour[:] = np.array(head.p.skin) * (1.0, 0.86, 0.82)
@@ -52,15 +37,8 @@ def paint_ear(head: Head, coordinates: Array) -> Array:
     return np.asarray(colour * (1 - hollow)[:, None], np.float32)
 
 
-def neck(head: Head) -> NDArray[np.floating]:
-    """The neck, in coordinates of the head above and of the body below.
-
-    Args:
-        head: the head on it.
-
-    Returns:
-        [r, c, 3], positions in face units.
-    """
+def neck(head: Head) -> Floats:
+    """Positions `[rows, columns, 3]` of the neck, in coordinates of the head above and of the body below."""
     u, t = np.meshgrid(np.linspace(-2.2, 2.2, 30), np.linspace(0, 1, 16))
     chin = head.points[8, 1] - 0.8 * head.p.mouth_open
     radius = 0.29 + 0.08 * ((head.p.detail_seed >> 9) % 8) / 8 + 0.03 * np.cos(3 * t) + 0.15 * np.clip(t - 0.55, 0, 1)
@@ -68,15 +46,9 @@ def neck(head: Head) -> NDArray[np.floating]:
 
 
 def shell(head: Head, thickness: float, length: float) -> Grid:
-    """A surface around the skull, hanging down at the sides and behind.
+    """Surface around the skull that hangs down at the sides and behind; its coordinates are angle and height.
 
-    Args:
-        head: the head below it.
-        thickness: distance from the skull in face units.
-        length: height of its lower end in face units.
-
-    Returns:
-        Positions [r, c, 3] in face units and coordinates [r, c, 2]: angle and height.
+    `thickness` is its distance from the skull, `length` the height of its lower end, in face units.
     """
     centre = -np.radians(head.p.yaw) * 0.85
     # Long hair is also seen from inside, behind the neck.
@@ -97,16 +69,8 @@ def shell(head: Head, thickness: float, length: float) -> Grid:
     return head.bend(wide * np.sin(u), top, z), np.stack([u, y], -1)
 
 
-def hair_edge(head: Head, u: Array) -> Array:
-    """Lower edge of the hair.
-
-    Args:
-        head: the head below it.
-        u: float32 [n], angle around the head.
-
-    Returns:
-        float32 [n], height in face units.
-    """
+def hair_edge(head: Head, u: Values) -> Values:
+    """Height of the hair's lower edge at the angles u around the head, face units."""
     p = head.p
     shifted = u - 0.35 * p.parting
     noise = look_up(noise_tile(1.0, 7), 40 * u + p.detail_seed % 199, np.zeros_like(u))
@@ -123,16 +87,8 @@ def hair_edge(head: Head, u: Array) -> Array:
     return np.asarray(side + (0.05 if p.hairstyle == "fringe" else 0.03) * noise, np.float32)
 
 
-def paint_hair(head: Head, coordinates: Array) -> Array:
-    """Colour of hair, in strands.
-
-    Args:
-        head: the head below it.
-        coordinates: float32 [n, 2], angle and height.
-
-    Returns:
-        float32 [n, 3].
-    """
+def paint_hair(head: Head, coordinates: Array) -> Colours:
+    """Colour of hair, in strands, at coordinates `[n, 2]`: angle and height."""
     u, y = coordinates.T
     seed = head.p.detail_seed
     wave = 6 * np.sin(5 * y + seed % 5) * (seed % 3)
@@ -143,14 +99,7 @@ def paint_hair(head: Head, coordinates: Array) -> Array:
 
 
 def brim(head: Head) -> Grid:
-    """The peak of a cap.
-
-    Args:
-        head: the head that wears it.
-
-    Returns:
-        Positions [r, c, 3] in face units and coordinates [r, c, 2].
-    """
+    """Peak of a cap."""
     u, t = np.meshgrid(np.linspace(-1.1, 1.1, 20), np.linspace(0, 1, 10))
     out = 0.1 + 0.42 * t * np.cos(u) ** 0.7
     return head.bend(
@@ -158,16 +107,10 @@ def brim(head: Head) -> Grid:
     ), np.stack([u, t], -1)
 
 
-def glasses(head: Head, plane: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Spectacles on the plane before the eyes.
+def glasses(head: Head, plane: Array, rng: np.random.Generator) -> tuple[Colours, Values]:
+    """Colour and opacity of glasses where the pixels meet the plane before the eyes.
 
-    Args:
-        head: the face that wears them.
-        plane: float32 [n, 2], frontal coordinates in face units where each pixel meets that plane.
-        rng: source of the style.
-
-    Returns:
-        float32 [n, 3] colour and float32 [n] opacity.
+    `plane` holds the frontal coordinates of those places, `[n, 2]`, in face units.
     """
     p, q = head.p, head.points
     x, y = np.ascontiguousarray(plane.T)
@@ -196,30 +139,14 @@ def glasses(head: Head, plane: Array, rng: np.random.Generator) -> tuple[Array, 
     return colour, np.maximum(share, frame)
 
 
-def hat_edge(head: Head, u: Array) -> Array:
-    """Lower edge of a hat.
-
-    Args:
-        head: the head that wears it.
-        u: float32 [n], angle around the head.
-
-    Returns:
-        float32 [n], height in face units.
-    """
+def hat_edge(head: Head, u: Values) -> Values:
+    """Height of a hat's lower edge at the angles u around the head, face units."""
     front = -0.34 + 0.12 * ((head.p.detail_seed >> 7) % 8) / 8
     return np.asarray(front + (0.1 if head.p.hat == "cap" else 0.2) * (1 - np.cos(u)), np.float32)
 
 
-def paint_hat(head: Head, coordinates: Array) -> Array:
-    """Colour of a hat.
-
-    Args:
-        head: the head that wears it.
-        coordinates: float32 [n, 2], angle and height.
-
-    Returns:
-        float32 [n, 3].
-    """
+def paint_hat(head: Head, coordinates: Array) -> Colours:
+    """Colour of a hat at coordinates `[n, 2]`: angle and height."""
     u, y = coordinates.T
     rng = np.random.default_rng(head.p.detail_seed)
     base = rng.uniform(0.03, 0.9, 3) if rng.random() < 0.5 else np.full(3, rng.choice([0.06, 0.2, 0.85]))

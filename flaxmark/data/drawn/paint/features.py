@@ -1,20 +1,16 @@
-"""Brows, eyes and mouth, drawn so that their outlines pass through the landmarks."""
+"""Brows, eyes and mouth, painted so that their outlines pass through the landmarks."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from flaxmark.data.drawn.arrays import Array, Colours, Values
 from flaxmark.data.drawn.paint.canvas import SOFT, Canvas, blend, gauss
-from flaxmark.data.drawn.paint.curves import Array, interpolate, look_up, noise_tile, smoothstep, spline
+from flaxmark.data.drawn.paint.curves import interpolate, look_up, noise_tile, smoothstep, spline
 
 
 def paint_brow(canvas: Canvas, side: int) -> None:
-    """One eyebrow.
-
-    Args:
-        canvas: the pixels, changed in place.
-        side: 0 for the image's left one, 1 for the other.
-    """
+    """Paint an eyebrow; `side` is 0 for the image's left one, 1 for the other."""
     part = slice(17, 22) if side == 0 else slice(22, 27)
     at, p = canvas.within(part, 0.05), canvas.p
     line = spline(canvas.points[part], 6)
@@ -33,12 +29,7 @@ def paint_brow(canvas: Canvas, side: int) -> None:
 
 
 def paint_eye(canvas: Canvas, side: int) -> None:
-    """One eye with its lids.
-
-    Args:
-        canvas: the pixels, changed in place.
-        side: 0 for the image's left one, 1 for the other.
-    """
+    """Paint an eye with its lids; `side` is 0 for the image's left one, 1 for the other."""
     part = slice(36, 42) if side == 0 else slice(42, 48)
     at, p, q = canvas.within(part, 0.07), canvas.p, canvas.points[part]
     x, y = canvas.x[at], canvas.y[at]
@@ -67,19 +58,8 @@ def paint_eye(canvas: Canvas, side: int) -> None:
     canvas.shine[at] = canvas.shine[at] * (1 - hole) + 0.5 * hole
 
 
-def paint_eyeball(canvas: Canvas, x: Array, y: Array, q: Array, side: int) -> Array:
-    """White, iris, pupil and highlight.
-
-    Args:
-        canvas: the pixels.
-        x: float32 [n], face units.
-        y: float32 [n], face units.
-        q: float32 [6, 2], the eye's landmarks.
-        side: 0 for the image's left one, 1 for the other.
-
-    Returns:
-        float32 [n, 3], colour.
-    """
+def paint_eyeball(canvas: Canvas, x: Values, y: Values, q: Array, side: int) -> Colours:
+    """Colour of white, iris, pupil and highlight at x, y in face units; `q` are the eye's landmarks `[6, 2]`."""
     p = canvas.p
     rest = canvas.points[[36, 39] if side == 0 else [42, 45]].mean(0)
     centre = rest + np.array([0.07 * p.gaze[0], -0.008 + 0.04 * p.gaze[1]])
@@ -99,11 +79,7 @@ def paint_eyeball(canvas: Canvas, x: Array, y: Array, q: Array, side: int) -> Ar
 
 
 def paint_mouth(canvas: Canvas) -> None:
-    """Lips and what is between them.
-
-    Args:
-        canvas: the pixels, changed in place.
-    """
+    """Paint the lips and the inside of the mouth."""
     at, p, q = canvas.within(slice(48, 68), 0.04), canvas.p, canvas.points
     x, y = canvas.x[at], canvas.y[at]
     orders = (
@@ -142,18 +118,10 @@ def paint_mouth(canvas: Canvas) -> None:
     canvas.shine[at] = canvas.shine[at] * (1 - lips) + (0.25 + 0.5 * p.makeup) * lips * (1 - gap)
 
 
-def paint_oral(canvas: Canvas, x: Array, y: Array, top: Array, bottom: Array) -> Array:
-    """Teeth, tongue and the dark between the lips.
+def paint_oral(canvas: Canvas, x: Values, y: Values, top: Values, bottom: Values) -> Colours:
+    """Colour of teeth, tongue and the dark of the mouth at x, y in face units.
 
-    Args:
-        canvas: the pixels.
-        x: float32 [n], face units.
-        y: float32 [n], face units.
-        top: float [n], lower edge of the upper lip at x.
-        bottom: float [n], upper edge of the lower lip at x.
-
-    Returns:
-        float32 [n, 3], colour.
+    `top` and `bottom` are the inner edges of the upper and lower lip at x.
     """
     p, q = canvas.p, canvas.points
     height = max(float(q[66, 1] - q[62, 1]), 1e-3)

@@ -1,4 +1,4 @@
-"""A z-buffer for meshes on rectangular grids, filled by dense samples."""
+"""A z-buffer for meshes on rectangular grids, filled with dense samples."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flaxmark.data.drawn.paint.curves import Array
+from flaxmark.data.drawn.arrays import Array, Floats, Mask
 
 ID_BITS = 24
+"""Low bits of the z-buffer, which hold the number of a sample; the depth is above them."""
 
 
 @dataclass
@@ -18,16 +19,16 @@ class Patch:
     """A grid of surface points in camera coordinates.
 
     Attributes:
-        positions: [rows, columns, 3], face units, z towards the camera.
-        coordinates: [rows, columns, k], what the painter wants to know of a point.
-        normals: [rows, columns, 3], unit vectors, computed from the positions.
+        positions: `[rows, columns, 3]`, face units, z towards the camera.
+        coordinates: `[rows, columns, k]`, surface coordinates by which the patch is painted.
+        normals: `[rows, columns, 3]`, unit vectors, computed from the positions.
     """
 
-    positions: NDArray[np.floating]
-    coordinates: NDArray[np.floating]
+    positions: Floats
+    coordinates: Floats
 
     def __post_init__(self) -> None:
-        """Computes the normals."""
+        """Compute the normals."""
         ax, ay, az = np.moveaxis(np.gradient(self.positions, axis=1), -1, 0)
         bx, by, bz = np.moveaxis(np.gradient(self.positions, axis=0), -1, 0)
         normals = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
@@ -36,12 +37,12 @@ class Patch:
 
 @dataclass
 class Fragments:
-    """The pixels in which a patch is seen.
+    """The pixels in which a patch is visible.
 
     Attributes:
-        pixels: int [n], indices into the flattened image.
-        coordinates: float32 [n, k].
-        normals: float32 [n, 3].
+        pixels: `[n]`, indices into the flattened image.
+        coordinates: `[n, k]`, surface coordinates of the patch.
+        normals: `[n, 3]`, unit vectors.
     """
 
     pixels: NDArray[np.int64]
@@ -49,16 +50,10 @@ class Fragments:
     normals: Array
 
 
-def refine(grid: NDArray[np.floating], rows: int, columns: int) -> Array:
-    """Bilinear interpolation between grid points.
+def refine(grid: Floats, rows: int, columns: int) -> Array:
+    """Interpolate a grid `[r, c, k]` bilinearly, with `rows` and `columns` new points per interval.
 
-    Args:
-        grid: [r, c, k].
-        rows: new points per interval between rows.
-        columns: new points per interval between columns.
-
-    Returns:
-        float32 [(r - 1) * rows, (c - 1) * columns, k].
+    The result is `[(r - 1) * rows, (c - 1) * columns, k]`.
     """
     grid = np.asarray(grid, np.float32)
     t = (np.arange(columns, dtype=np.float32) / columns)[None, None, :, None]
@@ -70,21 +65,12 @@ def refine(grid: NDArray[np.floating], rows: int, columns: int) -> Array:
 
 
 def rasterise(
-    patches: Sequence[Patch],
-    screens: Sequence[NDArray[np.floating]],
-    keeps: Sequence[NDArray[np.bool_] | None],
-    size: int,
+    patches: Sequence[Patch], screens: Sequence[Floats], keeps: Sequence[Mask | None], size: int
 ) -> list[Fragments]:
-    """Finds which patch is seen in which pixel.
+    """Find the pixels of a square image in which each patch is visible.
 
-    Args:
-        patches: the surfaces.
-        screens: for each patch [rows, columns, 3], pixels and depth.
-        keeps: for each patch None or bool [rows, columns] of the refined grid: where the surface exists.
-        size: side of the image in pixels.
-
-    Returns:
-        For each patch its fragments.
+    `screens` are the patches in pixels and depth, `[rows, columns, 3]`. A mask in `keeps` selects the points of the
+    refined grid at which its surface exists; None selects all. `size` is in pixels.
     """
     keys = np.zeros((size + 2) * (size + 2), np.int64)
     start, dense = 1, []
@@ -112,14 +98,10 @@ def rasterise(
     return [gather(patch, numbers, *info) for patch, info in zip(patches, dense, strict=True)]
 
 
-def refinement(screen: NDArray[np.floating]) -> tuple[int, int]:
-    """How finely a grid must be cut to leave no pixel without a sample.
+def refinement(screen: Floats) -> tuple[int, int]:
+    """Samples per interval of rows and of columns that leave no pixel of a patch empty.
 
-    Args:
-        screen: [rows, columns, 3], pixels and depth.
-
-    Returns:
-        Samples per interval between rows, and between columns.
+    `screen` is the patch in pixels and depth, `[rows, columns, 3]`.
     """
     steps = []
     for axis in (0, 1):
@@ -134,17 +116,10 @@ def refinement(screen: NDArray[np.floating]) -> tuple[int, int]:
 def gather(
     patch: Patch, numbers: NDArray[np.int64], start: int, steps: tuple[int, int], shape: tuple[int, int]
 ) -> Fragments:
-    """Coordinates and normals of a patch in the pixels where it won.
+    """Coordinates and normals of a patch in the pixels where it is nearest to the camera.
 
-    Args:
-        patch: the surface.
-        numbers: int [pixels], number of the nearest sample.
-        start: number of the patch's first sample.
-        steps: refinement of the grid.
-        shape: rows and columns of the refined grid.
-
-    Returns:
-        The fragments.
+    `numbers` `[pixels]` holds the number of the nearest sample, `start` is that of the patch's first one; `steps` and
+    `shape` are the refinement of its grid and the size of the refined grid.
     """
     pixels = np.flatnonzero((numbers >= start) & (numbers < start + shape[0] * shape[1]))
     row, column = np.divmod(numbers[pixels] - start, shape[1])

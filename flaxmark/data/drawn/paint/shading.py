@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from flaxmark.data.drawn.arrays import Array, Colours, Floats, Values
 from flaxmark.data.drawn.head.parameters import FaceParameters
 from flaxmark.data.drawn.head.pose import View
 from flaxmark.data.drawn.head.shape import Head
-from flaxmark.data.drawn.paint.curves import Array
 
 CELLS = 40
 EXTENT = (-0.62, 0.62, -0.85, 1.15)
+"""Left, right, top and bottom of the shadow map, face units."""
 
 
 def cast_shadow(head: Head, view: View) -> Array:
-    """Where the head keeps the light from itself, over the frontal map.
-
-    Args:
-        head: the face.
-        view: its rotation.
-
-    Returns:
-        float32 [40, 40] over EXTENT, 1 in the light and 0 in shadow.
-    """
+    """Shadows of the head on itself over the frontal plane: 1 in the light and 0 in shadow, `[40, 40]` over EXTENT."""
     x, y = np.meshgrid(np.linspace(*EXTENT[:2], CELLS), np.linspace(*EXTENT[2:], CELLS))
     z = head.lift(np.stack([x, y], -1))[..., 2]
     light = np.asarray(head.p.light) @ view.matrix
@@ -41,17 +33,8 @@ def cast_shadow(head: Head, view: View) -> Array:
     return np.asarray((blurred[:, :-2] + 2 * blurred[:, 1:-1] + blurred[:, 2:]) / 4, np.float32)
 
 
-def sample_map(grid: Array, x: Array, y: Array) -> Array:
-    """Bilinear values of a map over EXTENT.
-
-    Args:
-        grid: float32 [40, 40].
-        x: float32 [n], face units.
-        y: float32 [n], face units.
-
-    Returns:
-        float32 [n].
-    """
+def sample_map(grid: Array, x: Values, y: Values) -> Values:
+    """Bilinear values of a map `[40, 40]` over EXTENT at x, y in face units."""
     column = np.clip((x - EXTENT[0]) * ((CELLS - 1) / (EXTENT[1] - EXTENT[0])), 0, CELLS - 1.01)
     row = np.clip((y - EXTENT[2]) * ((CELLS - 1) / (EXTENT[3] - EXTENT[2])), 0, CELLS - 1.01)
     i, j = row.astype(np.int32), column.astype(np.int32)
@@ -61,18 +44,13 @@ def sample_map(grid: Array, x: Array, y: Array) -> Array:
     return np.asarray(top * (1 - s) + (flat[at + CELLS] * (1 - t) + flat[at + CELLS + 1] * t) * s, np.float32)
 
 
-def illuminate(p: FaceParameters, colour: Array, normals: Array, shine: Array | float, lit: Array | float) -> Array:
-    """Colour that reaches the camera.
+def illuminate(
+    p: FaceParameters, colour: Colours, normals: Array, shine: Values | float, lit: Values | float
+) -> Colours:
+    """Linear light that reaches the camera, where 1 is white, from surface colours in [0, 1].
 
-    Args:
-        p: gives the light.
-        colour: float32 [n, 3], surface colour on the display scale, in [0, 1].
-        normals: float32 [n, 3], unit vectors in camera coordinates.
-        shine: strength of the gloss, in [0, 1].
-        lit: share of the direct light that arrives.
-
-    Returns:
-        float32 [n, 3], linear light, where 1 is white.
+    `normals` are unit vectors `[n, 3]` in camera coordinates, `shine` is the strength of the gloss in [0, 1], and `lit`
+    the share of the direct light that arrives.
     """
     light = np.asarray(p.light, np.float32)
     cosine = normals @ light
@@ -80,7 +58,7 @@ def illuminate(p: FaceParameters, colour: Array, normals: Array, shine: Array | 
     diffuse = np.clip((cosine + wrap) / (1 + wrap), 0, 1) * lit
     half = light + np.array([0, 0, 1], np.float32)
     half /= np.linalg.norm(half) + 1e-6
-    # The 24th power by squaring, several times faster than a general power.
+    # The 24th power by squaring is several times faster than a general power.
     eighth = np.square(np.square(np.square(np.clip(normals @ half, 0, 1))))
     gloss = np.square(eighth) * eighth * shine * lit * 0.5
     sky = p.ambient * (0.75 - 0.35 * normals[:, 1]) * (0.6 + 0.4 * np.clip(normals[:, 2], 0, 1))
@@ -93,18 +71,9 @@ def illuminate(p: FaceParameters, colour: Array, normals: Array, shine: Array | 
     return np.asarray(colour * colour * total + gloss[:, None], np.float32)
 
 
-def expose(p: FaceParameters, linear: Array, reference: NDArray[np.floating]) -> Array:
-    """Display scale, with the face at the wanted brightness.
-
-    Args:
-        p: gives the exposure.
-        linear: float32 [..., 3], linear light.
-        reference: float [n, 3], linear light of the face.
-
-    Returns:
-        float32 [..., 3], display scale, may exceed 1.
-    """
+def expose(p: FaceParameters, linear: Colours, reference: Floats) -> Colours:
+    """Convert linear light to the display scale, with the face (`reference`) at the wanted brightness; may exceed 1."""
     level = float(np.mean(reference)) if len(reference) else 0.3
-    # Dark skin stays darker: the exposure corrects only part of the way.
+    # Dark skin must stay darker, so the exposure is corrected only in part.
     target = p.exposure**2 * (level / 0.3) ** 0.4
     return np.asarray(np.sqrt(np.maximum(linear * np.float32(target / max(level, 1e-3)), 0)), np.float32)

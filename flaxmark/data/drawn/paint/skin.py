@@ -1,19 +1,16 @@
-"""Skin: its colour, folds, nostrils and beard."""
+"""Skin: its colour, folds, nostrils, shaved scalp and beard."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from flaxmark.data.drawn.arrays import Values
 from flaxmark.data.drawn.paint.canvas import Canvas, blend, gauss
-from flaxmark.data.drawn.paint.curves import Array, interpolate, look_up, noise_tile, smoothstep
+from flaxmark.data.drawn.paint.curves import interpolate, look_up, noise_tile, smoothstep
 
 
 def paint_complexion(canvas: Canvas) -> None:
-    """Large and small variation of the skin, red cheeks and nose, pale forehead.
-
-    Args:
-        canvas: the pixels, changed in place.
-    """
+    """Paint coarse and fine variation of the skin, red cheeks and nose, and gloss."""
     p, x, y = canvas.p, canvas.x, canvas.y
     shift = canvas.rng.integers(0, 256, 4)
     clouds = look_up(noise_tile(1.4), 110 * canvas.u + shift[0], 110 * y + shift[1])
@@ -31,11 +28,7 @@ def paint_complexion(canvas: Canvas) -> None:
 
 
 def paint_creases(canvas: Canvas) -> None:
-    """Nasolabial folds, lines on the forehead and under the eyes, shaded hollows.
-
-    Args:
-        canvas: the pixels, changed in place.
-    """
+    """Paint nasolabial folds, lines on the forehead and under the eyes, and shaded hollows."""
     p, q, y = canvas.p, canvas.points, canvas.y
     near = np.abs(canvas.x)
     wing, corner = q[35], q[54]
@@ -58,11 +51,7 @@ def paint_creases(canvas: Canvas) -> None:
 
 
 def paint_nose(canvas: Canvas) -> None:
-    """Nostrils and the shade below and beside the nose.
-
-    Args:
-        canvas: the pixels, changed in place.
-    """
+    """Paint the nostrils and the shade below and beside the nose."""
     q = canvas.points
     at = canvas.within(slice(27, 36), 0.08)
     x, y, near = canvas.x[at], canvas.y[at], np.abs(canvas.x[at])
@@ -75,11 +64,7 @@ def paint_nose(canvas: Canvas) -> None:
 
 
 def paint_scalp(canvas: Canvas) -> None:
-    """Shaved or thin hair on the skull.
-
-    Args:
-        canvas: the pixels, changed in place.
-    """
+    """Paint shaved or thin hair on the skull."""
     p = canvas.p
     if p.hairstyle == "bald" and p.detail_seed % 3 == 0:
         return
@@ -90,11 +75,7 @@ def paint_scalp(canvas: Canvas) -> None:
 
 
 def paint_beard(canvas: Canvas) -> None:
-    """Stubble or beard below a line from ear to mouth, and a moustache.
-
-    Args:
-        canvas: the pixels, changed in place.
-    """
+    """Paint stubble or a beard below a line from ear to mouth, and a moustache."""
     p, q, y = canvas.p, canvas.points, canvas.y
     if p.beard + p.moustache <= 0:
         return
@@ -117,16 +98,10 @@ def paint_beard(canvas: Canvas) -> None:
     canvas.shine *= 1 - 0.8 * cover
 
 
-def hairline(u: Array, top: float, temple: float) -> Array:
-    """Lower edge of the hair on the forehead and in front of the ears.
+def hairline(u: Values, top: float, temple: float) -> Values:
+    """Height of the hair's edge on the forehead and before the ears at the angles u around the head, face units.
 
-    Args:
-        u: float32 [n], angle around the head.
-        top: height in the middle, face units.
-        temple: how far it comes down at the sides beyond the eyes' height.
-
-    Returns:
-        float32 [n], height in face units.
+    `top` is its height in the middle, `temple` how far below the eyes it ends at the sides.
     """
     knots = [0.0, 0.5, 0.85, 1.05, 1.3, 1.45, 1.75, 3.2]
     values = [top, top - 0.01, top + 0.1, -0.22, temple - 0.1, temple, 0.1, 0.45]
