@@ -139,9 +139,7 @@ def plot_audit(traits: Mapping[str, Mapping[str, Float[np.ndarray, " n"]]], path
 
     `traits` maps a subset to `size` (pixels between the outer eye corners) and, for iBUG's 68 points, `yaw` (degrees).
     """
-    figure, (left, right) = subplots(
-        1, 2, figsize=(11, 1.6 + 0.42 * len(traits)), layout="constrained", sharey=True
-    )
+    figure, (left, right) = subplots(1, 2, figsize=(11, 1.6 + 0.42 * len(traits)), layout="constrained", sharey=True)
     places = np.arange(len(traits))
     for axes, name in ((left, "size"), (right, "yaw")):
         axes.boxplot(
