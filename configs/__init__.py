@@ -1,1 +1,1 @@
-"""Configs that come with flaxmark; each file has a `get_config()`."""
+"""Configs that come with flaxmark; each file defines `get_config()`."""
