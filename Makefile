@@ -32,9 +32,10 @@ torture: install
 coverage: install
 	$(BIN)/pytest --cov=flaxmark --cov-report=
 	$(BIN)/coverage report --show-missing --fail-under 95 --include "\
-	flaxmark/data/*reader*.py,flaxmark/data/pts*.py,flaxmark/data/readers/lists.py,flaxmark/data/entries.py,flaxmark/data/images.py,\
-	flaxmark/storage/checkpoint.py,flaxmark/system/disk_errors.py,flaxmark/storage/remote.py,flaxmark/storage/packed.py,flaxmark/models/pretrained.py,flaxmark/models/torch_files.py,\
-	flaxmark/faces/crop.py,flaxmark/evaluation/metrics.py,flaxmark/faces/markup.py,flaxmark/faces/markup_files.py,flaxmark/models/losses.py"
+	flaxmark/data/readers/*.py,flaxmark/data/entries.py,flaxmark/data/images.py,flaxmark/data/data_sets.py,\
+	flaxmark/storage/checkpoint.py,flaxmark/storage/packed.py,flaxmark/storage/remote.py,flaxmark/system/files.py,\
+	flaxmark/models/pretrained.py,flaxmark/models/weight_files.py,flaxmark/models/losses.py,flaxmark/schema.py,\
+	flaxmark/faces/*.py,flaxmark/evaluation/metrics.py,flaxmark/errors.py"
 
 # The set that was tested, with hashes, and its bill of materials; first: pip install uv cyclonedx-bom pip-audit
 lock:

@@ -57,6 +57,11 @@ class DataSet:
     """Name of the TFDS builder that writes the records, in `flaxmark.data.records.builders`, and after a slash its
     config."""
 
+    @property
+    def in_folder(self) -> bool:
+        """Whether the faces are files in a folder."""
+        return self.read is not None
+
 
 DATA_SETS: dict[str, DataSet] = {}
 """Name -> data set, in the order in which they were registered."""

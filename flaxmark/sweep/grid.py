@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from flaxmark.config.checks import check_config
 from flaxmark.config.config import Config
+from flaxmark.data.data_sets import find_data_set
 from flaxmark.data.prepare.sources import find_data_dir
 from flaxmark.errors import CheckpointError, ConfigError, StorageError
 from flaxmark.models.losses import Loss
@@ -123,7 +124,7 @@ def run_sweep(configs: Mapping[Cell, Config], folder: Path, jobs: int = 1) -> li
     for config in configs.values():
         check_config(config)
     base = configs[cells[0]]  # the settings below are the same in all cells
-    if base.data.name != "drawn_faces":
+    if find_data_set(base.data.name).in_folder:
         find_data_dir(base.data)  # once, not in every cell
     if base.model.init_from is not None and not Path(base.model.init_from).expanduser().exists():
         reason = "no such file, nor the workdir of a run"

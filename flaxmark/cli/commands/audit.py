@@ -13,6 +13,7 @@ import sys
 
 from flaxmark.cli.flags import parse_flags
 from flaxmark.data.config import DataConfig, check_data
+from flaxmark.data.data_sets import find_data_set
 from flaxmark.errors import ConfigError, DataError
 from flaxmark.system.files import new_folder
 
@@ -34,8 +35,10 @@ def main(arguments: list[str]) -> None:
     """Print a summary and write the details."""
     parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "audit")
     check_data(parsed.data)
-    if parsed.data.name == "drawn_faces":
-        raise ConfigError("has no files to check; name a data set in a folder", field="data.name", value="drawn_faces")
+    if not find_data_set(parsed.data.name).in_folder:
+        raise ConfigError(
+            "has no files to check; name a data set in a folder", field="data.name", value=parsed.data.name
+        )
     from flaxmark.data.entries import HELD_OUT
     from flaxmark.data.prepare.sources import find_data_dir
     from flaxmark.evaluation.audit.audit import audit, write_audit

@@ -15,6 +15,7 @@ import tyro
 
 from flaxmark.cli.flags import parse_flags, require_flags
 from flaxmark.data.config import DataConfig, check_data
+from flaxmark.data.data_sets import find_data_set
 from flaxmark.errors import ConfigError, DataError
 from flaxmark.system.files import new_folder
 
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> None:
     parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "compare")
     require_flags(parsed, systems="flaxmark:runs/x")
     check_data(parsed.data)
-    if parsed.data.name == "drawn_faces" or parsed.data.markup.num_points != 68:
+    if not find_data_set(parsed.data.name).in_folder or parsed.data.markup.num_points != 68:
         reason = "only faces with 68 points in files are compared; choose another --data.name or --data.markup"
         raise ConfigError(reason)
     from flaxmark.data.entries import name_problems

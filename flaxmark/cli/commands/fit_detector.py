@@ -10,6 +10,7 @@ import dataclasses
 
 from flaxmark.cli.flags import OptionalFolder, parse_flags
 from flaxmark.data.config import DataConfig, check_data
+from flaxmark.data.data_sets import find_data_set
 from flaxmark.errors import ConfigError, DataError
 
 
@@ -32,8 +33,8 @@ def main(arguments: list[str]) -> None:
     """Print the correction, and the errors where a run is named."""
     parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "fit-detector")
     check_data(parsed.data)
-    if parsed.data.name == "drawn_faces":
-        raise ConfigError("has no image files; name a data set in a folder", field="data.name", value="drawn_faces")
+    if not find_data_set(parsed.data.name).in_folder:
+        raise ConfigError("has no image files; name a data set in a folder", field="data.name", value=parsed.data.name)
     if parsed.faces < 1:
         raise ConfigError("must be at least 1", field="faces", value=parsed.faces)
     from flaxmark.data.entries import name_problems

@@ -4,6 +4,7 @@ import io
 from collections import Counter
 from collections.abc import Callable
 
+from flaxmark.data.data_sets import find_data_set
 from flaxmark.data.prepare.sources import find_data_dir
 from flaxmark.errors import FlaxmarkError
 from flaxmark.evaluation.audit.audit import audit
@@ -19,7 +20,7 @@ def audit_section(record: Record, texts: Texts, say: Callable[[str], None]) -> S
     All cells of a sweep are trained on the same data.
     """
     config = record.config.data
-    if config.name == "drawn_faces":
+    if not find_data_set(config.name).in_folder:
         return Section(texts.audit, 2, [texts.audit_drawn])
     try:
         root = find_data_dir(config)
