@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+import flaxmark.evaluation.eval_step
 import flaxmark.training.xla_programs
 from flaxmark.config.config import Config, TrainConfig
 from flaxmark.config.recipes import strong
@@ -83,5 +84,6 @@ if __name__ == "__main__":
         address = f"localhost:{arguments.port}"
         jax.distributed.initialize(address, num_processes=arguments.processes, process_id=arguments.process)
     if arguments.network == "linear":  # compiles in a moment
-        flaxmark.training.xla_programs.make_model = lambda *_, **__: linear_model()  # type: ignore[assignment]
+        for module in (flaxmark.training.xla_programs, flaxmark.evaluation.eval_step):
+            module.make_model = lambda *_, **__: linear_model()  # type: ignore[attr-defined]
     run(Path(arguments.folder), arguments.mode, arguments.dtype, arguments.steps, arguments.images == "step")
