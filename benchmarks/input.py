@@ -1,7 +1,6 @@
 """flaxmark's input beside PyTorch's DataLoader and Grain, both with OpenCV; in turn, in fresh processes.
 
-flaxmark's images are made as on this backend, its faces in memory (resident) or read and decoded (streamed).
-
+flaxmark's images are made as on this backend, with its faces in memory (resident) or read and decoded (streamed).
 
 python benchmarks/input.py [--size 112] [--rounds 5]      (pip install -e '.[bench]')
 """
@@ -28,11 +27,13 @@ def main() -> None:
     """Measure one contender (as a child process), or all of them in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
-    parser.add_argument("--batch", type=int, default=32, help="faces a batch")
-    parser.add_argument("--batches", type=int, default=60, help="timed batches of a process")
-    parser.add_argument("--rounds", type=int, default=5, help="fresh processes of each contender")
-    parser.add_argument("--workers", type=int, default=2, help="processes or threads of the peers")
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), help="whom to measure")
+    parser.add_argument("--batch", type=int, default=32, help="faces per batch")
+    parser.add_argument("--batches", type=int, default=60, help="timed batches per process")
+    parser.add_argument("--rounds", type=int, default=5, help="fresh processes per contender")
+    parser.add_argument("--workers", type=int, default=2, help="worker processes or threads of the peers")
+    parser.add_argument(
+        "--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), help="contenders to measure"
+    )
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     if parsed.measure:
@@ -40,7 +41,7 @@ def main() -> None:
         return
     results = [{name: in_a_fresh_process(name, parsed) for name in parsed.contenders} for _ in range(parsed.rounds)]
     print(f"{parsed.size} px, batch {parsed.batch}, strong augmentation, {parsed.rounds} rounds")
-    print("| | images/s (lowest to highest) | images/s of a core's time |\n|---|---:|---:|")
+    print("| | images/s (lowest to highest) | images/s of processor time |\n|---|---:|---:|")
     for name in parsed.contenders:
         wall, core = ([r[name][key] for r in results] for key in ("wall", "core"))
         print(f"| {CONTENDERS[name]} | {statistics.median(wall):.0f} ({min(wall):.0f} to {max(wall):.0f}) ", end="")
@@ -48,7 +49,7 @@ def main() -> None:
 
 
 def in_a_fresh_process(name: str, parsed: argparse.Namespace) -> dict[str, float]:
-    """What `measure` gives for one contender."""
+    """Run `measure` for one contender in a new process."""
     line = [sys.executable, __file__, "--measure", name]
     for flag in ("size", "batch", "batches", "workers"):
         line += [f"--{flag}", str(getattr(parsed, flag))]
@@ -59,7 +60,7 @@ def in_a_fresh_process(name: str, parsed: argparse.Namespace) -> dict[str, float
 
 
 def measure(parsed: argparse.Namespace) -> dict[str, float]:
-    """Images a second, and images a second of processor time, children included."""
+    """Images per second, and images per second of processor time, children included."""
     warm_up = 10
     batches = make_batches(parsed)
     for _ in range(warm_up):
@@ -72,7 +73,7 @@ def measure(parsed: argparse.Namespace) -> dict[str, float]:
 
 
 def make_batches(parsed: argparse.Namespace) -> Iterator[Any]:
-    """The contender's batches of drawn faces, each of them ready, without end."""
+    """Endless batches of drawn faces of a contender, each one ready."""
     import dataclasses
 
     from flaxmark.config import DataConfig
@@ -95,7 +96,7 @@ def make_batches(parsed: argparse.Namespace) -> Iterator[Any]:
 
 
 def processor_seconds() -> float:
-    """Of this process and of those of its children that have ended or are running."""
+    """Processor time of this process and its children, running or ended."""
     import psutil
 
     own = resource.getrusage(resource.RUSAGE_SELF)

@@ -1,4 +1,4 @@
-"""What a training step holds in memory, from the step as it is compiled for this machine; nothing is allocated.
+"""Memory of a training step, from the program compiled for this machine; nothing is allocated.
 
 python benchmarks/memory.py --depth 152
 """
@@ -15,11 +15,11 @@ from flaxmark.training.xla_programs import build_programs
 
 
 def main() -> None:
-    """Print a row with `model.remat` off and one with it on."""
+    """Print a row without and one with `model.remat`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--depth", type=int, nargs="+", default=[152], help="of the ResNets")
+    parser.add_argument("--depth", type=int, nargs="+", default=[152], help="ResNet depths to measure")
     parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
-    parser.add_argument("--batch", type=int, default=32, help="faces a step")
+    parser.add_argument("--batch", type=int, default=32, help="faces per step")
     parsed = parser.parse_args()
     print("| network | remat | state and batch, GB | activations and gradients, GB |\n|---|---|---:|---:|")
     mesh = make_mesh()

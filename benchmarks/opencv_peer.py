@@ -1,4 +1,4 @@
-"""The peers of the input pipeline: the same transforms in OpenCV, run by PyTorch's DataLoader or by Grain."""
+"""Peers of the input pipeline: the same transforms in OpenCV, run by PyTorch's DataLoader or by Grain."""
 
 import math
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from flaxmark.config import AugmentConfig, DataConfig
 from flaxmark.data.prepare.prepare import Examples
@@ -13,24 +14,19 @@ from flaxmark.faces.markup import IBUG_68
 
 
 class OpenCvFaces:
-    """A map-style data set, as PyTorch and Grain both take it."""
+    """A map-style data set, as PyTorch and Grain both accept it."""
 
     def __init__(self, examples: Examples, config: DataConfig) -> None:
-        """Keep the encoded faces.
-
-        Args:
-            examples: Of a split.
-            config: Size and augmentation.
-        """
-        cv2.setNumThreads(0)  # the loaders bring their own workers
+        """Keep the encoded faces of a split."""
+        cv2.setNumThreads(0)  # the loaders have their own workers
         self._examples, self._config = examples, config
 
     def __len__(self) -> int:
-        """How many faces."""
+        """Number of faces."""
         return len(self._examples)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """An augmented face: image float32 `[size, size, 3]` and landmarks float32 `[68, 2]`."""
+    def __getitem__(self, index: int) -> tuple[Float[np.ndarray, "size size 3"], Float[np.ndarray, "68 2"]]:
+        """An augmented image and its landmarks in crop units."""
         random = np.random.default_rng(int(index))
         encoded = np.frombuffer(self._examples.encoded(index), np.uint8)
         pixels = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB))
@@ -43,8 +39,10 @@ class OpenCvFaces:
         return self._config.normalize(image), landmarks.astype(np.float32)
 
 
-def draw_affine(config: AugmentConfig, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """As `flaxmark.data.input.augment.draw_affine`."""
+def draw_affine(
+    config: AugmentConfig, random: np.random.Generator
+) -> tuple[Float[np.ndarray, "2 2"], Float[np.ndarray, " 2"]]:
+    """Random affine map, as `flaxmark.data.input.augment.draw_affine` makes it."""
     draws = random.uniform(-1, 1, 5)
     angle, zoom = math.radians(draws[0] * config.rotation), 1 + draws[1] * config.scale
     mirror = -1.0 if config.flip and draws[4] < 0 else 1.0
@@ -52,8 +50,14 @@ def draw_affine(config: AugmentConfig, random: np.random.Generator) -> tuple[np.
     return np.array([[cos * mirror, -sin], [sin * mirror, cos]]), draws[2:4] * config.shift
 
 
-def warp(pixels: np.ndarray, crop: np.ndarray, matrix: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
-    """As `flaxmark.faces.crop_sampler.sample_crop`, with as many samples a pixel."""
+def warp(
+    pixels: UInt8[np.ndarray, "height width 3"],
+    crop: Float[np.ndarray, " 3"],
+    matrix: Float[np.ndarray, "2 2"],
+    shift: Float[np.ndarray, " 2"],
+    size: int,
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Crop and warp as `flaxmark.faces.crop_sampler.sample_crop`, with the same number of samples per pixel."""
     left, top, side = (float(v) for v in crop)
     count = max(1, math.ceil(side * math.sqrt(abs(np.linalg.det(matrix))) / size - 0.5 - 1e-4))
     samples = size * count
@@ -64,8 +68,10 @@ def warp(pixels: np.ndarray, crop: np.ndarray, matrix: np.ndarray, shift: np.nda
     return image if count == 1 else cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def change_pixels(image: np.ndarray, config: AugmentConfig, random: np.random.Generator) -> np.ndarray:
-    """As `flaxmark.data.input.augment.AUGMENTATIONS`, one after another."""
+def change_pixels(
+    image: Float[np.ndarray, "size size 3"], config: AugmentConfig, random: np.random.Generator
+) -> Float[np.ndarray, "size size 3"]:
+    """Colour changes of `flaxmark.data.input.augment.AUGMENTATIONS`, one after another."""
     size = image.shape[0]
     if config.blur and random.random() < 0.5:
         sigma = random.random() * config.blur / 100 * size
@@ -83,9 +89,9 @@ def change_pixels(image: np.ndarray, config: AugmentConfig, random: np.random.Ge
 
 
 def torch_batches(faces: OpenCvFaces, batch: int, workers: int, pin_memory: bool = False) -> Iterator[Any]:
-    """PyTorch's DataLoader with worker processes, without end.
+    """Endless batches of PyTorch's DataLoader with worker processes.
 
-    Epochs follow each other without a gap: a loader that starts anew for each of them would have nothing ready.
+    Epochs follow each other without a gap: a loader that started anew for each would have nothing ready.
     """
     from torch.utils.data import DataLoader
 
@@ -100,7 +106,7 @@ def torch_batches(faces: OpenCvFaces, batch: int, workers: int, pin_memory: bool
 
 
 def shuffled(count: int, batch: int) -> Iterator[list[int]]:
-    """Which faces to take, epoch after epoch, the remainder dropped."""
+    """Endless indices of shuffled batches, epoch after epoch; the remainder is dropped."""
     random = np.random.default_rng(0)
     while True:
         order = random.permutation(count)
@@ -108,7 +114,7 @@ def shuffled(count: int, batch: int) -> Iterator[list[int]]:
 
 
 def grain_batches(faces: OpenCvFaces, batch: int, workers: int) -> Iterator[Any]:
-    """Grain's threads, without end."""
+    """Endless batches of Grain with worker threads."""
     import grain
 
     dataset = grain.MapDataset.range(len(faces)).shuffle(seed=0).repeat().map(faces.__getitem__).batch(batch)

@@ -2,7 +2,7 @@
 
 python benchmarks/predict.py --depth 18 50 --peer torch onnx      (pip install -e '.[bench,export]')
 
-ONNX Runtime runs the exported network on flaxmark's crops. Crop and copies are flaxmark without its network.
+ONNX Runtime runs the exported network on flaxmark's crops. "Crop and copies" is the time without the network.
 """
 
 import argparse
@@ -26,20 +26,20 @@ Pair = tuple[Callable[[], object], Callable[[], object]]
 def main() -> None:
     """Measure one contender (as a child process), or all of them in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--depth", type=int, nargs="+", default=[18], help="of the ResNets")
+    parser.add_argument("--depth", type=int, nargs="+", default=[18], help="ResNet depths to measure")
     parser.add_argument("--size", type=int, default=224, help="side of the network's input, pixels")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 32], help="faces a call")
-    parser.add_argument("--rounds", type=int, default=5, help="fresh processes of each contender")
-    parser.add_argument("--calls", type=int, default=7, help="timed calls of a process")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 32], help="faces per call")
+    parser.add_argument("--rounds", type=int, default=5, help="fresh processes per contender")
+    parser.add_argument("--calls", type=int, default=7, help="timed calls per process")
     parser.add_argument("--threads", type=int, default=2, help="cores that a contender may use")
-    parser.add_argument("--peer", nargs="*", choices=["torch", "onnx"], default=[], help="compare with")
+    parser.add_argument("--peer", nargs="*", choices=["torch", "onnx"], default=[], help="peers to compare with")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     if parsed.measure:
         print(json.dumps(measure(parsed)))
         return
     contenders = ["flaxmark", *parsed.peer]
-    print("| network | faces a call | contender | ms a face (lowest to highest) | of it crop and copies |")
+    print("| network | faces a call | contender | ms a face (lowest to highest) | of which crop and copies |")
     print("|---|---:|---|---:|---:|")
     for depth in parsed.depth:
         results = [{name: in_a_fresh_process(name, depth, parsed) for name in contenders} for _ in range(parsed.rounds)]
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def in_a_fresh_process(name: str, depth: int, parsed: argparse.Namespace) -> dict[str, list[float]]:
-    """What `measure` gives for one contender."""
+    """Run `measure` for one contender in a new process."""
     line = [sys.executable, __file__, "--measure", name, "--depth", str(depth)]
     line += ["--batch", *map(str, parsed.batch)]
     for flag in ("size", "calls", "threads"):
@@ -66,8 +66,8 @@ def in_a_fresh_process(name: str, depth: int, parsed: argparse.Namespace) -> dic
 
 
 def measure(parsed: argparse.Namespace) -> dict[str, list[float]]:
-    """Batch size -> median milliseconds a face, of the whole and of everything but the network."""
-    if hasattr(os, "sched_setaffinity"):  # XLA takes as many threads as it may use cores
+    """Median milliseconds per face for each batch size: of the whole call, and without the network."""
+    if hasattr(os, "sched_setaffinity"):  # XLA starts one thread for each usable core
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: parsed.threads])
     image = np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8)
     if parsed.measure == "torch":
@@ -142,7 +142,7 @@ def onnx_network(predictor: Any, threads: int) -> Callable[[object, dict[str, np
 
 
 def seconds_of(call: Callable[[], object], count: int) -> float:
-    """Median seconds of a call, after two that compile and warm up."""
+    """Median seconds of a call, after two calls to compile and warm up."""
     times = []
     for _ in range(count + 2):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What each rewrite of flaxmark/models/operations.py gains: the step with all of them, and with one left out, in turn.
+"""Gain of each rewrite in flaxmark/models/operations.py: the step with all of them, and with one undone, in turn.
 
 python benchmarks/rewrites.py --depth 18 --size 112
 """
@@ -14,7 +14,7 @@ from flaxmark.models.operations import Operations, channel_sums_xla, make_operat
 
 
 def variants() -> dict[str, Operations]:
-    """Name -> operations."""
+    """Operations by name."""
     ours = make_operations("cpu")
     return {
         "all rewrites": ours,
@@ -26,12 +26,12 @@ def variants() -> dict[str, Operations]:
 
 
 def main() -> None:
-    """Print a table."""
+    """Print a table of times, absolute and relative to all rewrites."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--depth", type=int, default=18, help="of the ResNet")
+    parser.add_argument("--depth", type=int, default=18, help="ResNet depth")
     parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
-    parser.add_argument("--batch", type=int, default=32, help="faces a step")
-    parser.add_argument("--rounds", type=int, default=9, help="steps of each variant, in turn")
+    parser.add_argument("--batch", type=int, default=32, help="faces per step")
+    parser.add_argument("--rounds", type=int, default=9, help="timed steps per variant")
     parsed = parser.parse_args()
     steps = {
         name: FlaxmarkStep(parsed.depth, parsed.size, parsed.batch, operations)
@@ -45,7 +45,7 @@ def main() -> None:
         for name, step in steps.items():
             times[name].append(step.seconds())
     print(f"ResNet-{parsed.depth}, {parsed.size} px, batch {parsed.batch}, {parsed.rounds} rounds in one process")
-    print("| | seconds a step | times all rewrites (lowest to highest) |\n|---|---:|---:|")
+    print("| | seconds a step | relative (lowest to highest) |\n|---|---:|---:|")
     for name, values in times.items():
         ratios = [theirs / ours for theirs, ours in zip(values, times["all rewrites"], strict=True)]
         spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"

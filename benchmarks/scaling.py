@@ -1,7 +1,7 @@
-"""What a step costs a TPU or GPU as chips are added, compiled without one: the table of docs/results/predicted_cost.md.
+"""Predicted cost of a step on more and more TPUs or GPUs, compiled without one (docs/results/predicted_cost.md).
 
 python benchmarks/scaling.py --out scaling.jsonl --depth 18 50 152      (pip install -e '.[aot]')
-One compilation takes minutes; those that are in the file already are not repeated.
+A compilation takes minutes; those that the file already contains are not repeated.
 """
 
 import argparse
@@ -19,13 +19,13 @@ OTHERS = (("v5p:2x2x1", 4), ("v6e:2x2", 4), ("h100:1", 1), ("h100:8", 8))
 def main() -> None:
     """Compile what is missing, then print the whole table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="JSON lines, one for each compilation")
-    parser.add_argument("--depth", type=int, nargs="+", default=[18, 50, 152], help="of the ResNets")
+    parser.add_argument("--out", type=Path, required=True, help="file of JSON lines, one per compilation")
+    parser.add_argument("--depth", type=int, nargs="+", default=[18, 50, 152], help="ResNet depths to compile")
     parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
-    parser.add_argument("--batch", type=int, default=32, help="faces a chip")
-    parser.add_argument("--group", type=int, help="faces that share BatchNorm's statistics; all of them by default")
-    parser.add_argument("--remat", action="store_true", help="compute activations again instead of keeping them")
-    parser.add_argument("--topologies", nargs="+", help="such as v5e:4x4; by default those of the table")
+    parser.add_argument("--batch", type=int, default=32, help="faces per chip")
+    parser.add_argument("--group", type=int, help="faces that share BatchNorm's statistics; default: the whole batch")
+    parser.add_argument("--remat", action="store_true", help="recompute activations instead of keeping them")
+    parser.add_argument("--topologies", nargs="+", help="such as v5e:4x4; default: those of the table")
     parsed = parser.parse_args()
     wanted = [pair for pair in (*TOPOLOGIES, *OTHERS) if parsed.topologies is None or pair[0] in parsed.topologies]
     done = [json.loads(line) for line in parsed.out.read_text().splitlines()] if parsed.out.exists() else []
@@ -45,13 +45,13 @@ def main() -> None:
                 with parsed.out.open("a") as file:
                     file.write(json.dumps(done[-1]) + "\n")
     print("| ResNet | chips | BatchNorm over | GFLOP | GB moved | GB held | exchanges | roofline ms | ", end="")
-    print("images/s a chip at most | model FLOPs share at most |\n|---|---|---|---:|---:|---:|---|---:|---:|---:|")
+    print("images/s a chip at most | MFU at most |\n|---|---|---|---:|---:|---:|---|---:|---:|---:|")
     for row in sorted(done, key=lambda row: row["key"]["depth"]):
         print(row["text"])
 
 
 def compile_one(key: dict[str, Any]) -> dict[str, Any]:
-    """The train step in bfloat16 for one topology."""
+    """Cost of the training step in bfloat16 on one topology."""
     os.environ.update(JAX_PLATFORMS="cpu", TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost", TPU_WORKER_ID="0")
     from flaxmark.config.recipes import strong
     from flaxmark.tools.predicted_cost import compile_for, describe_collectives, in_cell

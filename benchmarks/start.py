@@ -1,6 +1,6 @@
-"""From typing the command to the first step: import, data and compilation, the first time and again.
+"""Time from the command to the first step: import, data and compilation, with an empty and a full compilation cache.
 
-The time until train.py is ready, and of it what loading or compiling the training step takes.
+The part that compiles or loads the training step is measured separately.
 
 python benchmarks/start.py --depth 18 50
 """
@@ -20,22 +20,22 @@ DATA = ["--data.name", "drawn_faces", "--data.drawn-train", "200", "--data.drawn
 
 
 def main() -> None:
-    """Start training in fresh processes, once with an empty cache of compiled programs and then with a full one."""
+    """Start training in fresh processes, first with an empty cache of compiled programs and then with a full one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--depth", type=int, nargs="+", default=[18], help="of the ResNets")
+    parser.add_argument("--depth", type=int, nargs="+", default=[18], help="ResNet depths to measure")
     parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
-    parser.add_argument("--batch", type=int, default=32, help="faces a step")
-    parser.add_argument("--rounds", type=int, default=3, help="of each kind")
+    parser.add_argument("--batch", type=int, default=32, help="faces per step")
+    parser.add_argument("--rounds", type=int, default=3, help="fresh processes per network and cache")
     parser.add_argument("--compile-only", action="store_true", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     if parsed.compile_only:
         print(compile_seconds(parsed.depth[0], parsed.size, parsed.batch))
         return
     print("| network | cache of compiled programs | seconds until the first step (lowest to highest) ", end="")
-    print("| of it compiling the training step, or loading it |\n|---|---|---:|---:|")
+    print("| of which compiling or loading the training step |\n|---|---|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         own = [*DATA, "--data.image-size", str(parsed.size), "--train.batch-size", str(parsed.batch)]
-        seconds_to_header(18, own, Path(folder, "prepare"), Path(folder, "prepare_cache"))  # prepares the faces
+        seconds_to_header(18, own, Path(folder, "prepare"), Path(folder, "prepare_cache"))  # prepares the data set
         for depth in parsed.depth:
             times: dict[str, list[float]] = {"empty": [], "full": []}
             compiling: dict[str, list[float]] = {"empty": [], "full": []}
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def in_a_fresh_process(depth: int, size: int, batch: int, cache: Path) -> float:
-    """What `compile_seconds` gives with a cache of compiled programs."""
+    """Run `compile_seconds` in a new process with a cache of compiled programs."""
     line = [
         sys.executable,
         __file__,
@@ -71,7 +71,7 @@ def in_a_fresh_process(depth: int, size: int, batch: int, cache: Path) -> float:
 
 
 def compile_seconds(depth: int, size: int, batch: int) -> float:
-    """Compile the training step of the strong recipe, without tracing it."""
+    """Seconds to compile the training step of recipe `strong`, without tracing it."""
     from flaxmark.config.recipes import strong
     from flaxmark.system.devices import make_mesh
     from flaxmark.tools.predicted_cost import resident_form
@@ -91,7 +91,7 @@ def compile_seconds(depth: int, size: int, batch: int) -> float:
 
 
 def seconds_to_header(depth: int, own: list[str], workdir: Path, cache: Path) -> float:
-    """Until train.py has printed its header: everything is loaded and compiled, the first step comes next."""
+    """Seconds until training has printed its header: all is loaded and compiled, the first step comes next."""
     config = ROOT / "configs" / f"resnet{depth}_smooth_l1.py"
     line = [
         sys.executable,

@@ -1,7 +1,7 @@
-"""Where the time of a training step goes on a CPU: flaxmark's operations and XLA's own, by kind.
+"""Profile of a training step on a CPU by kind of operation: flaxmark's operations and XLA's own.
 
 python benchmarks/step_profile.py --depth 18 --size 224
-It runs on one core: on several, XLA's profile does not say how long a convolution took.
+Runs on one core, because XLA's profile on several has no durations of convolutions.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flaxmark_step import FlaxmarkStep
 
-# The first kind whose pattern is found in an operation's name counts.
+# An operation has the first kind with a pattern that matches its name.
 KINDS = {
     "convolutions, forward": r"^jit\(train_step\)/jvp.*(conv\w*|shortcut)/(conv_general_dilated|dot_general)",
     "convolutions, gradients": r"/transpose\(jvp.*(conv\w*|shortcut)/",
@@ -32,12 +32,12 @@ REST = "layout copies and others"
 def main() -> None:
     """Print a table for both sets of operations."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--depth", type=int, default=18, help="of the ResNet")
+    parser.add_argument("--depth", type=int, default=18, help="ResNet depth")
     parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
-    parser.add_argument("--batch", type=int, default=8, help="faces a step")
-    parser.add_argument("--steps", type=int, default=3, help="profiled ones")
+    parser.add_argument("--batch", type=int, default=8, help="faces per step")
+    parser.add_argument("--steps", type=int, default=3, help="profiled steps")
     parsed = parser.parse_args()
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])  # before XLA makes its threads
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])  # before XLA starts its threads
     from flaxmark_step import FlaxmarkStep
 
     from flaxmark.models.operations import make_operations
@@ -51,12 +51,12 @@ def main() -> None:
     print("| |", " | ".join(tables), "|\n|---|" + "---:|" * len(tables))
     for kind in (*KINDS, REST):
         print(f"| {kind} |", " | ".join(f"{table[kind]:.0f}" for table in tables.values()), "|")
-    for title, key in (("all operations", "operations"), ("the step by the clock", "clock")):
+    for title, key in (("all operations", "operations"), ("wall time of the step", "clock")):
         print(f"| {title} |", " | ".join(f"{table[key]:.0f}" for table in tables.values()), "|")
 
 
 def milliseconds_by_kind(step: "FlaxmarkStep", count: int) -> dict[str, float]:
-    """Of one step, from XLA's profile of several."""
+    """Milliseconds per step for each kind of operation, from XLA's profile of several steps."""
     import jax
 
     step.seconds()
@@ -78,7 +78,7 @@ def milliseconds_by_kind(step: "FlaxmarkStep", count: int) -> dict[str, float]:
 
 
 def names_of_operations(text: str) -> dict[str, str]:
-    """Operation of a compiled program -> where in the model it is from; a fusion is from what it computes last."""
+    """Place in the model of each operation of a compiled program; that of a fusion is what it computes last."""
     found: dict[str, str] = {}
     last: dict[str, str] = {}
     inside = ""
@@ -97,7 +97,7 @@ def names_of_operations(text: str) -> dict[str, str]:
 
 
 def kind_of(name: str) -> str:
-    """One of KINDS, or the rest."""
+    """Kind of an operation, by its place in the model."""
     return next((kind for kind, pattern in KINDS.items() if re.search(pattern, name)), REST)
 
 

@@ -1,9 +1,10 @@
-"""Images a second of training: the step on a fixed batch, and the real loop with its input, beside PyTorch's.
+"""Images per second of training: the step on a fixed batch, and the real loop with its input, beside PyTorch's.
 
 python benchmarks/throughput.py --depth 18 50 --batch 128 --dtype bfloat16 --peer torch     (pip install -e '.[bench]')
-Each contender has a process of its own. In it segments take turns: fixed batch, input, fixed batch, .. The loop is
-`training.run_steps` without checkpoints and validation. The peer does without averaged weights, and its DataLoader, on
-all cores, never starts anew.
+
+Each contender has its own process, in which segments take turns: fixed batch, input, fixed batch, and so on. The loop
+is `training.run_steps` without checkpoints and validation. The peer has no averaged weights, and its DataLoader uses
+all cores and never restarts.
 """
 
 import argparse
@@ -27,28 +28,28 @@ from flaxmark.cli.main import run_main
 from flaxmark.config import DEPTHS, Config
 from flaxmark.config.checks import check_config
 from flaxmark.config.recipes import strong
-from flaxmark.errors import ConfigError
+from flaxmark.errors import ConfigError, FlaxmarkError, MissingPackageError, StorageError
 from flaxmark.system.cores import usable_cores
 
 Result = dict[str, Any]
-"""What `measure` gives of a contender, with `rows` from `make_rows`; or `failed`, why there is nothing."""
+"""Result of `measure` for a contender with the `rows` of `make_rows`, or the reason why it `failed`."""
 
 TORCH = {"torch default": "default", "torch max-autotune": "max-autotune"}
 ROWS = {"fixed": "fixed batch", "resident": "loop, resident", "streamed": "loop, streamed", "fed": "with input"}
 FACES = 1824  # 57 batches of 32
-EPOCHS = 100_000  # so many that no loop comes to its end
+EPOCHS = 100_000  # more than any benchmark trains
 
 SHARES = {("gpu", 18, 224): 0.90, ("gpu", 50, 224): 0.95, ("gpu", 18, 112): 0.85}
-"""Platform, depth, size -> what the loop has to reach of the fixed batch's rate."""
+"""Target for the loop's rate relative to the fixed batch's, by platform, depth and size."""
 TWO_CORES = 0.93  # the same for any depth at 224 px on a CPU with 2 cores
-TIMES_TORCH = 1.25  # on a GPU, both with their input
+TIMES_TORCH = 1.25  # target relative to torch on a GPU, both with their input
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, as flaxmark's are."""
+    """A parser that reports errors in one line, as flaxmark does."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the arguments."""
+        """Raise ConfigError."""
         raise ConfigError(f"{message}; --help shows all flags")
 
 
@@ -63,7 +64,7 @@ def main(arguments: list[str]) -> None:
 
     faces = len(load_split(prepare(make_config(parsed, parsed.depth[0]).data), "train"))
     if faces < parsed.batch:
-        raise ConfigError(f"--batch {parsed.batch}: there are only {faces} training faces")
+        raise ConfigError(f"there are only {faces} training faces", field="batch", value=parsed.batch)
     found: dict[int, dict[str, Result]] = {depth: {} for depth in parsed.depth}
     for name in ("flaxmark", *(TORCH if parsed.peer else ())):
         for depth in parsed.depth:
@@ -73,7 +74,7 @@ def main(arguments: list[str]) -> None:
     about = {"date": datetime.date.today().isoformat(), "cores": usable_cores(), "machine": platform.machine()}
     print(format_machine(next(iter(found.values())), about))
     targets = [line for depth, results in found.items() for line in check_targets(parsed.size, depth, results)]
-    print("\n".join(target["text"] for target in targets) or "no target applies here")
+    print("\n".join(target["text"] for target in targets) or "no target applies to this platform and size")
     if parsed.json:
         asked = {name: value for name, value in vars(parsed).items() if name not in ("measure", "deadline", "debug")}
         figures = {**about, "arguments": asked, "faces": faces, "depths": found, "targets": targets}
@@ -81,20 +82,20 @@ def main(arguments: list[str]) -> None:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read the flags."""
+    """Parse the flags."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--depth", type=int, nargs="+", choices=DEPTHS, default=[18], help="of the ResNets")
+    parser.add_argument("--depth", type=int, nargs="+", choices=DEPTHS, default=[18], help="ResNet depths to measure")
     parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
-    parser.add_argument("--batch", type=positive, default=32, help="faces a step")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the convolutions")
-    parser.add_argument("--peer", choices=["torch"], help="compare with")
-    parser.add_argument("--json", metavar="FILE", help="write all figures to a new file")
-    parser.add_argument("--rounds", type=positive, default=3, help="of segments that take turns")
-    parser.add_argument("--steps", type=positive, default=12, help="at least, of a segment, after those to warm up")
-    parser.add_argument("--seconds", type=float, default=2, help="at least, of a segment")
-    parser.add_argument("--minutes", type=float, default=9.5, help="since the start; peers not done then are left out")
-    parser.add_argument("--faces", type=positive, help=f"drawn faces of 320 px, {FACES:,} by default")
-    parser.add_argument("--data", metavar="FOLDER", help="300-W instead, with train.txt and val.txt where it has them")
+    parser.add_argument("--batch", type=positive, default=32, help="faces per step")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="type of the convolutions")
+    parser.add_argument("--peer", choices=["torch"], help="peer to compare with")
+    parser.add_argument("--json", metavar="FILE", help="write all figures to this new file")
+    parser.add_argument("--rounds", type=positive, default=3, help="rounds of segments")
+    parser.add_argument("--steps", type=positive, default=12, help="minimum timed steps per segment")
+    parser.add_argument("--seconds", type=float, default=2, help="minimum duration of a segment")
+    parser.add_argument("--minutes", type=float, default=9.5, help="time limit; peers not done by then are left out")
+    parser.add_argument("--faces", type=positive, help=f"number of drawn faces (320 px); default {FACES:,}")
+    parser.add_argument("--data", metavar="FOLDER", help="use 300-W instead, with its train.txt and val.txt if present")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parsed = parser.parse_args(arguments)
@@ -104,23 +105,23 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def positive(text: str) -> int:
-    """A whole number above 0."""
+    """Parse an integer above 0."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
     return int(text)
 
 
 def check_arguments(parsed: argparse.Namespace) -> None:
-    """Refuse what cannot work, before anything slow starts."""
+    """Refuse what cannot work before anything slow starts."""
     if parsed.peer and not all(importlib.util.find_spec(name) for name in ("torch", "cv2")):
-        raise ConfigError("--peer torch: needs PyTorch and OpenCV; pip install -e '.[bench]'")
+        raise MissingPackageError("needs PyTorch and OpenCV; pip install -e '.[bench]'", field="peer", value="torch")
     if parsed.json and (Path(parsed.json).exists() or not Path(parsed.json).parent.is_dir()):
-        raise ConfigError(f"--json {parsed.json}: exists, or its folder does not; give another name")
+        raise StorageError("exists, or its folder does not; give another name", field="json", value=parsed.json)
     if parsed.data and parsed.faces:
-        raise ConfigError("--faces: is for drawn faces, not for --data")
+        raise ConfigError("is for drawn faces, not for --data", field="faces")
     faces = parsed.faces or FACES
     if not parsed.data and faces < parsed.batch:
-        raise ConfigError(f"--batch {parsed.batch}: there are only {faces} faces; give a smaller one or more --faces")
+        raise ConfigError(f"there are only {faces} faces; raise --faces", field="batch", value=parsed.batch)
     check_config(make_config(parsed, parsed.depth[0]))
 
 
@@ -143,7 +144,7 @@ def make_config(parsed: argparse.Namespace, depth: int) -> Config:
 
 
 def in_a_fresh_process(name: str, depth: int, arguments: list[str], parsed: argparse.Namespace) -> Result:
-    """What `measure` gives for one contender, without a cache of what was compiled before."""
+    """Run `measure` for one contender in a new process, with an empty cache of compiled programs."""
     line = [sys.executable, __file__, *arguments, "--depth", str(depth), "--measure", name]
     title, start = f"ResNet-{depth}, {name}", time.monotonic()
     with tempfile.TemporaryDirectory() as cache:
@@ -162,7 +163,7 @@ def in_a_fresh_process(name: str, depth: int, arguments: list[str], parsed: argp
     if process.returncode:
         lines = errors.strip().splitlines() or [f"ended with status {process.returncode}"]
         if name == "flaxmark":
-            raise ConfigError(f"{title}: {lines[-1].removeprefix('error: ')}")
+            raise FlaxmarkError(f"{title}: {lines[-1].removeprefix('error: ')}")
         return {"failed": lines[-1]}
     print(f"{title}: done in {time.monotonic() - start:.0f} s", file=sys.stderr)
     result: Result = json.loads(output.splitlines()[-1])
@@ -170,7 +171,7 @@ def in_a_fresh_process(name: str, depth: int, arguments: list[str], parsed: argp
 
 
 def measure(parsed: argparse.Namespace) -> Result:
-    """Train with one contender: what it is, and its `segments` in their order, each [input, steps, seconds]."""
+    """Train with one contender; the segments of the result are [input, steps, seconds], in order."""
     config = make_config(parsed, parsed.depth[0])
     with tempfile.TemporaryDirectory() as workdir:
         training = make_training(parsed.measure, parsed.depth[0], config, Path(workdir))
@@ -202,15 +203,9 @@ def make_training(name: str, depth: int, config: Config, workdir: Path) -> Any:
 
 
 def make_rows(segments: list[list[Any]], batch: int) -> dict[str, dict[str, Any]]:
-    """Input -> figures of its segments.
+    """Figures of each input, from segments [input, steps, seconds] with a fixed one before each other one.
 
-    Args:
-        segments: [input, steps, seconds], a fixed one before each other one.
-        batch: Faces a step.
-
-    Returns:
-        `images_per_second` and `share_of_fixed` (of the segment before; empty for `fixed`) with all values, and
-        `ms_per_step`, the median.
+    `share_of_fixed` is relative to the segment before (empty for `fixed`); `ms_per_step` is the median.
     """
     rows: dict[str, dict[str, Any]] = {}
     fixed = 0.0
@@ -251,19 +246,19 @@ def format_depth(parsed: argparse.Namespace, depth: int, faces: int, results: di
 
 
 def spread(values: list[float], digits: str) -> str:
-    """The median, and the range behind it."""
+    """Median and range."""
     return f"{statistics.median(values):{digits}} ({min(values):{digits}} to {max(values):{digits}})"
 
 
 def format_machine(results: dict[str, Result], about: dict[str, Any]) -> str:
-    """One line: the devices and versions of each contender, cores and date."""
+    """One line with devices and versions of each contender, cores and date."""
     known = {r["about"]["version"]: r["about"] for r in results.values() if "about" in r}
     contenders = [f"{version} on {a['devices']} x {a['device']} ({a['platform']})" for version, a in known.items()]
     return f"{'; '.join(contenders)}; {about['cores']} cores, {about['machine']}; {about['date']}"
 
 
 def check_targets(size: int, depth: int, results: dict[str, Result]) -> list[dict[str, Any]]:
-    """Targets that apply here: what was wanted and reached, and as text whether it is met."""
+    """Targets for this platform, each with the wanted and the reached value, and a line that says whether it is met."""
     ours = results["flaxmark"]
     where = ours["about"]["platform"]
     wanted = SHARES.get((where, depth, size), TWO_CORES if (where, usable_cores(), size) == ("cpu", 2, 224) else None)
@@ -286,13 +281,13 @@ def check_targets(size: int, depth: int, results: dict[str, Result]) -> list[dic
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a file that appears whole, and never in place of another one."""
+    """Write a new file atomically; an existing one is never replaced."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.write_text(text, encoding="utf-8")
     try:
         os.link(part, path)
     except FileExistsError:
-        raise ConfigError(f"--json {path}: has appeared meanwhile; the figures are in {part}") from None
+        raise StorageError(f"exists by now; the figures are in {part}", field="json", value=path) from None
     part.unlink()
 
 

@@ -1,4 +1,4 @@
-"""The peer: the same network and the same update in PyTorch."""
+"""The peer: the same network, update and prediction in PyTorch."""
 
 import itertools
 import statistics
@@ -18,10 +18,10 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Block(nn.Module):
-    """A basic block or a bottleneck, laid out as in flaxmark.models.resnet."""
+    """Basic block or bottleneck with the layout of flaxmark.models.resnet."""
 
     def __init__(self, channels: int, width: int, stride: int, expansion: int) -> None:
-        """Build the layers: two 3x3 convolutions, or 1x1, 3x3 and 1x1 where `expansion` is 4."""
+        """Build two 3x3 convolutions, or 1x1, 3x3 and 1x1 if `expansion` is 4."""
         super().__init__()
         shapes = [(channels, width, 3, stride), (width, width, 3, 1)]
         if expansion == 4:
@@ -36,19 +36,12 @@ class Block(nn.Module):
             self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(width * expansion))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[batch, channels, height, width]` to the block's output."""
+        """Output of the block for `[batch, channels, height, width]`."""
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
 def make_network(depth: int) -> nn.Module:
-    """A ResNet with a head of 136 units.
-
-    Args:
-        depth: 18, 34, 50, 101 or 152.
-
-    Returns:
-        `[batch, 3, height, width]` to `[batch, 136]`.
-    """
+    """ResNet with a head of 136 units: `[batch, 3, height, width]` to `[batch, 136]`."""
     expansion = 1 if depth < 50 else 4
     layers: list[nn.Module] = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
     layers.append(nn.MaxPool2d(3, 2, 1))
@@ -62,18 +55,9 @@ def make_network(depth: int) -> nn.Module:
 
 
 def seconds_per_step(mode: str, depth: int, size: int, batch: int, steps: int, threads: int) -> float:
-    """Time the update on a fixed batch.
+    """Median seconds of an update on a fixed batch, after two more steps.
 
-    Args:
-        mode: `eager`, `channels_last` or `compile` (which is channels_last too).
-        depth: Of the ResNet.
-        size: Side of the images, pixels.
-        batch: Faces a step.
-        steps: Timed ones, after two more.
-        threads: Of PyTorch.
-
-    Returns:
-        Median seconds.
+    `mode` is `eager`, `channels_last` or `compile`, which is channels_last too.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -97,25 +81,23 @@ def seconds_per_step(mode: str, depth: int, size: int, batch: int, steps: int, t
 
 
 WARM_UP = 3
+"""Steps before the timed ones."""
 
 
 class TorchTraining:
-    """Training with two inputs: `fixed`, one batch that is on the device; `fed`, by a DataLoader.
+    """Training with two inputs: `fixed` (one batch on the device) and `fed` (by a DataLoader).
 
     Attributes:
         about: Device and version.
-        compile_seconds: Input -> seconds; of `fixed` alone, whose first step compiles.
-        memory: Input -> most bytes in use on a CUDA device.
+        compile_seconds: Of `fixed` only, whose first step compiles.
+        memory: Peak bytes in use on a CUDA device for each input.
     """
 
     def __init__(self, mode: str, depth: int, dtype: str, batches: Iterator[Any]) -> None:
-        """Compile, and make a few steps with each input.
+        """Compile with the given mode of torch.compile, and make a few steps with each input.
 
-        Args:
-            mode: Of torch.compile.
-            depth: Of the ResNet.
-            dtype: `bfloat16` for autocast, or `float32`.
-            batches: Images `[batch, size, size, 3]` and landmarks `[batch, 68, 2]`, without end.
+        `dtype` is `bfloat16` (autocast) or `float32`; `batches` yields images `[batch, size, size, 3]` and landmarks
+        `[batch, 68, 2]` without end.
         """
         torch.manual_seed(0)
         torch.set_float32_matmul_precision("high")
@@ -146,20 +128,11 @@ class TorchTraining:
             self.memory[name] = torch.cuda.max_memory_allocated() if self._device.type == "cuda" else None
 
     def segment(self, name: str, steps: int, seconds: float) -> tuple[int, float]:
-        """Train for a while.
-
-        Args:
-            name: Of the input.
-            steps: At least so many, after those to warm up.
-            seconds: At least so long.
-
-        Returns:
-            Steps made, and the seconds they took.
-        """
+        """Train for at least `steps` steps and `seconds` after warming up; return the steps made and their seconds."""
         previous, start = None, 0.0
         for made in itertools.count(1 - WARM_UP):
             self._step(*next(self._inputs[name]))
-            # Two steps are under way, as in flaxmark's loop.
+            # Two steps are in flight, as in flaxmark's loop.
             if previous is not None:
                 previous.synchronize()
             previous = self._event()
@@ -172,7 +145,7 @@ class TorchTraining:
         return made, time.perf_counter() - start
 
     def _step(self, images: torch.Tensor, target: torch.Tensor) -> None:
-        """One update."""
+        """Make one update."""
         with self._cast:
             loss = self._loss_of(images, target)
         self._optimizer.zero_grad()
@@ -180,7 +153,7 @@ class TorchTraining:
         self._optimizer.step()
 
     def _event(self) -> Any:
-        """What is done when the steps dispatched so far are; None on a CPU, where they are."""
+        """Event at the end of the steps dispatched so far; None on a CPU, where steps are synchronous."""
         if self._device.type == "cpu":
             return None
         event = torch.cuda.Event()
@@ -188,23 +161,23 @@ class TorchTraining:
         return event
 
     def _wait(self) -> None:
-        """Until the device has nothing left to do."""
+        """Wait until the device is idle."""
         if self._device.type == "cuda":
             torch.cuda.synchronize()
 
     def _forget_peak(self) -> None:
-        """Count the most memory in use from now on."""
+        """Reset the peak of the memory in use."""
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
 
 
 def device_name() -> str:
-    """CUDA where there is one."""
+    """`cuda` if available, else `cpu`."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def on_device(batches: Iterator[Any], device: torch.device) -> Iterator[Batch]:
-    """Images `[batch, 3, size, size]`, channels last, and targets; on CUDA copied one batch ahead, beside the steps."""
+    """Images `[batch, 3, size, size]`, channels last, and targets; on CUDA the next batch is copied during a step."""
     if device.type == "cpu":
         for images, target in batches:
             yield images.permute(0, 3, 1, 2), target.flatten(1)
@@ -222,16 +195,10 @@ def on_device(batches: Iterator[Any], device: torch.device) -> Iterator[Batch]:
 
 
 class TorchPredictor:
-    """A folded network in evaluation mode, channels last, with crops by Pillow: what people write in PyTorch."""
+    """A folded network in evaluation mode, channels last, with crops by Pillow, as is usual in PyTorch."""
 
     def __init__(self, depth: int, size: int, threads: int) -> None:
-        """Build it with random weights.
-
-        Args:
-            depth: Of the ResNet.
-            size: Side of its input, pixels.
-            threads: Of PyTorch.
-        """
+        """Build the network with random weights."""
         torch.set_num_threads(threads)
         torch.manual_seed(0)
         folded = fuse(make_network(depth).eval())
@@ -239,7 +206,7 @@ class TorchPredictor:
         self._size = size
 
     def inputs(self, images: list[np.ndarray], box: np.ndarray) -> torch.Tensor:
-        """Crops of 1.5 times the box, normalised: `[batch, 3, size, size]`."""
+        """Normalised crops of 1.5 times the box, `[batch, 3, size, size]`."""
         side = 1.5 * max(box[2] - box[0], box[3] - box[1])
         left, top = (box[:2] + box[2:]) / 2 + 0.5 - side / 2
         edges, size = (left, top, left + side, top + side), (self._size, self._size)
@@ -250,7 +217,7 @@ class TorchPredictor:
 
     @torch.inference_mode()
     def predict(self, images: list[np.ndarray], box: np.ndarray) -> np.ndarray:
-        """Landmarks in pixels: `[batch, 68, 2]`."""
+        """Landmarks in pixels, `[batch, 68, 2]`."""
         side = 1.5 * max(box[2] - box[0], box[3] - box[1])
         units = self._network(self.inputs(images, box)).numpy().reshape(-1, 68, 2)
         return units * side + (box[:2] + box[2:]) / 2 - side / 2

@@ -18,14 +18,14 @@ TORCH_MODES = ("eager", "channels_last", "compile")
 def main() -> None:
     """Measure one contender (as a child process), or all of them in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--depth", type=int, nargs="+", default=[18], help="of the ResNets")
+    parser.add_argument("--depth", type=int, nargs="+", default=[18], help="ResNet depths to measure")
     parser.add_argument("--size", type=int, default=224, help="side of the images, pixels")
-    parser.add_argument("--batch", type=int, default=32, help="faces a step")
-    parser.add_argument("--rounds", type=int, default=5, help="fresh processes of each contender")
-    parser.add_argument("--steps", type=int, default=5, help="timed steps of a process")
+    parser.add_argument("--batch", type=int, default=32, help="faces per step")
+    parser.add_argument("--rounds", type=int, default=5, help="fresh processes per contender")
+    parser.add_argument("--steps", type=int, default=5, help="timed steps per process")
     parser.add_argument("--threads", type=int, default=2, help="cores that a contender may use")
-    parser.add_argument("--peer", choices=["torch", "none"], default="none", help="compare with")
-    parser.add_argument("--huge-pages-for-all", action="store_true", help="for the peer too, not only for flaxmark")
+    parser.add_argument("--peer", choices=["torch", "none"], default="none", help="peer to compare with")
+    parser.add_argument("--huge-pages-for-all", action="store_true", help="use huge pages for the peer too")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     if parsed.measure:
@@ -46,13 +46,13 @@ def main() -> None:
 
 
 def in_a_fresh_process(name: str, depth: int, parsed: argparse.Namespace) -> dict[str, float]:
-    """What `measure` gives for one contender."""
+    """Run `measure` for one contender in a new process."""
     line = [sys.executable, __file__, "--measure", name, "--depth", str(depth)]
     for flag in ("size", "batch", "steps", "threads"):
         line += [f"--{flag}", str(getattr(parsed, flag))]
     environment = dict(os.environ)
     if name == "flaxmark" or parsed.huge_pages_for_all:
-        environment["GLIBC_TUNABLES"] = HUGE_PAGES  # as flaxmark's scripts start themselves
+        environment["GLIBC_TUNABLES"] = HUGE_PAGES  # as the command flaxmark starts itself
     done = subprocess.run(line, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr}")
@@ -61,7 +61,7 @@ def in_a_fresh_process(name: str, depth: int, parsed: argparse.Namespace) -> dic
 
 def measure(parsed: argparse.Namespace) -> dict[str, float]:
     """Median seconds of a step; for flaxmark also its GFLOP and the GFLOP/s of a matrix product."""
-    if hasattr(os, "sched_setaffinity"):  # XLA takes as many threads as it may use cores
+    if hasattr(os, "sched_setaffinity"):  # XLA starts one thread for each usable core
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: parsed.threads])
     shape = (parsed.depth[0], parsed.size, parsed.batch, parsed.steps)
     if parsed.measure == "flaxmark":
@@ -78,9 +78,9 @@ def measure(parsed: argparse.Namespace) -> dict[str, float]:
 def report(
     depth: int, parsed: argparse.Namespace, seconds: dict[str, list[float]], gflop: float, product: float
 ) -> None:
-    """Print medians with the range over the rounds, and the ratio to the best of the peer's modes."""
+    """Print medians with the range over the rounds, and the ratio to the peer's fastest mode."""
     print(f"ResNet-{depth}, {parsed.size} px, batch {parsed.batch}, {parsed.threads} threads, {parsed.rounds} rounds;")
-    print(f"{gflop:.1f} GFLOP a step; a matrix product makes {product:.0f} GFLOP/s")
+    print(f"{gflop:.1f} GFLOP a step; a matrix product reaches {product:.0f} GFLOP/s")
     print("| | seconds a step (lowest to highest) | images/s | GFLOP/s |\n|---|---:|---:|---:|")
     for name, values in seconds.items():
         middle = statistics.median(values)
@@ -91,7 +91,7 @@ def report(
         best = min(peers, key=lambda name: statistics.median(seconds[name]))
         ratios = [theirs / ours for theirs, ours in zip(seconds[best], seconds["flaxmark"], strict=True)]
         print(
-            f"flaxmark makes {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) times "
+            f"flaxmark reaches {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) times "
             f"the images/s of torch {best}, round by round\n"
         )
 

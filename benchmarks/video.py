@@ -1,6 +1,7 @@
-"""How steady and how late points are in a video, with and without smoothing.
+"""Jitter and lag of landmarks in a video, with and without smoothing.
 
-Drawn faces whose points are known: one that keeps still before a noisy camera, and one that turns and moves.
+The videos are drawn, so that the true points are known: a face at rest before a noisy camera, and one that turns and
+moves.
 
 python benchmarks/video.py --workdir runs/x
 """
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from flaxmark.data.drawn import draw, sample_parameters
@@ -23,23 +25,26 @@ from flaxmark.inference.video.smoothing import OneEuroConfig
 from flaxmark.inference.video.tracking import TrackConfig, Tracker
 
 SIZE, RATE = 320, 30
-Sequence = tuple[list[np.ndarray], np.ndarray]
+Frame = UInt8[np.ndarray, "height width 3"]
+Points = Float[np.ndarray, "frames points 2"]
+Sequence = tuple[list[Frame], Points]
+"""Frames, and their true points in pixels."""
 
 
 def main() -> None:
-    """Print a table: jitter of the still face and lag of the moving one for each setting."""
+    """Print a table of the jitter at rest and the lag in motion for each setting."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", required=True, help="run of flaxmark train, or file of flaxmark pack")
-    parser.add_argument("--faces", type=int, default=3, help="drawn people")
-    parser.add_argument("--frames", type=int, default=90, help="of each sequence")
-    parser.add_argument("--beta", type=float, nargs="+", default=[2, 5, 10, 20, 40], help="of the One Euro filter")
-    parser.add_argument("--min-cutoff", type=float, nargs="+", default=[1.0], help="of the One Euro filter, Hz")
-    parser.add_argument("--noise", type=float, default=5.0, help="of the camera, standard deviation in grey levels")
-    parser.add_argument("--shake", type=float, default=0.0, help="of the still face, at most so many pixels each way")
+    parser.add_argument("--faces", type=int, default=3, help="number of drawn faces")
+    parser.add_argument("--frames", type=int, default=90, help="frames per sequence")
+    parser.add_argument("--beta", type=float, nargs="+", default=[2, 5, 10, 20, 40], help="beta of the One Euro filter")
+    parser.add_argument("--min-cutoff", type=float, nargs="+", default=[1.0], help="min_cutoff of the filter, Hz")
+    parser.add_argument("--noise", type=float, default=5.0, help="standard deviation of the camera noise, grey levels")
+    parser.add_argument("--shake", type=float, default=0.0, help="maximum shift of the face at rest, pixels")
     parsed = parser.parse_args()
     predictor: Any = Predictor(parsed.workdir)
     if predictor.markup != IBUG_68:
-        parser.error(f"--workdir {parsed.workdir}: its points are {predictor.markup.name}; drawn faces have ibug_68")
+        parser.error(f"--workdir {parsed.workdir}: its landmark scheme is {predictor.markup.name}; it must be ibug_68")
     predictor = Memory(predictor)
     kinds = {
         "still": functools.partial(still, noise=parsed.noise, shake=parsed.shake),
@@ -61,10 +66,10 @@ def main() -> None:
 
 
 class Memory:
-    """A predictor that looks once at each place: smoothing does not change where faces are looked for."""
+    """A predictor that computes each result once, because smoothing does not change where faces are searched."""
 
     def __init__(self, predictor: Predictor) -> None:
-        """Start with nothing."""
+        """Start with no results."""
         self._predictor = predictor
         self._seen: dict[tuple[int, bytes], Any] = {}
 
@@ -83,7 +88,7 @@ class Memory:
 
 
 def still(seed: int, frames: int, noise: float, shake: float) -> Sequence:
-    """The same face again and again, each time with other noise and compressed anew, and moved by parts of a pixel."""
+    """Frames of a face at rest, each with new noise and compression and a shift of parts of a pixel."""
     rng = np.random.default_rng(seed)
     person = sample_parameters(np.random.default_rng(900_000 + seed))
     images, points = [], []
@@ -96,7 +101,7 @@ def still(seed: int, frames: int, noise: float, shake: float) -> Sequence:
 
 
 def moving(seed: int, frames: int, noise: float) -> Sequence:
-    """A head that turns to both sides within two seconds and sways."""
+    """Frames of a head that turns to both sides within two seconds and sways."""
     rng = np.random.default_rng(seed)
     person = dataclasses.replace(sample_parameters(np.random.default_rng(900_000 + seed)), yaw=0.0, occluder="")
     images, points = [], []
@@ -109,16 +114,16 @@ def moving(seed: int, frames: int, noise: float) -> Sequence:
     return images, np.stack(points)
 
 
-def camera(image: np.ndarray, rng: np.random.Generator, noise: float) -> np.ndarray:
-    """Noise of the sensor, and JPEG."""
+def camera(image: Frame, rng: np.random.Generator, noise: float) -> Frame:
+    """Add sensor noise and JPEG compression."""
     noisy = np.clip(image + rng.normal(0, noise, image.shape), 0, 255).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(noisy).save(stream, "JPEG", quality=85)
     return np.asarray(Image.open(stream))
 
 
-def follow(predictor: Any, config: TrackConfig, images: list[np.ndarray]) -> np.ndarray:
-    """Points of the largest face in every frame `[frames, num_points, 2]`."""
+def follow(predictor: Any, config: TrackConfig, images: list[Frame]) -> Points:
+    """Points of the largest face in every frame."""
     tracker = Tracker(predictor, config)
 
     def found() -> Iterator[np.ndarray]:
@@ -132,26 +137,26 @@ def follow(predictor: Any, config: TrackConfig, images: list[np.ndarray]) -> np.
     return np.stack(list(found()))
 
 
-def relative(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Distance of each point in per cent of the inter-ocular distance `[frames, num_points]`."""
+def relative(found: Points, truth: Points) -> Float[np.ndarray, "frames points"]:
+    """Distance of each point from the true one, per cent of the inter-ocular distance."""
     return np.asarray(100 * np.linalg.norm(found - truth, axis=-1) / normalising_distance(truth)[:, None])
 
 
-def jitter(found: np.ndarray, truth: np.ndarray) -> float:
-    """Root of the mean square change of the error from frame to frame, per cent of the inter-ocular distance."""
+def jitter(found: Points, truth: Points) -> float:
+    """Root mean square change of the error from frame to frame, per cent of the inter-ocular distance."""
     settled = slice(RATE // 2, None)
     steps = np.diff((found - truth)[settled], axis=0)
     return float(100 * np.sqrt(np.square(steps).sum(axis=-1).mean()) / normalising_distance(truth).mean())
 
 
-def lag(found: np.ndarray, truth: np.ndarray) -> float:
-    """By how much the true path has to be delayed to lie nearest to the one found, milliseconds."""
+def lag(found: Points, truth: Points) -> float:
+    """Delay of the true path that brings it nearest to the path found, milliseconds."""
     times, settled = np.arange(len(truth)), slice(RATE // 2, None)
 
     def distance(delay: float) -> float:
         past = np.stack([np.interp(times - delay, times, path) for path in truth.reshape(len(truth), -1).T], axis=-1)
         gap = (found.reshape(len(truth), -1) - past)[settled]
-        return float(np.square(gap - gap.mean(axis=0)).mean())  # an error that stays is not lag
+        return float(np.square(gap - gap.mean(axis=0)).mean())  # a constant error is not lag
 
     delays = np.arange(-2, 4, 0.02)
     return float(delays[np.argmin([distance(delay) for delay in delays])] * 1000 / RATE)
