@@ -72,7 +72,7 @@ def _choice_flags(field: StructTypeInfo) -> StructConstructorSpec | None:
         _expanding.pop()
     assert isinstance(spec, StructConstructorSpec)
     names = Literal[tuple(kind.members)]  # type: ignore[valid-type]
-    chosen = StructFieldSpec("name", names, kind.name, "Which one; the flags below are its own.")  # type: ignore[arg-type]
+    chosen = StructFieldSpec("name", names, kind.name, "Which one to use; the flags below belong to it.")  # type: ignore[arg-type]
     return StructConstructorSpec(lambda name, **fields: kind(**fields), (chosen, *spec.fields))
 
 
