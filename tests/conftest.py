@@ -8,6 +8,8 @@ import jax
 import pytest
 from helpers.fixture_300w import Tree, write_csv_tree, write_dlib_packaging, write_official_tree
 
+from flaxmark.config import files
+
 # Before any device is touched: several CPU devices, and no silent promotion.
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
@@ -21,6 +23,15 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def extensions() -> Iterator[None]:
+    """Extensions and config files that a test file loads are not passed on to the processes of the next one."""
+    before = dict(files._loaded)
+    yield
+    files._loaded.clear()
+    files._loaded.update(before)
 
 
 @pytest.fixture(scope="session")

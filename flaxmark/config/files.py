@@ -61,7 +61,7 @@ def load_config(name: str | Path, depth: Depth | None = None, loss: str | Loss |
 
     Args:
         name: Path of a Python file, which is executed, or name of a config that comes with flaxmark, such as
-            `resnet50_smooth_l1` or `report/resnet50_mse`.
+            `resnet50_smooth_l1`.
         depth: ResNet depth, passed on if `get_config` has this parameter; None leaves it to the file.
         loss: Loss or name of a loss, passed on if `get_config` has this parameter; None leaves it to the file.
 

@@ -118,7 +118,7 @@ def _differences(stored: Any, wanted: Any, name: str = "") -> Iterator[str]:
         if stored != wanted:
             yield f"{name} ({stored} there, {wanted} here)"
         return
-    other_member = stored.get("name") != wanted.get("name")
+    other_member = stored.get("name") != wanted.get("name") and stored.keys() != wanted.keys()
     for key in ["name"] if other_member else sorted(set(stored) | set(wanted)):
         if key not in _FREE:
             yield from _differences(stored.get(key), wanted.get(key), f"{name}.{key}" if name else key)

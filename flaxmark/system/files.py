@@ -38,7 +38,8 @@ def atomic_write(path: Path, temporary_name: str | None = None) -> Iterator[Path
     Yields a new path beside it, with the same suffix; what is written there takes the place of `path` at the end, and
     is removed after an error. Nothing happens to `path` where nothing is written. Paths of `etils.epath` work, too.
 
-    A caller that holds a lock may give a fixed `temporary_name`: what a killed process has left there is removed.
+    A fixed `temporary_name` is for a target that one process writes at a time: the next one removes what a killed one
+    has left there.
     """
     temporary = path.with_name(temporary_name or f".{os.getpid()}.{next(_numbers)}.tmp{path.suffix}")
     try:

@@ -59,3 +59,11 @@ def test_help_shows_fields_with_units(capsys: pytest.CaptureFixture[str]) -> Non
     text = capsys.readouterr().out
     assert "--data.augment.rotation" in text
     assert "degrees" in text
+
+
+def test_the_workdir_of_a_config_in_a_folder_has_the_folder_in_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "configs" / "sub" / "own.py"
+    file.parent.mkdir(parents=True)
+    file.write_text((ROOT / "configs" / "resnet18_mae.py").read_text())
+    parsed = config_from_arguments(RunArguments, "", ["--config", str(file)])
+    assert Path(default_workdir(parsed)) == Path("runs/sub_own")

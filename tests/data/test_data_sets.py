@@ -13,7 +13,7 @@ from helpers.commands import ROOT, refusal, run_command
 from helpers.fixture_300w import Tree
 
 from flaxmark.data import entries
-from flaxmark.data.config import DataConfig, check_data
+from flaxmark.data.config import AugmentConfig, DataConfig, check_data
 from flaxmark.data.data_sets import DATA_SETS, DataSet, find_data_set, register
 from flaxmark.data.entries import FaceEntry, Listing
 from flaxmark.data.prepare.prepare import load_split, prepare
@@ -81,6 +81,9 @@ def test_importing_the_data_room_loads_neither_tensorflow_nor_jax() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+UNMIRRORED = dataclasses.replace(FIVE_POINTS, name="mine", flip_order=None)
+
+
 @pytest.mark.parametrize(
     ("config", "field"),
     [
@@ -88,6 +91,7 @@ def test_importing_the_data_room_loads_neither_tensorflow_nor_jax() -> None:
         (DataConfig(name="dlib", markup=FIVE_POINTS), "data.markup"),
         (DataConfig(name="drawn_faces", markup=dataclasses.replace(FIVE_POINTS, name="mine")), "data.markup"),
         (DataConfig(name="drawn_faces", train_list="a", validation_list="b"), "data.train_list"),
+        (DataConfig(name="pts", markup=UNMIRRORED, augment=AugmentConfig(flip=True)), "data.augment.flip"),
     ],
 )
 def test_configs_that_a_data_set_refuses(config: DataConfig, field: str) -> None:

@@ -10,6 +10,7 @@ import dataclasses
 import os
 from typing import Annotated
 
+import jax
 import tyro
 
 from flaxmark.cli.flags import require_flags
@@ -33,7 +34,8 @@ def main(arguments: list[str]) -> None:
     require_flags(parsed, topology="v5e:4x4")
     check_config(parsed.run)
     # The compilers must not look for chips, nor ask Google's metadata server where they are.
-    os.environ.update(JAX_PLATFORMS="cpu", TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost", TPU_WORKER_ID="0")
+    os.environ.update(TPU_SKIP_MDS_QUERY="1", TPU_WORKER_HOSTNAMES="localhost", TPU_WORKER_ID="0")
+    jax.config.update("jax_platforms", "cpu")  # the configs have loaded JAX, which reads JAX_PLATFORMS only then
     from flaxmark.tools.predicted_cost import compile_for, format_costs
 
     print(format_costs(compile_for(parsed.run, parsed.topology, parsed.chips), parsed.topology))

@@ -55,6 +55,8 @@ def main(arguments: list[str]) -> None:
     if "://" in (parsed.workdir or ""):
         raise ConfigError("a sweep's must be a folder of this machine", field="workdir", value=parsed.workdir)
     folder = Path(default_workdir(parsed))
+    if len(set(parsed.depths)) < len(parsed.depths):
+        raise ConfigError("give none of them twice", field="depths", value=" ".join(map(str, parsed.depths)))
     networks = parsed.networks or tuple(f"resnet{depth}" for depth in parsed.depths)
     cells = make_cells(networks, parsed.losses, parsed.seeds, parsed.shard_index, parsed.num_shards)
     refuse_flags_of_no_loss(of_losses, parsed.losses)

@@ -137,7 +137,9 @@ class LineWriter:
 
     def _print(self, line: str) -> None:
         if self._out is not None and self._file is None:
-            temporary = self._replacing.enter_context(atomic_write(self._out))
+            temporary = self._replacing.enter_context(
+                atomic_write(self._out, f".{self._out.name}.tmp{self._out.suffix}")
+            )
             if self._before is not None:
                 shutil.copyfile(self._before, temporary)
             self._file = temporary.open("a" if self._before else "w", encoding="utf-8")

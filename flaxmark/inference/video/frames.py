@@ -143,7 +143,7 @@ class VideoWriter:
         codec, options = ("libx264", {"crf": "20"}) if "libx264" in av.codecs_available else ("mpeg4", {"b": "8M"})
         if not path.parent.is_dir():
             raise StorageError(f"there is no folder {path.parent}", file=path)
-        self._temporary = self._replacing.enter_context(atomic_write(path))
+        self._temporary = self._replacing.enter_context(atomic_write(path, f".{path.name}.tmp{path.suffix}"))
         try:
             self._container = av.open(str(self._temporary), mode="w")
             rate = Fraction(frames_per_second).limit_denominator(1001)
