@@ -38,8 +38,15 @@ class FlaxmarkError(ValueError):
 
     def line(self, name: str | None) -> str:
         """One line, with the given name for the field, such as its flag."""
-        about = " ".join(str(part) for part in (name, self.value) if part is not None)
+        about = " ".join(part for part in (name, _shown(self.value)) if part)
         return ": ".join(part for part in (about, str(self.file or ""), self.reason) if part)
+
+
+def _shown(value: Any) -> str:
+    """A field's value as it is typed; nothing for None and for switches, whose flags take no value."""
+    if value is None or isinstance(value, bool):
+        return ""
+    return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 class ConfigError(FlaxmarkError):

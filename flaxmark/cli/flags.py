@@ -18,7 +18,7 @@ from tyro.constructors import (
 )
 
 from flaxmark.cli.complaints import config_error
-from flaxmark.errors import ConfigError, FlaxmarkError, flag_of
+from flaxmark.errors import CheckpointError, ConfigError, FlaxmarkError, flag_of
 from flaxmark.faces.markup import Markup
 from flaxmark.faces.markup_files import load_markup
 from flaxmark.schema import Choice, remake
@@ -138,6 +138,22 @@ def require_flags(parsed: Any, **examples: str) -> None:
     for name, example in examples.items():
         if not getattr(parsed, name):
             raise ConfigError(f"is missing: for example {flag_of(name)} {example}", field=name)
+
+
+@contextlib.contextmanager
+def workdir_errors(workdir: str | None) -> Iterator[None]:
+    """Name `--workdir` in the errors of loading the network in it."""
+    try:
+        if workdir and os.path.isfile(workdir) and not workdir.endswith(".safetensors"):
+            reason = "is a file, not a run; name the workdir of a run, or a .safetensors file of flaxmark pack"
+            raise CheckpointError(reason, file=workdir)
+        yield
+    except CheckpointError as error:
+        if error.field is None and workdir:
+            error.field, error.value = "workdir", workdir
+            if os.path.normpath(error.file or workdir) == os.path.normpath(workdir):
+                error.file = None
+        raise
 
 
 def _with_choices(default: Parsed, arguments: Sequence[str]) -> Parsed:

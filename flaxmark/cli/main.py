@@ -70,6 +70,8 @@ def main() -> None:
 
         print(f"flaxmark {__version__}")
         raise SystemExit(0)
+    if not name:
+        raise SystemExit(explain(_empty_argument("the first argument ")))
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, 1)
         guess = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
@@ -147,7 +149,12 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
             about = name or before
             field = about[2:].replace("-", "_") if about.startswith("--") else None
             where = "" if field else f"the argument after {before} " if before else "the first argument "
-            raise ConfigError(f"{where}is empty; is a variable of the shell not set?", field=field)
+            raise _empty_argument(where, field)
+
+
+def _empty_argument(where: str, field: str | None = None) -> ConfigError:
+    """The error about an empty argument."""
+    return ConfigError(f"{where}is empty; is a variable of the shell not set?", field=field)
 
 
 def _quieten(debug: bool) -> None:

@@ -9,7 +9,10 @@ def check_config(config: Config, device_count: int = 1) -> None:
     """Raise ConfigError about the first field that cannot work on `device_count` devices of all processes."""
     check_bounds(config)
     check_data(config.data)
-    profile = config.train.profile_steps
+    profile, optimizer = config.train.profile_steps, config.optimizer
+    for field, unused in (("weight_decay", optimizer.weight_decay), ("decay_all", optimizer.decay_all)):
+        reason = f"has no effect with the optimizer {optimizer.name}; leave it out, or use adamw"
+        require(optimizer.name == "adamw" or not unused, f"optimizer.{field}", unused, reason)
     require(
         config.loss.needs_sigma == config.model.sigma,
         "model.sigma",

@@ -161,6 +161,11 @@ def name_problems(problems: Iterable[Problem]) -> None:
             print(f"left out: {problem}", file=sys.stderr)
 
 
+def count_points(count: int) -> str:
+    """A number of points in words: `1 point`, `67 points`."""
+    return f"{count} point" if count == 1 else f"{count} points"
+
+
 def check_landmarks(
     landmarks_px: Float[np.ndarray, "any 2"], where: str | Path, num_points: int
 ) -> Float[np.ndarray, "num_points 2"]:
@@ -178,7 +183,7 @@ def check_landmarks(
         AnnotationError: Another number of points, a coordinate that is not finite, or an extent below one pixel.
     """
     if len(landmarks_px) != num_points:
-        raise AnnotationError(f"{len(landmarks_px)} points instead of {num_points}", POINT_COUNT, file=where)
+        raise AnnotationError(f"{count_points(len(landmarks_px))} instead of {num_points}", POINT_COUNT, file=where)
     bad = np.flatnonzero(~np.isfinite(landmarks_px).all(axis=-1))
     if bad.size:
         raise AnnotationError(f"point {bad[0]} is not finite", NOT_FINITE, file=where)

@@ -155,7 +155,7 @@ def _check_size(width: int, height: int, name: Path | None, max_megapixels: floa
     if width * height > max_megapixels * 1e6:
         raise ImageTooLargeError(
             f"{width} x {height} is {width * height / 1e6:.3g} megapixels, above the limit of {max_megapixels:g}; "
-            "shrink it, or increase max-megapixels",
+            "shrink it, or increase --max-megapixels (of a data set: --data.max-megapixels)",
             file=name,
         )
 

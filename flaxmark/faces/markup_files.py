@@ -95,7 +95,9 @@ def load_markup(name: str | Path) -> Markup:
             raise DataError(f"larger than {MAX_BYTES} bytes")
         return markup_from_json(json.loads(path.read_text(encoding="utf-8-sig")))
     except json.JSONDecodeError as error:
-        raise DataError(f"not JSON: {error}", file=path) from error
+        raise DataError(f"is not a JSON file: {error}", file=path) from error
+    except UnicodeDecodeError as error:
+        raise DataError("is not a JSON file", file=path) from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(str(error), file=path) from error
 

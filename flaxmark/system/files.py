@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,8 +88,12 @@ def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path
         raise ConfigError(f"the ending must be {' or '.join(endings)}", field="out", value=out)
     if not path.parent.is_dir():
         raise ConfigError(f"no folder {path.parent}", field="out", value=out)
-    if not os.access(path.parent, os.W_OK):
-        raise StorageError(f"the folder {path.parent} cannot be written", field="out", value=out)
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):  # permissions do not tell of /proc, nor of a full disk
+            pass
+    except OSError as error:
+        reason = f"the folder {path.parent} cannot be written"
+        raise StorageError(reason, field="out", value=out) from error
     if path.is_dir() and "" not in endings:
         raise ConfigError("is a folder; name a file", field="out", value=out)
     if path.exists() and not overwrite:
@@ -101,6 +106,8 @@ def new_folder(field: str, name: str | Path) -> Path:
     path = Path(name)
     try:
         path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise StorageError("is a file, not a folder", field=field, value=name) from error
     except OSError as error:
         raise StorageError(f"{error.strerror}; name a folder that can be written", field=field, value=name) from error
     if not os.access(path, os.W_OK):

@@ -44,10 +44,10 @@ class Result:
     milliseconds: float | None
 
 
-def choose_split(entries: Sequence[FaceEntry], wanted: str | None) -> tuple[str, list[FaceEntry]]:
+def choose_split(entries: Sequence[FaceEntry], wanted: str | None, root: Path) -> tuple[str, list[FaceEntry]]:
     """Name and faces of the wanted split; by default validation, else all test faces, else training faces.
 
-    Raises ConfigError for a split without faces, DataError where there are no faces at all.
+    Raises ConfigError for a split without faces, DataError where there are none at all in `root`, their folder.
     """
     splits = sorted({entry.split for entry in entries})
     if wanted is not None:
@@ -61,7 +61,7 @@ def choose_split(entries: Sequence[FaceEntry], wanted: str | None) -> tuple[str,
         chosen = [entry for entry in entries if entry.split in own]
         if chosen:
             return name, chosen
-    raise DataError("the data set has no faces", field="data.dir")
+    raise DataError("has no faces", field="data.dir", value=root)
 
 
 def compare(

@@ -16,13 +16,20 @@ from flaxmark.evaluation.run_report import write_report
 from flaxmark.models.confidence import doubt, fit_face_score
 from flaxmark.storage.checkpoint import RunCheckpoints, restore_newest
 from flaxmark.storage.metric_log import MetricWriter
-from flaxmark.storage.remote import local_workdir, push
+from flaxmark.storage.remote import checkpoints_of, local_workdir, push
 from flaxmark.storage.workdir import BAD_FACES, claim_workdir, lock_workdir, stored_result
 from flaxmark.system.clock import Clock
 from flaxmark.system.files import storage_errors, write_text
 from flaxmark.system.progress import Progress
 from flaxmark.training.profiling import StepProfiler
-from flaxmark.training.run_setup import Run, make_run, print_header, start_from_weights, write_train_faces
+from flaxmark.training.run_setup import (
+    Run,
+    check_weights_exist,
+    make_run,
+    print_header,
+    start_from_weights,
+    write_train_faces,
+)
 from flaxmark.training.stop_requests import StopRequests, stop_requests
 
 EXPLODED = 1000
@@ -64,6 +71,8 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
             push(workdir)  # a previous start may have ended before its last copy
         print(f"{workdir}: this run is finished. Its result:\n{format_table(result['rows'])}")
         return result
+    if not any(checkpoints_of(workdir).glob("*")):  # a run that resumes does not need them any more
+        check_weights_exist(config)
     with lock_workdir(workdir) if first else nullcontext():
         claim_workdir(workdir, config, write=first)
         with clock.phase("prepare"):
@@ -132,7 +141,7 @@ def run_steps(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequest
                         checkpoints.save(run.state, run.metadata)
                     previous = None
                 if stop and step < run.total_steps:
-                    raise stop_requested.interruption(f"stopped after step {step}; the same command resumes")
+                    raise stop_requested.interruption(f"after step {step}; the same command resumes")
     finally:
         profiler.close()
         if writer is not None:

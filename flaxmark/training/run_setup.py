@@ -169,6 +169,13 @@ def _compile_meanwhile(
     return dataclasses.replace(evaluation, evaluate=lambda *arguments: compiled.result()(*arguments))
 
 
+def check_weights_exist(config: Config) -> None:
+    """Raise CheckpointError if `model.init_from` names nothing that exists."""
+    if config.model.init_from is not None and not Path(config.model.init_from).expanduser().exists():
+        reason = "neither a file nor the workdir of a run"
+        raise CheckpointError(reason, field="model.init_from", value=config.model.init_from)
+
+
 def start_from_weights(config: Config, state: TrainState) -> TrainState:
     """Fresh state with the weights that `model.init_from` names; the state itself where it names none.
 

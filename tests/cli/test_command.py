@@ -36,6 +36,12 @@ def test_any_failure_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_error_names_the_flag_and_the_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert explain(ConfigError("must be in [64, 2048]", field="data.image_size", value=12)) == 2
     assert line_of(capsys) == "error: --data.image-size 12: must be in [64, 2048]"
+    assert explain(ConfigError("give at least one", field="losses", value="")) == 2
+    assert line_of(capsys) == "error: --losses: give at least one"
+    assert explain(ConfigError("must be on", field="model.sigma", value=False)) == 2
+    assert line_of(capsys) == "error: --model.sigma: must be on"
+    assert explain(ConfigError("must not fall", field="train.profile_steps", value=(5, 4))) == 2
+    assert line_of(capsys) == "error: --train.profile-steps 5 4: must not fall"
     assert explain(DataError("line 3: no number", file="faces.csv")) == 2
     assert line_of(capsys) == "error: faces.csv: line 3: no number"
     assert explain(ConfigError("x.py: OSError: gone", field="FLAXMARK_EXTENSIONS")) == 2
@@ -261,6 +267,14 @@ def test_an_unset_variable_does_not_pass_for_a_flag_left_out(
         main._refuse_empty(arguments)
     assert explain(caught.value) == 2
     assert line_of(capsys).startswith(f"error: {about}is empty")
+
+
+def test_an_empty_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["flaxmark", ""])
+    with pytest.raises(SystemExit) as caught:
+        main.main()
+    assert caught.value.code == 2
+    assert line_of(capsys).startswith("error: the first argument is empty; ")
 
 
 def test_an_empty_argument_ends_a_command(environment: Environment) -> None:

@@ -159,6 +159,13 @@ for name in {[name.replace("-", "_") for name in LIGHT]}:
         ("export", ["--out", "x.onnx"], "format", None),
         ("export", ["--format", "onnx"], "out", None),
         ("export", ["--format", "onnx", "--out", "x.tflite"], "out", "x.tflite"),
+        ("export", ["--format", "savedmodel", "--out", "x.onnx"], "out", "x.onnx"),
+        ("audit", ["--data.dir", "x", "--show", "-1"], "show", -1),
+        ("compare", ["--data.dir", "x", "--systems", "dlib", "--timing-faces", "-5"], "timing_faces", -5),
+        ("sweep", ["--config", "quickstart", "--networks", "resnet18", "--depths", "18"], "networks", None),
+        ("sweep", ["--config", "quickstart", "--networks"], "networks", None),
+        ("sweep", ["--config", "quickstart", "--depths"], "depths", ()),
+        ("sweep", ["--config", "quickstart", "--losses"], "losses", ""),
         ("demo", ["--port", "70000"], "port", 70000),
         ("demo", ["--port", "many"], "port", "many"),
         ("draw", [], "out", None),
@@ -204,7 +211,7 @@ def test_a_bad_flag_is_one_line_about_it(command: str, arguments: list[str], fie
         ("train", ["--config", "quickstart", "--model.name", "vgg"], "resnet"),
         ("predict", ["a.jpg", "--format", "xml"], "coco, csv, jsonl, pts"),
         ("predict", ["a.jpg", "--crop", "--pts", "x"], "--pts"),
-        ("train", ["--config", "quickstart", "--data.markup", "pyproject.toml"], "pyproject.toml: not JSON"),
+        ("train", ["--config", "quickstart", "--data.markup", "pyproject.toml"], "pyproject.toml: is not a JSON file"),
     ],
 )
 def test_a_bad_flag_has_a_hint(command: str, arguments: list[str], hint: str) -> None:

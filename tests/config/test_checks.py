@@ -20,6 +20,7 @@ from flaxmark.config import (
     ResNetConfig,
     SmoothL1,
     TrainConfig,
+    bounded,
 )
 from flaxmark.config.checks import check_config
 from flaxmark.errors import ConfigError
@@ -114,6 +115,8 @@ def test_the_ends_of_an_interval_count_as_it_says(name: str) -> None:
         ),
         (Config(loss=SmoothL1(beta=-1)), 1, "loss.beta"),
         (Config(optimizer=OptimizerConfig(learning_rate=-1)), 1, "optimizer.learning_rate"),
+        (Config(optimizer=OptimizerConfig(name="adam", weight_decay=0.05)), 1, "optimizer.weight_decay"),
+        (Config(optimizer=OptimizerConfig(name="adam", decay_all=True)), 1, "optimizer.decay_all"),
         (Config(data=DataConfig(image_size=32)), 1, "data.image_size"),
         (Config(data=DataConfig(image_size=64, crop=CropDefinition(stored_size=2000))), 1, "data.image_size"),
         (Config(data=DataConfig(train_list="x")), 1, "data.train_list"),
@@ -133,3 +136,10 @@ def test_impossible_values_are_named(config: Config, devices: int, field: str) -
 def test_the_defaults_hold_together() -> None:
     check_config(Config())
     check_config(Config(loss=GaussianNLL(), model=ResNetConfig(sigma=True)))
+
+
+@pytest.mark.parametrize("interval", ["", ">0", "0, 1", "(0,1]", "(a, 1]", "[0, 1", "[0, 1]px"])
+def test_an_interval_that_is_none_is_named(interval: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        bounded(0.5, interval)
+    assert repr(interval) in caught.value.reason

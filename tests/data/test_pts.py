@@ -45,6 +45,7 @@ def test_pts_braces_beside_points_and_a_byte_order_mark(pts: Path) -> None:
     [
         ("", entries.EMPTY, "empty"),
         ("version: 1\nn_points: 68\n{\n}\n", entries.EMPTY, "no points"),
+        ("1 2\n", entries.POINT_COUNT, "line 1: 1 point instead of 68"),
         ("1 2\n" * 67, entries.POINT_COUNT, "line 67: 67 points instead of 68"),
         ("version: 1\n{\n" + "1 2\n" * 70 + "}", entries.POINT_COUNT, "line 71: 70 points instead of 68"),
         ("1 2\n" * 60 + "one 2\n" + "1 2\n" * 7, entries.MALFORMED, "line 61: 'one 2' is not two numbers"),

@@ -154,6 +154,10 @@ def test_a_folder_without_faces_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         audit(DataConfig(dir=str(tmp_path)), tmp_path, start)
     assert (caught.value.field, caught.value.value) == ("data.dir", tmp_path)
+    (tmp_path / "a.jpg").write_text("")
+    with pytest.raises(DataError, match=r"1 problem, the first: a\.jpg") as caught:
+        audit(DataConfig(name="pts", dir=str(tmp_path)), tmp_path, start)
+    assert caught.value.field == "data.dir"
 
 
 @real

@@ -222,7 +222,7 @@ def test_what_is_left_out_is_counted(images: Path) -> None:
     writer = make_writer("jsonl", None, FIVE_POINTS, "free", False)
     inputs = find_inputs([str(images / "a.png")])
     report = predict_images(inputs, Unsure(), None, writer, {})  # type: ignore[arg-type]
-    assert str(report) == "1 image, 1 of them without a face: 0 faces, 2 more with a score below --min-score"
+    assert str(report) == "1 image: no face, 2 more with a score below --min-score"
 
 
 def test_nothing_is_written_where_nothing_is_done(tmp_path: Path) -> None:

@@ -112,6 +112,15 @@ def test_folders_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         new_folder("out", tmp_path / "file" / "b")
     assert caught.value.field == "out"
+    with pytest.raises(StorageError, match="is a file, not a folder"):
+        new_folder("out", tmp_path / "file")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="Linux has such a folder")
+def test_a_folder_that_only_seems_to_be_writable() -> None:
+    with pytest.raises(StorageError) as caught:
+        new_file("/proc/x.md", False, (".md",))
+    assert caught.value.field == "out"
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")

@@ -81,18 +81,19 @@ def test_a_system_without_any_points_has_no_figures(folder: Path, entries: list[
 
 
 def test_the_split_is_validation_then_test_then_train(entries: list[FaceEntry]) -> None:
-    assert choose_split(entries, None)[0] == "train"
+    assert choose_split(entries, None, Path("faces"))[0] == "train"
     some = [dataclasses.replace(entries[0], split="test_common"), *entries[1:]]
-    assert [entry.file for entry in choose_split(some, None)[1]] == ["0.png"]
+    assert [entry.file for entry in choose_split(some, None, Path("faces"))[1]] == ["0.png"]
     some[1] = dataclasses.replace(entries[1], split="validation")
-    assert choose_split(some, None)[0] == "validation"
-    assert len(choose_split(some, "train")[1]) == 5
+    assert choose_split(some, None, Path("faces"))[0] == "validation"
+    assert len(choose_split(some, "train", Path("faces"))[1]) == 5
     with pytest.raises(ConfigError) as caught:
-        choose_split(some, "test")
+        choose_split(some, "test", Path("faces"))
     assert (caught.value.field, caught.value.value) == ("split", "test")
     assert "test_common, train, validation" in caught.value.reason
-    with pytest.raises(DataError):
-        choose_split([], None)
+    with pytest.raises(DataError) as empty:
+        choose_split([], None, Path("faces"))
+    assert (empty.value.field, empty.value.value) == ("data.dir", Path("faces"))
 
 
 def test_predictions_in_files(folder: Path, entries: list[FaceEntry], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from flaxmark.cli.flags import parse_flags
 from flaxmark.data.config import DataConfig, check_data
 from flaxmark.data.data_sets import find_data_set
 from flaxmark.errors import ConfigError, DataError
+from flaxmark.schema import require
 from flaxmark.system.files import new_folder
 
 
@@ -35,6 +36,7 @@ def main(arguments: list[str]) -> None:
     """Print a summary and write the details."""
     parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "audit")
     check_data(parsed.data)
+    require(parsed.show >= 0, "show", parsed.show, "must be at least 0")
     if not find_data_set(parsed.data.name).in_folder:
         raise ConfigError(
             "has no files to check; name a data set in a folder", field="data.name", value=parsed.data.name

@@ -17,6 +17,7 @@ from flaxmark.cli.flags import parse_flags, require_flags
 from flaxmark.data.config import DataConfig, check_data
 from flaxmark.data.data_sets import find_data_set
 from flaxmark.errors import ConfigError, DataError
+from flaxmark.schema import require
 from flaxmark.system.files import new_folder
 
 
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> None:
     parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "compare")
     require_flags(parsed, systems="flaxmark:runs/x")
     check_data(parsed.data)
+    require(parsed.timing_faces >= 0, "timing_faces", parsed.timing_faces, "must be at least 0")
     if not find_data_set(parsed.data.name).in_folder or parsed.data.markup.num_points != 68:
         reason = "only faces with 68 points in files are compared; choose another --data.name or --data.markup"
         raise ConfigError(reason)
@@ -61,7 +63,7 @@ def main(arguments: list[str]) -> None:
     systems = {text: make_system(text) for text in parsed.systems}
     listing = read_listing(parsed.data, root)
     name_problems(listing.problems)
-    split, entries = choose_split(listing.entries, parsed.split)
+    split, entries = choose_split(listing.entries, parsed.split, root)
     results, kept, unreadable = compare(systems, entries, root, parsed.data.max_megapixels, parsed.timing_faces)
     if not kept:
         raise DataError(f"no face of {split} can be read; the first: {unreadable[0]}", field="data.dir", value=root)

@@ -9,7 +9,7 @@ Example:
 import dataclasses
 import signal
 
-from flaxmark.cli.flags import Model, parse_flags
+from flaxmark.cli.flags import Model, parse_flags, workdir_errors
 from flaxmark.errors import ConfigError
 
 
@@ -37,6 +37,8 @@ def main(arguments: list[str]) -> None:
 
     # SIGTERM ends it as Ctrl-C does, so that the folder of images is removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with serving(Predictor(parsed.workdir, detector=parsed.detector), parsed.port) as page:
+    with workdir_errors(parsed.workdir):
+        predictor = Predictor(parsed.workdir, detector=parsed.detector)
+    with serving(predictor, parsed.port) as page:
         print(f"http://127.0.0.1:{parsed.port}   (Ctrl-C ends)", flush=True)
         page.block_thread()

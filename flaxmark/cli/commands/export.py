@@ -8,11 +8,11 @@ Example:
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import tyro
 
-from flaxmark.cli.flags import Model, RequiredFile, parse_flags, require_flags
+from flaxmark.cli.flags import Model, RequiredFile, parse_flags, require_flags, workdir_errors
 from flaxmark.errors import ConfigError
 from flaxmark.system.files import new_file
 
@@ -40,8 +40,10 @@ def main(arguments: list[str]) -> None:
     parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "export")
     require_flags(parsed, format="onnx", out="face.onnx")
     assert parsed.format is not None  # it is required
-    endings = Path(parsed.out).suffix.lower() if parsed.format == "savedmodel" else f".{parsed.format}"
-    out = new_file(parsed.out, parsed.overwrite, (endings,))
+    ending = Path(parsed.out).suffix.lower()
+    if parsed.format == "savedmodel" and ending[1:] in set(get_args(Format)) - {"savedmodel"}:
+        raise ConfigError(f"{ending} is the ending of another format; name a folder", field="out", value=parsed.out)
+    out = new_file(parsed.out, parsed.overwrite, (ending if parsed.format == "savedmodel" else f".{parsed.format}",))
     assert out is not None  # --out is required
     if out.is_dir() and not (parsed.format == "savedmodel" and (out / "saved_model.pb").is_file()):
         raise ConfigError("a folder that is no SavedModel is not replaced; give another name", field="out", value=out)
@@ -51,7 +53,8 @@ def main(arguments: list[str]) -> None:
     from flaxmark.inference.export.export import describe, export
     from flaxmark.inference.predictor import Predictor
 
-    predictor = Predictor(parsed.workdir)
+    with workdir_errors(parsed.workdir):
+        predictor = Predictor(parsed.workdir)
     agreement = export(predictor, parsed.format, out)
     print(f"wrote {out}, which {agreement}")
     if (dtype := predictor.network.config.model.dtype) != "float32":

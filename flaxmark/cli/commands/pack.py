@@ -9,7 +9,7 @@ Example:
 import dataclasses
 import os
 
-from flaxmark.cli.flags import RequiredFile, RequiredFolder, parse_flags, require_flags
+from flaxmark.cli.flags import RequiredFile, RequiredFolder, parse_flags, require_flags, workdir_errors
 from flaxmark.errors import CheckpointError, FlaxmarkError
 from flaxmark.system.files import new_file
 
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     require_flags(parsed, workdir="runs/x", out="x.safetensors")
     out = new_file(parsed.out, parsed.overwrite, (".safetensors",))
     if os.path.isfile(parsed.workdir):
-        reason = "not the folder of a run; a packed one cannot be packed again"
+        reason = "is a file, not a run; a packed network cannot be packed again"
         raise CheckpointError(reason, field="workdir", value=parsed.workdir)
 
     import numpy as np
@@ -46,7 +46,8 @@ def main(arguments: list[str]) -> None:
     from flaxmark.storage.packed import pack
 
     assert out is not None  # --out is required
-    network = Network(parsed.workdir)
+    with workdir_errors(parsed.workdir):
+        network = Network(parsed.workdir)
     metadata = {key: value for key, value in network.metadata.items() if key != "step"}
     pack(network.variables, metadata, out)
     print(f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB")

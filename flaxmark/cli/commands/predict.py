@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from flaxmark.cli.flags import Model, OptionalFile, parse_flags
-from flaxmark.errors import ConfigError, ImageError
+from flaxmark.cli.flags import Model, OptionalFile, parse_flags, workdir_errors
+from flaxmark.errors import ConfigError, DataError, ImageError
 from flaxmark.inference.detection import MIN_DETECTOR_SCORE, MIN_SCORE
 from flaxmark.inference.files.inputs import Input, find_inputs, is_file_name
 from flaxmark.system.files import new_file
@@ -124,6 +124,9 @@ def check_faces(parsed: Arguments, inputs: Sequence[Input]) -> None:
         raise ConfigError(f"{len(parsed.boxes)} numbers; give left top right bottom for each face", field="boxes")
     if field in ("boxes", "pts") and len(inputs) > 1:
         raise ConfigError(f"is for one image, and there are {len(inputs)}; predict them one at a time", field=field)
+    if parsed.pts and not Path(parsed.pts).is_file():
+        reason = "not a file" if Path(parsed.pts).exists() else "no such file"
+        raise DataError(reason, field="pts", value=parsed.pts)
 
 
 def form_of(parsed: Arguments) -> Format:
@@ -176,15 +179,20 @@ def predict(parsed: Arguments, form: Format, inputs: list[Input]) -> list[str]:
         refuse_pts_files(inputs, out, parsed.overwrite)
     if form == "coco":
         refuse_same_names(inputs)
-    predictor = Predictor(
-        parsed.workdir, detector=parsed.detector, min_detector_score=parsed.min_detector_score,
-        min_score=parsed.min_score, flip=parsed.flip, max_megapixels=parsed.max_megapixels,
-    )  # fmt: skip
+    with workdir_errors(parsed.workdir):
+        predictor = Predictor(
+            parsed.workdir, detector=parsed.detector, min_detector_score=parsed.min_detector_score,
+            min_score=parsed.min_score, flip=parsed.flip, max_megapixels=parsed.max_megapixels,
+        )  # fmt: skip
     boxes: Boxes | None = "image" if parsed.crop else None
     if parsed.boxes:
         boxes = np.reshape(parsed.boxes, (-1, 4))
     elif parsed.pts:
-        boxes = landmark_box(read_pts(parsed.pts, predictor.markup.num_points))
+        try:
+            boxes = landmark_box(read_pts(parsed.pts, predictor.markup.num_points))
+        except DataError as error:
+            error.field = "pts"
+            raise
     writer = make_writer(form, out, predictor.markup, predictor.metadata["terms"], parsed.overwrite, parsed.resume)
     track = TrackConfig(smoothing=OneEuroConfig() if parsed.smoothing else None, min_score=parsed.min_score)
     try:

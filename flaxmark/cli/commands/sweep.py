@@ -7,7 +7,7 @@ Example:
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -52,11 +52,10 @@ def main(arguments: list[str]) -> None:
     refuse_fields_of_cells(arguments)
     others, of_losses = split_loss_flags(arguments)
     parsed = config_from_arguments(Arguments, __doc__, others, command="sweep")
+    check_networks(parsed, {argument.split("=")[0] for argument in others})
     if "://" in (parsed.workdir or ""):
         raise ConfigError("a sweep's must be a folder of this machine", field="workdir", value=parsed.workdir)
     folder = Path(default_workdir(parsed))
-    if len(set(parsed.depths)) < len(parsed.depths):
-        raise ConfigError("give none of them twice", field="depths", value=" ".join(map(str, parsed.depths)))
     networks = parsed.networks or tuple(f"resnet{depth}" for depth in parsed.depths)
     cells = make_cells(networks, parsed.losses, parsed.seeds, parsed.shard_index, parsed.num_shards)
     refuse_flags_of_no_loss(of_losses, parsed.losses)
@@ -70,6 +69,16 @@ def main(arguments: list[str]) -> None:
     print(f"{len(outcomes) - len(failed)} of {len(outcomes)} cells have a result in {folder}")
     if failed:
         raise SweepError(f"{len(failed)} cells failed; each one's log.txt says why: {failed[0].cell.name} first")
+
+
+def check_networks(parsed: Arguments, given: Collection[str]) -> None:
+    """Refuse networks that cannot be trained; `given` are the flags that were typed."""
+    if "--networks" in given and "--depths" in given:
+        raise ConfigError("cannot be used together with --depths", field="networks")
+    if "--networks" in given and not parsed.networks:
+        raise ConfigError("give at least one, such as resnet18", field="networks")
+    if not parsed.depths or len(set(parsed.depths)) < len(parsed.depths):
+        raise ConfigError("give at least one, and none of them twice", field="depths", value=parsed.depths)
 
 
 def refuse_fields_of_cells(arguments: Iterable[str]) -> None:

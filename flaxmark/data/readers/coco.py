@@ -18,6 +18,7 @@ from flaxmark.data.entries import (
     Listing,
     Problem,
     check_landmarks,
+    count_points,
     divide,
     find_image,
 )
@@ -139,12 +140,11 @@ def _read_keypoints(values: Any, where: str, num_points: int) -> Float[np.ndarra
         raise AnnotationError("keypoints must be a list of numbers, three for each point", MALFORMED, file=where)
     points = numbers.reshape(-1, 3)
     if len(points) != num_points:
-        raise AnnotationError(f"{len(points)} points instead of {num_points}", POINT_COUNT, file=where)
+        raise AnnotationError(f"{count_points(len(points))} instead of {num_points}", POINT_COUNT, file=where)
     hidden = np.flatnonzero(points[:, 2] == 0)
     if hidden.size:
-        raise AnnotationError(
-            f"{hidden.size} points are not labelled, the first is {hidden[0]}", NOT_LABELLED, file=where
-        )
+        reason = f"{count_points(hidden.size)} not labelled, the first is {hidden[0]}"
+        raise AnnotationError(reason, NOT_LABELLED, file=where)
     return check_landmarks(points[:, :2], where, num_points)
 
 

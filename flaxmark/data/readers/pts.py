@@ -22,6 +22,7 @@ from flaxmark.data.entries import (
     Listing,
     Problem,
     check_landmarks,
+    count_points,
     divide,
     inside,
 )
@@ -80,7 +81,8 @@ def read_pts(path: str | Path, num_points: int) -> Float[np.ndarray, "num_points
         raise AnnotationError("has no points", EMPTY, file=path)
     if len(lines) != num_points:
         number = lines[min(len(lines), num_points + 1) - 1][0]
-        raise AnnotationError(f"line {number}: {len(lines)} points instead of {num_points}", POINT_COUNT, file=path)
+        reason = f"line {number}: {count_points(len(lines))} instead of {num_points}"
+        raise AnnotationError(reason, POINT_COUNT, file=path)
     points = [_parse(path, number, line) for number, line in lines]
     return check_landmarks(np.array(points, np.float64) - 1.0, path, num_points)
 

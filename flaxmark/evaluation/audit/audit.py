@@ -65,9 +65,10 @@ def audit(config: DataConfig, root: Path, start_progress: Callable[[int], Progre
     listing = read_listing(config, root)
     entries = listing.entries
     if not entries:
-        raise DataError(
-            f"has no faces of {config.name}; {len(listing.problems)} problems", field="data.dir", value=root
-        )
+        problems = listing.problems
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        first = f"; {count}, the first: {problems[0]}" if problems else ""
+        raise DataError(f"has no faces of {config.name}{first}", field="data.dir", value=root)
     findings = [Finding(p.reason, p.file, p.detail) for p in listing.problems if not p.known]
     files = sorted({entry.file for entry in entries})
     prints: dict[str, Fingerprint | Problem] = {}

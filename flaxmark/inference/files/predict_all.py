@@ -44,10 +44,11 @@ class Report:
 
     def __str__(self) -> str:
         """Summary in one line."""
-        empty = f", {self.empty:,} of them without a face" if self.empty else ""
+        empty = f", {self.empty:,} of them without a face" if self.empty and self.done > 1 else ""
+        faces = "no face" if self.done == 1 and not self.faces else _count(self.faces, "face")
         broken = f", {len(self.broken):,} broken" if self.broken else ""
         low = f", {self.left_out:,} more with a score below --min-score" if self.left_out else ""
-        return f"{_count(self.done, 'image')}{empty}{broken}: {_count(self.faces, 'face')}{low}"
+        return f"{_count(self.done, 'image')}{empty}{broken}: {faces}{low}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -203,6 +203,8 @@ def read_baselines(path: str | None) -> list[dict[str, Any]]:
             }
             for system in read
         ]
+    except FileNotFoundError as error:
+        raise ConfigError("no such file", field="baseline", value=path) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         example = '[{"name": "dlib", "validation": {"nme": 5.1, "fr_8": 9.0, "auc_8": 40.2}}]'
         raise ConfigError(f"{error!r}; it must be a list such as {example}", field="baseline", value=path) from error
