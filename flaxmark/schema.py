@@ -9,6 +9,8 @@ import typeguard
 
 from flaxmark.errors import ConfigError
 
+EXTENSION_HINT = "if it comes from an extension, name its file in FLAXMARK_EXTENSIONS"
+
 
 def remake(old: Any, kind: type[Any], **fields: Any) -> Any:
     """Another member of a family with the fields that both have, and the given ones."""
@@ -26,7 +28,14 @@ def bounded(default: Any, interval: str) -> Any:
 
     Returns:
         The field, for the body of a dataclass.
+
+    Raises:
+        ConfigError: The interval is not written so.
     """
+    try:
+        _inside(0, interval)
+    except (ValueError, IndexError) as error:
+        raise ConfigError(f"{interval!r} is no interval; write it as (0, 1], [64, 2048] pixels or [0, inf)") from error
     return dataclasses.field(default=default, metadata={"interval": interval})
 
 
@@ -56,7 +65,7 @@ class Choice:
     def member(cls, name: str) -> type[Self]:
         """The member with a name; ConfigError if there is none."""
         if name not in cls.members:
-            raise ConfigError(f"{name!r} is none of {', '.join(cls.members)}", field="name")
+            raise ConfigError(f"{name!r} is none of {', '.join(cls.members)}; {EXTENSION_HINT}", field="name")
         return cls.members[name]
 
     @classmethod
@@ -158,6 +167,8 @@ def _numbers(config: Any, prefix: str) -> Iterator[tuple[str, str | None, float]
 def _inside(value: float, interval: str) -> bool:
     """Whether a finite number lies in an interval such as `(0, 1] pixels`."""
     ends = interval.split(" ")
+    if ends[0][0] not in "[(" or ends[0][-1] != "," or ends[1][-1] not in "])":
+        raise ValueError(interval)
     low, high = float(ends[0][1:-1]), float(ends[1][:-1])
     above = low <= value if ends[0][0] == "[" else low < value
     below = value <= high if ends[1][-1] == "]" else value < high

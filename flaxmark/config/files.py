@@ -15,6 +15,7 @@ from flaxmark.config.config import Config
 from flaxmark.errors import ConfigError, FlaxmarkError
 from flaxmark.models.losses import Loss
 from flaxmark.models.resnet import Depth
+from flaxmark.schema import Choice
 
 SHIPPED = "flaxmark.configs"
 EXTENSIONS = "FLAXMARK_EXTENSIONS"
@@ -78,7 +79,7 @@ def load_config(name: str | Path, depth: Depth | None = None, loss: str | Loss |
         given = {"depth": depth, "loss": loss}
         takes = inspect.signature(make).parameters if make else {}
         config = make and make(**{key: value for key, value in given.items() if value is not None and key in takes})
-    except Exception as error:  # the file is the user's program
+    except (Exception, SystemExit) as error:  # the file is the user's program
         raise ConfigError(_describe(error), field="config", value=name) from error
     if not isinstance(config, Config):
         raise ConfigError("must define get_config() that returns a flaxmark Config", field="config", value=name)
@@ -92,12 +93,15 @@ def load_extensions(names: Iterable[str]) -> None:
     """
     for name in names:
         try:
+            if name.endswith(".py") and not os.path.exists(name):
+                raise ConfigError("no such file")
             if name.endswith(".py"):
                 _run_file(Path(name))
             else:
                 importlib.import_module(name)
+                _check_members()
                 _loaded[name] = None
-        except Exception as error:  # the user's program
+        except (Exception, SystemExit) as error:  # the user's program
             raise ConfigError(_describe(error), field=EXTENSIONS, value=name) from error
 
 
@@ -111,9 +115,11 @@ def extensions() -> list[str]:
     return list(_loaded)
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     """An error of a user's file, in one line."""
     text = " ".join(str(error).split())
+    if isinstance(error, SystemExit):
+        return f"it calls sys.exit({text})"
     return text if isinstance(error, FlaxmarkError) else f"{type(error).__name__}: {text}"
 
 
@@ -126,5 +132,15 @@ def _run_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and tyro look up a class's module there
     spec.loader.exec_module(module)
+    _check_members()
     _loaded[str(path.resolve())] = None
     return module
+
+
+def _check_members() -> None:
+    """Raise ConfigError for a loss, network, head or augmentation that is no dataclass itself, and forget it."""
+    for family in Choice.__subclasses__():
+        for name, member in list(family.members.items()):
+            if "__dataclass_params__" not in vars(member):  # a parent's would be inherited
+                del family.members[name]
+                raise ConfigError(f"the class {member.__qualname__} needs @dataclasses.dataclass(frozen=True)")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flaxmark.data.entries import Listing
 from flaxmark.errors import ConfigError
+from flaxmark.schema import EXTENSION_HINT
 
 if TYPE_CHECKING:
     from flaxmark.data.config import DataConfig
@@ -32,8 +33,8 @@ class DataSet:
     """A few words for help texts."""
     read: Callable[["DataConfig", Path], Listing] | None = None
     """From the config and the data set's existing folder to all faces in it; a face that cannot be used becomes a
-    `Problem`. May raise DataError where nothing can be read; OSError is turned into one. None: the faces are in no
-    folder but come from `source`."""
+    `Problem`. May raise DataError where nothing can be read; any other exception is turned into one. None: the faces
+    are in no folder but come from `source`."""
     terms: str = "unknown"
     """Terms of use; they are kept with every network that is trained on the faces and with its predictions."""
     num_points: int | None = None
@@ -91,7 +92,7 @@ def register(data_set: DataSet) -> DataSet:
 def find_data_set(name: str) -> DataSet:
     """A registered data set by its name; ConfigError lists the choices where there is none."""
     if name not in DATA_SETS:
-        raise ConfigError(f"must be one of {', '.join(DATA_SETS)}", field="data.name", value=name)
+        raise ConfigError(f"must be one of {', '.join(DATA_SETS)}; {EXTENSION_HINT}", field="data.name", value=name)
     return DATA_SETS[name]
 
 

@@ -22,8 +22,9 @@ from flaxmark.models.confidence import doubt, face_score
 from flaxmark.models.heads import Prediction
 from flaxmark.models.model import make_model
 from flaxmark.models.operations import Operations, make_operations
-from flaxmark.schema import check_bounds, from_dict
+from flaxmark.schema import check_bounds
 from flaxmark.storage.packed import SUFFIX, load_packed
+from flaxmark.storage.stored_config import prediction_config
 from flaxmark.system.devices import compile_step, make_mesh
 
 # Trained on drawn faces alone, free for any use: docs/results/model_card.md.
@@ -77,7 +78,7 @@ def _load(checkpoint: Path) -> tuple[Variables, dict[str, Any]]:
     from flaxmark.storage.checkpoint import load_best  # imports orbax, which packed files do not need
 
     variables, metadata = load_best(checkpoint)
-    config = from_dict(metadata["config"], Config)
+    config = prediction_config(metadata["config"])
     return make_model(config.model, config.data.markup.num_points, folded=True).fold(variables), metadata
 
 
@@ -85,7 +86,7 @@ class Network:
     """A trained network on the first local device.
 
     Attributes:
-        config: The run's config.
+        config: The run's config; its augmentation, loss, optimizer and training loop are defaults.
         metadata: The checkpoint's metadata.
         variables: With BatchNorm folded into the convolutions.
     """
@@ -99,7 +100,7 @@ class Network:
         path = Path(checkpoint or SHIPPED)
         self.variables, self.metadata = _load(path)
         try:
-            self.config: Config = from_dict(self.metadata["config"], Config)
+            self.config = prediction_config(self.metadata["config"])
             check_bounds(self.config)
         except ConfigError as error:
             raise CheckpointError(f"its config cannot be used: {error}", file=path) from error

@@ -8,9 +8,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from flaxmark.errors import ConfigError
 from flaxmark.models.operations import Operations, channel_affine, channel_moments
 
 Variables = dict[str, Any]
+
+CONVOLUTIONS = "convolutions"
+"""Collection in the fresh variables of a folded network: the name of the convolution that each FoldedNorm follows."""
 
 
 def at_least_float32(x: jax.Array) -> Any:
@@ -71,19 +75,22 @@ class BatchNorm(nn.Module):
 
 
 class FoldedNorm(nn.Module):
-    """What is left of a BatchNorm whose factor is in the kernel of its convolution: an addition.
+    """What is left of a BatchNorm for prediction.
 
-    Without such a convolution its variables have the factor, too.
+    An addition if its factor is in the kernel of the convolution `after`, else a multiplication and an addition.
     """
 
     dtype: Any
+    after: str | None
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch height width channels"]:
-        """Shift each channel."""
-        if self.has_variable("params", "scale"):
+        """Scale each channel unless its convolution does, and shift it."""
+        if self.after is None:
             scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
             x = (x.astype(at_least_float32(x)) * scale[None, None, None]).astype(self.dtype)
+        elif self.is_initializing():
+            self.variable(CONVOLUTIONS, self.after, jnp.zeros, ())
         bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
         return x + bias[None, None, None].astype(self.dtype)
 
@@ -91,29 +98,33 @@ class FoldedNorm(nn.Module):
 def fold_batch_norm(variables: Variables, shapes: Variables) -> Variables:
     """Variables of the folded network that computes the same as a trained one with its running statistics.
 
-    The factor of each BatchNorm goes into the kernel of the convolution before it. `shapes` are fresh variables of the
-    folded network, or their shapes: they tell a FoldedNorm from layers with statistics of their own, which stay.
+    The factor of each BatchNorm goes into the kernel of the convolution that it follows, if it names one. `shapes` are
+    fresh variables of the folded network, or their shapes: they name these convolutions, and layers that keep their
+    statistics.
     """
-    params, stats = _fold(variables["params"], variables["batch_stats"], shapes["params"])
+    kept, convs = shapes.get("batch_stats", {}), shapes.get(CONVOLUTIONS, {})
+    params, stats = _fold(variables["params"], variables["batch_stats"], kept, convs)
     return {"params": params, "batch_stats": stats}
 
 
-def _fold(params: dict[str, Any], stats: dict[str, Any], shapes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _fold(
+    params: dict[str, Any], stats: dict[str, Any], kept: Any, convs: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters after folding, and the statistics that are left."""
     folded, left = dict(params), {}
     for name, own in stats.items():
-        if name not in params or name not in shapes:
+        if name not in params or "var" in kept.get(name, {}):
             left[name] = own
         elif "var" not in own:
-            folded[name], rest = _fold(params[name], own, shapes[name])
+            folded[name], rest = _fold(params[name], own, kept.get(name, {}), convs.get(name, {}))
             left |= {name: rest} if rest else {}
-        elif "scale" not in params[name] or "scale" in shapes[name]:
-            left[name] = own
         else:
             factor = params[name]["scale"] * lax.rsqrt(own["var"] + BatchNorm.epsilon)
             shift = params[name]["bias"] - own["mean"] * factor
-            conv = name.replace("norm", "conv")
-            if conv != name and "kernel" in params.get(conv, {}):
+            conv = next(iter(convs.get(name, {})), None)
+            if conv is not None:
+                if "kernel" not in params.get(conv, {}):
+                    raise ConfigError(f"{name} follows {conv!r}, but there is no such convolution", field="model.name")
                 # Of each output channel, the last axis; a bias has only that.
                 folded[conv] = {key: x * factor.reshape((1,) * (x.ndim - 1) + (-1,)) for key, x in params[conv].items()}
                 folded[name] = {"bias": shift}

@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from flaxmark.errors import ConfigError
 from flaxmark.models.heads import Prediction
 from flaxmark.schema import Choice, bounded
 
@@ -42,7 +43,8 @@ class Loss(Choice):
     @property
     def title(self) -> str:
         """Name and parameters for tables and figures."""
-        values = ", ".join(f"{f.name} {getattr(self, f.name):g}" for f in dataclasses.fields(self))  # type: ignore[arg-type]
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        values = ", ".join(f"{name} {_short(value)}" for name, value in fields.items())
         return self.name + (f" ({values})" if values else "")
 
     @property
@@ -235,6 +237,15 @@ def _cases(small: str, end: str, large: str) -> str:
     return rf"\begin{{cases}} {small}, & {condition} \\ {large}, & \text{{otherwise}} \end{{cases}}"
 
 
-def per_example(losses: Float[Array, "batch ..."]) -> Float[Array, " batch"]:
-    """Mean over all values of each example."""
+def _short(value: Any) -> str:
+    """A number with at most six digits, anything else as it is."""
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def per_example(losses: Points) -> Float[Array, " batch"]:
+    """Mean over all values of each example; ConfigError where a loss did not return one for each coordinate."""
+    shape = jnp.shape(losses)
+    if len(shape) != 3 or shape[-1] != 2:
+        reason = f"must return an array [batch, points, 2], a value for each coordinate, not one of shape {list(shape)}"
+        raise ConfigError(reason, field="loss.name")
     return losses.reshape(losses.shape[0], -1).mean(axis=1)

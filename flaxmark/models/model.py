@@ -56,14 +56,20 @@ class Layers:
         )
 
     def norm(
-        self, name: str, group: int | None = None, scale_init: nn.initializers.Initializer = nn.initializers.ones
+        self,
+        name: str,
+        group: int | None = None,
+        scale_init: nn.initializers.Initializer = nn.initializers.ones,
+        after: str | None = None,
     ) -> nn.Module:
-        """BatchNorm; prediction folds it into the convolution of the same name with `conv` for `norm`, if any.
+        """BatchNorm, over groups of that many examples or the whole batch.
 
-        So `norm1` has to follow `conv1` directly. Layers of Flax, such as `nn.BatchNorm`, are left as they are.
+        `after` names the convolution of the same module whose output this is applied to, and nothing else: prediction
+        folds the normalisation into it. Without `after`, prediction scales and shifts, which is right in any order.
+        Layers of Flax, such as `nn.BatchNorm`, are left as they are.
         """
         if self.folded:
-            return FoldedNorm(self.dtype, name=name)
+            return FoldedNorm(self.dtype, after, name=name)
         return BatchNorm(not self.train, group, self.operations, self.axis_name, self.dtype, scale_init, name=name)
 
     def max_pool(self, x: jax.Array) -> jax.Array:

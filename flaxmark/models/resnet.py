@@ -43,7 +43,7 @@ def _shortcut(x: jax.Array, features: int, stride: int, conv: Maker, norm: Maker
     """The input of a block, projected if the block changes its shape."""
     if stride == 1 and x.shape[-1] == features:
         return x
-    return norm(name="norm_shortcut")(conv(features, 1, stride, "conv_shortcut")(x))
+    return norm(name="norm_shortcut", after="conv_shortcut")(conv(features, 1, stride, "conv_shortcut")(x))
 
 
 class BasicBlock(nn.Module):
@@ -61,9 +61,9 @@ class BasicBlock(nn.Module):
     def __call__(self, x: Features) -> Features:
         """Apply the block; the output has `width` channels."""
         y = self.conv(self.width, 3, self.stride, "conv1")(x)
-        y = nn.relu(self.norm(name="norm1")(y))
+        y = nn.relu(self.norm(name="norm1", after="conv1")(y))
         y = self.conv(self.width, 3, 1, "conv2")(y)
-        y = self.norm(name="norm2", scale_init=self.last_scale)(y)
+        y = self.norm(name="norm2", after="conv2", scale_init=self.last_scale)(y)
         return nn.relu(y + _shortcut(x, self.width, self.stride, self.conv, self.norm))
 
 
@@ -82,9 +82,9 @@ class Bottleneck(nn.Module):
     def __call__(self, x: Features) -> Features:
         """Apply the block; the output has 4 `width` channels."""
         features = self.width * self.expansion
-        y = nn.relu(self.norm(name="norm1")(self.conv(self.width, 1, 1, "conv1")(x)))
-        y = nn.relu(self.norm(name="norm2")(self.conv(self.width, 3, self.stride, "conv2")(y)))
-        y = self.norm(name="norm3", scale_init=self.last_scale)(self.conv(features, 1, 1, "conv3")(y))
+        y = nn.relu(self.norm(name="norm1", after="conv1")(self.conv(self.width, 1, 1, "conv1")(x)))
+        y = nn.relu(self.norm(name="norm2", after="conv2")(self.conv(self.width, 3, self.stride, "conv2")(y)))
+        y = self.norm(name="norm3", after="conv3", scale_init=self.last_scale)(self.conv(features, 1, 1, "conv3")(y))
         return nn.relu(y + _shortcut(x, features, self.stride, self.conv, self.norm))
 
 
@@ -142,7 +142,7 @@ class ResNetConfig(ModelConfig):
         block: Any = Bottleneck if self.bottlenecks else BasicBlock
         if self.remat:
             block = nn.remat(block)
-        x = layers.max_pool(nn.relu(norm(name="stem_norm")(conv(64, 7, 2, "stem_conv")(images))))
+        x = layers.max_pool(nn.relu(norm(name="stem_norm", after="stem_conv")(conv(64, 7, 2, "stem_conv")(images))))
         for stage, size in enumerate(self.stage_sizes):
             for index in range(size):
                 x = block(

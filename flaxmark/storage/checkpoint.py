@@ -14,12 +14,11 @@ import numpy as np
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
-from flaxmark.config.config import Config
 from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.models.model import make_model
-from flaxmark.schema import from_dict
 from flaxmark.storage.checksum import check_checksums, make_checksums
 from flaxmark.storage.remote import CHECKPOINTS, checkpoints_of, push
+from flaxmark.storage.stored_config import prediction_config
 from flaxmark.system.devices import all_agree
 
 _METRIC = "loss"
@@ -247,7 +246,7 @@ def _warn(folder: epath.Path, error: Exception) -> None:
 
 def _model_like(metadata: Mapping[str, Any]) -> Any:
     """Shapes of a run's variables, on the first local device."""
-    config = from_dict(metadata["config"], Config)
+    config = prediction_config(metadata["config"])
     points = config.data.markup.num_points
     model = make_model(config.model, points)
     shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((points, 2), np.float32))

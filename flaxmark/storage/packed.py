@@ -16,7 +16,7 @@ from flaxmark.config.config import Config
 from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.models.batch_norm import Variables
 from flaxmark.models.model import make_model
-from flaxmark.schema import from_dict
+from flaxmark.storage.stored_config import prediction_config
 from flaxmark.system.files import atomic_write
 
 SUFFIX = ".safetensors"
@@ -78,7 +78,7 @@ def load_packed(path: Path) -> tuple[Variables, dict[str, Any]]:
 
 def _restore(tensors: dict[str, np.ndarray], metadata: dict[str, Any], path: Path) -> Variables:
     """The variables of the config's network from the tensors of a file."""
-    config = from_dict(metadata["config"], Config)
+    config = prediction_config(metadata["config"])
     wanted = folded_shapes(config)
     params: dict[str, jax.Array] = {}
     for name, like in flatten_dict(wanted["params"], sep="/").items():

@@ -18,7 +18,9 @@ CONFIG, RESULT, PREDICTIONS = "config.json", "result.json", "predictions.npz"
 TRAIN_FACES, BAD_FACES, LOCK = "train_faces.txt", "not_finite.txt", ".lock"
 
 # Where files lie, and how often something is written, changes no number of a run.
-_FREE = ("dir", "prepared_dir", "residency", "log_every", "save_every", "profile_steps")
+_FREE = (
+    "data.dir", "data.prepared_dir", "data.residency", "train.log_every", "train.save_every", "train.profile_steps",
+)  # fmt: skip
 
 
 @contextmanager
@@ -120,5 +122,6 @@ def _differences(stored: Any, wanted: Any, name: str = "") -> Iterator[str]:
         return
     other_member = stored.get("name") != wanted.get("name") and stored.keys() != wanted.keys()
     for key in ["name"] if other_member else sorted(set(stored) | set(wanted)):
-        if key not in _FREE:
-            yield from _differences(stored.get(key), wanted.get(key), f"{name}.{key}" if name else key)
+        dotted = f"{name}.{key}" if name else key
+        if dotted not in _FREE:
+            yield from _differences(stored.get(key), wanted.get(key), dotted)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from helpers.commands import ROOT
 
-from flaxmark.config import MAE, MSE, Config, Loss, SmoothL1
+from flaxmark.config import MAE, MSE, AugmentConfig, Config, Head, Loss, ModelConfig, SmoothL1
 from flaxmark.config.checks import check_config
 from flaxmark.config.files import extensions, find_config, load_config, load_extensions, named_extensions
+from flaxmark.data.data_sets import find_data_set
 from flaxmark.errors import ConfigError
 
 CONFIGS = ROOT / "configs"
@@ -64,8 +65,16 @@ def test_table_takes_a_depth_and_quickstart_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "def get_config(): return {}['x']", "def get_config(): return 3", "import nothing_like_this", "def ("]
-)
+    "text",
+    [
+        "",
+        "def get_config(): return {}['x']",
+        "def get_config(): return 3",
+        "import nothing_like_this",
+        "def (",
+        "import sys; sys.exit()",
+    ],
+)  # fmt: skip
 def test_a_file_that_is_no_config(text: str, tmp_path: Path) -> None:
     (tmp_path / "c.py").write_text(text)
     with pytest.raises(ConfigError) as caught:
@@ -124,7 +133,9 @@ def test_a_command_knows_the_losses_of_extensions(tmp_path: Path, environment: d
     assert done.stdout == "0.5\n", done.stderr
 
 
-@pytest.mark.parametrize("text", ["raise RuntimeError('first\\nsecond')", "import nothing_like_this", "def ("])
+@pytest.mark.parametrize(
+    "text", ["raise RuntimeError('first\\nsecond')", "import nothing_like_this", "def (", "import sys; sys.exit()"]
+)
 def test_an_extension_that_fails_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "broken.py").write_text(text)
     for name in (str(tmp_path / "broken.py"), str(tmp_path / "missing.py"), "no_such_module_at_all"):
@@ -144,3 +155,29 @@ def test_a_config_file_may_define_its_own_loss(tmp_path: Path) -> None:
         assert str(tmp_path / "own.py") in extensions()
     finally:
         del Loss.members["hinge_of_a_test"]
+
+
+def test_a_missing_extension_is_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_extensions([str(tmp_path / "missing.py")])
+    assert caught.value.reason == "no such file"
+
+
+def test_an_extension_without_a_dataclass_is_named_and_forgotten(tmp_path: Path) -> None:
+    for number, family in enumerate(("Loss", "ModelConfig", "Head", "AugmentConfig")):
+        file = tmp_path / f"bare{number}.py"
+        file.write_text(
+            f"from flaxmark.config import {family}\nclass Bare({family}):\n    name = 'bare'\n    x: int = 3\n"
+        )
+        with pytest.raises(ConfigError) as caught:
+            load_extensions([str(file)])
+        assert (caught.value.field, caught.value.value) == ("FLAXMARK_EXTENSIONS", str(file))
+        assert "Bare" in caught.value.reason
+    assert all("bare" not in family.members for family in (Loss, ModelConfig, Head, AugmentConfig))
+
+
+def test_an_unknown_name_points_to_extensions() -> None:
+    for find in (Loss.member, find_data_set):
+        with pytest.raises(ConfigError) as caught:
+            find("of_an_extension")
+        assert "FLAXMARK_EXTENSIONS" in caught.value.reason

@@ -173,3 +173,18 @@ def test_a_data_set_of_a_user_trains_and_evaluates(
     said = refusal("train", *train, "--workdir", tmp_path / "other")
     assert "--data.name" in said
     assert "lines" in said
+
+
+@pytest.mark.parametrize("result", [KeyError("left eye"), RuntimeError("first\nsecond"), None])
+def test_a_reader_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: object) -> None:
+    def read(config: DataConfig, root: Path) -> Listing:
+        if isinstance(result, Exception):
+            raise result
+        return result  # type: ignore[return-value]
+
+    monkeypatch.setitem(DATA_SETS, "failing", DataSet("failing", title="failing", read=read))
+    with pytest.raises(DataError) as caught:
+        read_listing(DataConfig(name="failing", dir=str(tmp_path)), tmp_path)
+    assert (caught.value.field, caught.value.value) == ("data.dir", tmp_path)
+    assert type(result).__name__ in caught.value.reason
+    assert "\n" not in str(caught.value)

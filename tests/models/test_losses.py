@@ -111,3 +111,25 @@ def test_names_that_are_no_loss() -> None:
     with pytest.raises(ConfigError) as caught:
         from_dict({"name": "l3"}, Loss)
     assert caught.value.field == "name"
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (4, 5), (4, 5, 1)])
+def test_a_loss_with_a_result_of_another_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        per_example(jnp.zeros(shape))
+    assert caught.value.field == "loss.name"
+
+
+def test_a_title_shows_fields_of_any_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Loss, "members", dict(Loss.members))
+
+    @dataclasses.dataclass(frozen=True)
+    class Odd(Loss):
+        name = "test_odd"
+        kind: str = "soft"
+        width: float = 0.5
+        ends: tuple[int, int] = (1, 2)
+        masked: bool = True
+        limit: float | None = None
+
+    assert Odd().title == "test_odd (kind soft, width 0.5, ends (1, 2), masked True, limit None)"

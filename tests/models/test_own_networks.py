@@ -17,6 +17,7 @@ from flaxmark.config.config import Config
 from flaxmark.data.config import DataConfig
 from flaxmark.errors import ConfigError
 from flaxmark.faces.markup_files import FIVE_POINTS
+from flaxmark.models.batch_norm import fold_batch_norm
 from flaxmark.models.losses import MSE
 from flaxmark.models.model import Layers, ModelConfig, all_variants, find_variant, make_model
 from flaxmark.schema import from_dict, to_dict
@@ -47,9 +48,9 @@ def networks() -> Iterator[dict[str, ModelConfig]]:
 
         def features(self, images: jax.Array, layers: Layers) -> jax.Array:
             x = layers.norm("norm_in")(images)
-            x = nn.relu(layers.norm("norm1")(layers.conv(8, 3, 2, "conv1")(x)))
+            x = nn.relu(layers.norm("norm1", after="conv1")(layers.conv(8, 3, 2, "conv1")(x)))
             x = nn.Conv(8, (3, 3), dtype=layers.dtype, bias_init=nn.initializers.ones, name="conv2")(x)
-            return layers.max_pool(nn.relu(layers.norm("norm2")(x)))
+            return layers.max_pool(nn.relu(layers.norm("norm2", after="conv2")(x)))
 
     @dataclasses.dataclass(frozen=True)
     class Foreign(ModelConfig):
@@ -63,18 +64,34 @@ def networks() -> Iterator[dict[str, ModelConfig]]:
                 def __call__(self, x: jax.Array) -> jax.Array:
                     x = nn.Conv(8, (3, 3), (2, 2), use_bias=False, name="conv1")(x)
                     x = nn.BatchNorm(use_running_average=not layers.train, name="norm1")(x)
-                    x = nn.relu(layers.norm("norm2")(layers.conv(8, 3, 1, "conv2")(x)))
+                    x = nn.relu(layers.norm("norm2", after="conv2")(layers.conv(8, 3, 1, "conv2")(x)))
                     return nn.BatchNorm(use_running_average=not layers.train, use_scale=False, use_bias=False)(x)
 
             return Block(name="block")(images)
 
-    yield {kind.name: kind(head_init_scale=1.0) for kind in (Plain, Normed, Foreign)}
+    @dataclasses.dataclass(frozen=True)
+    class PreActivation(ModelConfig):
+        """Norms before the convolutions that have their numbers, as in He et al., 2016 (arXiv:1603.05027)."""
+
+        name = "test_pre_activation"
+
+        def features(self, images: jax.Array, layers: Layers) -> jax.Array:
+            x = layers.conv(8, 3, 2, "conv0")(images)
+            x = layers.conv(8, 3, 2, "conv1")(nn.relu(layers.norm("norm1")(x)))
+            return layers.conv(8, 3, 1, "conv2")(nn.relu(layers.norm("norm2", after="conv1")(x)))
+
+    yield {kind.name: kind(head_init_scale=1.0) for kind in (Plain, Normed, Foreign, PreActivation)}
     ModelConfig.members.clear()
     ModelConfig.members.update(before)
 
 
-NAMES = ["test_plain", "test_normed", "test_foreign"]
-LEFT = {"test_plain": 0, "test_normed": 0, "test_foreign": 4}  # arrays of statistics after folding
+NAMES = ["test_plain", "test_normed", "test_foreign", "test_pre_activation"]
+LEFT = {
+    "test_plain": 0,
+    "test_normed": 0,
+    "test_foreign": 4,
+    "test_pre_activation": 0,
+}  # arrays of statistics after folding
 
 
 def trained(config: ModelConfig) -> Any:
@@ -142,3 +159,22 @@ def test_a_name_is_taken_once() -> None:
             name = "resnet"
 
     assert ModelConfig.member("resnet").__name__ == "ResNetConfig"
+
+
+def test_only_a_norm_that_follows_a_convolution_is_folded_into_it(networks: dict[str, ModelConfig]) -> None:
+    model = make_model(networks["test_pre_activation"], 5, folded=True)
+    params = model.fold(make_model(networks["test_pre_activation"], 5).init(jax.random.key(0), FACE))["params"]
+    assert set(params["norm1"]) == {"scale", "bias"}
+    assert set(params["norm2"]) == {"bias"}
+
+
+def test_a_norm_after_a_convolution_that_is_not_there() -> None:
+    shapes = {"params": {}, "convolutions": {"norm1": {"conv9": 0}}}
+    channels = jnp.ones(3)
+    variables = {
+        "params": {"norm1": {"scale": channels, "bias": channels}},
+        "batch_stats": {"norm1": {"mean": channels, "var": channels}},
+    }
+    with pytest.raises(ConfigError) as caught:
+        fold_batch_norm(variables, shapes)
+    assert "conv9" in caught.value.reason

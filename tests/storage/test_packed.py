@@ -96,7 +96,6 @@ def test_packing_measures_a_few_crops_at_a_time(
         {"config": to_dict(dataclasses.replace(CONFIG, data=HUGE))},
         {"terms": 3},
         {"config": to_dict(dataclasses.replace(CONFIG, data=FLAT))},
-        {"config": to_dict(CONFIG) | {"train": {"epochs": 10**400}}},
         {"config": to_dict(CONFIG) | {"model": {"name": "nothing"}}},
         {"face_score": {"middle": "low", "width": 1.0}},
         {"face_score": {"middle": 1.0, "width": 0.0}},
@@ -137,3 +136,14 @@ def test_files_that_are_no_packed_network(folded: dict, tmp_path: Path) -> None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         safetensors.numpy.save_file(tensors | change, path, metadata={"flaxmark": json.dumps(METADATA)})
         assert name in refused(path)
+
+
+def test_prediction_needs_only_the_data_and_the_network(folded: dict, tmp_path: Path) -> None:
+    """Not the extensions that trained it."""
+    stored = dict(METADATA["config"])
+    stored |= {"loss": {"name": "of_an_extension"}, "optimizer": {"name": 3}, "train": {"epochs": 10**400}}
+    stored["data"] = stored["data"] | {"augment": {"name": "of_an_extension"}, "name": "of_an_extension"}
+    pack(folded, METADATA | {"config": stored}, tmp_path / "x.safetensors")
+    network = Network(tmp_path / "x.safetensors")
+    assert network.config == dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, name="of_an_extension"))
+    assert network.metadata["config"] == stored

@@ -13,7 +13,7 @@ from flaxmark.errors import CheckpointError, StorageError
 from flaxmark.models.losses import MAE, SmoothL1
 from flaxmark.models.resnet import ResNetConfig
 from flaxmark.schema import to_dict
-from flaxmark.storage.workdir import claim_workdir, lock_workdir, stored_result
+from flaxmark.storage.workdir import _differences, claim_workdir, lock_workdir, stored_result
 
 
 def test_two_runs_in_one_workdir(tmp_path: Path) -> None:
@@ -104,3 +104,11 @@ def test_a_workdir_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         claim_workdir(tmp_path / "file" / "run", Config())
     assert caught.value.field == "workdir"
+
+
+def test_only_fields_of_the_data_and_the_loop_are_free() -> None:
+    """A field of an extension may have the name of one of them."""
+    stored = json.loads(json.dumps(to_dict(Config())))
+    assert list(_differences(stored, stored | {"data": stored["data"] | {"dir": "x"}})) == []
+    changed = stored | {"model": stored["model"] | {"dir": "x"}}
+    assert list(_differences(stored, changed)) == ["model.dir (None there, x here)"]

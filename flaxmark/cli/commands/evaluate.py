@@ -59,9 +59,13 @@ def run_config(workdir: Path) -> "Config":
     if not checkpoints_of(workdir).is_dir():
         raise CheckpointError("not trained yet; flaxmark train makes its checkpoints", field="workdir", value=workdir)
     try:
-        return from_dict(json.loads(path.read_text(encoding="utf-8")), Config)
+        stored = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{error}; it is not the file that training wrote", file=path) from error
+    try:
+        return from_dict(stored, Config)
+    except ConfigError as error:  # of another version, or of extensions that are not loaded
+        raise CheckpointError(f"its config cannot be used: {error}", file=path) from error
 
 
 def check_faces(wanted: DataConfig, trained: DataConfig) -> None:

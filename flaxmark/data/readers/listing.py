@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -26,7 +27,7 @@ from flaxmark.data.entries import (
 from flaxmark.data.readers.ibug_300w import photograph_300w
 from flaxmark.data.readers.lists import ListedName, read_list
 from flaxmark.data.readers.pts import read_face
-from flaxmark.errors import ConfigError, DataError
+from flaxmark.errors import ConfigError, DataError, FlaxmarkError
 from flaxmark.faces.markup import Markup
 
 
@@ -55,7 +56,7 @@ def _read(config: DataConfig, root: Path) -> tuple[Listing, Listing]:
     if data_set.read is None:
         raise ConfigError("has no files; choose a data set in a folder", field="data.name", value=config.name)
     try:
-        listing = data_set.read(config, root)
+        listing = _run_reader(data_set.read, config, root)
         if data_set.lists_hold_faces or config.train_list is None or config.validation_list is None:
             return listing, listing
         names = {
@@ -65,6 +66,21 @@ def _read(config: DataConfig, root: Path) -> tuple[Listing, Listing]:
         return listing, choose_listed(listing, root, names, config.markup.num_points)
     except OSError as error:
         raise DataError(f"cannot be read: {error}", field="data.dir", value=root) from error
+
+
+def _run_reader(read: Callable[[DataConfig, Path], Listing], config: DataConfig, root: Path) -> Listing:
+    """The listing of a data set's reader; whatever it raises, which may be an extension's, becomes a DataError."""
+    try:
+        listing = read(config, root)
+    except (FlaxmarkError, OSError):
+        raise
+    except Exception as error:
+        reason = f"the reader of {config.name} fails: {type(error).__name__}: {' '.join(str(error).split())}"
+        raise DataError(reason, field="data.dir", value=root) from error
+    if not isinstance(listing, Listing):
+        reason = f"the reader of {config.name} must return a Listing, not {type(listing).__name__}"
+        raise DataError(reason, field="data.dir", value=root)
+    return listing
 
 
 def _usable(listing: Listing, markup: Markup) -> Listing:
