@@ -10,9 +10,12 @@ def check_config(config: Config, device_count: int = 1) -> None:
     check_bounds(config)
     check_data(config.data)
     profile, optimizer = config.train.profile_steps, config.optimizer
-    for field, unused in (("weight_decay", optimizer.weight_decay), ("decay_all", optimizer.decay_all)):
-        reason = f"has no effect with the optimizer {optimizer.name}; leave it out, or use adamw"
-        require(optimizer.name == "adamw" or not unused, f"optimizer.{field}", unused, reason)
+    for field, value, unset in (
+        ("weight_decay", optimizer.weight_decay, "0"),
+        ("decay_all", optimizer.decay_all, "off"),
+    ):
+        reason = f"must be {unset} with the optimizer {optimizer.name}, which ignores it; adamw uses it"
+        require(optimizer.name == "adamw" or not value, f"optimizer.{field}", value, reason)
     require(
         config.loss.needs_sigma == config.model.sigma,
         "model.sigma",

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 
 from flaxmark.config.config import Config, TrainConfig
+from flaxmark.errors import CheckpointError
+from flaxmark.models.resnet import ResNetConfig
 from flaxmark.storage.metric_log import read_metrics
+from flaxmark.storage.workdir import claim_workdir
 from flaxmark.system.clock import Clock
 from flaxmark.system.devices import make_mesh, shard_batch
 from flaxmark.system.signals import Preempted
-from flaxmark.training.loop import TrainingError, run_steps
+from flaxmark.training.loop import TrainingError, run_steps, train
 from flaxmark.training.stop_requests import StopRequests
 
 STEPS = 12
@@ -169,3 +172,20 @@ def test_a_step_costs_the_loop_less_than_1000_numbers_as_json(tmp_path: Path, mo
         seconds.append((time.thread_time() - start) / 500)
     print(f"{1e3 * min(seconds):.3f} ms a step, {1e3 * min(yardstick):.3f} ms the numbers")
     assert min(seconds) < min(yardstick)  # whatever else runs only adds to both
+
+
+def test_missing_weights_are_noticed_before_faces_are_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(_: Any) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr("flaxmark.training.loop.prepare", prepare)
+    config, workdir = Config(model=ResNetConfig(init_from=str(tmp_path / "nowhere"))), tmp_path / "run"
+    with pytest.raises(CheckpointError) as caught:
+        train(config, workdir)
+    assert caught.value.field == "model.init_from"
+    assert not workdir.exists()
+    workdir.mkdir()
+    claim_workdir(workdir, config)
+    (workdir / "checkpoints" / "40").mkdir(parents=True)  # a run that resumes needs no other weights
+    with pytest.raises(InterruptedError):
+        train(config, workdir)
