@@ -148,7 +148,7 @@ def all_variants() -> dict[str, tuple[type[ModelConfig], dict[str, Any]]]:
     return {name: (kind, fields) for kind in members.values() for name, fields in kind.variants().items()}
 
 
-class Network(nn.Module):
+class BackboneAndHead(nn.Module):
     """A backbone and its head."""
 
     config: ModelConfig
@@ -198,7 +198,7 @@ def make_model(
         operations: From `make_operations`; by default those of JAX's default backend.
         folded: For evaluation only, with variables from `fold`.
     """
-    module = Network(config, num_points, operations or make_operations(jax.default_backend()), axis_name, folded)
+    module = BackboneAndHead(config, num_points, operations or make_operations(jax.default_backend()), axis_name, folded)
 
     def init(key: jax.Array, mean_face: np.ndarray | jax.Array) -> Variables:
         # Parameters do not depend on the input's size; the smallest one initialises fastest.
