@@ -198,7 +198,9 @@ def make_model(
         operations: From `make_operations`; by default those of JAX's default backend.
         folded: For evaluation only, with variables from `fold`.
     """
-    module = BackboneAndHead(config, num_points, operations or make_operations(jax.default_backend()), axis_name, folded)
+    module = BackboneAndHead(
+        config, num_points, operations or make_operations(jax.default_backend()), axis_name, folded
+    )
 
     def init(key: jax.Array, mean_face: np.ndarray | jax.Array) -> Variables:
         # Parameters do not depend on the input's size; the smallest one initialises fastest.
