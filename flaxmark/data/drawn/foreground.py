@@ -15,7 +15,7 @@ def cast_shadow(image: Image, p: FaceParameters, rng: np.random.Generator) -> No
     """Shade one side of the image or dapple it, in place, as walls, window frames and leaves do."""
     size = len(image)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size - np.float32(0.5)
-    soft = rng.choice([0.01, 0.05, 0.3])
+    soft = np.float64(rng.choice([0.01, 0.05, 0.3]))
     if rng.random() < 0.6:
         angle = rng.uniform(0, 2 * np.pi)
         field = np.cos(angle) * x + np.sin(angle) * y - rng.uniform(-0.25, 0.25)

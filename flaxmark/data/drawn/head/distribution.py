@@ -126,7 +126,7 @@ def _colouring(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
     """A copy with random colours of skin, hair and eyes, hairstyle and beard."""
     tone = 5 * rng.beta(1.1, 1.6)
     dark = tone > 3
-    hair = rng.uniform(0, 1.3) if dark else rng.choice([rng.uniform(0, 4), 5.0, 5.95], p=[0.78, 0.08, 0.14])
+    hair = rng.uniform(0, 1.3) if dark else np.float64(rng.choice([rng.uniform(0, 4), 5.0, 5.95], p=[0.78, 0.08, 0.14]))
     man = rng.random() < 0.5
     bearded = man and rng.random() < 0.5
     return replace(
