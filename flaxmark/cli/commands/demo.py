@@ -35,10 +35,10 @@ def main(arguments: list[str]) -> None:
     from flaxmark.inference.predictor import Predictor
     from flaxmark.tools.web_demo import serving
 
-    # SIGTERM ends it as Ctrl-C does, so that the folder of images is removed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with workdir_errors(parsed.workdir):
         predictor = Predictor(parsed.workdir, detector=parsed.detector)
+    # SIGTERM ends it as Ctrl-C does, so that the folder of images is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with serving(predictor, parsed.port) as page:
         print(f"http://127.0.0.1:{parsed.port}   (Ctrl-C ends)", flush=True)
         page.block_thread()
