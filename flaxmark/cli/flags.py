@@ -59,18 +59,24 @@ def _load_markup(words: list[str]) -> Markup:
 _expanding: list[Any] = []
 
 
+def _own_flags(field: StructTypeInfo) -> StructConstructorSpec:
+    """The flags of a dataclass by tyro's own rules; ours let a type pass while it is in `_expanding`."""
+    _expanding.append(field.type)
+    try:
+        spec = ConstructorRegistry.get_struct_spec(field)
+    finally:
+        _expanding.pop()
+    assert isinstance(spec, StructConstructorSpec)
+    return spec
+
+
 @RULES.struct_rule
 def _choice_flags(field: StructTypeInfo) -> StructConstructorSpec | None:
     """A member of a family is a flag for its name and one for each of its fields."""
     if not (isinstance(field.type, type) and issubclass(field.type, Choice)) or field.type in _expanding:
         return None
     kind: Any = field.type
-    _expanding.append(kind)
-    try:
-        spec = ConstructorRegistry.get_struct_spec(field)
-    finally:
-        _expanding.pop()
-    assert isinstance(spec, StructConstructorSpec)
+    spec = _own_flags(field)
     names = Literal[tuple(kind.members)]  # type: ignore[valid-type]
     chosen = StructFieldSpec("name", names, kind.name, "Which one to use; the flags below belong to it.")  # type: ignore[arg-type]
     return StructConstructorSpec(lambda name, **fields: kind(**fields), (chosen, *spec.fields))
@@ -83,12 +89,7 @@ def _registered_flags(field: StructTypeInfo) -> StructConstructorSpec | None:
     choices = _choices_of(kind) if dataclasses.is_dataclass(kind) else {}
     if not choices or kind in _expanding:
         return None
-    _expanding.append(kind)
-    try:
-        spec = ConstructorRegistry.get_struct_spec(field)
-    finally:
-        _expanding.pop()
-    assert isinstance(spec, StructConstructorSpec)
+    spec = _own_flags(field)
     fields = [_offer(f, choices[f.name]) if f.name in choices else f for f in spec.fields]
     return dataclasses.replace(spec, fields=tuple(fields))
 
