@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flaxmark.data import entries
 from flaxmark.data.entries import AnnotationError
-from flaxmark.data.readers.pts import read_pts
+from flaxmark.data.readers.pts import read_pts, read_pts_folder
 
 POINTS = np.random.default_rng(0).uniform(-5, 300, (68, 2)).round(3)
 real = pytest.mark.skipif("FLAXMARK_DATA" not in os.environ, reason="needs the real faces")
@@ -40,6 +40,24 @@ def test_pts_braces_beside_points_and_a_byte_order_mark(pts: Path) -> None:
     np.testing.assert_allclose(read_pts(pts, 68), POINTS)
 
 
+@pytest.mark.parametrize("count", ["68\n", "\ufeff 68 \r\n", "version: 1\n68\n", "n_points: 68\n{\n68\n"])
+def test_pts_whose_number_stands_above_them(pts: Path, count: str) -> None:
+    pts.write_text(count + "\n".join(f"{x} {y}" for x, y in POINTS + 1), encoding="utf-8")
+    np.testing.assert_allclose(read_pts(pts, 68), POINTS)
+
+
+def test_pts_with_a_name_in_capitals(tmp_path: Path) -> None:
+    """Files that DOS programs have written: the annotation of FACE.JPG is FACE.PTS."""
+    for name in ("FACE.JPG", "other.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "FACE.PTS").write_bytes(format_pts(POINTS, 0))
+    (tmp_path / "other.pts").write_bytes(format_pts(POINTS + 1, 0))
+    listing = read_pts_folder(tmp_path, 68)
+    assert listing.problems == []
+    assert [entry.file for entry in listing.entries] == ["FACE.JPG", "other.jpg"]
+    np.testing.assert_allclose(listing.entries[0].landmarks_px, POINTS, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "message"),
     [
@@ -52,6 +70,9 @@ def test_pts_braces_beside_points_and_a_byte_order_mark(pts: Path) -> None:
         ("1 2\n" * 60 + "1 2 3\n" + "1 2\n" * 7, entries.MALFORMED, "line 61: "),
         ("1 2\n9 8\n" * 33 + "nan 2\n1 2\n", entries.NOT_FINITE, "point 66 is not finite"),
         ("1 2\n9 8\n" * 33 + "1 -inf\n1 2\n", entries.NOT_FINITE, "point 66 is not finite"),
+        ("67\n" + "1 2\n" * 68, entries.POINT_COUNT, "line 1: 67 points, but there are 68"),
+        ("68\n", entries.POINT_COUNT, "line 1: 68 points, but there are 0"),
+        ("9" * 5000 + "\n" + "1 2\n" * 67, entries.MALFORMED, "line 1: "),
         ("5 5\n" * 68, entries.NO_EXTENT, "span less than one pixel"),
         ("1 2\n" * 300_000, entries.MALFORMED, "above 1000000 bytes"),
     ],

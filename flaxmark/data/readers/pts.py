@@ -1,6 +1,7 @@
 """Images with a .pts file beside each: one such file, and folders of them."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -45,7 +46,7 @@ SPLIT_FOLDERS = {
 
 def read_face(root: Path, file: str, subset: str, split: str, photograph: str, num_points: int) -> FaceEntry | Problem:
     """Read the annotation beside an image; `file` is the image's path relative to `root`."""
-    annotation = PurePosixPath(file).with_suffix(".pts").as_posix()
+    annotation = _beside(root, file)
     for name in (file, annotation):
         if inside(root, name) is None:
             return Problem(name, LEAVES_FOLDER, "it is a link out of the data set's folder")
@@ -58,12 +59,18 @@ def read_face(root: Path, file: str, subset: str, split: str, photograph: str, n
     return FaceEntry(file, landmarks_px, None, subset, photograph, split)
 
 
+def _beside(root: Path, file: str) -> str:
+    """The path of an image's annotation relative to `root`, which DOS programs name `.PTS`."""
+    usual, other = (PurePosixPath(file).with_suffix(suffix).as_posix() for suffix in (".pts", ".PTS"))
+    return other if not (root / usual).is_file() and (root / other).is_file() else usual
+
+
 def read_pts(path: str | Path, num_points: int) -> Float[np.ndarray, "num_points 2"]:
     """Read the landmarks of a .pts file, whose coordinates start at 1, as float64 pixels that start at 0.
 
     Copies of 300-W in circulation have a header and braces or neither, any white space and any line ends: the points
-    are what stands between the braces, or every line that is not a header. Raises AnnotationError, which names the file
-    and the line, for anything else than `num_points` finite points.
+    are what stands between the braces, or every line that is not a header; their number may stand above them. Raises
+    AnnotationError, which names the file and the line, for anything else than `num_points` finite points.
     """
     path = Path(path)
     try:
@@ -77,6 +84,10 @@ def read_pts(path: str | Path, num_points: int) -> Float[np.ndarray, "num_points
     if not text.strip():
         raise AnnotationError("empty", EMPTY, file=path)
     lines = _point_lines(text)
+    if lines and re.fullmatch("[0-9]{1,6}", lines[0][1]):
+        number, count = lines.pop(0)
+        if int(count) != len(lines):
+            raise AnnotationError(f"line {number}: {count} points, but there are {len(lines)}", POINT_COUNT, file=path)
     if not lines:
         raise AnnotationError("has no points", EMPTY, file=path)
     if len(lines) != num_points:
