@@ -22,7 +22,8 @@ class CropDefinition:
     scale: float = bounded(1.5, "(0.5, 10]")
     """Side of the crop over the longer side of the face box."""
     box: str = "landmarks"
-    """The face box: landmarks (bounding box of the points) or source (the data set's own box)."""
+    """The face box: landmarks (bounding box of the points) or source (the data set's own box). Around missing points
+    the bounding box is smaller than the face: prefer source if the data set has boxes."""
     stored_size: int = bounded(256, "[32, 4096] pixels")
     """Longest crop side before the final warp; larger faces are first shrunk to it."""
     margin: float = bounded(1.5, "[1, 10]")
@@ -40,9 +41,9 @@ class FaceRegion:
 
 
 def landmark_box(landmarks_px: Float[np.ndarray, "*faces points 2"]) -> Float64[np.ndarray, "*faces 4"]:
-    """Bounding box of points: left, top, right, bottom in pixels."""
+    """Bounding box of the points that are not missing: left, top, right, bottom in pixels; NaN without points."""
     points = np.asarray(landmarks_px, np.float64)
-    return np.concatenate([points.min(axis=-2), points.max(axis=-2)], axis=-1)
+    return np.concatenate([np.fmin.reduce(points, axis=-2), np.fmax.reduce(points, axis=-2)], axis=-1)
 
 
 def square_crop(box: Float[np.ndarray, "*faces 4"], scale: float) -> Float64[np.ndarray, "*faces 3"]:
