@@ -4,17 +4,19 @@ A missing point is NaN, NaN in every array of landmarks. Nothing else marks it, 
 through crops, flips and files.
 """
 
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Float64
+
+if TYPE_CHECKING:  # readers and their worker processes need no JAX
+    from jax import Array
 
 
 @overload
 def present(landmarks: Float[np.ndarray, "*faces points 2"]) -> Bool[np.ndarray, "*faces points"]: ...
 @overload
-def present(landmarks: Float[jax.Array, "*faces points 2"]) -> Bool[jax.Array, "*faces points"]: ...
+def present(landmarks: "Float[Array, '*faces points 2']") -> "Bool[Array, '*faces points']": ...
 def present(landmarks: Any) -> Any:
     """Whether each point is there, from landmarks `[..., points, 2]` of NumPy or JAX."""
     return (landmarks == landmarks).all(axis=-1)  # NaN alone differs from itself
