@@ -18,7 +18,7 @@ from flaxmark.inference.files.drawing_paths import drawing_paths, refuse_pts_fil
 from flaxmark.inference.files.inputs import Input, find_inputs
 from flaxmark.inference.files.predict_all import predict_images, predict_video
 from flaxmark.inference.files.writers import images_in, make_writer
-from flaxmark.inference.video.frames import read_frames
+from flaxmark.inference.video.frames import VideoFormat, read_frames
 from flaxmark.inference.video.tracking import TrackedFace
 
 
@@ -258,7 +258,8 @@ def test_a_video_gives_a_line_a_frame_and_is_drawn(tmp_path: Path) -> None:
 
     writer = make_writer("jsonl", tmp_path / "x.jsonl", FIVE_POINTS, "free", False)
     tracker: Any = FakeTracker()
-    report = predict_video(Input(Path("clip.mp4"), "clip.mp4"), broken(), tracker, writer, tmp_path / "drawn.mp4", 10)
+    form = VideoFormat()
+    report = predict_video(Input(Path("clip.mp4"), "clip.mp4"), broken(), tracker, writer, tmp_path / "drawn.mp4", form)
     writer.close()
     assert (report.done, report.faces, report.empty, report.broken) == (3, 2, 1, ["clip.mp4: damaged"])
     lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
@@ -268,7 +269,7 @@ def test_a_video_gives_a_line_a_frame_and_is_drawn(tmp_path: Path) -> None:
         (2, 0.2, 1),
     ]
     assert lines[1]["faces"][0]["id"] == 7
-    drawn = [frame for _, frame in read_frames(tmp_path / "drawn.mp4")]
-    assert len(drawn) == 3
+    times, drawn = zip(*read_frames(tmp_path / "drawn.mp4"), strict=True)
+    assert times == pytest.approx((0, 0.1, 0.2), abs=1e-4)
     assert np.abs(drawn[0].astype(int) - 100).max() < 8
     assert np.abs(drawn[2].astype(int) - 100).max() > 60

@@ -6,7 +6,8 @@ import pytest
 
 from flaxmark.errors import ConfigError, ImageError, MissingPackageError, StorageError
 from flaxmark.inference.files.inputs import VIDEO_SUFFIXES
-from flaxmark.inference.video.frames import VideoWriter, frame_rate, read_camera, read_frames
+from flaxmark.inference.video.frames import VideoFormat, read_camera, read_frames, video_format
+from flaxmark.inference.video.writing import VideoWriter
 
 av = pytest.importorskip("av")
 COUNT = 12
@@ -23,9 +24,9 @@ def image(number: int, width: int = 64, height: int = 48) -> np.ndarray:
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    with VideoWriter(path, (64, 48), 25) as writer:
+    with VideoWriter(path, (64, 48)) as writer:
         for number in range(COUNT):
-            writer.write(image(number))
+            writer.write(image(number), number / 25)
     return path
 
 
@@ -99,7 +100,7 @@ def test_all_kinds_of_videos_are_read(tmp_path: Path, monkeypatch: pytest.Monkey
         for packet in stream.encode():
             container.mux(packet)
     assert [frame.shape for _, frame in read_frames(name)] == [(48, 64, 3)] * COUNT
-    assert frame_rate(name) == pytest.approx(25)
+    assert video_format(name).frame_rate == pytest.approx(25)
 
 
 PLAYLISTS = {
@@ -118,7 +119,7 @@ def test_playlists_are_refused(tmp_path: Path, clip: Path, kind: str, name: str)
     with pytest.raises(ImageError) as caught:
         next(read_frames(tmp_path / name))
     assert caught.value.file == tmp_path / name
-    assert frame_rate(tmp_path / name) == 25
+    assert video_format(tmp_path / name) == VideoFormat()
 
 
 def test_cameras_are_asked_for_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,19 +131,19 @@ def test_cameras_are_asked_for_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_odd_size_loses_its_last_row(tmp_path: Path) -> None:
-    with VideoWriter(tmp_path / "odd.mp4", (65, 49), 30) as writer:
-        writer.write(image(0, 65, 49))
+    with VideoWriter(tmp_path / "odd.mp4", (65, 49)) as writer:
+        writer.write(image(0, 65, 49), 0.0)
     ((seconds, frame),) = read_frames(tmp_path / "odd.mp4")
     assert (seconds, frame.shape) == (0, (48, 64, 3))
 
 
 def test_an_error_leaves_nothing_and_an_interrupt_keeps_the_frames(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="mine"), VideoWriter(tmp_path / "x.mp4", (64, 48), 25) as writer:
-        writer.write(image(0))
+    with pytest.raises(ValueError, match="mine"), VideoWriter(tmp_path / "x.mp4", (64, 48)) as writer:
+        writer.write(image(0), 0.0)
         raise ValueError("mine")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / "x.mp4", (64, 48), 25) as writer:
-        writer.write(image(0))
+    with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / "x.mp4", (64, 48)) as writer:
+        writer.write(image(0), 0.0)
         raise KeyboardInterrupt
     assert len(list(read_frames(tmp_path / "x.mp4"))) == 1
 
@@ -150,19 +151,19 @@ def test_an_error_leaves_nothing_and_an_interrupt_keeps_the_frames(tmp_path: Pat
 def test_where_nothing_can_be_written_is_one_line(tmp_path: Path) -> None:
     for path in (tmp_path / "no" / "x.mp4", tmp_path / "x.text"):
         with pytest.raises(StorageError) as caught:
-            VideoWriter(path, (64, 48), 25)
+            VideoWriter(path, (64, 48))
         assert caught.value.file == path
         assert "\n" not in str(caught.value)
-    with VideoWriter(tmp_path / "x.mp4", (64, 48), 25):
+    with VideoWriter(tmp_path / "x.mp4", (64, 48)):
         pass  # a video without frames is not written
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_x264_another_codec_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264"})
-    with VideoWriter(tmp_path / "x.mp4", (64, 48), 25) as writer:
-        writer.write(image(0))
-        writer.write(image(1, 128, 96))  # of another size: scaled
+    with VideoWriter(tmp_path / "x.mp4", (64, 48)) as writer:
+        writer.write(image(0), 0.0)
+        writer.write(image(1, 128, 96), 0.04)  # of another size: scaled
     frames = [frame for _, frame in read_frames(tmp_path / "x.mp4")]
     assert [frame.shape for frame in frames] == [(48, 64, 3)] * 2
     assert np.abs(frames[0].astype(int) - image(0)).mean() < 6
@@ -235,9 +236,9 @@ def test_frames_before_a_damage_come_first(
 
 
 def test_time_starts_at_the_first_frame(tmp_path: Path) -> None:
-    with VideoWriter(tmp_path / "x.ts", (64, 48), 25) as writer:  # transport streams start somewhere
+    with VideoWriter(tmp_path / "x.ts", (64, 48)) as writer:
         for number in range(COUNT):
-            writer.write(image(number))
+            writer.write(image(number), 2 + number / 25)
     with av.open(str(tmp_path / "x.ts")) as container:
         assert container.streams.video[0].start_time > 0
     assert [round(seconds * 25, 3) for seconds, _ in read_frames(tmp_path / "x.ts")] == list(range(COUNT))

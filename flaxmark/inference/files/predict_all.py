@@ -19,8 +19,9 @@ from flaxmark.inference.files.inputs import Input
 from flaxmark.inference.files.writers import FaceWriter
 from flaxmark.inference.overlay import paint_faces, save_image
 from flaxmark.inference.predictor import Predictor
-from flaxmark.inference.video.frames import VideoWriter, frame_rate, read_camera, read_frames
+from flaxmark.inference.video.frames import VideoFormat, read_camera, read_frames, video_format
 from flaxmark.inference.video.tracking import TrackConfig, Tracker
+from flaxmark.inference.video.writing import VideoWriter
 from flaxmark.system.progress import Progress
 
 
@@ -75,11 +76,11 @@ def predict_all(
     for item in inputs:
         if item.is_video:
             frames = read_frames(item.path, limit) if camera is None else read_camera(camera)
-            rate = frame_rate(item.path) if camera is None else 30.0
-            draw = drawings.get(item.name)
+            draw, form = drawings.get(item.name), VideoFormat()
             if draw is not None:
+                form = video_format(item.path) if camera is None else form
                 draw.parent.mkdir(parents=True, exist_ok=True)
-            own = predict_video(item, frames, Tracker(predictor, track), writer, draw, rate).broken
+            own = predict_video(item, frames, Tracker(predictor, track), writer, draw, form).broken
             _print_broken(own, inputs)
             broken = broken + own
     return broken
@@ -148,11 +149,11 @@ def predict_video(
     tracker: Tracker,
     writer: FaceWriter,
     draw: Path | None,
-    frames_per_second: float,
+    form: VideoFormat,
 ) -> Report:
     """Process the frames of a video up to a damaged one, or of a camera until KeyboardInterrupt.
 
-    `draw` is a new .mp4 with drawings of the faces at `frames_per_second`, or None.
+    `draw` is a new .mp4 with drawings of the faces in the `form` of the source, or None.
     """
     report, start, drawn = Report(), time.perf_counter(), contextlib.ExitStack()
     video: VideoWriter | None = None
@@ -165,8 +166,8 @@ def predict_video(
                 writer.write(item, (frame.shape[1], frame.shape[0]), [face.face for face in faces], place)
                 if draw is not None:
                     if video is None:
-                        video = drawn.enter_context(VideoWriter(draw, frame.shape[1::-1], frames_per_second))
-                    video.write(paint_faces(frame, [f.face for f in faces], [str(f.id) for f in faces]))
+                        video = drawn.enter_context(VideoWriter(draw, frame.shape[1::-1], form))
+                    video.write(paint_faces(frame, [f.face for f in faces], [str(f.id) for f in faces]), seconds)
                 report.done += 1
                 report.faces += len(faces)
                 report.empty += not faces
@@ -178,6 +179,8 @@ def predict_video(
     clear = "\r\x1b[K" if live else ""
     if report.done or not report.broken:  # else it is not a video
         print(f"{clear}{item.path}: {_count(report.done, 'frame')}, {report.faces:,} faces in them", file=sys.stderr)
+    if video is not None and video.note:
+        print(video.note, file=sys.stderr)
     return report
 
 

@@ -1,19 +1,17 @@
-"""Reading frames of videos and cameras, and writing videos, with PyAV."""
+"""Reading frames of videos and cameras with PyAV."""
 
-import contextlib
+import dataclasses
 import importlib
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from flaxmark.errors import ConfigError, ImageError, MissingPackageError, StorageError
-from flaxmark.system.files import atomic_write
+from flaxmark.errors import ConfigError, ImageError, MissingPackageError
 
 # Only containers of video; playlists name other files. Paths are absolute, because FFmpeg would take the start of
 # `12:30.mp4` for a protocol.
@@ -25,7 +23,8 @@ OPEN = {
 Frame = UInt8[np.ndarray, "height width 3"]
 
 
-def _load_av() -> Any:
+def load_av() -> Any:
+    """The module of PyAV; MissingPackageError if it is not installed."""
     try:
         return importlib.import_module("av")
     except ImportError as error:
@@ -40,21 +39,47 @@ def read_frames(path: str | Path, max_megapixels: float = 64.0) -> Iterator[tupl
     `max_megapixels`, or if it is damaged, after the frames before the damage. Matroska, WebM and transport streams
     that are cut short just end, because their length is not known.
     """
-    av = _load_av()
+    av = load_av()
     path = Path(path)
     if not path.is_file():
         raise ImageError("no such file", file=path)
     yield from _decode(av, str(path.absolute()), {}, {"file": path}, max_megapixels)
 
 
-def frame_rate(path: str | Path) -> float:
-    """Average frames per second of a video; 25 if they are not known, or the file is not a video."""
-    av = _load_av()
+@dataclasses.dataclass(frozen=True)
+class VideoFormat:
+    """What a video that is drawn takes over from its source."""
+
+    frame_rate: float = 25.0
+    """Average number of frames per second."""
+    time_base: Fraction = Fraction(1, 90_000)
+    """Seconds per unit of time: the times of all frames are multiples of it."""
+    pixel_aspect: Fraction = Fraction(1)
+    """Width over height of a pixel on the screen."""
+    start: Fraction = Fraction(0)
+    """Time of the first frame in the source, in seconds."""
+    source: Path | None = None
+    """File with the sound; None where there is none."""
+
+
+def video_format(path: str | Path) -> VideoFormat:
+    """Format of a video; the default one if the file is not a video."""
+    av = load_av()
     try:
         with av.open(str(Path(path).absolute()), options=OPEN) as container:
-            return float(container.streams.video[0].average_rate or 25)
-    except (av.FFmpegError, IndexError):
-        return 25.0
+            stream = container.streams.video[0]
+            frame = next(container.decode(stream))
+            aspect = Fraction(stream.sample_aspect_ratio or 1)
+            _, b, *_ = _display_matrix(frame)
+            return VideoFormat(
+                frame_rate=float(stream.average_rate or 25),
+                time_base=stream.time_base,
+                pixel_aspect=1 / aspect if b else aspect,
+                start=frame.pts * frame.time_base if frame.pts is not None else Fraction(0),
+                source=Path(path),
+            )
+    except (av.FFmpegError, IndexError, StopIteration):
+        return VideoFormat()
 
 
 def read_camera(index: int) -> Iterator[tuple[float, Frame]]:
@@ -62,7 +87,7 @@ def read_camera(index: int) -> Iterator[tuple[float, Frame]]:
 
     Raises ConfigError if there is no such camera, and ImageError if it cannot be read.
     """
-    av = _load_av()
+    av = load_av()
     device = Path(f"/dev/video{index}")
     if not device.exists():
         raise ConfigError(f"there is no {device}", field="camera", value=index)
@@ -126,53 +151,3 @@ def _upright(image: Frame, matrix: tuple[int, int, int, int]) -> Frame:
     else:
         right, down = a, d
     return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
-
-
-class VideoWriter:
-    """Context manager that writes an H.264 video, which exists under its name when it is complete."""
-
-    def __init__(self, path: Path, size: tuple[int, int], frames_per_second: float) -> None:
-        """Open an `.mp4` file for frames of `size` (width, height) pixels; an existing file is replaced.
-
-        An odd last row or column is dropped, because H.264 cannot store it. Raises StorageError where no video can be
-        written.
-        """
-        av = self._av = _load_av()
-        self._replacing = contextlib.ExitStack()
-        # Builds of FFmpeg without GPL code have no x264.
-        codec, options = ("libx264", {"crf": "20"}) if "libx264" in av.codecs_available else ("mpeg4", {"b": "8M"})
-        if not path.parent.is_dir():
-            raise StorageError(f"there is no folder {path.parent}", file=path)
-        self._temporary = self._replacing.enter_context(atomic_write(path, f".{path.name}.tmp{path.suffix}"))
-        try:
-            self._container = av.open(str(self._temporary), mode="w")
-            rate = Fraction(frames_per_second).limit_denominator(1001)
-            self._stream = self._container.add_stream(codec, rate=rate, options=options)
-        except (av.FFmpegError, ValueError) as error:
-            self._temporary.unlink(missing_ok=True)
-            self._replacing.close()
-            raise StorageError(f"no video can be written there: {error}", file=path) from error
-        self._stream.width, self._stream.height = (max(2, side // 2 * 2) for side in size)
-        self._stream.pix_fmt = "yuv420p"
-
-    def write(self, image: Frame) -> None:
-        """Add an RGB frame; it is scaled if its size differs from the video's."""
-        height, width = (max(2, side // 2 * 2) for side in image.shape[:2])
-        cut = np.ascontiguousarray(image[:height, :width])
-        for packet in self._stream.encode(self._av.VideoFrame.from_ndarray(cut, format="rgb24")):
-            self._container.mux(packet)
-
-    def __enter__(self) -> "VideoWriter":
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Complete the file, also after KeyboardInterrupt; remove it after an error or without frames."""
-        with self._replacing:
-            for packet in self._stream.encode():
-                self._container.mux(packet)
-            self._container.close()
-            if kind is not None and not issubclass(kind, KeyboardInterrupt):
-                self._temporary.unlink(missing_ok=True)
