@@ -180,3 +180,24 @@ def test_points_without_extent_are_no_face() -> None:
     tracker.update(FRAME, 0)
     world.predict = lambda frame, boxes: [Face(np.full((5, 2), 40.0), box) for box in boxes]  # type: ignore[method-assign]
     assert tracker.update(FRAME, 1 / 30) == tracker.update(FRAME, 2 / 30) == []
+
+
+def test_fast_faces_are_expected_where_their_speed_takes_them() -> None:
+    """Frames come at uneven times; a face that moves evenly is looked for in its very place."""
+    world = World({"a": (20, 80, 40)})
+    tracker, expected = track(world), []
+    predict = world.predict
+
+    def remember(frame: np.ndarray, boxes: np.ndarray) -> list[Face]:
+        expected.append(boxes[0, 0])
+        return predict(frame, boxes)
+
+    world.predict = remember  # type: ignore[method-assign]
+    for seconds in (0, 0.04, 0.08, 0.1, 0.14, 0.19):
+        world.faces["a"] = (20 + 400 * seconds, 80, 40)
+        expected.clear()
+        assert list(places(tracker.update(FRAME, seconds))) == [1]
+        if seconds > 0.05:
+            np.testing.assert_allclose(expected[0], 20 + 400 * seconds)
+    tracker.update(FRAME, 5.0)  # after a pause no further than twice the last step
+    np.testing.assert_allclose(expected[-1], 20 + 400 * (0.19 + 2 * 0.05))

@@ -16,6 +16,8 @@ from flaxmark.inference.video.smoothing import OneEuroConfig, OneEuroFilter
 
 # Motion between two frames in sides of a face's box: below REST the box stays, above FAST its motion is extrapolated.
 REST, FAST = 0.06, 0.12
+# Frames may come at uneven times; after a longer pause a face has hardly gone on as before.
+LONGEST_STEP = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +69,9 @@ class _Track:
         self.missed, self.unseen = 0, 0
         self.filter = OneEuroFilter(smoothing) if smoothing else None
 
-    def next_box(self) -> np.ndarray:
-        """Expected box in the next frame; a fast face is extrapolated by its last motion."""
-        return self.box + np.tile(self.shift, 2)
+    def next_box(self, step: float) -> np.ndarray:
+        """Expected box after `step` times the last two frames' distance in time; a fast face is extrapolated."""
+        return self.box + np.tile(self.shift * step, 2)
 
     def move_to(self, face: Face, followed: bool) -> None:
         """Update the box; after a small motion it stays, because a jittering box makes the points jitter more."""
@@ -93,6 +95,7 @@ class Tracker:
         self._predictor, self._config = predictor, config or TrackConfig()
         self._tracks: list[_Track] = []
         self._next_id, self._since_detection = 1, 0
+        self._seconds, self._duration = 0.0, 0.0  # of the last frame, and between it and the one before
 
     def update(self, frame: UInt8[np.ndarray, "height width 3"], seconds: float) -> list[TrackedFace]:
         """Find the faces in the next RGB frame, in the order in which they first appeared.
@@ -101,7 +104,10 @@ class Tracker:
         """
         for track in self._tracks:
             track.unseen += 1
-        followed = self._follow(frame)
+        duration = seconds - self._seconds
+        step = duration / self._duration if self._duration > 0 else 1.0
+        self._seconds, self._duration = seconds, duration
+        followed = self._follow(frame, min(max(step, 0.0), LONGEST_STEP))
         self._since_detection += 1
         if len(followed) < max(1, len(self._tracks)) or self._since_detection >= self._config.detect_every:
             self._since_detection = 0
@@ -112,10 +118,10 @@ class Tracker:
         self._tracks = [track for track in self._tracks if track.missed <= self._config.patience]
         return [self._smooth(track, followed[track.id], seconds) for track in self._tracks if track.id in followed]
 
-    def _follow(self, frame: np.ndarray) -> dict[int, Face]:
+    def _follow(self, frame: np.ndarray, step: float) -> dict[int, Face]:
         """Faces that are found at their expected places: id -> face."""
         height, width = frame.shape[:2]
-        boxes = {track.id: track.next_box() for track in self._tracks if not track.missed}
+        boxes = {track.id: track.next_box(step) for track in self._tracks if not track.missed}
         inside = {number: box for number, box in boxes.items() if in_image(box[None], width, height)[0]}
         if not inside:
             return {}
