@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +14,7 @@ from helpers.small_examples import CONFIG, EXAMPLES
 
 from flaxmark.config.config import Config, TrainConfig
 from flaxmark.data.input.batches import epoch_order, load_regions
-from flaxmark.data.input.feed import EvalFeed, TrainingFeed, ahead, crops_of
+from flaxmark.data.input.feed import EvalFeed, TrainingFeed, crops_of
 from flaxmark.data.input.network_input import (
     InputForm,
     epoch_key,
@@ -157,36 +156,6 @@ def test_a_streamed_epoch_is_read_as_it_goes() -> None:
     time.sleep(0.5)  # what is read ahead has been read by then
     assert 3 * 8 <= len(reads) < 300
     batches.close()
-
-
-def test_two_tasks_are_done_ahead_and_in_order() -> None:
-    begun: list[int] = []
-
-    def task(number: int) -> int:
-        begun.append(number)
-        time.sleep(0.05 * (number % 2))
-        return number
-
-    def tasks() -> Iterator[Any]:
-        return (functools.partial(task, number) for number in range(20))
-
-    results = ahead(tasks(), 2)
-    assert next(results) == 0
-    time.sleep(0.2)
-    assert sorted(begun) == [0, 1, 2]  # two ahead of what was taken, and no more
-    assert list(results) == list(range(1, 20))
-    abandoned = ahead(tasks(), 2)
-    next(abandoned)
-    abandoned.close()  # type: ignore[attr-defined] # waits for what has begun, and begins nothing else
-    assert len(begun) <= 20 + 4
-
-
-def test_an_error_in_a_task_reaches_who_takes_its_result() -> None:
-    def fail() -> None:
-        raise ValueError("torn")
-
-    with pytest.raises(ValueError, match="torn"):
-        list(ahead([fail], 1))
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,9 @@
 import dataclasses
 import functools
 import itertools
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol
 
 import jax
 import numpy as np
@@ -27,11 +25,10 @@ from flaxmark.data.input.region_tiles import join_regions
 from flaxmark.data.prepare.prepare import Examples
 from flaxmark.system.cores import usable_cores
 from flaxmark.system.devices import replicate, shard_batch
+from flaxmark.system.threads import ahead
 
 Batch = dict[str, Any]
-Made = TypeVar("Made")
 
-AHEAD = 2
 # One thread makes several hundred images a second, more than any network on a CPU needs; a second one fills gaps.
 IMAGE_THREADS = 2
 
@@ -63,25 +60,6 @@ class FeedConfig(Protocol):
 
     @property
     def train(self) -> BatchConfig: ...  # noqa: D102
-
-
-def ahead(tasks: Iterable[Callable[[], Made]], workers: int, count: int = AHEAD) -> Generator[Made]:
-    """Run tasks in threads, up to `count` of them ahead of the consumer; results come in the order of the tasks.
-
-    Tasks are drawn from the iterable no earlier than they are run.
-    """
-    waiting: deque[Future[Made]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for task in tasks:
-                waiting.append(pool.submit(task))
-                if len(waiting) > count:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 class TrainingFeed:
