@@ -1,6 +1,8 @@
 """Exit statuses, and an exception for each kind of error that programs may want to catch."""
 
+import errno
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +68,7 @@ class CheckpointError(FlaxmarkError):
 
 
 class DeviceError(FlaxmarkError):
-    """A missing device or cluster, or one without enough memory."""
+    """A missing device or cluster, or a device or machine without enough memory."""
 
 
 class DetectorError(FlaxmarkError):
@@ -74,15 +76,49 @@ class DetectorError(FlaxmarkError):
 
 
 class StorageError(FlaxmarkError):
-    """A file or folder that cannot be written: a full disk, a quota, missing permission."""
+    """A file or folder that the system does not let be read or written: missing permission, a full disk, a quota."""
 
 
 class MissingPackageError(FlaxmarkError):
     """A required package that is not installed; the message says how to install it."""
 
 
+def device_error(error: BaseException) -> DeviceError | None:
+    """The DeviceError about a device that does not start or missing memory, also as a cause; None for other errors."""
+    for cause in causes(error):
+        if isinstance(cause, DeviceError):
+            return cause
+        text = str(cause).strip().partition("\n")[0]
+        reason = f" ({text})" if text else ""
+        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM):
+            return DeviceError(f"the machine has not enough memory{reason}; close other programs, or use less at once")
+        if is_of_jax(cause) and "RESOURCE_EXHAUSTED" in text:
+            return DeviceError(
+                f"a device has not enough memory{reason}; end other programs that use it, or use smaller batches"
+            )
+        if isinstance(cause, RuntimeError) and text.startswith("Unable to initialize backend"):
+            return DeviceError(text)
+    return None
+
+
+def is_of_jax(error: BaseException) -> bool:
+    """Whether JAX's runtime raised the error; asked by name, since JAX need not be loaded."""
+    return type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from or during."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def explain(error: Exception) -> int:
     """Print an error in one line and return the exit status."""
+    if not isinstance(error, FlaxmarkError):
+        error = device_error(error) or error
     if isinstance(error, FlaxmarkError):
         flag = None if error.field is None else flag_of(error.field)
         print(f"error: {error.line(flag)}", file=sys.stderr)

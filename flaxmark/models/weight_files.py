@@ -8,6 +8,7 @@ import numpy as np
 import safetensors.numpy
 
 from flaxmark.errors import CheckpointError, FlaxmarkError, MissingPackageError
+from flaxmark.system.reading import SAFETENSORS, TORCH, kind_of, reading
 
 MAX_BYTES = 2 * 1024**3
 MAX_REASON = 200  # characters of a library's message
@@ -26,17 +27,20 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     too large or damaged or holds anything but tensors, MissingPackageError for `.pth` without PyTorch.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CheckpointError(
-                f"{path.stat().st_size / 1e9:.1f} GB; files of more than 2 GB are not read", file=path
-            )
-        content = safetensors.numpy.load_file(path) if path.suffix == ".safetensors" else _read_torch(path)
-        tensors = _state_dict(content)
+        with reading(path):
+            if path.stat().st_size > MAX_BYTES:
+                reason = f"{path.stat().st_size / 1e9:.1f} GB; files of more than 2 GB are not read"
+                raise CheckpointError(reason, file=path)
+            content = safetensors.numpy.load_file(path) if path.suffix == ".safetensors" else _read_torch(path)
+            tensors = _state_dict(content)
     except FlaxmarkError:
         raise
     except Exception as error:  # damaged files make their readers raise almost anything
-        reason = " ".join(str(error).split())[:MAX_REASON]  # it may quote the file
-        raise CheckpointError(f"no weights that can be read ({type(error).__name__}: {reason})", file=path) from error
+        kind = kind_of(path)
+        known = kind is not None and kind != (SAFETENSORS if path.suffix == ".safetensors" else TORCH)
+        quoted = " ".join(str(error).split())[:MAX_REASON]  # it may quote the file
+        reason = str(kind) if known else f"no weights that can be read ({type(error).__name__}: {quoted})"
+        raise CheckpointError(reason, file=path) from error
     if sum(tensor.nbytes for tensor in tensors.values()) > MAX_BYTES:  # views of one storage can be any number
         raise CheckpointError("its tensors take more than 2 GB", file=path)
     return tensors

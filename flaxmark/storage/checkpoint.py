@@ -14,12 +14,13 @@ import numpy as np
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
-from flaxmark.errors import CheckpointError, ConfigError
+from flaxmark.errors import CheckpointError, ConfigError, DeviceError, StorageError
 from flaxmark.models.model import make_model
 from flaxmark.storage.checksum import check_checksums, make_checksums
 from flaxmark.storage.remote import CHECKPOINTS, checkpoints_of, push
 from flaxmark.storage.stored_config import prediction_config
-from flaxmark.system.devices import all_agree
+from flaxmark.system.devices import all_agree, start_devices
+from flaxmark.system.reading import POINTER, kind_of, reading
 
 _METRIC = "loss"
 
@@ -131,6 +132,7 @@ def restore_newest(workdir: str | Path, like: SomeState) -> SomeState | None:
     `like` is a state of the same shapes and shardings (arrays or shape structs). The arrays can be donated. Damaged
     checkpoints are reported and moved to `damaged/`; CheckpointError where all of them are damaged.
     """
+    start_devices()
     folders = _folders(checkpoints_of(workdir))
     # Of the older ones only the part that predict loads is checked, while training can still make a better one.
     older, state = {"model": jax.tree.map(_abstract, like.eval_variables)}, None
@@ -138,9 +140,13 @@ def restore_newest(workdir: str | Path, like: SomeState) -> SomeState | None:
     damaged: dict[epath.Path, str] = {}
     for folder in reversed(folders):
         try:
-            _check_metrics(folder)  # orbax reads those of all checkpoints
-            found = _load(folder, newest if state is None else older).get("state")
+            with reading(folder):
+                _check_metrics(folder)  # orbax reads those of all checkpoints
+                found = _load(folder, newest if state is None else older).get("state")
+        except (DeviceError, StorageError):
+            raise
         except Exception as error:  # damaged files make their readers raise almost anything
+            _refuse_pointers(folder)
             damaged[folder] = _first_line(error)
         if not all_agree(folder not in damaged):
             damaged.setdefault(folder, "another process cannot read it")
@@ -194,6 +200,17 @@ def _put_aside(damaged: Mapping[epath.Path, str]) -> None:
         print(f"warning: checkpoint {folder} is damaged ({reason}); moved to {aside}", file=sys.stderr)
 
 
+def _refuse_pointers(folder: epath.Path) -> None:
+    """Raise CheckpointError for a checkpoint whose files Git LFS has not fetched: it is not damaged."""
+    folders = [folder]
+    for inside in folders:
+        for path in inside.iterdir():
+            if path.is_dir():
+                folders.append(path)
+            elif kind_of(path) == POINTER:
+                raise CheckpointError(str(POINTER), file=path)
+
+
 def _first_line(error: Exception) -> str:
     """An error in a few words."""
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160] if str(error).strip() else ''}"
@@ -214,17 +231,24 @@ def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not directory.is_dir():
         missing = "no checkpoints/ in it" if Path(workdir).exists() else "no such folder"
         raise CheckpointError(f"{missing}; name the workdir of a run, or a file of flaxmark pack", file=workdir)
+    start_devices()
     scored: dict[epath.Path, tuple[float, dict[str, Any]]] = {}
     for folder in _folders(directory):
         try:
-            metadata = _metadata(folder)
-            if "validation" in metadata:
-                scored[folder] = float(metadata["validation"][_METRIC]), metadata
+            with reading(folder):
+                metadata = _metadata(folder)
+                if "validation" in metadata:
+                    scored[folder] = float(metadata["validation"][_METRIC]), metadata
+        except (DeviceError, StorageError):
+            raise
         except Exception as error:
             _warn(folder, error)
     for folder, (_, metadata) in sorted(scored.items(), key=lambda item: item[1][0]):
         try:
-            variables = _load(folder, {"model": _model_like(metadata)})["model"]
+            with reading(folder):
+                variables = _load(folder, {"model": _model_like(metadata)})["model"]
+        except (DeviceError, StorageError):
+            raise
         except ConfigError as error:  # of another version, or of extensions that are not loaded
             raise CheckpointError(f"its config cannot be used: {error}", file=folder) from error
         except Exception as error:
@@ -240,7 +264,8 @@ def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _warn(folder: epath.Path, error: Exception) -> None:
-    """Warn of a checkpoint that is skipped."""
+    """Warn of a checkpoint that is skipped; CheckpointError where its files are only pointers to the real ones."""
+    _refuse_pointers(folder)
     print(f"warning: checkpoint {folder} is damaged ({_first_line(error)}); another one is used", file=sys.stderr)
 
 

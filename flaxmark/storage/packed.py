@@ -13,11 +13,13 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float, Int8
 
 from flaxmark.config.config import Config
-from flaxmark.errors import CheckpointError, ConfigError
+from flaxmark.errors import CheckpointError, ConfigError, DeviceError, StorageError
 from flaxmark.models.batch_norm import Variables
 from flaxmark.models.model import make_model
 from flaxmark.storage.stored_config import prediction_config
+from flaxmark.system.devices import start_devices
 from flaxmark.system.files import atomic_write
+from flaxmark.system.reading import SAFETENSORS, kind_of, reading
 
 SUFFIX = ".safetensors"
 MAX_BYTES = 2_000_000_000
@@ -56,24 +58,27 @@ def load_packed(path: Path) -> tuple[Variables, dict[str, Any]]:
     Raises CheckpointError for a missing file, another kind of file, and tensors that are not those of its config.
     """
     if not path.is_file():
-        raise CheckpointError("no such file", file=path)
+        raise CheckpointError("is a folder, not a file" if path.is_dir() else "no such file", file=path)
     if path.stat().st_size > MAX_BYTES:
         raise CheckpointError(f"{path.stat().st_size / 1e9:.1f} GB; packed networks are smaller than 2 GB", file=path)
+    start_devices()
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(METADATA)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        metadata = json.loads(text) if text else None
-        if not isinstance(metadata, dict) or "config" not in metadata:
-            raise CheckpointError("no network written by flaxmark pack", file=path)
-        return _restore(tensors, metadata, path), metadata
-    except CheckpointError:
+        with reading(path):
+            with safetensors.safe_open(path, framework="numpy") as file:
+                text = (file.metadata() or {}).get(METADATA)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = json.loads(text) if text else None
+            if not isinstance(metadata, dict) or "config" not in metadata:
+                raise CheckpointError("no network written by flaxmark pack", file=path)
+            return _restore(tensors, metadata, path), metadata
+    except (CheckpointError, DeviceError, StorageError):
         raise
     except ConfigError as error:
         raise CheckpointError(f"its config cannot be used: {error}", file=path) from error
     except Exception as error:  # damaged files make their readers raise almost anything
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise CheckpointError(f"not a packed network that can be read ({reason})", file=path) from error
+        reason = f"not a packed network that can be read ({type(error).__name__}: {' '.join(str(error).split())})"
+        kind = kind_of(path)
+        raise CheckpointError(reason if kind in (None, SAFETENSORS) else str(kind), file=path) from error
 
 
 def _restore(tensors: dict[str, np.ndarray], metadata: dict[str, Any], path: Path) -> Variables:

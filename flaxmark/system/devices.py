@@ -2,12 +2,14 @@
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.extend.backend import clear_backends
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from flaxmark.errors import DeviceError
@@ -44,8 +46,62 @@ def initialize_distributed() -> None:
         ) from error
 
 
+# Each hides devices of its kind from JAX.
+_VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "TPU_VISIBLE_CHIPS")
+
+
+def start_devices() -> list[jax.Device]:
+    """The devices of this process; JAX starts them at the first call.
+
+    Call it before anything is read that goes to a device: an error of a later start looks like one of the file. Raises
+    DeviceError where there is no such device as JAX_PLATFORMS names; it lists those that there are.
+    """
+    try:
+        return jax.local_devices()
+    except (RuntimeError, AssertionError) as error:  # AssertionError: the plugin of a known platform is not installed
+        raise _no_device(error) from error
+
+
+def _no_device(error: Exception) -> DeviceError:
+    """The error about devices that do not start."""
+    asked = _asked()
+    cause = str(error).strip().partition("\n")[0].partition(" (set JAX_PLATFORMS")[0].rstrip(".")
+    cause = cause or f"JAX's plugin for {asked or 'a platform'} is not installed"
+    hidden = [f"{name}={os.environ[name]!r}" for name in _VISIBLE if name in os.environ]
+    hints = [f"{' and '.join(hidden)} may hide devices"] if hidden else []
+    if not asked:
+        return DeviceError("; ".join([f"JAX starts no device: {cause}", *hints]))
+    there = _platforms()
+    if there:
+        example = there[0].partition(" ")[0]
+        hints.append(f"there is {', '.join(there)}: set JAX_PLATFORMS={example}, or leave it unset")
+    return DeviceError("; ".join([f"JAX starts no such device: {cause}", *hints]), field="JAX_PLATFORMS", value=asked)
+
+
+def _asked() -> str | None:
+    """The platforms that JAX is restricted to, by its variable or in Python."""
+    return jax.config.jax_platforms  # type: ignore[attr-defined]
+
+
+def _platforms() -> list[str]:
+    """Platforms that JAX finds here by itself, each with its number of devices."""
+    if jax.distributed.is_initialized():  # it would wait for the other processes
+        return []
+    asked = _asked()
+    jax.config.update("jax_platforms", None)
+    try:
+        found = Counter(device.platform for device in jax.devices())
+    except (RuntimeError, AssertionError):
+        return []
+    finally:
+        jax.config.update("jax_platforms", asked)
+        clear_backends()
+    return [f"{platform} ({count})" for platform, count in found.items()]
+
+
 def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
     """A mesh with one axis `data` over the given devices, or over all devices of all processes."""
+    start_devices()
     devices = jax.devices() if devices is None else devices
     # axis_types is given because its default differs between JAX versions.
     return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))

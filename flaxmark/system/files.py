@@ -127,7 +127,7 @@ def storage_errors(folder: Path, kept: Callable[[], str] = lambda: "") -> Iterat
     except FlaxmarkError:
         raise
     except Exception as error:  # orbax wraps the system's errors in several kinds of its own
-        number = _error_number(error)
+        number = error_number(error)
         remedy = _remedy(number, error, folder)
         if remedy is None:
             time.sleep(1.0)  # a folder that is being removed has disappeared by then
@@ -138,7 +138,7 @@ def storage_errors(folder: Path, kept: Callable[[], str] = lambda: "") -> Iterat
         raise StorageError(f"{os.strerror(number).lower()}; {remedy}{kept()}", file=folder) from error
 
 
-def _error_number(error: BaseException | None) -> int | None:
+def error_number(error: BaseException | None) -> int | None:
     """The system's `errno` in an error or its causes; tensorstore and TensorFlow only quote the number or the text."""
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
