@@ -8,6 +8,7 @@ import jax
 from jax.experimental import topologies
 
 from flaxmark.errors import ConfigError, DeviceError
+from flaxmark.system.devices import start_devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,7 @@ def find_devices(topology: str, chips: int | None = None) -> list[jax.Device]:
     if chip.platform == "cuda":
         shape = f"1x1x{topology.split(':')[1]}"
         request |= {"topology_name": "", "target_config": _H100, "topology": shape}
-    jax.devices()  # registers the compilers
+    start_devices()  # registers the compilers
     try:
         devices = list(topologies.get_topology_desc(**request).devices)
     except Exception as error:  # JAX passes on any exception of the compiler's library

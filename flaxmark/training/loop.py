@@ -19,6 +19,7 @@ from flaxmark.storage.metric_log import MetricWriter
 from flaxmark.storage.remote import checkpoints_of, local_workdir, push
 from flaxmark.storage.workdir import BAD_FACES, claim_workdir, lock_workdir, stored_result
 from flaxmark.system.clock import Clock
+from flaxmark.system.devices import start_devices
 from flaxmark.system.files import storage_errors, write_text
 from flaxmark.system.progress import Progress
 from flaxmark.training.profiling import StepProfiler
@@ -56,12 +57,13 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
         ConfigError: A setting that cannot work, such as a batch larger than the training split.
         DataError: A data set that cannot be read or has no training faces.
         CheckpointError: A workdir of another run, or initial weights that cannot be used.
-        DeviceError: A step that needs more memory than a device has.
+        DeviceError: No device as JAX_PLATFORMS names, or a step that needs more memory than a device has.
         StorageError: A workdir that cannot be written.
         TrainingError: The loss is not finite or has exploded.
         Interrupted: Ctrl-C, or SIGTERM (Preempted); everything is saved.
     """
     clock = clock or Clock()
+    start_devices()
     check_config(config, jax.device_count())
     workdir = local_workdir(workdir)
     first = jax.process_index() == 0

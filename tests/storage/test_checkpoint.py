@@ -1,3 +1,4 @@
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.small_state import METADATA, at_step, make_state
 
-from flaxmark.errors import CheckpointError
+from flaxmark.errors import CheckpointError, DeviceError, FlaxmarkError, StorageError
 from flaxmark.storage.checkpoint import RunCheckpoints, load_best, restore_newest
 from flaxmark.storage.checksum import crc32
 from flaxmark.training.train_state import TrainState
@@ -206,3 +207,36 @@ def test_no_sound_checkpoint_stops_and_keeps_all(two: Path, tmp_path: Path, stat
         restore_newest(tmp_path, state)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1", "2"]
     assert restore_newest(tmp_path / "empty", state) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"), DeviceError),
+        (MemoryError(), DeviceError),
+        (PermissionError(errno.EACCES, "Permission denied"), StorageError),
+    ],
+)
+def test_what_the_machine_refuses_is_no_damage(
+    two: Path, state: TrainState, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[FlaxmarkError]
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("flaxmark.storage.checkpoint._load", fails)
+    for load in (lambda: restore_newest(two, state), lambda: load_best(two)):
+        with pytest.raises(kind):
+            load()
+    assert sorted(path.name for path in (two / "checkpoints").iterdir()) == ["1", "2"]
+
+
+def test_a_checkpoint_of_git_lfs_pointers_stays_where_it_is(two: Path, tmp_path: Path, state: TrainState) -> None:
+    shutil.copytree(two, tmp_path, dirs_exist_ok=True)
+    for path in (tmp_path / "checkpoints").rglob("*"):
+        if path.is_file():
+            path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    for load in (lambda: restore_newest(tmp_path, state), lambda: load_best(tmp_path)):
+        with pytest.raises(CheckpointError, match="Git LFS") as caught:
+            load()
+        assert caught.value.file is not None
+    assert not (tmp_path / "damaged").exists()

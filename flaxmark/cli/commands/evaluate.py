@@ -95,8 +95,10 @@ def main(arguments: list[str]) -> None:
     from flaxmark.data.prepare.prepare import prepare
     from flaxmark.evaluation.evaluate_split import format_table
     from flaxmark.evaluation.run_report import evaluate_run
+    from flaxmark.system.devices import start_devices
     from flaxmark.system.files import write_text
 
+    start_devices()
     evaluated = evaluate_run(
         Path(parsed.workdir), prepare(parsed.data, for_training=False), dataclasses.replace(config, data=parsed.data)
     )
