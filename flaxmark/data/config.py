@@ -68,6 +68,10 @@ class DataConfig:
     """File of the validation faces; goes with data.train-list."""
     test_list: str | None = None
     """For csv and coco: file of the test faces."""
+    orientation: Literal["auto", "viewer", "stored"] = "auto"
+    """Which pixels annotations mean in images with an EXIF orientation: viewer (the image as viewers show it), stored
+    (the image as it is in the file), or auto (viewer for your own faces, stored for 300-W; the width and height in
+    COCO files decide where they can)."""
     strict: bool = False
     """Stop at the first bad image or annotation instead of listing it in the report."""
     max_megapixels: float = bounded(64.0, "(0, 10000]")

@@ -48,6 +48,10 @@ class DataSet:
     location: tuple[str, str] | None = None
     """Where the data set is searched without `data.dir`: an environment variable that names a folder, and the name of a
     subfolder of it."""
+    viewer_space: bool = True
+    """Whether annotations mean the image as viewers show it, turned by its EXIF orientation, where `data.orientation`
+    is auto and an annotation does not give the size of its image. False: the stored pixels, as tools that ignore the
+    orientation show them (imglab)."""
     instructions: str = ""
     """How to get the data set; the end of the message where it is missing."""
     check: Callable[["DataConfig"], None] | None = None

@@ -2,16 +2,19 @@
 
 import dataclasses
 import os
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Float
 
 from flaxmark.errors import DataError
+from flaxmark.faces.missing import count_missing
 
 MAX_NAME, MAX_DETAIL = 300, 1000
+MIN_POINTS = 3  # that a face needs
 
 # Kinds of problems: what reports count by.
 UNREADABLE = "unreadable image"
@@ -31,7 +34,10 @@ LINKED_FOLDER = "link to a folder"
 UNREADABLE_FOLDER = "unreadable folder"
 LEAVES_FOLDER = "path outside the data set's folder"
 ODD_NAME = "file name not in UTF-8"
-NOT_LABELLED = "point not labelled"
+NOT_LABELLED = "too few points labelled"
+POINTS_MISSING = "points missing"
+NOT_A_FACE = "annotation marked as none to use"
+OTHER_SIZE = "image of another size than its annotation"
 UNKNOWN_SUBSET = "folder is not a subset of 300-W"
 SAME_FACE = "duplicate face"
 HELD_OUT = "photograph in training and in a held-out split"
@@ -57,7 +63,8 @@ class FaceEntry:
     file: str
     """The image, relative to the data set's folder, with forward slashes."""
     landmarks_px: Float[np.ndarray, "num_points 2"]
-    """float64, pixels of the stored image (not rotated by its EXIF orientation); (0, 0) is the centre of the first."""
+    """float64, pixels of the image, turned as `oriented` says; (0, 0) is the centre of the first. A missing point is
+    NaN, NaN."""
     box: Float[np.ndarray, "4"] | None
     """The data set's own bounding box: left, top, right, bottom in the same pixels; or None."""
     subset: str
@@ -67,6 +74,11 @@ class FaceEntry:
     split into training and validation."""
     split: str
     """`train`, `validation`, or a test split: any name that starts with `test`."""
+    oriented: bool = True
+    """Whether the pixels are those of the image as viewers show it, turned by its EXIF orientation, and not those of
+    the stored image. Readers need not set it: `data.orientation` and the data set's record decide."""
+    size: tuple[int, int] | None = None
+    """Width and height of the image that was annotated, where the annotation tells."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +136,9 @@ def inside(root: Path, name: str) -> str | None:
 def find_image(root: Path, name: str, folders: Iterable[str], where: str) -> str | Problem:
     """Find an image that an annotation names, relative to one of several folders below the data set's.
 
+    Of an absolute path that does not lead into the data set's folder, as annotation tools on other machines write
+    them, and of an address in the web only the file's own name counts.
+
     Args:
         root: The data set's folder.
         name: Untrusted path relative to one of the folders.
@@ -133,13 +148,42 @@ def find_image(root: Path, name: str, folders: Iterable[str], where: str) -> str
     Returns:
         The image's path relative to `root`, or why there is none.
     """
-    if inside(root, name) is None:
+    spelt = name
+    if is_elsewhere(name):
+        spelt = _relative_to(root, name) or re.split(r"[/\\]", name.split("?")[0])[-1]
+    if inside(root, spelt) is None:
         return Problem(name, LEAVES_FOLDER, f"{where}: names must stay below {root}")
-    candidates = (f"{folder}/{spelt}" for folder in folders for spelt in dict.fromkeys((name, name.replace("\\", "/"))))
+    candidates = (f"{folder}/{one}" for folder in folders for one in dict.fromkeys((spelt, spelt.replace("\\", "/"))))
     file = next((file for file in candidates if os.path.isfile(root / file)), None)  # False for impossible names
     if file is None:
         return Problem(name, MISSING, f"{where}: no such image in {', '.join(folders)}")
     return inside(root, file) or Problem(name, LEAVES_FOLDER, f"{where}: it is a link out of the data set's folder")
+
+
+def is_elsewhere(name: str) -> bool:
+    """Whether a name is an absolute path, of this system or of another, or an address in the web."""
+    return name.startswith(("/", "\\")) or re.match(r"[a-zA-Z]:[/\\]|[a-z]{2,9}://", name) is not None
+
+
+def _relative_to(root: Path, name: str) -> str | None:
+    """An absolute path relative to the data set's folder; None where it does not lead into it."""
+    try:
+        return Path(name).resolve().relative_to(root.resolve()).as_posix()
+    except (ValueError, OSError, RuntimeError):
+        return None
+
+
+def check_one_image(files: Mapping[str, str], where: Path) -> None:
+    """Refuse two absolute paths or addresses (name -> file found) that only their last part identifies, and the same.
+
+    Raises DataError with the annotation file `where`.
+    """
+    first: dict[str, str] = {}
+    for name, file in files.items():
+        other = first.setdefault(file, name)
+        if other != name and (is_elsewhere(name) or is_elsewhere(other)):
+            reason = f"{other} and {name} would both be {file}; write paths relative to the data set's folder"
+            raise DataError(reason[:MAX_DETAIL], file=where)
 
 
 def divide(faces: Iterable[FaceEntry | Problem]) -> tuple[list[FaceEntry], list[Problem]]:
@@ -169,10 +213,10 @@ def count_points(count: int) -> str:
 def check_landmarks(
     landmarks_px: Float[np.ndarray, "any 2"], where: str | Path, num_points: int
 ) -> Float[np.ndarray, "num_points 2"]:
-    """Return landmarks unchanged if they are finite and span an area.
+    """Return landmarks unchanged if they are finite or missing, and those that are there span an area.
 
     Args:
-        landmarks_px: Pixels.
+        landmarks_px: Pixels; NaN, NaN for a missing point.
         where: File and line of the annotation, for the message.
         num_points: How many points there must be.
 
@@ -180,13 +224,32 @@ def check_landmarks(
         The same array.
 
     Raises:
-        AnnotationError: Another number of points, a coordinate that is not finite, or an extent below one pixel.
+        AnnotationError: Another number of points, a coordinate that is not finite, fewer than three points that are not
+            missing (or than all, of schemes with fewer), or an extent below one pixel.
     """
     if len(landmarks_px) != num_points:
         raise AnnotationError(f"{count_points(len(landmarks_px))} instead of {num_points}", POINT_COUNT, file=where)
-    bad = np.flatnonzero(~np.isfinite(landmarks_px).all(axis=-1))
+    missing = np.isnan(landmarks_px).all(axis=-1)
+    bad = np.flatnonzero(~np.isfinite(landmarks_px).all(axis=-1) & ~missing)
     if bad.size:
         raise AnnotationError(f"point {bad[0]} is not finite", NOT_FINITE, file=where)
-    if np.ptp(landmarks_px, axis=0).min() < 1:
-        raise AnnotationError("the points span less than one pixel", NO_EXTENT, file=where)
+    there = landmarks_px[~missing]
+    if len(there) < min(MIN_POINTS, num_points):
+        raise AnnotationError(f"{len(there)} of {count_points(num_points)}", NOT_LABELLED, file=where)
+    if np.ptp(there, axis=0).min() < 1:
+        unit = "; coordinates must be pixels, not fractions" if (np.abs(there) <= 1).all() else ""
+        raise AnnotationError(f"the points span less than one pixel{unit}", NO_EXTENT, file=where)
     return landmarks_px
+
+
+def note_missing(entries: Iterable[FaceEntry]) -> list[Problem]:
+    """One note for each subset with missing points: how many, and of how many faces."""
+    counts: dict[str, list[int]] = {}
+    for entry in entries:
+        missing = count_missing(entry.landmarks_px)
+        if missing:
+            counts.setdefault(entry.subset, []).append(missing)
+    return [
+        Problem(subset, POINTS_MISSING, f"{count_points(sum(faces))} of {len(faces)} faces", known=True)
+        for subset, faces in sorted(counts.items())
+    ]

@@ -127,3 +127,47 @@ def test_csv_files_that_are_named(csv_tree: Tree) -> None:
 def test_real_csv() -> None:
     listing = read_csv_folder(Path(os.environ["FLAXMARK_DATA"]) / "ytf", 68, None, None, None)
     assert Counter(e.split for e in listing.entries) == {"train": 2655, "test": 591}
+
+
+def test_a_header_says_where_the_coordinates_are(tmp_path: Path) -> None:
+    points = np.arange(24.0).reshape(12, 2) + np.array([1, 0.5])
+    (tmp_path / "a.jpg").write_bytes(b"")
+    numbers = range(12)
+    by_axis = [*(("x", n) for n in numbers), *(("y", n) for n in numbers)]
+    in_pairs = [(axis, n) for n in numbers for axis in ("x", "y")]
+    shuffled = [in_pairs[i] for i in np.random.default_rng(0).permutation(24)]
+    styles = ["{0}{1}", "{0}_{1}", "{1}_{0}", "landmark_{1}_{0}", "{0}[{1}]", " {0}_{1} ", "{0}{1:03d}", "P{1}.{0}"]
+    for order in (by_axis, in_pairs, shuffled):
+        for first in (0, 1):
+            for style in styles:
+                names = [style.format(axis, n + first) for axis, n in order]
+                cells = [f"{points[n]['xy'.index(axis)]}" for axis, n in order]
+                (tmp_path / "f.csv").write_text(f"image,{','.join(names)}\na.jpg,{','.join(cells)}\n")
+                listing = read_csv_folder(tmp_path, 12, None, None, None)
+                np.testing.assert_array_equal(listing.entries[0].landmarks_px, points)
+
+
+def test_named_points_are_in_the_order_of_their_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    header = ",x_left_eye,x_right_eye,y_left_eye,y_right_eye,filename,score"  # with pandas's index
+    (tmp_path / "f.csv").write_text(f"{header}\n0,1,2,3,4,a.jpg,0.5\n")
+    entry = read_csv_folder(tmp_path, 2, None, None, None).entries[0]
+    assert entry.landmarks_px.tolist() == [[1, 3], [2, 4]]
+    assert entry.file == "a.jpg"
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["image,x0,x1,y0,z1", "image,x0,y0,x0,y1", "image,x0,y0,x2,y2", "x0,y0,x1,y1", "image,x0,x1,x2,x3"],
+)
+def test_headers_that_cannot_be_meant(tmp_path: Path, header: str) -> None:
+    (tmp_path / "f.csv").write_text(f"{header}\na.jpg,1,2,3,4\n")
+    with pytest.raises(DataError) as caught:
+        read_csv_folder(tmp_path, 2, None, None, None)
+    assert caught.value.file == tmp_path / "f.csv"
+
+
+def test_a_header_with_another_number_of_points(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    (tmp_path / "f.csv").write_text("image,x0,y0,x1,y1,x2,y2\na.jpg,1,2,3,4,5,6\n")
+    assert [p.reason for p in read_csv_folder(tmp_path, 2, None, None, None).problems] == [entries.POINT_COUNT]

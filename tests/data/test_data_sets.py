@@ -133,7 +133,7 @@ def test_what_a_reader_of_a_user_returns_is_checked(own: None, tmp_path: Path) -
 
     register(DataSet("mine", title="mine", read=read, instructions="ask me"))
     listing = read_listing(DataConfig(name="mine"), tmp_path)
-    assert [problem.reason for problem in listing.problems] == [entries.POINT_COUNT, entries.NOT_FINITE]
+    assert [problem.reason for problem in listing.problems] == [entries.POINT_COUNT, entries.NOT_LABELLED]
     with pytest.raises(DataError, match="torn") as caught:
         read_listing(DataConfig(name="mine", strict=True), tmp_path)
     assert caught.value.field == "data.dir"

@@ -107,3 +107,23 @@ def test_xml_that_is_large_and_says_nothing(tmp_path: Path) -> None:
     assert not listing.entries
     assert len(listing.problems) == 3
     assert all(len(problem.file) <= 300 and len(problem.detail) <= 1000 for problem in listing.problems)
+
+
+def test_boxes_to_ignore_and_boxes_in_boxes(tmp_path: Path) -> None:
+    (tmp_path / "afw").mkdir()
+    for name in "abc":
+        (tmp_path / f"afw/{name}.jpg").write_bytes(b"")
+    face, other = image_element("afw/a.jpg", POINTS), image_element("afw/b.jpg", POINTS + 9)
+    box = face[face.index("<box") : face.index("</image>")]
+    ignored = box.replace("<box ", "<box ignore='1' ")
+    images = [
+        face.replace("</image>", f"{ignored}</image>"),
+        other.replace("</box>", f"{box}</box>"),  # one in another
+        f"<image file='afw/c.jpg'><box top='1' left='1' width='9' height='9'>{box}</box></image>",
+        image_element("afw/c.jpg", POINTS + 5).replace("</box>", "<box top='1' left='1' width='9' height='9'/></box>"),
+    ]
+    (tmp_path / "labels_ibug_300W_train.xml").write_text(f"<dataset>{''.join(images)}</dataset>")
+    listing = read_dlib(tmp_path)
+    found = [(e.file, round(float((e.landmarks_px - np.round(POINTS)).mean()))) for e in listing.entries]
+    assert sorted(found) == [("afw/a.jpg", 0), ("afw/b.jpg", 0), ("afw/b.jpg", 9), ("afw/c.jpg", 0), ("afw/c.jpg", 5)]
+    assert [(p.file, p.reason, p.known) for p in listing.problems] == [("afw/a.jpg", entries.NOT_A_FACE, True)]

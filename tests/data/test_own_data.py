@@ -166,7 +166,7 @@ def test_an_image_in_training_and_validation_files_is_found(tmp_path: Path) -> N
 
 def spoil(keypoints: list, how: str) -> object:
     changed: dict[str, object] = {
-        "hidden": [*keypoints[:5], 0, *keypoints[6:]],
+        "hidden": [*([0, 0, 0] * 3), *keypoints[9:]],
         "short": keypoints[:-3],
         "odd": keypoints[:-1],
         "text": ["x", *keypoints[1:]],

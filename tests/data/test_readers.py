@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.fixture_300w import Tree, expected_counts, format_pts
+from helpers.images import draw
 
 from flaxmark.data import entries
 from flaxmark.data.config import DataConfig
@@ -147,10 +148,11 @@ def test_names_in_lists(tmp_path: Path) -> None:
 
 
 def test_faces_whose_error_has_no_unit_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shifted, level = POINTS.copy(), POINTS.copy()
-    shifted[42:48] += POINTS[36:42].mean(axis=0) - POINTS[42:48].mean(axis=0)
+    face = draw(0)[1]
+    shifted, level = face.copy(), face.copy()
+    shifted[42:48] += face[36:42].mean(axis=0) - face[42:48].mean(axis=0)
     level[45] = level[36]
-    for name, points in (("good", POINTS), ("pupils", shifted), ("corners", level)):
+    for name, points in (("good", face), ("pupils", shifted), ("corners", level)):
         (tmp_path / f"{name}.png").write_bytes(b"")
         (tmp_path / f"{name}.pts").write_bytes(format_pts(points, 0))
     listing = read_listing(DataConfig("pts"), tmp_path)

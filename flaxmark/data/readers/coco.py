@@ -1,6 +1,8 @@
 """Faces in COCO keypoints files: `images`, and `annotations` with x, y and visibility of each point."""
 
+import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,32 +13,53 @@ from jaxtyping import Float
 from flaxmark.data.data_sets import DataSet, register
 from flaxmark.data.entries import (
     MALFORMED,
-    NOT_LABELLED,
+    NOT_A_FACE,
     POINT_COUNT,
     AnnotationError,
     FaceEntry,
     Listing,
     Problem,
     check_landmarks,
+    check_one_image,
     count_points,
     divide,
     find_image,
 )
 from flaxmark.data.readers.lists import check_size, find_list
+from flaxmark.data.readers.missing_marks import mark_missing
 from flaxmark.errors import DataError
 
 MAX_BYTES = 250_000_000  # in memory it takes up to 25 times as much; COCO's own largest has 238 MB
 NO_FACES = "JSON without COCO's images and annotations"
 
 
+@dataclasses.dataclass(frozen=True)
+class _Keypoints:
+    """Which points of an annotation are read."""
+
+    num_points: int
+    categories: frozenset[Any] | None
+    """Identifiers of the categories with that many points; None: annotations of any category."""
+    needs_box: bool
+    """Whether a face without a bounding box is left out."""
+
+
 def read_coco_folder(
-    root: Path, num_points: int, train_list: str | None, validation_list: str | None, test_list: str | None
+    root: Path,
+    num_points: int,
+    train_list: str | None,
+    validation_list: str | None,
+    test_list: str | None,
+    needs_box: bool = False,
 ) -> Listing:
     """List the faces of the COCO keypoints files of a folder, or of the files that the config's lists name.
 
     Images are looked for in the folder, in its `images/`, and beside the file. Without a list, all JSON files of the
     folder and of its `annotations/` are read: those with `val` in their names are for validation, with `test` for test.
-    `found` counts each file. Raises DataError where there is no such file, or a named one cannot be read.
+    A point with v = 0 is missing. Of COCO-WholeBody, `face_kpts` and `face_box` are read where the landmark scheme has
+    68 points. Crowds, annotations of categories with other points, and faces marked as not valid are skipped and
+    counted. With `needs_box`, faces without a bounding box are left out. `found` counts each file. Raises DataError
+    where there is no such file, or a named one cannot be read.
     """
     named = {"validation": validation_list, "test": test_list, "train": train_list}
     files = {
@@ -60,9 +83,10 @@ def read_coco_folder(
                 raise DataError("not COCO: it must have the lists images and annotations", file=path)
             problems.append(Problem(path.name, NO_FACES, "left aside", known=True))
             continue
-        good, bad = divide(_read_faces(content, path, root, split, num_points))
+        wanted = _Keypoints(num_points, _categories(content, num_points), needs_box)
+        good, bad = divide(_read_faces(content, path, root, split, wanted))
         entries += good
-        problems += bad
+        problems += bad + _skipped_notes(content, path, wanted)
         found[path.name] = (len(good), len(good) + len(bad))
     return Listing(sorted(entries, key=lambda entry: entry.file), problems, found)
 
@@ -83,38 +107,100 @@ def _is_coco(content: Any) -> bool:
     return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))
 
 
+def _categories(content: dict[str, Any], num_points: int) -> frozenset[Any] | None:
+    """Identifiers of the categories with so many keypoints; None where no category says so."""
+    listed = content.get("categories")
+    return (
+        frozenset(
+            category["id"]
+            for category in (listed if isinstance(listed, list) else [])
+            if isinstance(category, dict)
+            and isinstance(category.get("id"), int | str)
+            and isinstance(category.get("keypoints"), list)
+            and len(category["keypoints"]) == num_points
+        )
+        or None
+    )
+
+
+def _why_skipped(annotation: Any, wanted: _Keypoints) -> str | None:
+    """Why an annotation is meant not to be one face; None of others."""
+    if not isinstance(annotation, dict):
+        return None
+    if annotation.get("iscrowd") in (1, True):
+        return "of crowds"
+    category = annotation.get("category_id")
+    if wanted.categories is not None and isinstance(category, int | str) and category not in wanted.categories:
+        return f"of categories without {wanted.num_points} keypoints"
+    if _fields(annotation, wanted.num_points)[0] == "face_kpts" and annotation.get("face_valid") in (0, False):
+        return "with face_valid false"
+    return None
+
+
+def _fields(annotation: dict[str, Any], num_points: int) -> tuple[str, str]:
+    """Names of the points and of the box: COCO-WholeBody has 17 points of the body and 68 of the face."""
+    body, face = annotation.get("keypoints"), annotation.get("face_kpts")
+    is_whole_body = isinstance(face, list) and not (isinstance(body, list) and len(body) == 3 * num_points)
+    return ("face_kpts", "face_box") if is_whole_body else ("keypoints", "bbox")
+
+
+def _skipped_notes(content: dict[str, Any], path: Path, wanted: _Keypoints) -> list[Problem]:
+    """One note for each reason for which annotations are skipped."""
+    reasons = Counter(reason for one in content["annotations"] if (reason := _why_skipped(one, wanted)) is not None)
+    return [Problem(path.name, NOT_A_FACE, f"{count:,} {reason}", known=True) for reason, count in reasons.items()]
+
+
 def _read_faces(
-    content: dict[str, Any], path: Path, root: Path, split: str, num_points: int
+    content: dict[str, Any], path: Path, root: Path, split: str, wanted: _Keypoints
 ) -> Iterator[FaceEntry | Problem]:
     """The faces of one file, in its order."""
-    names = {image.get("id"): image.get("file_name") for image in content["images"] if _is_image(image)}
+    images = {image["id"]: image for image in content["images"] if _is_image(image)}
     folders = _image_folders(path, root)
     places: dict[str, str | Problem] = {}
     for index, annotation in enumerate(content["annotations"]):
+        if _why_skipped(annotation, wanted) is not None:
+            continue
         where = f"{path.name}: annotations[{index}]"
-        image = annotation.get("image_id") if isinstance(annotation, dict) else None
-        name = names.get(image) if isinstance(image, int | str) else None
-        if name is None:
+        number = annotation.get("image_id") if isinstance(annotation, dict) else None
+        image = images.get(number) if isinstance(number, int | str) else None
+        if image is None:
             yield Problem(path.name, MALFORMED, f"{where}: its image_id is not in images, or has no file_name there")
             continue
+        name = _name_of(image)
         place = places.get(name) or places.setdefault(name, find_image(root, name, folders, where))
         if isinstance(place, Problem):
             yield place
             continue
+        points, box = _fields(annotation, wanted.num_points)
         try:
-            landmarks_px = _read_keypoints(annotation.get("keypoints"), where, num_points)
-            box = _read_box(annotation.get("bbox"), where)
+            landmarks_px = _read_keypoints(annotation.get(points), where, wanted.num_points)
+            edges = _read_box(annotation.get(box), where, box, wanted.needs_box)
         except AnnotationError as error:
             yield Problem(place, error.kind, str(error))
             continue
         file = PurePosixPath(place)
         photograph, subset = file.with_suffix("").as_posix(), file.parent.as_posix()
-        yield FaceEntry(place, landmarks_px, box, subset, photograph, split)
+        yield FaceEntry(place, landmarks_px, edges, subset, photograph, split, size=_size_of(image))
+    check_one_image({name: place for name, place in places.items() if isinstance(place, str)}, path)
+
+
+def _name_of(image: dict[str, Any]) -> str:
+    """The file of an image, or its address."""
+    name = image.get("file_name")
+    return name if isinstance(name, str) else str(image["coco_url"])
+
+
+def _size_of(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Width and height of an image, where the file has them."""
+    width, height = image.get("width"), image.get("height")
+    return (width, height) if type(width) is int and type(height) is int and min(width, height) > 0 else None
 
 
 def _is_image(image: Any) -> bool:
     return (
-        isinstance(image, dict) and isinstance(image.get("id"), int | str) and isinstance(image.get("file_name"), str)
+        isinstance(image, dict)
+        and isinstance(image.get("id"), int | str)
+        and (isinstance(image.get("file_name"), str) or isinstance(image.get("coco_url"), str))
     )
 
 
@@ -141,30 +227,29 @@ def _read_keypoints(values: Any, where: str, num_points: int) -> Float[np.ndarra
     points = numbers.reshape(-1, 3)
     if len(points) != num_points:
         raise AnnotationError(f"{count_points(len(points))} instead of {num_points}", POINT_COUNT, file=where)
-    hidden = np.flatnonzero(points[:, 2] == 0)
-    if hidden.size:
-        reason = f"{count_points(hidden.size)} not labelled, the first is {hidden[0]}"
-        raise AnnotationError(reason, NOT_LABELLED, file=where)
-    return check_landmarks(points[:, :2], where, num_points)
+    labelled = np.where(points[:, 2:] > 0, points[:, :2], np.nan)
+    return check_landmarks(mark_missing(labelled), where, num_points)
 
 
-def _read_box(values: Any, where: str) -> Float[np.ndarray, "4"] | None:
-    """Left, top, right, bottom (centres of the outermost pixels) from left, top, width, height."""
-    if values is None:
-        return None
-    numbers = _numbers(values)
-    if numbers is None or len(numbers) != 4 or not np.isfinite(numbers).all() or numbers[2:].min() < 2:
-        raise AnnotationError("bbox must be left, top, width, height of at least 2 pixels", MALFORMED, file=where)
+def _read_box(values: Any, where: str, name: str, needed: bool) -> Float[np.ndarray, "4"] | None:
+    """Left, top, right, bottom (centres of the outermost pixels) from left, top, width, height; None if it is empty."""
+    numbers = np.zeros(4) if values in (None, []) else _numbers(values)
+    if numbers is None or len(numbers) != 4 or not np.isfinite(numbers).all() or numbers[2:].min() < 0:
+        raise AnnotationError(f"{name} must be left, top, width, height", MALFORMED, file=where)
     left, top, width, height = numbers
-    return np.array([left, top, left + width - 1, top + height - 1])
+    if min(width, height) >= 2:
+        return np.array([left, top, left + width - 1, top + height - 1])
+    if needed:
+        raise AnnotationError(f"{name} is empty, and data.crop.box is source", MALFORMED, file=where)
+    return None
 
 
 def _numbers(values: Any) -> Float[np.ndarray, " n"] | None:
-    """float64 array of a list of numbers; None of anything else."""
-    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+    """float64 array of a list of numbers, where null is NaN; None of anything else."""
+    if not isinstance(values, list) or not all(value is None or type(value) in (int, float) for value in values):
         return None
     try:
-        return np.array([float(value) for value in values])
+        return np.array([np.nan if value is None else float(value) for value in values])
     except OverflowError:
         return None
 
@@ -174,7 +259,12 @@ register(
         "coco",
         title="COCO keypoints",
         read=lambda config, root: read_coco_folder(
-            root, config.markup.num_points, config.train_list, config.validation_list, config.test_list
+            root,
+            config.markup.num_points,
+            config.train_list,
+            config.validation_list,
+            config.test_list,
+            needs_box=config.crop.box == "source",
         ),
         lists_hold_faces=True,
     )

@@ -1,4 +1,4 @@
-"""Faces in CSV files: the name of an image, then x0, y0, x1, y1 .. in pixels that start at 0."""
+"""Faces in CSV files: the name of an image and x0, y0, x1, y1 .. in pixels that start at 0, as a header names them."""
 
 import csv
 import re
@@ -16,11 +16,14 @@ from flaxmark.data.entries import (
     Listing,
     Problem,
     check_landmarks,
+    check_one_image,
     divide,
     find_image,
 )
 from flaxmark.data.images import SUFFIXES
+from flaxmark.data.readers.csv_columns import Columns, read_header
 from flaxmark.data.readers.lists import check_size, find_list
+from flaxmark.data.readers.missing_marks import mark_missing, number_or_missing
 from flaxmark.errors import DataError
 
 TRAIN_NAME = "training_frames_keypoints.csv"
@@ -66,17 +69,26 @@ def read_csv_folder(
 
 def _read_csv(path: Path, root: Path, split: str, num_points: int) -> Iterator[FaceEntry | Problem]:
     """The faces of one file, in its order."""
-    folders = _image_folders(path, root)
+    folders, columns = _image_folders(path, root), Columns()
+    files: dict[str, str] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
             rows = csv.reader(_lines(stream, path))
             for row in rows:
-                if row and not (rows.line_num == 1 and _is_header(row, path)):
+                if rows.line_num == 1 and row and _is_header(row, path):
+                    columns = read_header(row, path)
+                elif row:
                     where = f"{path.name}:{rows.line_num}"
-                    file = find_image(root, row[0].strip(), folders, where)
-                    yield _read_row(row[1:], where, file, split, num_points) if isinstance(file, str) else file
+                    name = row[columns.image].strip() if columns.image < len(row) else ""
+                    file = find_image(root, name, folders, where)
+                    if isinstance(file, str):
+                        files[name] = file
+                        yield _read_row(columns.of(row), where, file, split, num_points)
+                    else:
+                        yield file
     except csv.Error as error:
         raise DataError(f"not a CSV file: {error}", file=path) from error
+    check_one_image(files, path)
 
 
 def _lines(stream: TextIO, path: Path) -> Iterator[str]:
@@ -111,10 +123,10 @@ def _image_folders(path: Path, root: Path) -> list[str]:
 def _read_row(cells: list[str], where: str, file: str, split: str, num_points: int) -> FaceEntry | Problem:
     """One face; names of images end in the number of a person's frame."""
     try:
-        numbers = np.array([float(cell) for cell in cells])
+        numbers = np.array([number_or_missing(cell) for cell in cells])
         if len(numbers) % 2:
             raise AnnotationError(f"an odd number of coordinates, {len(numbers)}", MALFORMED, file=where)
-        landmarks_px = check_landmarks(numbers.reshape(-1, 2), where, num_points)
+        landmarks_px = check_landmarks(mark_missing(numbers.reshape(-1, 2)), where, num_points)
     except AnnotationError as error:
         return Problem(file, error.kind, str(error))
     except ValueError as error:

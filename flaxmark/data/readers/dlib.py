@@ -14,6 +14,7 @@ from flaxmark.data.entries import (
     LEAVES_FOLDER,
     MALFORMED,
     MISSING,
+    NOT_A_FACE,
     UNKNOWN_SUBSET,
     AnnotationError,
     FaceEntry,
@@ -85,8 +86,11 @@ def _read_image(root: Path, xml: Path, name: str, image: Element) -> list[FaceEn
     if not os.path.isfile(root / file):  # False for names that cannot be
         return [Problem(file, MISSING, f"named in {xml.name}")]
     faces: list[FaceEntry | Problem] = []
-    for element in image.iter("box"):
-        where = f"{xml.name}: {file}"
+    where = f"{xml.name}: {file}"
+    for element in _face_boxes(image):
+        if element.get("ignore") in ("1", "true"):  # which imglab writes for boxes that training must not use
+            faces.append(Problem(file, NOT_A_FACE, f"{where}: box with ignore='1'", known=True))
+            continue
         try:
             landmarks_px, box = _read_landmarks(element, where), _read_box(element, where)
         except AnnotationError as error:
@@ -96,10 +100,18 @@ def _read_image(root: Path, xml: Path, name: str, image: Element) -> list[FaceEn
     return faces or [Problem(file, MALFORMED, f"{xml.name}: no <box>")]
 
 
+def _face_boxes(image: Element) -> list[Element]:
+    """The boxes of an image, also those inside others; only boxes with parts count where one is inside another."""
+    boxes = list(image.iter("box"))
+    outer = {box for box in boxes if box.find("box") is not None}
+    related = outer | {child for box in outer for child in box.findall("box")}
+    return [box for box in boxes if box.find("part") is not None or box not in related]
+
+
 def _read_landmarks(box: Element, where: str) -> Float[np.ndarray, "68 2"]:
     """The parts `00` to `67` of a box, pixels that start at 0."""
     try:
-        attributes = [part.attrib for part in box.iter("part")]
+        attributes = [part.attrib for part in box.findall("part")]
         parts = {int(part["name"]): (float(part["x"]), float(part["y"])) for part in attributes}
     except (KeyError, ValueError) as error:
         raise AnnotationError("a <part> without a number as name, x or y", MALFORMED, file=where) from error
@@ -126,6 +138,7 @@ register(
     DataSet(
         "dlib",
         title="300-W as dlib packages it",
+        viewer_space=False,
         read=lambda config, root: read_dlib(root),
         terms=TERMS,
         num_points=IBUG_68.num_points,

@@ -98,6 +98,7 @@ register(
     DataSet(
         "ibug_300w",
         title="300-W in its official layout",
+        viewer_space=False,
         read=lambda config, root: read_official(root),
         terms=TERMS,
         num_points=IBUG_68.num_points,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from jaxtyping import Float
 
 from flaxmark.data.config import DataConfig
 from flaxmark.data.data_sets import find_data_set
@@ -15,29 +16,32 @@ from flaxmark.data.entries import (
     LISTED_TWICE,
     MISSING,
     NO_EXTENT,
-    NOT_FINITE,
     ODD_NAME,
-    POINT_COUNT,
     TEST_FACES_LISTED,
+    AnnotationError,
     FaceEntry,
     Listing,
     Problem,
+    check_landmarks,
     inside,
+    note_missing,
 )
+from flaxmark.data.readers.arrangement import check_arrangement
 from flaxmark.data.readers.ibug_300w import photograph_300w
 from flaxmark.data.readers.lists import ListedName, read_list
 from flaxmark.data.readers.pts import read_face
 from flaxmark.errors import ConfigError, DataError, FlaxmarkError
 from flaxmark.faces.markup import Markup
+from flaxmark.faces.missing import mean_where, present
 
 
 def read_listing(config: DataConfig, root: Path) -> Listing:
     """List the faces of a data set in the folder `root`, as the config's lists choose them.
 
     Splits are `train`, `validation` (only where lists or folders name it) and the test splits. Raises DataError where
-    the folder or a list cannot be read as a whole.
+    the folder or a list cannot be read as a whole, or its points are not arranged as the landmark scheme's.
     """
-    return _usable(_read(config, root)[1], config.markup)
+    return read_folder(config, root)[1]
 
 
 def read_folder(config: DataConfig, root: Path) -> tuple[Listing, Listing]:
@@ -46,8 +50,9 @@ def read_folder(config: DataConfig, root: Path) -> tuple[Listing, Listing]:
     Faces of both listings share their array of points. Raises DataError as `read_listing` does.
     """
     folder, chosen = _read(config, root)
-    usable = _usable(folder, config.markup)
-    return usable, usable if chosen is folder else _usable(chosen, config.markup)
+    usable = _usable(folder, config)
+    check_arrangement([entry.landmarks_px for entry in usable.entries], config.markup, root)
+    return usable, usable if chosen is folder else _usable(chosen, config)
 
 
 def _read(config: DataConfig, root: Path) -> tuple[Listing, Listing]:
@@ -83,30 +88,40 @@ def _run_reader(read: Callable[[DataConfig, Path], Listing], config: DataConfig,
     return listing
 
 
-def _usable(listing: Listing, markup: Markup) -> Listing:
-    """The listing without faces that have no printable name or no measurable error."""
+def _usable(listing: Listing, config: DataConfig) -> Listing:
+    """The listing without faces that have no printable name or no measurable error, and with notes of missing points.
+
+    Every face gets the orientation that the config and the data set's record decide on.
+    """
     entries, problems = [], []
     for problem in listing.problems:
         problems.append(dataclasses.replace(problem, file=_printable(problem.file), detail=_printable(problem.detail)))
+    viewer_space = find_data_set(config.name).viewer_space
+    chosen = config.orientation != "auto"
+    oriented = config.orientation == "viewer" if chosen else viewer_space
     for entry in listing.entries:
-        points, (left, right) = entry.landmarks_px, markup.eyes
-        if points.shape != (markup.num_points, 2):  # from a reader outside this package
-            problems.append(Problem(entry.file, POINT_COUNT, f"shape {points.shape}, not {(markup.num_points, 2)}"))
+        try:  # again, because readers outside this package may not have done it
+            check_landmarks(entry.landmarks_px, "its annotation", config.markup.num_points)
+            _check_eyes(entry.landmarks_px, config.markup)
+        except AnnotationError as error:
+            problems.append(Problem(_printable(entry.file), error.kind, str(error)))
             continue
-        if not np.isfinite(points).all():
-            problems.append(Problem(entry.file, NOT_FINITE, "its points are not all finite"))
-            continue
-        corners = np.ptp(points[list(markup.interocular)], axis=0)
-        centres = points[list(left)].mean(axis=0) - points[list(right)].mean(axis=0)
         if _printable(entry.file) != entry.file:
             problems.append(Problem(_printable(entry.file), ODD_NAME, "its name is not UTF-8; rename it"))
-        elif min(np.linalg.norm(corners), np.linalg.norm(centres)) < 1:
-            detail = "its outer eye corners, or the centres of its eyes, are less than one pixel apart"
-            problems.append(Problem(entry.file, NO_EXTENT, detail))
         else:
-            entries.append(entry)
+            entries.append(dataclasses.replace(entry, oriented=oriented, size=None if chosen else entry.size))
     found = {_printable(name): count for name, count in listing.found.items()}
-    return Listing(entries, problems, found)
+    return Listing(entries, problems + note_missing(entries), found)
+
+
+def _check_eyes(points: Float[np.ndarray, "num_points 2"], markup: Markup) -> None:
+    """Raise AnnotationError for a face whose error cannot be measured: one of its distances is below one pixel."""
+    centres = [mean_where(points[list(eye)], present(points[list(eye)])[:, None], axis=0) for eye in markup.eyes]
+    corners = np.ptp(points[list(markup.interocular)], axis=0)
+    distances = np.linalg.norm([corners, centres[0] - centres[1]], axis=1)
+    if (distances < 1).any():  # NaN, of missing points, is not
+        reason = "its outer eye corners, or the centres of its eyes, are less than one pixel apart"
+        raise AnnotationError(reason, NO_EXTENT)
 
 
 def _printable(name: str) -> str:

@@ -28,6 +28,7 @@ from flaxmark.data.entries import (
     inside,
 )
 from flaxmark.data.images import SUFFIXES
+from flaxmark.data.readers.missing_marks import mark_missing, number_or_missing
 
 MAX_BYTES = 1_000_000  # 68 points take 2 kB
 
@@ -69,8 +70,9 @@ def read_pts(path: str | Path, num_points: int) -> Float[np.ndarray, "num_points
     """Read the landmarks of a .pts file, whose coordinates start at 1, as float64 pixels that start at 0.
 
     Copies of 300-W in circulation have a header and braces or neither, any white space and any line ends: the points
-    are what stands between the braces, or every line that is not a header; their number may stand above them. Raises
-    AnnotationError, which names the file and the line, for anything else than `num_points` finite points.
+    are what stands between the braces, or every line that is not a header; their number may stand above them. Marks of
+    missing points (`nan nan`, `-1 -1`, see `mark_missing`) become NaN. Raises AnnotationError, which names the file and
+    the line, for anything else than `num_points` points.
     """
     path = Path(path)
     try:
@@ -95,7 +97,7 @@ def read_pts(path: str | Path, num_points: int) -> Float[np.ndarray, "num_points
         reason = f"line {number}: {count_points(len(lines))} instead of {num_points}"
         raise AnnotationError(reason, POINT_COUNT, file=path)
     points = [_parse(path, number, line) for number, line in lines]
-    return check_landmarks(np.array(points, np.float64) - 1.0, path, num_points)
+    return check_landmarks(mark_missing(np.array(points, np.float64)) - 1.0, path, num_points)
 
 
 def _point_lines(text: str) -> list[tuple[int, str]]:
@@ -116,7 +118,7 @@ def _point_lines(text: str) -> list[tuple[int, str]]:
 def _parse(path: Path, number: int, line: str) -> tuple[float, float]:
     """The two numbers of a line."""
     try:
-        x, y = (float(word) for word in line.split())
+        x, y = (number_or_missing(word) for word in line.split())
     except ValueError:
         shown = line if len(line) <= 40 else line[:40] + ".."
         raise AnnotationError(f"line {number}: {shown!r} is not two numbers", MALFORMED, file=path) from None
