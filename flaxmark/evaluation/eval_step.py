@@ -13,7 +13,7 @@ from flaxmark.config.config import Config
 from flaxmark.data.input.network_input import Batch, make_eval_images, make_upright_images, shuffle_tiles
 from flaxmark.evaluation.face_traits import TRAIT_SIZE, sharpness
 from flaxmark.models.batch_norm import Variables
-from flaxmark.models.losses import Loss, per_example
+from flaxmark.models.losses import Loss, face_losses
 from flaxmark.models.model import Model, make_model
 from flaxmark.models.operations import make_operations
 from flaxmark.system.devices import compile_step
@@ -82,7 +82,7 @@ def make_eval_step(model: Model, loss: Loss) -> EvalStep:
 
     def eval_step(variables: Variables, batch: Batch) -> dict[str, jax.Array]:
         prediction, _ = model.apply(variables, batch["image"], False)
-        losses = per_example(loss(prediction, batch["landmarks"]))
+        losses = face_losses(loss, prediction, batch["landmarks"])
         outputs = {"landmarks": prediction.landmarks, "loss": losses}
         return outputs if prediction.log_sigma is None else outputs | {"log_sigma": prediction.log_sigma}
 

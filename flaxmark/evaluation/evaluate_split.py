@@ -1,6 +1,7 @@
 """Predictions of a network on a split, and the rows of a results table: its metrics and those of the mean face."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,11 +11,12 @@ from jaxtyping import Float
 
 from flaxmark.data.input.feed import EvalFeed
 from flaxmark.data.prepare.prepare import Examples
-from flaxmark.evaluation.metrics import summarize
+from flaxmark.evaluation.metrics import NORMALISERS, count_left_out, summarize
 from flaxmark.faces.markup import Markup
+from flaxmark.faces.missing import mean_where, present
 from flaxmark.models.batch_norm import Variables
 from flaxmark.models.heads import Prediction
-from flaxmark.models.losses import Loss, per_example
+from flaxmark.models.losses import Loss, face_losses
 
 Row = dict[str, Any]
 
@@ -70,9 +72,10 @@ def mean_face_losses(
 ) -> Float[np.ndarray, " n"]:
     """Loss of always predicting the mean face, for nll with the single sigma that fits best; crop units."""
     constant = np.broadcast_to(mean_face, target.shape)
-    log_sigma = np.full(target.shape[:2], 0.5 * np.log(np.square(constant - target).mean()), np.float32)
+    squared = mean_where(np.square(constant - target), present(target)[..., None])
+    log_sigma = np.full(target.shape[:2], 0.5 * np.log(squared), np.float32)
     prediction = Prediction(constant, log_sigma)  # type: ignore[arg-type]
-    return np.asarray(per_example(loss(prediction, target)))  # type: ignore[arg-type]
+    return np.asarray(face_losses(loss, prediction, target))  # type: ignore[arg-type]
 
 
 def rows_of_split(
@@ -85,7 +88,7 @@ def rows_of_split(
 ) -> list[Row]:
     """Table rows of a split: network and mean face on all faces and, where there are several subsets, on each subset.
 
-    Each has `split`, `subset`, `predictor` and the metrics of `summarize`.
+    Each has `split`, `subset`, `predictor`, the metrics of `summarize`, and what they leave out by `count_left_out`.
     """
     target = examples.landmarks
     constant = np.broadcast_to(mean_face, target.shape)
@@ -97,24 +100,26 @@ def rows_of_split(
         chosen |= {name: subsets == name for name in names}
     rows = []
     for subset, mask in chosen.items():
+        left_out = count_left_out(target[mask], markup)
         for predictor, points, values in (
             ("network", outputs.landmarks, outputs.losses),
             ("mean face", constant, constant_losses),
         ):
             figures = summarize(points[mask], target[mask], values[mask], markup)
-            rows.append({"split": split, "subset": subset, "predictor": predictor, **figures})
+            rows.append({"split": split, "subset": subset, "predictor": predictor, **figures, **left_out})
     return rows
 
 
 def format_table(rows: list[Mapping[str, Any]] | list[Row]) -> str:
     """Rows of `rows_of_split` as a Markdown table, aligned for a terminal.
 
-    NME is inter-ocular unless the column says otherwise; all columns but the loss are in percent.
+    NME is inter-ocular unless the column says otherwise; all columns but the loss are in percent. A dash stands for a
+    metric that no face has.
     """
     header = ["split", "subset", "predictor", "faces", *(title for title, _ in COLUMNS.values())]
     cells = [header]
     for row in rows:
-        figures = [form.format(row[name]) for name, (_, form) in COLUMNS.items()]
+        figures = [form.format(row[name]) if is_known(row[name]) else "-" for name, (_, form) in COLUMNS.items()]
         cells.append([row["split"], row["subset"], row["predictor"], str(row["faces"]), *figures])
     widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
     lines = [
@@ -125,3 +130,39 @@ def format_table(rows: list[Mapping[str, Any]] | list[Row]) -> str:
     ]
     rule = "|" + "|".join("-" * (w + 2) if i < 3 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
     return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def format_results(rows: list[Mapping[str, Any]] | list[Row]) -> str:
+    """Rows of `rows_of_split` for a person: the table, and a line about everything that deserves attention."""
+    return "\n".join([format_table(rows), *(f"\n{remark}" for remark in remarks(rows))])
+
+
+def remarks(rows: list[Mapping[str, Any]] | list[Row]) -> list[str]:
+    """What the metrics of each split leave out, and whether the mean face is better than the network."""
+    whole = {(row["split"], row["predictor"]): row for row in rows if row["subset"] == "all"}
+    lines = []
+    for (split, predictor), row in whole.items():
+        if predictor != "network":
+            continue
+        if row.get("missing_points"):
+            without = [
+                f"{row[f'without_{name}']:,} of {row['faces']:,} faces have no {name} NME: they lack its points"
+                for name in NORMALISERS
+                if row[f"without_{name}"]
+            ]
+            lines.append("; ".join([f"{split}: {row['missing_points']:,} missing points are not counted", *without]))
+        constant = whole.get((split, "mean face"), {})
+        # By the box where no face has both outer corners of the eyes.
+        name = next((name for name in ("nme", "nme_box") if is_known(row[name])), None)
+        if name and is_known(constant.get(name)) and row[name] > constant[name]:
+            lines.append(
+                f"{split}: worse than the mean face: NME {row[name]:.2f} % against {constant[name]:.2f} %. Train "
+                "longer: more epochs, or smaller batches where there are few faces. If that does not help, check the "
+                "order of the annotation's points with flaxmark audit"
+            )
+    return lines
+
+
+def is_known(value: float | None) -> bool:
+    """Whether a metric is a number: neither NaN nor, as JSON has it, null."""
+    return value is not None and not math.isnan(value)

@@ -1,9 +1,15 @@
-"""Landmark metrics: NME, failure rate, AUC, CED and calibration of sigma; on the host, in float64."""
+"""Landmark metrics: NME, failure rate, AUC, CED and calibration of sigma; on the host, in float64.
+
+Missing points of a face, NaN in its true landmarks, count in none of them. A face without the points that a normaliser
+needs has no NME with it, which is NaN; the metrics of several faces are those of the faces that have one.
+"""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import IBUG_68, Markup
+from flaxmark.faces.missing import count_missing, mean_where, present
 
 NORMALISERS = ("interocular", "interpupil", "box")
 
@@ -11,7 +17,7 @@ NORMALISERS = ("interocular", "interpupil", "box")
 def point_errors(
     predicted: Float[np.ndarray, "*faces points 2"], target: Float[np.ndarray, "*faces points 2"]
 ) -> Float[np.ndarray, "*faces points"]:
-    """Euclidean distance of each point, in the unit of the points."""
+    """Euclidean distance of each point, in the unit of the points; NaN where it is missing."""
     return np.linalg.norm(np.asarray(predicted, np.float64) - np.asarray(target, np.float64), axis=-1)
 
 
@@ -24,8 +30,8 @@ def normalising_distance(
     """Length by which errors are divided, in the unit of the true landmarks.
 
     The normaliser is `interocular` (outer eye corners), `interpupil` (centres of the eyes' points) or `box` (square
-    root of the area of the box: left, top, right, bottom; by default the landmarks' bounding box). ValueError for
-    another one.
+    root of the area of the box: left, top, right, bottom; by default the landmarks' bounding box, around those that a
+    face has). NaN where one of the normaliser's points is missing. ValueError for another one.
     """
     target = np.asarray(target, np.float64)
     if normaliser == "interocular":
@@ -36,7 +42,7 @@ def normalising_distance(
         return np.linalg.norm(left - right, axis=-1)
     if normaliser == "box":
         if box is None:
-            box = np.concatenate([target.min(axis=-2), target.max(axis=-2)], axis=-1)
+            box = landmark_box(target)
         box = np.asarray(box, np.float64)
         return np.sqrt((box[..., 2] - box[..., 0]) * (box[..., 3] - box[..., 1]))
     raise ValueError(f"normaliser {normaliser!r}: choose from {', '.join(NORMALISERS)}")
@@ -54,7 +60,7 @@ def nme(
     Both sets of points are in the same unit; for `normaliser` and `box` see `normalising_distance`.
     """
     distance = normalising_distance(target, normaliser, markup, box)
-    return 100 * point_errors(predicted, target).mean(axis=-1) / distance
+    return 100 * mean_where(point_errors(predicted, target), present(target), axis=-1) / distance
 
 
 def failure_rate(errors: Float[np.ndarray, " n"], threshold: float) -> float:
@@ -87,7 +93,7 @@ def sigma_scale(
     Gaussian, the root of the mean squared error over sigma. All arguments are in the same unit.
     """
     scaled = (np.asarray(predicted, np.float64) - target) / sigma[..., None]
-    return float(np.sqrt(np.mean(np.square(scaled))))
+    return float(np.sqrt(mean_where(np.square(scaled), present(target)[..., None])))
 
 
 def coverage(
@@ -103,7 +109,8 @@ def coverage(
     """
     radii = np.sqrt(-2 * np.log1p(-np.asarray(shares)))
     distances = point_errors(predicted, target) / sigma
-    return (distances[..., None] <= radii).reshape(-1, len(radii)).mean(axis=0)
+    inside = np.asarray(distances[..., None] <= radii, np.float64)
+    return mean_where(inside, present(target)[..., None], axis=(0, 1))
 
 
 def summarize(
@@ -117,16 +124,46 @@ def summarize(
     They are faces, loss, mse (crop units, whatever the loss), nme, nme_interpupil, nme_box, and fr and auc of the
     inter-ocular NME at 8 and 10 %.
     """
-    errors = nme(predicted, target, "interocular", markup)
+    interocular, interpupil, box = (measured_nme(predicted, target, name, markup) for name in NORMALISERS)
+    squares = np.square(np.asarray(predicted, np.float64) - target)
     return {
         "faces": len(target),
         "loss": float(np.mean(losses, dtype=np.float64)),
-        "mse": float(np.mean(np.square(np.asarray(predicted, np.float64) - target))),
-        "nme": float(errors.mean()),
-        "nme_interpupil": float(nme(predicted, target, "interpupil", markup).mean()),
-        "nme_box": float(nme(predicted, target, "box", markup).mean()),
-        "fr_8": failure_rate(errors, 8),
-        "auc_8": auc(errors, 8),
-        "fr_10": failure_rate(errors, 10),
-        "auc_10": auc(errors, 10),
+        "mse": float(mean_where(squares, present(target)[..., None])),
+        "nme": _mean(interocular),
+        "nme_interpupil": _mean(interpupil),
+        "nme_box": _mean(box),
+        "fr_8": failure_rate(interocular, 8),
+        "auc_8": auc(interocular, 8),
+        "fr_10": failure_rate(interocular, 10),
+        "auc_10": auc(interocular, 10),
     }
+
+
+def measured_nme(
+    predicted: Float[np.ndarray, "n points 2"],
+    target: Float[np.ndarray, "n points 2"],
+    normaliser: str = "interocular",
+    markup: Markup = IBUG_68,
+) -> Float[np.ndarray, " m"]:
+    """NME in percent of those faces that have the normaliser's points."""
+    # Chosen by the truth: a prediction that is NaN is never left out.
+    return nme(predicted, target, normaliser, markup)[has_normaliser(target, normaliser, markup)]
+
+
+def has_normaliser(
+    target: Float[np.ndarray, "n points 2"], normaliser: str = "interocular", markup: Markup = IBUG_68
+) -> Bool[np.ndarray, " n"]:
+    """Whether each face has the points that a normaliser needs, and so an NME with it."""
+    return ~np.isnan(normalising_distance(target, normaliser, markup))
+
+
+def count_left_out(target: Float[np.ndarray, "n points 2"], markup: Markup = IBUG_68) -> dict[str, int]:
+    """What metrics leave out: `missing_points`, and `without_` each normaliser the number of faces without its NME."""
+    without = {f"without_{name}": int((~has_normaliser(target, name, markup)).sum()) for name in NORMALISERS}
+    return {"missing_points": count_missing(target), **without}
+
+
+def _mean(errors: Float[np.ndarray, " n"]) -> float:
+    """Mean; NaN without faces."""
+    return float(errors.mean()) if len(errors) else float("nan")

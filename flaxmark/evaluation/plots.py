@@ -29,6 +29,7 @@ def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: fl
     `mean_face_nme` is the validation NME of the mean face in percent, drawn as a reference.
     """
     epochs = [line["epoch"] for line in history]
+    errors = np.array([line["nme"] for line in history], np.float64)  # null in JSON is NaN here
     figure, (left, right) = subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     # With few epochs as points: a line through a single epoch is invisible.
     marker = "o" if len(history) <= 30 else None
@@ -36,10 +37,10 @@ def plot_curves(history: Sequence[dict[str, Any]], title: str, mean_face_nme: fl
     left.plot(epochs, [line["loss"] for line in history], color=VALIDATION, marker=marker, ms=4, label="validation")
     positive = all(line[name] > 0 for line in history for name in ("train_loss", "loss"))  # nll goes below 0
     left.set(xlabel="epoch", ylabel="loss", yscale="log" if positive else "linear")
-    right.plot(epochs, [line["nme"] for line in history], color=VALIDATION, marker=marker, ms=4, label="validation")
+    right.plot(epochs, errors, color=VALIDATION, marker=marker, ms=4, label="validation")
     right.axhline(mean_face_nme, color=REFERENCE, linestyle="--", label=f"mean face {mean_face_nme:.1f} %")
-    top = 1.1 * max(mean_face_nme, *(line["nme"] for line in history))
-    right.set(xlabel="epoch", ylabel=NME, ylim=(0, top))
+    top = np.fmax.reduce([mean_face_nme, *errors])
+    right.set(xlabel="epoch", ylabel=NME, ylim=(0, None if np.isnan(top) else 1.1 * top))
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend()

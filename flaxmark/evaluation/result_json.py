@@ -17,8 +17,9 @@ from flaxmark.data.prepare.prepare import Examples
 from flaxmark.evaluation.eval_step import forward_flops
 from flaxmark.evaluation.evaluate_split import Outputs
 from flaxmark.evaluation.face_traits import head_yaw
-from flaxmark.evaluation.metrics import coverage, nme, normalising_distance, point_errors
+from flaxmark.evaluation.metrics import coverage, has_normaliser, nme, normalising_distance, point_errors
 from flaxmark.faces.markup import IBUG_68, Markup
+from flaxmark.faces.missing import mean_where, present
 
 SHARES = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.8, 0.9, 0.95, 0.99])
 PACKAGES = ("flaxmark", "jax", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
@@ -35,13 +36,15 @@ def split_figures(
 
     `points` holds the mean error of each point in percent of the inter-ocular distance. `faces` holds lists in the
     order of the split: `file`, `subset`, `nme` and `mean_face_nme` (inter-ocular, percent), `loss`, `size` (pixels
-    between the outer eye corners in the original image), `sharpness` where it is known and, for iBUG's 68 points, `yaw`
-    (degrees). A network with sigma adds `coverage`: the `share` that circles should hold, and the shares that they hold
-    with sigma as predicted (`plain`) and multiplied by `scale` (`scaled`).
+    between the outer eye corners in the original image), `missing` (number of missing points), `sharpness` where it is
+    known and, for iBUG's 68 points, `yaw` (degrees). A network with sigma adds `coverage`: the `share` that circles
+    should hold, and the shares that they hold with sigma as predicted (`plain`) and multiplied by `scale` (`scaled`).
+    What missing points leave unknown is NaN.
     """
     target, predictions = examples.landmarks, outputs.landmarks
     distance = normalising_distance(target, markup=markup)
-    point_means = (100 * point_errors(predictions, target) / distance[:, None]).mean(axis=0)
+    measured = present(target) & has_normaliser(target, markup=markup)[:, None]
+    point_means = mean_where(100 * point_errors(predictions, target) / distance[:, None], measured, axis=0)
     faces = {
         "file": list(examples.files),
         "subset": list(examples.subsets),
@@ -49,6 +52,7 @@ def split_figures(
         "mean_face_nme": _rounded(nme(np.broadcast_to(mean_face, target.shape), target, markup=markup), 3),
         "loss": [float(f"{value:.4g}") for value in outputs.losses],
         "size": _rounded(distance * examples.source_crops[:, 2], 1),
+        "missing": (~present(target)).sum(axis=1).tolist(),
     }
     if outputs.sharpness is not None:
         faces["sharpness"] = _rounded(outputs.sharpness, 4)

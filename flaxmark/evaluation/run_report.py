@@ -1,7 +1,6 @@
 """Report of a finished run: metrics of the best checkpoint on every split, curves and a sheet of faces."""
 
 import dataclasses
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +17,15 @@ from flaxmark.data.input.feed import EvalFeed, crops_of
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split
 from flaxmark.errors import CheckpointError, DataError
 from flaxmark.evaluation.eval_step import Evaluation, build_evaluation
-from flaxmark.evaluation.evaluate_split import Outputs, Row, format_table, predict_split, rows_of_split
+from flaxmark.evaluation.evaluate_split import (
+    Outputs,
+    Row,
+    format_results,
+    is_known,
+    predict_split,
+    remarks,
+    rows_of_split,
+)
 from flaxmark.evaluation.metrics import nme
 from flaxmark.evaluation.plots import plot_curves, plot_faces
 from flaxmark.evaluation.result_json import cost_of_run, provenance, split_figures
@@ -30,6 +37,7 @@ from flaxmark.storage.workdir import PREDICTIONS, RESULT, TRAIN_FACES
 from flaxmark.system.clock import Clock
 from flaxmark.system.devices import make_mesh
 from flaxmark.system.files import atomic_write, write_text
+from flaxmark.system.json_text import json_text
 
 SHEET_FACES = 24
 
@@ -149,7 +157,7 @@ def write_report(workdir: Path, prepared: Prepared, evaluation: Evaluation, mesh
     if jax.process_index() != 0:
         return {"rows": rows}
     config = from_dict(evaluated.metadata["config"], Config)
-    table, title = format_table(rows), describe(config)
+    table, title = format_results(rows), describe(config)
     result = make_result(evaluated, list(read_metrics(workdir)))
     mean_face_nme = next(r["nme"] for r in rows if r["split"] == "validation" and r["predictor"] == "mean face")
     plot_curves(result["history"], title, mean_face_nme, workdir / "curves.png")
@@ -160,7 +168,7 @@ def write_report(workdir: Path, prepared: Prepared, evaluation: Evaluation, mesh
     write_text(workdir / "table.md", table + "\n")
     # Time of this start only, without the writing of this line.
     result["time"] = clock.seconds()
-    write_text(workdir / RESULT, json.dumps(result) + "\n")
+    write_text(workdir / RESULT, json_text(result) + "\n")
     print(f"\nbest checkpoint: step {result['best_step']}\n{table}\n")
     print("wrote " + ", ".join(str(workdir / name) for name in ("table.md", "curves.png", "test.png", RESULT)))
     return result
@@ -174,6 +182,7 @@ def make_result(evaluated: Evaluated, metrics: list[dict[str, Any]]) -> dict[str
     mean_face = np.asarray(metadata["mean_face"], np.float32)
     return {
         "rows": evaluated.rows,
+        "remarks": remarks(evaluated.rows),
         "best_step": metadata["step"],
         "epochs": history[-1]["epoch"],
         "history": [{key: line[key] for key in ("epoch", "loss", "train_loss", "nme")} for line in history],
@@ -211,5 +220,5 @@ def plot_sheet(
 
 
 def nme_captions(errors: Float[np.ndarray, " n"]) -> list[str]:
-    """Captions of faces with their NME in percent."""
-    return [f"NME {error:.1f} %" for error in errors]
+    """Captions of faces with their NME in percent, NaN where it is unknown."""
+    return [f"NME {error:.1f} %" if is_known(error) else "no NME" for error in errors]

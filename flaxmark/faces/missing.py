@@ -29,15 +29,15 @@ def count_missing(landmarks: Float[np.ndarray, "*faces points 2"]) -> int:
 
 def mean_where(
     values: Float[np.ndarray, "..."], there: Bool[np.ndarray, "..."], axis: int | tuple[int, ...] | None = None
-) -> Float64[np.ndarray, "..."]:
-    """Mean of the values that are there, along axes; NaN where none is. With all of them it equals `np.mean`."""
+) -> Float[np.ndarray, "..."]:
+    """Mean of the values that are there, along axes; NaN where none is. With all of them it is `np.mean`."""
     values = np.asarray(values)
     there = np.broadcast_to(there, values.shape)
-    total = np.where(there, values, 0).sum(axis=axis, dtype=np.float64)
+    total = np.where(there, values, 0).sum(axis=axis, dtype=values.dtype)
     count = there.sum(axis=axis)
     return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
 
 
 def mean_points(landmarks: Float[np.ndarray, "faces points 2"]) -> Float64[np.ndarray, "points 2"]:
     """Mean position of each point over the faces that have it; NaN for a point that no face has."""
-    return mean_where(landmarks, present(landmarks)[..., None], axis=0)
+    return mean_where(np.asarray(landmarks, np.float64), present(landmarks)[..., None], axis=0)

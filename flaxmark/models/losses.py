@@ -8,11 +8,13 @@ import dataclasses
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from flaxmark.errors import ConfigError
-from flaxmark.models.heads import Prediction
+from flaxmark.faces.missing import present
+from flaxmark.models.heads import FIRST_SIGMA, Prediction
 from flaxmark.schema import Choice, bounded
 
 Points = Float[Array, "batch points 2"]
@@ -33,7 +35,8 @@ class Loss(Choice):
 
         Args:
             prediction: Output of the network, crop units.
-            target: True landmarks, crop units.
+            target: True landmarks, crop units. Never NaN: points that an annotation does not have are left out of the
+                mean afterwards.
 
         Returns:
             One value for each coordinate; training minimises their mean.
@@ -242,10 +245,22 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
-def per_example(losses: Points) -> Float[Array, " batch"]:
-    """Mean over all values of each example; ConfigError where a loss did not return one for each coordinate."""
-    shape = jnp.shape(losses)
-    if len(shape) != 3 or shape[-1] != 2:
-        reason = f"must return an array [batch, points, 2], a value for each coordinate, not one of shape {list(shape)}"
+def face_losses(loss: Loss, prediction: Prediction, target: Points) -> Float[Array, " batch"]:
+    """Mean loss of each face over the points that it has; missing points are NaN in the target.
+
+    They give no gradient, whatever the loss. Raises ConfigError where a loss did not return one value for each
+    coordinate.
+    """
+    there = present(target)
+    # An ordinary error, so that every loss and its derivative are finite there: NaN times 0 would be NaN.
+    stand_in = jax.lax.stop_gradient(prediction.landmarks) + FIRST_SIGMA
+    losses = loss(prediction, jnp.where(there[..., None], target, stand_in.astype(target.dtype)))
+    if jnp.shape(losses) != jnp.shape(target):
+        reason = (
+            "must return an array [batch, points, 2], a value for each coordinate, "
+            f"not one of shape {list(jnp.shape(losses))}"
+        )
         raise ConfigError(reason, field="loss.name")
-    return losses.reshape(losses.shape[0], -1).mean(axis=1)
+    of_all = jnp.where(there[..., None], losses, 0).reshape(losses.shape[0], -1).mean(axis=1)
+    # A factor, which is exactly 1 for whole faces: they have the bits of a plain mean.
+    return of_all * (there.shape[1] / jnp.maximum(there.sum(axis=1), 1).astype(of_all.dtype))

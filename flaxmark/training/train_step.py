@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from flaxmark.models.losses import Loss, per_example
+from flaxmark.models.losses import Loss, face_losses
 from flaxmark.models.model import Model
 from flaxmark.training.train_state import TrainState
 
@@ -29,10 +29,11 @@ def make_train_step(
 ) -> TrainStep:
     """Build the update.
 
-    Its batch has `image` float32 `[batch, height, width, 3]`, `landmarks` float32 `[batch, points, 2]` and `mask`
-    float32 `[batch]`. Its metrics are the scalars `loss`, `grad_norm`, `learning_rate` and, for the epoch so far,
-    `epoch_loss` (mean) and `finite_steps` (steps before the first loss that was not finite). `accumulate` parts of a
-    batch are computed one after another. `axis_name` is the mapped axis under pmap and None under jit.
+    Its batch has `image` float32 `[batch, height, width, 3]`, `landmarks` float32 `[batch, points, 2]` (NaN where they
+    are missing) and `mask` float32 `[batch]`. Its metrics are the scalars `loss`, `grad_norm`, `learning_rate` and, for
+    the epoch so far, `epoch_loss` (mean) and `finite_steps` (steps before the first loss that was not finite).
+    `accumulate` parts of a batch are computed one after another. `axis_name` is the mapped axis under pmap and None
+    under jit.
     """
     gradient = make_gradient(model, loss, accumulate)
 
@@ -67,7 +68,7 @@ def make_gradient(
     def loss_fn(params: Any, batch_stats: Any, part: Batch) -> tuple[Float[Array, ""], Any]:
         variables = {"params": params, "batch_stats": batch_stats}
         prediction, batch_stats = model.apply(variables, part["image"], True)
-        losses = per_example(loss(prediction, part["landmarks"]))
+        losses = face_losses(loss, prediction, part["landmarks"])
         return jnp.sum(losses * part["mask"]) / jnp.sum(part["mask"]), batch_stats
 
     gradient = jax.value_and_grad(loss_fn, has_aux=True)

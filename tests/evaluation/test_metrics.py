@@ -8,6 +8,7 @@ import pytest
 from flaxmark.evaluation.metrics import (
     auc,
     ced,
+    count_left_out,
     coverage,
     failure_rate,
     nme,
@@ -140,3 +141,41 @@ def test_sigma_that_is_half_of_the_errors_is_doubled() -> None:
 def test_a_point_on_the_circle_is_inside() -> None:
     target = face()[None]
     assert coverage(target, target, np.ones((1, 68)), np.array([0.0])).tolist() == [1]
+
+
+def test_missing_points_by_hand() -> None:
+    target = np.stack([face()] * 3)
+    distances = np.array([0.03, 0.06, 0.09])
+    predicted = target + distances[:, None, None] * np.array([1, 0])
+    predicted[0, 1] += 5  # of a point that is missing
+    target[0, 1] = target[2, 36] = np.nan
+    # The outer corners are 0.6 apart: 5 and 10 %; the third face has none.
+    np.testing.assert_allclose(nme(predicted, target), [5, 10, np.nan])
+    assert np.isnan(point_errors(predicted, target)).sum() == 2
+    row = summarize(predicted, target, np.ones(3))
+    assert (row["nme"], row["fr_8"], row["auc_10"]) == (pytest.approx(7.5), 50, pytest.approx(25))
+    assert row["faces"] == 3
+    assert row["mse"] == pytest.approx((67 * 0.03**2 + 68 * 0.06**2 + 67 * 0.09**2) / 202 / 2)
+    left_out = {"missing_points": 2, "without_interocular": 1, "without_interpupil": 1, "without_box": 0}
+    assert count_left_out(target) == left_out
+    assert np.isnan(summarize(predicted[2:], target[2:], np.ones(1))["fr_8"])
+
+
+def test_a_prediction_that_is_not_a_number_is_not_taken_for_a_missing_point() -> None:
+    target = np.stack([face()] * 2)
+    predicted = target.copy()
+    predicted[1, 5] = np.nan
+    assert np.isnan(summarize(predicted, target, np.ones(2))["nme"])
+
+
+def test_sigma_is_calibrated_on_the_points_that_are_there() -> None:
+    rng = np.random.default_rng(1)
+    sigma = rng.uniform(0.01, 0.1, (400, 68))
+    target = rng.uniform(size=(400, 68, 2))
+    predicted = target + 2 * sigma[..., None] * rng.standard_normal(target.shape)
+    gone = rng.uniform(size=(400, 68)) < 0.3
+    predicted[gone] += 10
+    target[gone] = np.nan
+    shares = np.array([0.0, 0.5, 0.68, 0.95])
+    assert sigma_scale(predicted, target, sigma) == pytest.approx(2, rel=0.01)
+    np.testing.assert_allclose(coverage(predicted, target, 2 * sigma, shares), shares, atol=0.01)

@@ -39,9 +39,11 @@ def test_means_of_what_is_there_by_hand() -> None:
 
 
 def test_the_mean_of_all_has_the_bits_of_the_mean() -> None:
-    values = np.random.default_rng(0).normal(size=(50, 68)).astype(np.float32)
+    values = np.random.default_rng(0).normal(size=(500, 68))
     for axis in (0, 1, None):
-        np.testing.assert_array_equal(mean_where(values, np.True_, axis), values.mean(axis=axis, dtype=np.float64))
+        np.testing.assert_array_equal(mean_where(values, np.True_, axis), values.mean(axis=axis))
+    faces = np.random.default_rng(1).uniform(size=(300, 68, 2)).astype(np.float32)
+    np.testing.assert_array_equal(mean_points(faces), faces.mean(axis=0, dtype=np.float64))
 
 
 def test_the_mean_of_each_point_is_over_the_faces_that_have_it() -> None:

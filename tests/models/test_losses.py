@@ -1,13 +1,14 @@
 import dataclasses
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from flaxmark.errors import ConfigError
 from flaxmark.models.heads import Prediction
-from flaxmark.models.losses import MAE, MSE, GaussianNLL, LogCosh, Loss, SmoothL1, SoftWing, Wing, per_example
+from flaxmark.models.losses import MAE, MSE, GaussianNLL, LogCosh, Loss, SmoothL1, SoftWing, Wing, face_losses
 from flaxmark.schema import check_bounds, from_dict, to_dict
 
 TARGET = jnp.array([[[0.5, 0.5], [0.25, 0.75]]], jnp.float32)
@@ -20,7 +21,7 @@ def test_by_hand() -> None:
     np.testing.assert_allclose(MAE()(PREDICTED, TARGET).ravel(), [0, 0.25, 0.5, 2])
     np.testing.assert_allclose(SmoothL1()(PREDICTED, TARGET).ravel(), [0, 0.03125, 0.125, 1.5])
     np.testing.assert_allclose(SmoothL1(beta=0.5)(PREDICTED, TARGET).ravel(), [0, 0.0625, 0.25, 1.75])
-    np.testing.assert_allclose(per_example(MAE()(PREDICTED, TARGET)), [2.75 / 4])
+    np.testing.assert_allclose(face_losses(MAE(), PREDICTED, TARGET), [2.75 / 4])
 
 
 @pytest.mark.parametrize("beta", [0.02, 1.0, 3.0])
@@ -113,11 +114,73 @@ def test_names_that_are_no_loss() -> None:
     assert caught.value.field == "name"
 
 
-@pytest.mark.parametrize("shape", [(), (4,), (4, 5), (4, 5, 1)])
+@pytest.mark.parametrize("shape", [(), (4,), (4, 5), (4, 5, 1), (4, 1, 2)])
 def test_a_loss_with_a_result_of_another_shape(shape: tuple[int, ...]) -> None:
+    points = jnp.zeros((4, 5, 2))
     with pytest.raises(ConfigError) as caught:
-        per_example(jnp.zeros(shape))
+        face_losses(lambda prediction, target: jnp.zeros(shape), Prediction(points), points)  # type: ignore[arg-type]
     assert caught.value.field == "loss.name"
+
+
+def test_a_face_is_measured_on_the_points_that_it_has() -> None:
+    # The first point has the errors 0 and 0.25, the second 0.5 and 2.
+    for missing, expected in (([], 2.75 / 4), ([1], 0.125), ([0], 1.25), ([0, 1], 0)):
+        target = TARGET.at[:, np.array(missing, int)].set(jnp.nan)
+        np.testing.assert_allclose(face_losses(MAE(), PREDICTED, target), [expected])
+
+
+@dataclasses.dataclass(frozen=True)
+class Distance:
+    """A loss without a derivative where there is no error."""
+
+    def __call__(self, prediction: Prediction, target: jax.Array) -> jax.Array:
+        return jnp.broadcast_to(jnp.linalg.norm(prediction.landmarks - target, axis=-1, keepdims=True), target.shape)
+
+
+@pytest.mark.parametrize("loss", [*(kind() for kind in Loss.members.values()), Distance()], ids=lambda loss: type(loss))
+def test_a_missing_point_gives_no_gradient_and_the_others_the_one_of_a_mean_over_them(loss: Loss) -> None:
+    rng = np.random.default_rng(0)
+    target = rng.uniform(size=(3, 68, 2)).astype(np.float32)
+    there = rng.uniform(size=(3, 68)) < 0.7
+    near = (target + rng.normal(0, 0.05, target.shape)).astype(np.float32)
+    prediction = Prediction(jnp.asarray(near), jnp.asarray(rng.normal(-3, 1, (3, 68)), jnp.float32))
+
+    def total(prediction: Prediction, target: jax.Array) -> jax.Array:
+        return face_losses(loss, prediction, target).sum()
+
+    def by_hand(prediction: Prediction, target: jax.Array) -> jax.Array:
+        return sum(loss(prediction, target)[i, np.flatnonzero(there[i])].mean() for i in range(3))
+
+    holes = np.where(there[..., None], target, np.nan)
+    value, gradient = jax.jit(jax.value_and_grad(total))(prediction, jnp.asarray(holes))
+    expected, expected_gradient = jax.value_and_grad(by_hand)(prediction, jnp.asarray(target))
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    for name in ("landmarks", "log_sigma"):
+        found, wanted = (np.asarray(getattr(g, name), np.float32) for g in (gradient, expected_gradient))
+        assert not found[~there].any()
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("loss", [kind() for kind in Loss.members.values()], ids=lambda loss: loss.name)
+def test_a_whole_face_has_the_bits_of_a_plain_mean(loss: Loss) -> None:
+    rng = np.random.default_rng(1)
+    target = jnp.asarray(rng.uniform(size=(16, 68, 2)), jnp.float32)
+    prediction = Prediction(
+        target + jnp.asarray(rng.normal(0, 0.05, target.shape), jnp.float32), jnp.full((16, 68), -3.0, jnp.float32)
+    )
+
+    def plain(prediction: Prediction, target: jax.Array) -> jax.Array:
+        return loss(prediction, target).reshape(16, -1).mean(axis=1)
+
+    def masked(prediction: Prediction, target: jax.Array) -> jax.Array:
+        return face_losses(loss, prediction, target)
+
+    found, expected = (
+        jax.jit(jax.value_and_grad(lambda prediction, f=f: f(prediction, target).mean()))(prediction)
+        for f in (masked, plain)
+    )
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    np.testing.assert_array_equal(jax.jit(masked)(prediction, target), jax.jit(plain)(prediction, target))
 
 
 def test_a_title_shows_fields_of_any_type(monkeypatch: pytest.MonkeyPatch) -> None:

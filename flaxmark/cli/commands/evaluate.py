@@ -93,18 +93,19 @@ def main(arguments: list[str]) -> None:
     out = new_file(parsed.out, parsed.overwrite, (".md",))
     figures = new_file(parsed.out and str(Path(parsed.out).with_suffix(".json")), parsed.overwrite, (".json",))
     from flaxmark.data.prepare.prepare import prepare
-    from flaxmark.evaluation.evaluate_split import format_table
+    from flaxmark.evaluation.evaluate_split import format_results
     from flaxmark.evaluation.run_report import evaluate_run
     from flaxmark.system.devices import start_devices
     from flaxmark.system.files import write_text
+    from flaxmark.system.json_text import json_text
 
     start_devices()
     evaluated = evaluate_run(
         Path(parsed.workdir), prepare(parsed.data, for_training=False), dataclasses.replace(config, data=parsed.data)
     )
-    table = format_table(evaluated.rows)
+    table = format_results(evaluated.rows)
     print(f"best checkpoint: step {evaluated.metadata['step']}\n{table}")
     if out is not None and figures is not None:
         write_text(out, table + "\n")
-        write_text(figures, json.dumps(evaluated.rows, indent=1) + "\n")
+        write_text(figures, json_text(evaluated.rows, indent=1) + "\n")
         print(f"wrote {out} and {figures}", file=sys.stderr)
