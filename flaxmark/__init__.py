@@ -4,15 +4,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Face", "Predictor", "__version__", "predict", "predict_many"]
+__all__ = ["Face", "Predictor", "__version__", "draw", "predict", "predict_many"]
 
 if TYPE_CHECKING:
     from flaxmark.inference.api import predict, predict_many
+    from flaxmark.inference.overlay import draw
     from flaxmark.inference.predictor import Face, Predictor
 
 _HOMES = {
     "Face": "flaxmark.inference.predictor", "Predictor": "flaxmark.inference.predictor",
-    "predict": "flaxmark.inference.api", "predict_many": "flaxmark.inference.api",
+    "draw": "flaxmark.inference.overlay", "predict": "flaxmark.inference.api", "predict_many": "flaxmark.inference.api",
 }  # fmt: skip
 
 

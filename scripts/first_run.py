@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> None:
     from flaxmark.errors import ConfigError
     from flaxmark.evaluation.metrics import nme
     from flaxmark.faces.crop import landmark_box
-    from flaxmark.inference.overlay import paint_faces, save_image
+    from flaxmark.inference.overlay import draw, save_image
     from flaxmark.inference.predictor import Predictor
     from flaxmark.training.loop import train
 
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
     Image.fromarray(image).save(WORKDIR / "photo.png")
     box = landmark_box(landmarks).round()
     (face,) = Predictor(WORKDIR).predict(WORKDIR / "photo.png", box)
-    save_image(paint_faces(image, [face]), WORKDIR / "prediction.png")
+    save_image(draw(image, face), WORKDIR / "prediction.png")
     print(f"a new face, predicted with NME {nme(face.landmarks, landmarks):.2f} %\n")
     print("look at:")
     for name, content in {

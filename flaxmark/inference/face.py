@@ -1,13 +1,18 @@
 """A face as predict returns it; each field says how the network's output becomes it and how files hold it."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from flaxmark.data.images import ImageSource, read_image
+from flaxmark.errors import ConfigError
+from flaxmark.faces.alignment import fit_similarity, sample_similarity, upright_points
 from flaxmark.faces.markup import Markup, flip_landmarks
+from flaxmark.faces.missing import count_missing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +49,7 @@ def output(
     return dataclasses.field(default=default, metadata={"output": described})
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Face:
     """One face of an image.
 
@@ -60,12 +65,77 @@ class Face:
             None if neither gives one.
         sigma: float64 `[num_points]`, the expected error (standard deviation) of each coordinate of a point in pixels,
             calibrated on the validation faces; None if the network does not predict it.
+        markup: The landmark scheme: which points lie on which part of the face, and which of them lines join.
+        mean_face: float64 `[num_points, 2]`, the mean training face, upright, in any unit.
+
+    Missing points are NaN. Printed, a face is one line without its arrays.
     """
 
     landmarks: np.ndarray = output(per_point=True, unit="position", columns=("x{}", "y{}"))
     box: np.ndarray = output(per_point=False, columns=("left", "top", "right", "bottom"))
     score: float | None = output(per_point=False, digits=4, columns=("score",), in_coco=True, default=None)
     sigma: np.ndarray | None = output(per_point=True, unit="length", default=None)
+    markup: Markup | None = dataclasses.field(default=None, kw_only=True)
+    mean_face: np.ndarray | None = dataclasses.field(default=None, kw_only=True)
+
+    def __repr__(self) -> str:
+        """One line: the number of points, the box, and the score."""
+        box = ", ".join(f"{edge:.0f}" for edge in np.asarray(self.box, np.float64))
+        score = "" if self.score is None else f", score {self.score:.2f}"
+        missing = count_missing(self.landmarks)
+        without = f" ({missing} of them missing)" if missing else ""
+        return f"{type(self).__name__}({len(self.landmarks)} points{without}, box {box}{score})"
+
+    def alignment(self, size: int = 256) -> np.ndarray:
+        """The similarity transform from pixels of the image to pixels of the upright crop of `aligned`.
+
+        It rotates, scales and shifts the points to those of the mean face with the least squared error. There the
+        centres of the eyes are level, at 0.4 of the crop's height, and 0.28 of its width apart, in the middle.
+
+        Example:
+            matrix = face.alignment(256)
+            points = face.landmarks @ matrix[:, :2].T + matrix[:, 2]  # the landmarks in the crop
+
+        Args:
+            size: Side of the crop in pixels, 16 to 2048.
+
+        Returns:
+            float64 `[2, 3]`: a point p of the image, (x, y), lies at `matrix[:, :2] @ p + matrix[:, 2]` of the crop.
+
+        Raises:
+            ConfigError: The size is out of range (`field` is `size`), the face has no mark-up or mean face because it
+                does not come from predict (`field` names what is missing), or fewer than two different points are
+                known (`field` is `landmarks`).
+        """
+        if not 16 <= size <= 2048:
+            raise ConfigError("must lie in [16, 2048]", field="size", value=size)
+        if self.markup is None or self.mean_face is None:
+            lacking = "markup" if self.markup is None else "mean_face"
+            raise ConfigError("is not known; faces of predict have it", field=lacking)
+        try:
+            return fit_similarity(self.landmarks, upright_points(self.mean_face, self.markup) * size - 0.5)
+        except ValueError as error:
+            raise ConfigError(str(error), field="landmarks") from error
+
+    def aligned(self, image: ImageSource, size: int = 256) -> np.ndarray:
+        """Cut the face out of its image, turned upright, at the place and in the size of `alignment`.
+
+        Example:
+            for number, face in enumerate(flaxmark.predict("photo.jpg")):
+                PIL.Image.fromarray(face.aligned("photo.jpg")).save(f"face{number}.png")
+
+        Args:
+            image: The image in which the face was found, as for `predict`.
+            size: Side of the crop in pixels, 16 to 2048.
+
+        Returns:
+            uint8 `[size, size, 3]`, RGB, antialiased; black outside the image.
+
+        Raises:
+            ConfigError: As `alignment`.
+            ImageError: The image cannot be read.
+        """
+        return sample_similarity(read_image(image, math.inf), self.alignment(size), size)
 
 
 def outputs_of(kind: type[Face]) -> dict[str, Output]:
@@ -106,6 +176,8 @@ def make_faces(
     crops: Float[np.ndarray, "n 3"],
     boxes: Float[np.ndarray, "n 4"],
     scores: Sequence[float | None],
+    markup: Markup | None = None,
+    mean_face: Float[np.ndarray, "points 2"] | None = None,
 ) -> list[Face]:
     """Turn the network's outputs `[n, ...]` into faces; the detector's scores hold where the network gives none."""
     crops = np.asarray(crops, np.float64)[:, None]
@@ -113,4 +185,5 @@ def make_faces(
     for name, values in outputs.items():
         converted = in_pixels(name, values.astype(np.float64), crops[..., :2], crops[..., 2:])
         fields[name] = converted.tolist() if converted.ndim == 1 else converted  # one number per face: a float
-    return [Face(**dict(zip(fields, row, strict=True))) for row in zip(*fields.values(), strict=True)]
+    rows = zip(*fields.values(), strict=True)
+    return [Face(**dict(zip(fields, row, strict=True)), markup=markup, mean_face=mean_face) for row in rows]

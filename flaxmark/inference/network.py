@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,12 @@ class Network:
     def markup(self) -> Markup:
         """Landmark scheme of its points."""
         return self.config.data.markup
+
+    @functools.cached_property
+    def mean_face(self) -> Float[np.ndarray, "points 2"] | None:
+        """The mean training face in crop units; None where the checkpoint has none that can be used."""
+        points = np.array(self.metadata.get("mean_face") or (), np.float64)
+        return points if points.shape == (self.markup.num_points, 2) else None
 
     def run(
         self, regions: UInt8[np.ndarray, "n height width 3"], crops: Float[np.ndarray, "n 3"]

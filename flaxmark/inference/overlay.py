@@ -1,50 +1,272 @@
 """Drawing faces onto images and video frames."""
 
-from collections.abc import Sequence
+import functools
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from flaxmark.data.images import ImageSource, read_image
+from flaxmark.errors import ConfigError
+from flaxmark.faces.markup import Markup
+from flaxmark.faces.missing import present
 from flaxmark.inference.face import Face
 from flaxmark.system.files import atomic_write
 
-POINT, BOX, EDGE = "#56B4E9", "#F0E442", "#000000"  # colours of Okabe and Ito, distinct for colour-blind readers
-LABEL = 14  # height of letters in pixels, in images of at most 800 pixels
+# Hues of Okabe and Ito, distinct for colour-blind readers, light enough for skin and for dark hair. Parts with other
+# names take them in this order.
+COLOURS = {"jaw": "#56B4E9", "eyes": "#F0E442", "nose": "#E88FC0", "brows": "#FFB000", "mouth": "#2FD3A2"}
+FRAME, INK, SHADOW = "#FFFFFF", "#000000", 0.55
+SCREEN = 1000  # pixels: larger images are looked at shrunk to about this size, and must be readable then
+SMALL, LARGE = 9, 14  # height of letters on the screen, pixels
+TINY = 40  # pixels: the lines of smaller faces have no room for a dark edge
+FINE = 4  # lines are drawn so many times as large, then shrunk
+MASK = 25_000  # pixels: lines with a larger bounding box are drawn in pieces
+
+Pixels = UInt8[np.ndarray, "height width 3"]
+Line = Float[np.ndarray, "n 2"]
 
 
-def paint_faces(
-    image: UInt8[np.ndarray, "height width 3"], faces: Sequence[Face], labels: Sequence[str] = ()
-) -> UInt8[np.ndarray, "height width 3"]:
-    """Copy of an image with the boxes and points of faces, circles of radius sigma where it is known, and labels.
+def draw(
+    image: ImageSource, faces: Face | Iterable[Face], *, labels: Sequence[str] | None = None, sigma: bool = False
+) -> Pixels:
+    """Draw faces onto a copy of an image: their boxes, and their parts as smooth lines through the points.
 
-    Lines and letters grow with the image, points with the face: boxes are visible in the whole image, and points hide
-    no facial features in a close-up.
+    Example:
+        faces = flaxmark.predict("photo.jpg")
+        PIL.Image.fromarray(flaxmark.draw("photo.jpg", faces)).save("drawn.png")
+
+    Args:
+        image: As for `predict`: path, encoded bytes, PIL image or array.
+        faces: The faces, in pixels of the upright image as `predict` returns them. Missing points (NaN) are left out,
+            and lines end there. A mark-up without `outlines` gives points only.
+        labels: Text beside the box of each face; `()` writes nothing. None writes their numbers, from 1, and scores;
+            the score is left out where the face is small, and the number where it is the only one.
+        sigma: Draw a circle of the radius `Face.sigma` around each point.
+
+    Returns:
+        uint8 `[height, width, 3]`, RGB: the upright image with the faces. The input is not changed.
+
+    Raises:
+        ImageError: The image cannot be read.
+        ConfigError: The number of labels is not that of the faces (`field` is `labels`).
     """
-    canvas = Image.fromarray(image)
-    pen = ImageDraw.Draw(canvas)
-    zoom = max(1.0, max(image.shape[:2]) / 800)
-    line, font = round(1.5 * zoom), ImageFont.load_default(LABEL * zoom)
-    for index, face in enumerate(faces):
-        left, top, right, bottom = (float(edge) for edge in face.box)
-        radius = max(1.0, 0.012 * (right - left))
-        edge = EDGE if radius >= 4 else None  # smaller points would be dark
-        pen.rectangle((left, top, right, bottom), outline=BOX, width=line)
-        if face.sigma is not None:
-            for (x, y), sigma in zip(face.landmarks, face.sigma, strict=True):
-                circle = (x - sigma, y - sigma, x + sigma, y + sigma)
-                pen.ellipse(circle, outline=POINT, width=max(1, round(radius / 4)))
-        for x, y in face.landmarks:
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=POINT, outline=edge)
-        if labels:
-            # Inside the image, also for a face at its upper border.
-            place = (max(left, 0) + line, max(top - line, LABEL * 1.5 * zoom))
-            pen.text(place, labels[index], fill=BOX, font=font, stroke_width=line, stroke_fill=EDGE, anchor="lb")
-    return np.asarray(canvas)
+    faces = [faces] if isinstance(faces, Face) else list(faces)
+    if labels and len(labels) != len(faces):
+        raise ConfigError(f"{len(labels)} for {len(faces)} faces; give one for each", field="labels")
+    canvas = read_image(image, math.inf).copy()
+    zoom = max(1.0, max(canvas.shape) / SCREEN)
+    for face in faces:
+        _draw_face(canvas, face, zoom, sigma)
+    _write_labels(canvas, faces, labels, zoom)  # on top of everything
+    return canvas
 
 
-def save_image(image: UInt8[np.ndarray, "height width 3"], path: Path) -> None:
+def smooth_line(points: Line, closed: bool, samples: int = 8) -> Line:
+    """Centripetal Catmull-Rom curve through points, `samples` pieces from each to the next.
+
+    Centripetal ones (Yuksel, Schaefer, Keyser, "On the parameterization of Catmull-Rom curves", 2009) have no loops
+    where points lie close together. Fewer than four points are joined by straight lines.
+    """
+    points = np.asarray(points, np.float64)
+    if len(points) < 4:
+        return np.concatenate([points, points[:1]]) if closed else points
+    if closed:
+        padded = np.concatenate([points[-1:], points, points[:2]])
+    else:
+        padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
+    # Square roots of the distances; a point that is there twice must not divide by 0.
+    steps = np.sqrt(np.linalg.norm(np.diff(padded, axis=0), axis=1))[:, None] + 1e-6
+    slopes = np.diff(padded, axis=0) / steps
+    wide = (padded[2:] - padded[:-2]) / (steps[1:] + steps[:-1])
+    tangents = slopes[:-1] - wide + slopes[1:]
+    start, end, step = padded[1:-2, None], padded[2:-1, None], steps[1:-1, None]
+    leave, arrive = tangents[:-1, None] * step, tangents[1:, None] * step
+    t = (np.arange(samples) / samples)[None, :, None]
+    curve = start + t * (
+        leave + t * (3 * (end - start) - 2 * leave - arrive + t * (2 * (start - end) + leave + arrive))
+    )
+    return np.concatenate([curve.reshape(-1, 2), padded[-2:-1]])
+
+
+def part_lines(landmarks: Float[np.ndarray, "points 2"], markup: Markup) -> dict[str, list[Line]]:
+    """Smooth lines of each part of a mark-up, interrupted at missing points; "" is the part of other lines."""
+    there = present(landmarks)
+    lines: dict[str, list[Line]] = {}
+    for outline in markup.outlines:
+        part = next((name for name, points in markup.parts.items() if outline[0] in points), "")
+        lines.setdefault(part, []).extend(_unbroken(landmarks, there, outline))
+    return lines
+
+
+def _unbroken(landmarks: np.ndarray, there: np.ndarray, outline: tuple[int, ...]) -> Iterator[Line]:
+    """Smooth lines through the points of an outline that follow each other without a missing one between."""
+    closed = len(outline) > 2 and outline[0] == outline[-1]
+    points = list(outline[:-1] if closed else outline)
+    gaps = [place for place, point in enumerate(points) if not there[point]]
+    if closed and not gaps:
+        yield smooth_line(landmarks[points], closed=True)
+        return
+    if closed:  # begins behind a gap
+        points = points[gaps[0] :] + points[: gaps[0]]
+        gaps = [place for place, point in enumerate(points) if not there[point]]
+    for first, last in itertools.pairwise([-1, *gaps, len(points)]):
+        if last - first > 2:
+            yield smooth_line(landmarks[points[first + 1 : last]], closed=False)
+
+
+def _draw_face(canvas: Pixels, face: Face, zoom: float, sigma: bool) -> None:
+    """Draw the box and the points of a face; the image around it is not touched, which takes time in large ones."""
+    landmarks, box = np.asarray(face.landmarks, np.float64), np.asarray(face.box, np.float64).round()
+    there = present(landmarks)
+    shown = np.concatenate([landmarks[there], box.reshape(2, 2)])
+    size = float(np.ptp(landmarks[there], axis=0).max()) if there.any() else 0.0
+    # Visible on a screen, but never so thick that they hide the face.
+    width = min(max(0.008 * size, 1.2 * zoom), max(0.75, 0.016 * size))
+    frame = max(1, round(min(1.2 * zoom, 0.06 * (box[2] - box[0]))))  # whole pixels: sharp
+    radii = face.sigma[there] if sigma and face.sigma is not None else np.zeros(0)
+    margin = 3 * width + frame + radii.max(initial=0)
+    if (window := _window(shown, margin, canvas.shape[1::-1])) is None:
+        return
+    left, top, right, bottom = window
+    region = Image.fromarray(canvas[top:bottom, left:right])
+    _draw_box(region, box - np.tile([left, top], 2), frame)
+    _draw_points(region, landmarks - (left, top), face.markup, width, size > TINY, radii)
+    canvas[top:bottom, left:right] = np.asarray(region)
+
+
+def _draw_box(image: Image.Image, box: Float[np.ndarray, " 4"], width: int) -> None:
+    """Draw a bounding box with lines of whole pixels, which are sharp."""
+    left, top, right, bottom = box
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)])
+    sides = [corners[start : start + 2] + (width - 1) / 2 % 1 for start in range(4)]
+    _paint(image, sides, width + 2, INK, 0.25)
+    _paint(image, sides, width, FRAME)
+
+
+def _draw_points(
+    image: Image.Image,
+    landmarks: Float[np.ndarray, "points 2"],
+    markup: Markup | None,
+    width: float,
+    edges: bool,
+    radii: Float[np.ndarray, " present"],
+) -> None:
+    """Draw parts as lines with or without dark edges, points as dots on them, and circles of radii around these."""
+    points = landmarks[present(landmarks)]
+    lines = part_lines(landmarks, markup) if markup else {}
+    circles = [_circle(point, radius) for point, radius in zip(points, radii, strict=False)]
+    _paint(image, circles, 0.7 * width, FRAME, 0.8)
+    for strokes in lines.values() if edges else ():
+        _paint(image, strokes, 2.2 * width, INK, SHADOW)
+    for number, (part, strokes) in enumerate(lines.items()):
+        _paint(image, strokes, width, COLOURS.get(part) or list(COLOURS.values())[number % len(COLOURS)])
+    dots = list(points[:, None])
+    if not lines:
+        _paint(image, dots, 4 * width, INK, SHADOW)
+        _paint(image, dots, 2.8 * width, COLOURS["jaw"])
+    elif _spacing(points) > 6 * width:
+        _paint(image, dots, 1.8 * width, FRAME)
+
+
+def _paint(image: Image.Image, strokes: list[Line], width: float, colour: str, opacity: float = 1.0) -> None:
+    """Draw antialiased lines of a width in pixels; a single point is a dot of that diameter."""
+    if not strokes:
+        return
+    points = np.concatenate(strokes)
+    if np.ptp(points, axis=0).prod() > MASK and len(points) > 2:  # in two halves, with less around them
+        half = len(points) // 2
+        halves = [points[: half + 1]], [points[half:]]
+        if len(strokes) > 1:
+            half = len(strokes) // 2
+            halves = strokes[:half], strokes[half:]
+        for part in halves:
+            _paint(image, part, width, colour, opacity)
+        return
+    if (window := _window(points, width, image.size)) is None:
+        return
+    left, top, right, bottom = window
+    mask = Image.new("L", ((right - left) * FINE, (bottom - top) * FINE))
+    pen, radius, fill = ImageDraw.Draw(mask), width * FINE / 2, round(255 * opacity)
+    for stroke in strokes:
+        places = ((stroke - (left, top) + 0.5) * FINE - 0.5).tolist()
+        if len(places) > 1:
+            pen.line([tuple(place) for place in places], fill=fill, width=max(1, round(2 * radius)))
+        for x, y in (places[0], places[-1])[: len(places)]:  # ends are round
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
+    image.paste(colour, (left, top), mask.reduce(FINE))
+
+
+def _window(points: Line, margin: float, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom of the pixels around points in an image of a size; the last two are exclusive."""
+    x0, y0 = (points.min(axis=0) - margin).tolist()
+    x1, y1 = (points.max(axis=0) + margin + 2).tolist()
+    left, top, right, bottom = int(max(0, x0)), int(max(0, y0)), int(min(size[0], x1)), int(min(size[1], y1))
+    return (left, top, right, bottom) if right > left and bottom > top else None
+
+
+def _circle(centre: Float[np.ndarray, " 2"], radius: float) -> Line:
+    angles = np.linspace(0, 2 * np.pi, 49)
+    return centre + radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+
+
+def _spacing(points: Line) -> float:
+    """Distance of a point to the nearest other one, in the median."""
+    distances = np.linalg.norm(points[:, None] - points[None], axis=-1) + np.diag(np.full(len(points), np.inf))
+    return float(np.median(distances.min(axis=1)))
+
+
+def _write_labels(canvas: Pixels, faces: Sequence[Face], labels: Sequence[str] | None, zoom: float) -> None:
+    """Write labels on tags beside the boxes, where they cover the least of other boxes and tags."""
+    taken = [np.asarray(face.box, np.float64).round() for face in faces]
+    size = np.array(canvas.shape[1::-1])
+    for number, face in enumerate(faces if labels is None or labels else ()):
+        left, top, right, bottom = taken[number]
+        letters = round(min(max(0.12 * (bottom - top), SMALL * zoom), LARGE * zoom))
+        texts = _texts(face, number, len(faces)) if labels is None else [labels[number]]
+        tags = [_tag(text, letters) for text in texts if text]
+        if not tags:
+            continue
+        # The first one that is not much wider than the face.
+        tag = next((tag for tag in tags if tag.shape[1] < 1.3 * (right - left)), tags[-1])
+        high, wide, _ = tag.shape
+        corners = np.array([(left, top - high), (left, bottom + 1), (right + 1, top), (left - wide, top)])
+        corners = np.clip(corners.round(), 0, np.maximum(0, size - (wide, high)))
+        places = np.concatenate([corners, corners + np.array([wide, high])], axis=1)
+        place = min(places, key=lambda place: _covered(place, np.array(taken)))  # of equal ones the first: above
+        taken.append(place)
+        x, y = place[:2].astype(int)
+        canvas[y : y + high, x : x + wide] = tag[: size[1] - y, : size[0] - x]
+
+
+@functools.lru_cache(maxsize=64)
+def _tag(text: str, letters: int) -> Pixels:
+    """Text of a height in pixels on a small plate."""
+    font = ImageFont.load_default(letters)
+    wide, high = round(font.getlength(text) + 0.6 * letters), round(1.3 * letters)
+    tag = Image.new("RGB", (wide, high), FRAME)
+    ImageDraw.Draw(tag).text((wide / 2, high / 2), text, fill=INK, font=font, anchor="mm")
+    return np.asarray(tag)
+
+
+def _texts(face: Face, number: int, count: int) -> list[str]:
+    """A label with and without the score."""
+    own = str(number + 1) if count > 1 else ""
+    score = "" if face.score is None else f"{face.score:.2f}"
+    return [f"{own}  {score}".strip(), own]
+
+
+def _covered(tag: Float[np.ndarray, " 4"], boxes: Float[np.ndarray, "n 4"]) -> float:
+    """Area of a rectangle that lies in others, in pixels."""
+    sides = np.minimum(tag[2:], boxes[:, 2:]) - np.maximum(tag[:2], boxes[:, :2])
+    return float(np.maximum(sides, 0).prod(axis=1).sum())
+
+
+def save_image(image: Pixels, path: Path) -> None:
     """Write an image atomically, in the format of the path's suffix."""
     with atomic_write(path) as temporary:
         Image.fromarray(image).save(temporary, quality=95)

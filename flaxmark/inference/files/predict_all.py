@@ -14,13 +14,13 @@ from jaxtyping import UInt8
 from flaxmark.data.images import read_image
 from flaxmark.errors import ImageError
 from flaxmark.faces.boxes import Boxes
+from flaxmark.inference import overlay
 from flaxmark.inference.face import Face
 from flaxmark.inference.files.inputs import Input
 from flaxmark.inference.files.writers import FaceWriter
-from flaxmark.inference.overlay import paint_faces, save_image
 from flaxmark.inference.predictor import Predictor
 from flaxmark.inference.video.frames import VideoFormat, read_camera, read_frames, video_format
-from flaxmark.inference.video.tracking import TrackConfig, Tracker
+from flaxmark.inference.video.tracking import TrackConfig, TrackedFace, Tracker
 from flaxmark.inference.video.writing import VideoWriter
 from flaxmark.system.progress import Progress
 
@@ -137,10 +137,8 @@ def predict_images(
 
 def _draw(image: UInt8[np.ndarray, "height width 3"], faces: Sequence[Face], path: Path) -> None:
     """Draw an image with its faces, their numbers and scores."""
-    scores = ["" if face.score is None else f"  {face.score:.2f}" for face in faces]
-    labels = [f"{number}{score}" for number, score in enumerate(scores, 1)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_image(paint_faces(image, faces, labels), path)
+    overlay.save_image(overlay.draw(image, faces), path)
 
 
 def predict_video(
@@ -167,7 +165,7 @@ def predict_video(
                 if draw is not None:
                     if video is None:
                         video = drawn.enter_context(VideoWriter(draw, frame.shape[1::-1], form))
-                    video.write(paint_faces(frame, [f.face for f in faces], [str(f.id) for f in faces]), seconds)
+                    video.write(_drawn(frame, faces), seconds)
                 report.done += 1
                 report.faces += len(faces)
                 report.empty += not faces
@@ -182,6 +180,11 @@ def predict_video(
     if video is not None and video.note:
         print(video.note, file=sys.stderr)
     return report
+
+
+def _drawn(frame: UInt8[np.ndarray, "height width 3"], faces: Sequence[TrackedFace]) -> np.ndarray:
+    """A frame with its faces and their numbers."""
+    return overlay.draw(frame, [tracked.face for tracked in faces], labels=[str(tracked.id) for tracked in faces])
 
 
 def _repeated(boxes: Boxes | None) -> Iterator[Boxes | None]:
