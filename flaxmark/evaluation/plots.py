@@ -138,13 +138,15 @@ def finish_ced(axes: Axes, split: str) -> None:
 def plot_audit(traits: Mapping[str, Mapping[str, Float[np.ndarray, " n"]]], path: Path) -> None:
     """Plot sizes and poses of the faces of each subset as box plots.
 
-    `traits` maps a subset to `size` (pixels between the outer eye corners) and, for iBUG's 68 points, `yaw` (degrees).
+    `traits` maps a subset to `size` (pixels between the outer eye corners) and, for iBUG's 68 points, `yaw` (degrees);
+    NaN is left out.
     """
     figure, (left, right) = subplots(1, 2, figsize=(11, 1.6 + 0.42 * len(traits)), layout="constrained", sharey=True)
     places = np.arange(len(traits))
     for axes, name in ((left, "size"), (right, "yaw")):
+        shown = [faces.get(name, np.zeros(0)) for faces in traits.values()]
         axes.boxplot(
-            [faces.get(name, []) for faces in traits.values()], positions=places, orientation="horizontal", widths=0.6,
+            [values[~np.isnan(values)] for values in shown], positions=places, orientation="horizontal", widths=0.6,
             whis=(1, 99), flierprops={"markersize": 2}, medianprops={"color": PREDICTION},
         )  # fmt: skip
         axes.grid(axis="x", alpha=0.3)

@@ -13,6 +13,7 @@ from tensorboardX.record_writer import RecordWriter
 from tensorboardX.summary import scalar
 
 from flaxmark.system.files import write_text
+from flaxmark.system.json_text import json_text
 
 FLUSH_SECONDS = 30
 
@@ -26,7 +27,7 @@ class MetricWriter:
         self._started = time.perf_counter()
         if self._path.exists():
             kept = [line for line in read_metrics(workdir) if line["step"] <= resume_step]
-            write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+            write_text(self._path, "".join(json_text(line) + "\n" for line in kept))
             self._started -= kept[-1].get("seconds", 0.0) if kept else 0.0
         self._file = self._path.open("a", encoding="utf-8")
         folder = workdir / "tensorboard"
@@ -46,7 +47,7 @@ class MetricWriter:
         The `time` and the `seconds` that the run has trained so far, stops excluded, are added.
         """
         values = {**values, "time": time.time(), "seconds": round(time.perf_counter() - self._started, 3)}
-        self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        self._file.write(json_text({"kind": kind, "step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
             self._add_event(step=step, summary=scalar(f"{kind}/{name}", value))

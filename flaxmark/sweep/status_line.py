@@ -105,4 +105,4 @@ def _epoch(last: Mapping[str, float] | None) -> int:
 
 def _figures(last: Mapping[str, float] | None) -> str:
     """NME of a run's newest validation line, in percent, as text."""
-    return f"  NME {last['nme']:.2f} %" if last else ""
+    return f"  NME {last['nme']:.2f} %" if last and last["nme"] is not None else ""

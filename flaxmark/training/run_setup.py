@@ -17,9 +17,10 @@ from flaxmark.data.input.batches import epoch_order
 from flaxmark.data.input.feed import EvalFeed, TrainingFeed
 from flaxmark.data.input.network_input import InputForm
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split
-from flaxmark.errors import CheckpointError, ConfigError
+from flaxmark.errors import CheckpointError, ConfigError, DataError
 from flaxmark.evaluation.eval_step import Evaluation
 from flaxmark.faces.markup_files import check_flip_order
+from flaxmark.faces.missing import mean_points, present
 from flaxmark.models.pretrained import start_from_file, start_from_run
 from flaxmark.schema import to_dict
 from flaxmark.storage.checkpoint import load_best
@@ -48,6 +49,7 @@ class Run:
     workdir: Path
     mesh: Any
     train_step: Callable[..., Any]
+    statistics: Callable[..., Any]
     evaluation: Evaluation
     examples: Examples
     feed: TrainingFeed
@@ -92,7 +94,8 @@ def write_train_faces(run: Run) -> None:
 def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) -> Run:
     """Load the faces, compile the steps and make the initial state.
 
-    Raises ConfigError for too few faces or a flip order that does not mirror them, DeviceError for too little memory.
+    Raises ConfigError for too few faces or a flip order that does not mirror them, DataError for a point that no face
+    has, DeviceError for too little memory.
     """
     with clock.phase("load"):
         examples, validation = (load_split(prepared, split) for split in ("train", "validation"))
@@ -122,6 +125,7 @@ def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) ->
         workdir=workdir,
         mesh=mesh,
         train_step=compiled,
+        statistics=programs.statistics,
         evaluation=_compile_meanwhile(programs.evaluation, state, config, mesh, form),
         examples=examples,
         feed=feed,
@@ -134,11 +138,16 @@ def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) ->
 
 
 def _check_faces(config: Config, examples: Examples) -> Float[np.ndarray, "points 2"]:
-    """Mean training face in crop units; ConfigError if the faces cannot be trained on."""
+    """Mean training face in crop units; ConfigError or DataError if the faces cannot be trained on."""
     if len(examples) < config.train.batch_size:
         reason = f"there are only {len(examples)} training faces; use a smaller batch or more faces"
         raise ConfigError(reason, field="train.batch_size", value=config.train.batch_size)
-    mean_face = examples.landmarks.mean(axis=0, dtype=np.float64).astype(np.float32)
+    mean_face = mean_points(examples.landmarks).astype(np.float32)
+    never = np.flatnonzero(~present(mean_face))
+    if never.size:
+        points = ", ".join(map(str, never[:10])) + (", .." if never.size > 10 else "")
+        reason = f"no training face has point {points}; add faces that have it, or use a mark-up without it"
+        raise DataError(reason, field="data.markup", value=config.data.markup.name)
     try:
         check_flip_order(config.data.markup, mean_face)
     except ValueError as error:

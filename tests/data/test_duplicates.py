@@ -73,3 +73,26 @@ def test_the_known_photograph_is_named_and_kept(official_tree: Tree) -> None:
     assert len(kept) == len(entries)
     assert {p.file for p in problems} == {f"helen/trainset/296814969_{i}.jpg" for i in (1, 2)}
     assert all(p.known for p in problems)
+
+
+def test_a_face_with_missing_points_is_the_same_as_a_whole_one_which_stays(tmp_path: Path) -> None:
+    for name in ("1_1", "1_2", "1_3"):
+        (tmp_path / f"{name}.jpg").write_bytes(b"x" * 9)
+    partly, other = POINTS.copy(), POINTS.copy() + 7
+    partly[:20] = np.nan
+    other[60:] = np.nan
+    entries = [
+        dataclasses.replace(entry(f"1_{i}.jpg", "train"), landmarks_px=points)
+        for i, points in enumerate((partly, POINTS, other), start=1)
+    ]
+    kept, problems = remove_duplicates(entries, tmp_path, by_content_only=False)
+    assert [face.file for face in kept] == ["1_2.jpg", "1_3.jpg"]
+    assert [(problem.file, problem.reason) for problem in problems] == [("1_1.jpg", SAME_FACE)]
+
+
+def test_faces_without_a_common_point_are_two(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"x" * 9)
+    halves = [POINTS.copy(), POINTS.copy()]
+    halves[0][:34], halves[1][34:] = np.nan, np.nan
+    entries = [dataclasses.replace(entry("1.jpg", "train"), landmarks_px=points) for points in halves]
+    assert remove_duplicates(entries, tmp_path, by_content_only=False) == (entries, [])

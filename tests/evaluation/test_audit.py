@@ -12,7 +12,7 @@ from helpers.images import draw, encode
 from PIL import Image, ImageOps
 
 from flaxmark.data.config import DataConfig
-from flaxmark.data.entries import HELD_OUT, FaceEntry
+from flaxmark.data.entries import HELD_OUT, POINTS_MISSING, FaceEntry
 from flaxmark.data.readers.listing import read_listing
 from flaxmark.errors import DataError
 from flaxmark.evaluation.audit.audit import audit, write_audit
@@ -64,6 +64,26 @@ def test_the_flip_test_finds_mirrored_and_swapped_names() -> None:
     }
     assert check_names(entries_of(FACES), IBUG_68) == []
     assert check_names([], IBUG_68) == []
+
+
+def test_the_flip_test_holds_for_faces_with_missing_points() -> None:
+    order, rng = np.array(IBUG_68.flip_order), np.random.default_rng(0)
+    points = [face.copy() for face in FACES]
+    points[7] = points[7][order]
+    for face in points:
+        face[rng.uniform(size=68) < 0.3] = np.nan
+    assert kinds(check_names(entries_of(points), IBUG_68)) == {"mirrored annotation": ["7.jpg"]}
+
+
+def test_missing_points_are_found_and_nothing_else_of_their_faces() -> None:
+    points = [face.copy() for face in FACES[:2]]
+    points[1][[0, 1, 36]] = np.nan
+    findings = check_points(entries_of(points), {"0.jpg": (96, 96), "1.jpg": (96, 96)}, IBUG_68)
+    assert [(finding.file, finding.kind, finding.detail) for finding in findings] == [
+        ("1.jpg", POINTS_MISSING, "3 of 68")
+    ]
+    box = landmark_box(FACES[1]) + np.array([-30, -30, 30, 30])
+    assert check_boxes_fit([dataclasses.replace(entries_of(points)[1], box=box)]) == []
 
 
 def test_boxes_beside_their_points() -> None:

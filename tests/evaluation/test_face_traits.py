@@ -49,3 +49,14 @@ def test_sharpness_is_that_of_the_paper_and_contrast_does_not_count() -> None:
     assert dull < 0.5 * sharp
     assert float(sharpness(jnp.asarray(0.5 * image + 9, jnp.float32))) == pytest.approx(sharp, rel=1e-4)
     assert float(sharpness(jnp.zeros((8, 8, 3)))) == 0
+
+
+def test_yaw_is_found_from_the_points_that_are_there() -> None:
+    points = np.stack([points_of(FaceParameters(yaw=yaw, distance=1000)) for yaw in (-30, 20, 20)])
+    points[1, 17:68][np.random.default_rng(0).uniform(size=51) < 0.4] = np.nan
+    points[2, 20:] = np.nan
+    points[0, 3] = np.nan  # of the jaw, which is not used
+    yaw = head_yaw(points)
+    assert yaw[:2] == pytest.approx([-30, 20], abs=0.5)
+    assert np.isnan(yaw[2])
+    assert np.isnan(head_yaw(points[2]))

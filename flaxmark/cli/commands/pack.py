@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
 
     from flaxmark.data.input.feed import crops_of
     from flaxmark.data.prepare.prepare import load_split, prepare
-    from flaxmark.evaluation.metrics import nme
+    from flaxmark.evaluation.metrics import measured_nme
     from flaxmark.inference.network import BATCH_SIZES, Network
     from flaxmark.storage.packed import pack
 
@@ -65,5 +65,5 @@ def main(arguments: list[str]) -> None:
         for name, of in networks.items():
             found[name].append(of.run_images(crops)["landmarks"])
     for name, landmarks in found.items():
-        error = nme(np.concatenate(landmarks), examples.landmarks, markup=data.markup).mean()
+        error = measured_nme(np.concatenate(landmarks), examples.landmarks, markup=data.markup).mean()
         print(f"NME on the {count} validation faces, {name}: {error:.3f} %")

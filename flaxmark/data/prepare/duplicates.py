@@ -6,8 +6,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from flaxmark.data.entries import HELD_OUT, SAME_FACE, FaceEntry, Problem
+from flaxmark.faces.missing import count_missing, present
 
 # In the official lists of HELEN: two of its faces are training faces, one is a test face.
 KNOWN_SHARED = "helen/296814969"
@@ -31,21 +33,23 @@ def remove_duplicates(
     """
     contents = _repeated_contents(entries, root)
     entries = _join_photographs(entries, contents)
-    # Held-out faces come first: of two faces that cannot both stay, the training face goes.
-    ordered = sorted(range(len(entries)), key=lambda i: entries[i].split == "train")
-    seen: dict[tuple[str, bytes], str] = {}
+    # Held-out faces come first: of two faces that cannot both stay, the training face goes, and of two in training or
+    # two held-out ones that with fewer points.
+    missing = [count_missing(entry.landmarks_px) for entry in entries]
+    ordered = sorted(range(len(entries)), key=lambda i: (entries[i].split == "train", missing[i]))
+    seen: dict[str, list[FaceEntry]] = defaultdict(list)
     held_out: dict[str, str] = {}
     kept: set[int] = set()
     problems: list[Problem] = []
     for i in ordered:
         entry = entries[i]
         content = contents.get(entry.file, entry.file)
-        face = (content, np.round(entry.landmarks_px, 3).tobytes())
         photograph = content if by_content_only else entry.photograph
-        if face in seen:
-            problems.append(Problem(entry.file, SAME_FACE, f"same image and points as {seen[face]}"))
+        same = next((other for other in seen[content] if _same_points(entry.landmarks_px, other.landmarks_px)), None)
+        if same is not None:
+            problems.append(Problem(entry.file, SAME_FACE, f"same image and points as {same.file}"))
             continue
-        seen[face] = entry.file
+        seen[content].append(entry)
         if entry.split != "train":
             held_out.setdefault(photograph, entry.file)
         elif photograph in held_out:
@@ -57,6 +61,12 @@ def remove_duplicates(
                 continue
         kept.add(i)
     return [entries[i] for i in sorted(kept)], problems
+
+
+def _same_points(first: Float[np.ndarray, "points 2"], second: Float[np.ndarray, "points 2"]) -> bool:
+    """Whether two faces of an image agree in all points that both have, and share one; pixels."""
+    both = present(first) & present(second)
+    return bool(both.any() and np.array_equal(np.round(first[both], 3), np.round(second[both], 3)))
 
 
 def _repeated_contents(entries: list[FaceEntry], root: Path) -> dict[str, str]:

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from flaxmark.data.entries import HELD_OUT, FaceEntry
+from flaxmark.data.entries import HELD_OUT, POINTS_MISSING, FaceEntry
 from flaxmark.data.prepare.duplicates import KNOWN_SHARED
+from flaxmark.data.readers.arrangement import misfits
 from flaxmark.evaluation.audit.image_hash import Fingerprint, find_copies
 from flaxmark.evaluation.metrics import normalising_distance
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import Markup
+from flaxmark.faces.missing import count_missing, mean_points, present
 
 SMALL_FACE, BOX_CENTRE, BOX_SIZE = 24.0, 0.35, 2.0
 
@@ -33,7 +35,7 @@ class Finding:
 
 
 def check_points(entries: Iterable[FaceEntry], sizes: dict[str, tuple[int, int]], markup: Markup) -> list[Finding]:
-    """Points outside their image or on its border, and faces too small to see: one finding per face and kind.
+    """Points missing, outside their image or on its border, and faces too small: one finding per face and kind.
 
     `sizes` maps a file to the width and height of its image in pixels; faces of other files are skipped.
     """
@@ -46,6 +48,8 @@ def check_points(entries: Iterable[FaceEntry], sizes: dict[str, tuple[int, int]]
         outside = int(((points < -0.5) | (points > last + 0.5)).any(axis=1).sum())
         border = int(((np.abs(points) < 0.5) | (np.abs(points - last) < 0.5)).any(axis=1).sum())
         distance = float(normalising_distance(points, markup=markup))
+        if missing := count_missing(points):
+            findings.append(Finding(POINTS_MISSING, entry.file, f"{missing} of {len(points)}"))
         if outside:
             findings.append(Finding("points outside the image", entry.file, f"{outside} of {len(points)}"))
         if border:
@@ -63,9 +67,9 @@ def check_names(entries: Sequence[FaceEntry], markup: Markup) -> list[Finding]:
     if not entries or markup.flip_order is None:
         return []
     shapes = np.stack([_unit_shape(entry.landmarks_px) for entry in entries])
-    mean = shapes.mean(axis=0)
+    mean = mean_points(shapes)
     order = np.array(markup.flip_order)
-    own, swapped = _misfit(shapes, mean), _misfit(shapes[:, order], mean)
+    own, swapped = misfits(shapes, mean)[0], misfits(shapes[:, order], mean)[0]
     findings = [
         Finding("mirrored annotation", entry.file, "the names of left and right points are exchanged")
         for entry, a, b in zip(entries, own, swapped, strict=True)
@@ -77,16 +81,19 @@ def check_names(entries: Sequence[FaceEntry], markup: Markup) -> list[Finding]:
         partly[:, list(points)] = shapes[:, order[list(points)]]
         findings += [
             Finding("swapped annotation", entry.file, f"the names of left and right points of the {part} are exchanged")
-            for entry, a, b in zip(entries, own, _misfit(partly, mean), strict=True)
+            for entry, a, b in zip(entries, own, misfits(partly, mean)[0], strict=True)
             if b < 0.8 * a and entry.file not in mirrored
         ]
     return findings
 
 
 def check_boxes_fit(entries: Iterable[FaceEntry]) -> list[Finding]:
-    """Boxes of the data set that do not fit the points in position or size; faces without a box are skipped."""
+    """Boxes of the data set that do not fit the points in position or size.
+
+    Faces without a box are skipped, and those with missing points, which may lie anywhere.
+    """
     findings = []
-    for entry in (e for e in entries if e.box is not None):
+    for entry in (e for e in entries if e.box is not None and not count_missing(e.landmarks_px)):
         points = landmark_box(entry.landmarks_px)
         box = np.asarray(entry.box, np.float64)
         side, own = np.ptp(points.reshape(2, 2), axis=0).max(), np.ptp(box.reshape(2, 2), axis=0).max()
@@ -135,13 +142,6 @@ def _apart(first: set[str], second: set[str]) -> bool:
 
 
 def _unit_shape(points: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "points 2"]:
-    """Points centred and scaled to unit norm."""
-    centred = points - points.mean(axis=0)
-    return centred / np.sqrt(np.square(centred).sum())
-
-
-def _misfit(shapes: Float[np.ndarray, "n points 2"], mean: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, " n"]:
-    """Residual of each shape after the mean is rotated and scaled onto it; a mirror image has a large one."""
-    reference = mean / np.sqrt(np.square(mean).sum())
-    complex_shapes, complex_mean = shapes @ [1, 1j], reference @ [1, 1j]
-    return np.sqrt(np.maximum(0, 1 - np.abs(complex_shapes @ complex_mean.conj()) ** 2))
+    """Points centred and scaled to unit size."""
+    centred = points - mean_points(points)
+    return centred / np.sqrt(np.square(centred)[present(points)].mean())

@@ -24,7 +24,8 @@ def binned_means(
 
     There are fewer than `bins` groups where a group would have fewer than ten faces.
     """
-    groups = np.array_split(np.argsort(traits, kind="stable"), max(1, min(bins, len(traits) // 10)))
+    ranked = np.argsort(traits, kind="stable")
+    groups = [group for group in np.array_split(ranked, max(1, min(bins, len(traits) // 10))) if len(group)]
     return (
         np.array([np.median(traits[group]) for group in groups]),
         np.array([errors[group].mean() for group in groups]),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,9 @@ class Record:
         """Row of the results table for all faces of a split; `predictor` is `network` or `mean face`."""
         wanted = {"split": split, "subset": "all", "predictor": predictor}
         rows = self.result["rows"] if self.result else []
-        return next((row for row in rows if wanted.items() <= row.items()), None)
+        row = next((row for row in rows if wanted.items() <= row.items()), None)
+        # JSON has null where no face has a metric.
+        return row and {name: math.nan if value is None else value for name, value in row.items()}
 
 
 def read_records(folder: Path) -> list[Record]:
@@ -168,6 +171,6 @@ def best_records(records: Sequence[Record]) -> list[Record]:
 
 
 def validation_nme(record: Record) -> float:
-    """NME of a cell on the validation split in percent; infinity without a result."""
+    """NME of a cell on the validation split in percent; infinity where it is unknown."""
     figures = record.figures("validation")
-    return float(figures["nme"]) if figures else float("inf")
+    return float(figures["nme"]) if figures and not math.isnan(figures["nme"]) else math.inf

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from flaxmark.evaluation.plots import NME, REFERENCE, draw_ced, finish_ced, save_figure, subplots
+from flaxmark.faces.missing import mean_where
 from flaxmark.sweep.report.averages import binned_means
 from flaxmark.sweep.report.cell_records import Record
 from flaxmark.sweep.report.small_images import shrink_plot
@@ -33,8 +35,8 @@ def plot_ced(records: Sequence[Record], split: str, path: Path) -> None:
     """Cumulative error distribution of every cell and of the mean face."""
     figure, axes = subplots(figsize=(8.5, 5.2), layout="constrained")
     for record in records:
-        draw_ced(axes, np.array(faces_of(record, split)["nme"]), **style(record), label=record.label)
-    mean_face = np.array(faces_of(records[0], split)["mean_face_nme"])
+        draw_ced(axes, _known(faces_of(record, split)["nme"]), **style(record), label=record.label)
+    mean_face = _known(faces_of(records[0], split)["mean_face_nme"])
     draw_ced(axes, mean_face, color=REFERENCE, lw=2, label="mean face")
     finish_ced(axes, split)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
@@ -44,7 +46,8 @@ def plot_ced(records: Sequence[Record], split: str, path: Path) -> None:
 def plot_points(record: Record, split: str, path: Path) -> None:
     """Mean error of each point of a cell, drawn on the mean face."""
     assert record.result is not None
-    points, errors = np.array(record.result["mean_face"]), np.array(record.result["splits"][split]["points"])
+    points = np.array(record.result["mean_face"])
+    errors = np.array(record.result["splits"][split]["points"], np.float64)
     figure, axes = subplots(figsize=(6.4, 5.4), layout="constrained")
     for line in record.markup.outlines:
         axes.plot(*points[list(line)].T, color="#bbbbbb", lw=0.8, zorder=1)
@@ -65,8 +68,8 @@ def plot_parts(records: Sequence[Record], split: str, path: Path) -> None:
     places, width = np.arange(len(parts)), 0.8 / len(records)
     for index, record in enumerate(sorted(records, key=lambda r: r.network_index)):
         assert record.result is not None
-        errors = np.array(record.result["splits"][split]["points"])
-        heights = [errors[list(part)].mean() for part in parts.values()]
+        errors = np.array(record.result["splits"][split]["points"], np.float64)
+        heights = [mean_where(errors[list(part)], ~np.isnan(errors[list(part)])) for part in parts.values()]
         offset = (index - (len(records) - 1) / 2) * width
         bars = axes.bar(places + offset, heights, width * 0.92, color=colour_of(record), label=record.label)
         axes.bar_label(bars, fmt="%.1f", fontsize=7, padding=1)
@@ -86,8 +89,8 @@ def plot_traits(records: Sequence[Record], split: str, path: Path) -> None:
     for axes, (trait, title) in zip(all_axes, traits.items(), strict=True):
         for record in sorted(records, key=lambda r: r.network_index):
             faces = faces_of(record, split)
-            values, errors = np.abs(np.array(faces[trait])), np.array(faces["nme"])
-            middles, means = binned_means(values, errors)
+            pairs = np.array([faces[trait], faces["nme"]], np.float64)
+            middles, means = binned_means(*np.abs(pairs[:, ~np.isnan(pairs).any(axis=0)]))
             axes.plot(middles, means, color=colour_of(record), marker=marker_of(record), label=record.label)
         axes.set(xlabel=title)
         axes.grid(alpha=0.3)
@@ -111,7 +114,7 @@ def plot_histories(records: Sequence[Record], path: Path) -> None:
             marker = "o" if len(epochs) == 1 else None
             above.plot(epochs, [line["train_loss"] for line in history], color=colour, ls="--", lw=1, marker=marker)
             above.plot(epochs, [line["loss"] for line in history], color=colour, marker=marker)
-            below.plot(epochs, [line["nme"] for line in history], color=colour, marker=marker)
+            below.plot(epochs, np.array([line["nme"] for line in history], np.float64), color=colour, marker=marker)
             positive = positive and all(min(line["train_loss"], line["loss"]) > 0 for line in history)
         above.set(title=loss, yscale="log" if positive else "linear")  # nll goes below 0
         below.set(xlabel="epoch", ylim=(0, None))
@@ -191,6 +194,12 @@ def faces_of(record: Record, split: str) -> dict[str, list]:
     """Lists with one value for each face of a split."""
     assert record.result is not None
     return dict(record.result["splits"][split]["faces"])
+
+
+def _known(errors: Sequence[float | None]) -> Float[np.ndarray, " m"]:
+    """Errors of those faces that have one."""
+    values = np.array(errors, np.float64)
+    return values[~np.isnan(values)]
 
 
 def _legend_of_styles(axes: Axes, records: Sequence[Record]) -> None:

@@ -111,7 +111,7 @@ def verdict(records: Sequence[Record], texts: Texts) -> str:
     finished, failing = [r for r in records if r.result], []
     for record in finished:
         own, constant = record.figures("validation"), record.figures("validation", "mean face")
-        if own and constant and not (own["nme"] < constant["nme"] / 2 and own["mse"] < constant["mse"] / 4):
+        if own and constant and (own["nme"] >= constant["nme"] / 2 or own["mse"] >= constant["mse"] / 4):
             failing.append(record.name)
     if not failing:
         return texts.verdict
@@ -131,7 +131,7 @@ def _metrics(figures_of_splits: Sequence[dict[str, Any] | None]) -> list[Value]:
 
 def _number(value: float | None, form: str) -> Value:
     """A number; a dash, sorted last, where it is unknown."""
-    return Value("-", LAST) if value is None else Value(form.format(value), float(value))
+    return Value("-", LAST) if value is None or math.isnan(value) else Value(form.format(value), float(value))
 
 
 def _duration(seconds: float | None) -> Value:
