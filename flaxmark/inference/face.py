@@ -35,6 +35,10 @@ class Output:
     in_coco: bool = False
 
 
+ALIGNED_SIZES = (16, 2048)
+"""Smallest and largest side of an upright crop in pixels."""
+
+
 def output(
     *,
     per_point: bool,
@@ -107,11 +111,11 @@ class Face:
                 does not come from predict (`field` names what is missing), or fewer than two different points are
                 known (`field` is `landmarks`).
         """
-        if not 16 <= size <= 2048:
-            raise ConfigError("must lie in [16, 2048]", field="size", value=size)
+        if not ALIGNED_SIZES[0] <= size <= ALIGNED_SIZES[1]:
+            raise ConfigError(f"must lie in {list(ALIGNED_SIZES)}", field="size", value=size)
         if self.markup is None or self.mean_face is None:
             lacking = "markup" if self.markup is None else "mean_face"
-            raise ConfigError("is not known; faces of predict have it", field=lacking)
+            raise ConfigError("is not known: the face is not from predict, or its model has none", field=lacking)
         try:
             return fit_similarity(self.landmarks, upright_points(self.mean_face, self.markup) * size - 0.5)
         except ValueError as error:

@@ -1,5 +1,6 @@
 """Drawing faces onto images and video frames."""
 
+import contextlib
 import functools
 import itertools
 import math
@@ -266,7 +267,18 @@ def _covered(tag: Float[np.ndarray, " 4"], boxes: Float[np.ndarray, "n 4"]) -> f
     return float(np.maximum(sides, 0).prod(axis=1).sum())
 
 
-def save_image(image: Pixels, path: Path) -> None:
-    """Write an image atomically, in the format of the path's suffix."""
+def save_image(image: Pixels, path: Path, like: Path | None = None) -> None:
+    """Write an image atomically, in the format of the path's suffix, with the colour profile of the file `like`."""
     with atomic_write(path) as temporary:
-        Image.fromarray(image).save(temporary, quality=95)
+        # Thin coloured lines need chroma at full resolution.
+        Image.fromarray(image).save(temporary, quality=95, subsampling=0, icc_profile=_rgb_profile(like))
+
+
+def _rgb_profile(path: Path | None) -> bytes | None:
+    """ICC profile of a file whose colours are RGB."""
+    if path is None:
+        return None
+    with contextlib.suppress(OSError), Image.open(path) as image:
+        profile = image.info.get("icc_profile") or b""
+        return profile if profile[16:20] == b"RGB " else None
+    return None
