@@ -159,6 +159,8 @@ def _draw_points(
 ) -> None:
     """Draw parts as lines with or without dark edges, points as dots on them, and circles of radii around these."""
     points = landmarks[present(landmarks)]
+    if not len(points):
+        return
     lines = part_lines(landmarks, markup) if markup else {}
     circles = [_circle(point, radius) for point, radius in zip(points, radii, strict=False)]
     _paint(image, circles, 0.7 * width, FRAME, 0.8)

@@ -10,6 +10,7 @@ from flaxmark.inference.files.writers import pts_paths
 from flaxmark.system.files import new_folder
 
 DRAWN = (".png", ".jpg", ".jpeg")
+JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 
 
 def drawing_paths(inputs: Sequence[Input], draw: str | None, overwrite: bool) -> dict[str, Path]:
@@ -26,7 +27,7 @@ def drawing_paths(inputs: Sequence[Input], draw: str | None, overwrite: bool) ->
     if is_file_name(place):
         paths, folder = {inputs[0].name: _single(inputs, place)}, place.parent
     else:
-        paths = {item.name: place / Path(item.name).with_suffix(".mp4" if item.is_video else ".png") for item in inputs}
+        paths = {item.name: place / Path(item.name).with_suffix(image_suffix(item)) for item in inputs}
         folder = place
     refuse_same_names(inputs)
     sources = {item.path.resolve() for item in inputs}
@@ -37,6 +38,11 @@ def drawing_paths(inputs: Sequence[Input], draw: str | None, overwrite: bool) ->
             raise ConfigError("exists; give another name or --overwrite", field="draw", file=path)
     new_folder("draw", folder)
     return paths
+
+
+def image_suffix(item: Input) -> str:
+    """Suffix of an image that is made of an input: `.jpg` for JPEG, `.mp4` for videos, `.png` for all others."""
+    return ".mp4" if item.is_video else ".jpg" if item.path.suffix.lower() in JPEG else ".png"
 
 
 def _single(inputs: Sequence[Input], place: Path) -> Path:
