@@ -1,6 +1,8 @@
 """Reports of sweeps from their results alone: no faces, no checkpoints."""
 
 import dataclasses
+import datetime
+import html.parser
 import re
 import tomllib
 from collections.abc import Iterator
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import ROOT
 from helpers.sweep_results import outside_members, write_half_a_sweep, write_result
 from matplotlib.colors import to_hex
 from PIL import Image
@@ -23,6 +26,7 @@ from flaxmark.sweep.report.best_cell import move_boxes
 from flaxmark.sweep.report.cell_records import read_records
 from flaxmark.sweep.report.comparison_plots import marker_of, style
 from flaxmark.sweep.report.provenance import changed_fields, config_hash, plain_config
+from flaxmark.sweep.report.summary import summary_of
 from flaxmark.sweep.report.texts import TEMPLATES, Texts, load_texts
 from flaxmark.sweep.report.write import read_baselines, write_table_report
 
@@ -61,6 +65,114 @@ def test_half_a_sweep_makes_a_report(sweep: Path) -> None:
         assert 4000 < (sweep / "img" / f"{name}.png").stat().st_size < 60_000
     assert "http" not in re.sub(r"data:image[^\"]*", "", page)
     assert page.count("data:image/png;base64") == 6
+
+
+SUMMARIES = {
+    "en": (
+        "**Best cell**: ResNet-18 mse, seed 0",
+        "**NME**: 4.00 % on validation (40 faces), mean face 18.00 %",
+        "**Run**: 10 of 12 cells; networks: ResNet-18, ResNet-50; losses: mse, mae, smooth_l1; seeds: 0, 1; epochs: 20",
+        "**Failures**: 1 failed: resnet50_mae_seed1; 1 not finished yet",
+        "**Data**: ibug-300w, 68 points per face",
+    ),
+    "zh": (
+        "**最佳单元**: ResNet-18 mse，种子0",
+        "**NME**: validation（40张脸）为4.00 %，平均脸为18.00 %",
+        "**内容**: 已完成10/12个单元；backbone：ResNet-18, ResNet-50；",
+        "**失败**: 1个失败：resnet50_mae_seed1；另有1个未完成",
+        "**数据**: ibug-300w，每张脸68个点",
+    ),
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_summary_comes_first(sweep: Path, language: str) -> None:
+    records, texts = read_records(sweep), load_texts(language)  # type: ignore[arg-type]
+    today = datetime.date(2026, 1, 2)
+    lines = summary_of(records, texts, today)
+    text = "\n".join(f"**{head}**: {line}" for head, line in lines)
+    for expected in SUMMARIES[language]:
+        assert expected in text
+    assert "2026-01-02" in text
+    for record in records[:2]:
+        assert record.result is not None
+        record.result["date"] = f"2026-01-0{record.seed + 1}"
+    dates = summary_of(records, texts, today)[-1][1]
+    assert dates.index("2026-01-01") < dates.index("2026-01-02")
+    # Without a finished cell there is no best one.
+    waiting = summary_of([record for record in records if not record.result], texts, today)
+    assert len(waiting) == len(lines) - 2
+
+
+class Page(html.parser.HTMLParser):
+    """What a page is made of: its tags with the attributes of themselves and of those around them."""
+
+    VOID = frozenset({"meta", "link", "img", "br", "wbr", "input"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[tuple[str, dict]] = []
+        self.tags: list[tuple[str, dict, list[tuple[str, dict]]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs), list(self.open)))
+        if tag not in self.VOID:
+            self.open.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open.pop()[0] != tag:
+            pass
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes, _ in self.tags if name == tag]
+
+
+def rule(css: str, selector: str) -> str:
+    """Declarations of a selector outside media queries."""
+    found = re.search(rf"^{re.escape(selector)} {{(.*)}}$", css, re.M)
+    assert found, selector
+    return found[1]
+
+
+def test_the_page_is_not_wider_than_a_phone_and_can_be_used_without_a_mouse(sweep: Path) -> None:
+    Image.fromarray(np.tile(draw_face(7, 224)[0], (4, 6, 1))).save(sweep / "resnet18_mse_seed0" / "test.png")
+    text = write(sweep)[1]
+    page = Page(text)
+    css = (TEMPLATES / "report.css").read_text()
+    # Long words, such as a fingerprint of 64 letters, are broken; tables scroll in boxes of their own.
+    assert "f" * 64 in text
+    assert "overflow-wrap: anywhere" in rule(css, "body")
+    assert "overflow-x: auto" in rule(css, ".scroll")
+    assert "max-width: 100%" in rule(css, "figure > img")
+    tables = [around for tag, _, around in page.tags if tag == "table"]
+    assert len(tables) > 5
+    for around in tables:
+        box = around[-1][1]
+        assert (box["class"], box["tabindex"], box["role"]) == ("scroll", "0", "region")
+        assert box["aria-label"]
+    nowrap = [line.partition("{")[0].strip() for line in css.splitlines() if "nowrap" in line]
+    assert nowrap == ["th, td"]  # inside those boxes only
+    assert any("width=device-width" in tag.get("content", "") for tag in page.all("meta"))
+    # The summary is above the first heading of a section, and links lead to all sections.
+    assert text.index('<dl class="summary"') < text.index("<nav") < text.index("<h2")
+    ids = {attributes["id"] for attributes in page.all("h2") if "id" in attributes}
+    assert ids == {attributes["href"].removeprefix("#") for attributes in page.all("a")}
+    for image in page.all("img"):
+        assert image.get("alt") or image.get("data-pattern"), image  # the latter becomes the text of the chosen cell
+    assert all(attributes.get("scope") == "col" for attributes in page.all("th"))
+    assert '><button type="button"></button>' not in text  # each head has a name
+    assert page.all("link")[0]["href"].startswith("data:image/svg+xml,")
+    assert page.all("html") == [{"lang": "en"}]
+    assert "@media print" in css
+    assert "prefers-color-scheme: dark" in css
+
+
+def test_pages_in_the_repository_are_of_this_kind() -> None:
+    for path in (Path("docs/sample/report.html"), Path("docs/table/report.html")):
+        text = (ROOT / path).read_text()
+        assert (TEMPLATES / "report.css").read_text() in text, path
+        assert '<dl class="summary"' in text, path
 
 
 def test_faces_of_cells_are_small_files(sweep: Path) -> None:

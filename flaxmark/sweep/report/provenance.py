@@ -21,13 +21,20 @@ def provenance_section(finished: Sequence[Record], texts: Texts) -> Section:
         lines.append(f"{name}: " + "; ".join(f"`{value}`" for value in values))
     terms = "; ".join(sorted({result["terms"] for result in results}))
     defaults = plain_config(Config())
-    rows = []
-    for record in finished:
-        config = plain_config(record.config)
-        fields = ", ".join(f"{name}={value}" for name, value in changed_fields(config, defaults))
-        rows.append([Value(record.name, record.name, record.name), Value(config_hash(config)), Value(fields)])
-    table = Table(("", "hash", "config"), rows)
-    return Section(texts.provenance, 2, [lines, texts.terms.format(terms=terms), f"{texts.configs}:", table])
+    configs = [plain_config(record.config) for record in finished]
+    fields = [[f"{name}={value}" for name, value in changed_fields(config, defaults)] for config in configs]
+    shared = [field for field in fields[0] if len(finished) > 1 and all(field in own for own in fields)]
+    rows = [
+        [
+            Value(record.name, record.name, record.name),
+            Value(config_hash(config)),
+            Value(", ".join(field for field in own if field not in shared)),
+        ]
+        for record, config, own in zip(finished, configs, fields, strict=True)
+    ]
+    table = Table((texts.cost_head[0], "hash", "config"), rows)
+    common = [texts.shared_fields.format(fields=", ".join(shared))] if shared else []
+    return Section(texts.provenance, 2, [lines, texts.terms.format(terms=terms), f"{texts.configs}:", *common, table])
 
 
 def plain_config(config: Config) -> dict[str, Any]:

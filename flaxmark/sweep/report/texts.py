@@ -19,6 +19,21 @@ class Texts:
     lang: str
     title: str
     data: str
+    summary: str
+    summary_heads: tuple[str, str, str, str, str, str]
+    summary_seed: str
+    summary_nme: str
+    summary_mean_face: str
+    summary_and: str
+    summary_run: str
+    summary_failed: str
+    summary_no_failure: str
+    summary_waiting: str
+    summary_data: str
+    summary_trained: str
+    summary_written: str
+    contents: str
+    sheet: str
     baseline: str
     task: str
     backbone: str
@@ -55,6 +70,7 @@ class Texts:
     cost_note: str
     provenance: str
     configs: str
+    shared_fields: str
     audit: str
     audit_drawn: str
     audit_missing: str

@@ -1,5 +1,6 @@
 """Assembly of a sweep's report, written as Markdown and as one self-contained HTML page."""
 
+import datetime
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from flaxmark.sweep.report.document import Figure, Section
 from flaxmark.sweep.report.provenance import provenance_section
 from flaxmark.sweep.report.rendering import render
 from flaxmark.sweep.report.small_images import save_sheet
+from flaxmark.sweep.report.summary import data_of, points_of, summary_of
 from flaxmark.sweep.report.texts import Language, Texts, load_texts
 from flaxmark.system.files import new_folder
 
@@ -37,7 +39,13 @@ def write_table_report(folder: Path, language: Language, baselines: Sequence[dic
     for number, section in enumerate((section for section in sections if section.level == 2), start=1):
         section.title = f"{number} {section.title}"
     stem = "report" if language == "en" else f"report_{language}"
-    page = {"title": title_of(finished, texts), "intro": intro_of(records, texts), "sections": sections, "texts": texts}
+    page = {
+        "title": title_of(finished, texts),
+        "summary": summary_of(records, texts, datetime.date.today()),
+        "intro": [texts.data.format(data=data_of(records), points=points_of(records))],
+        "sections": sections,
+        "texts": texts,
+    }
     return render(page, cells, folder, stem)
 
 
@@ -56,19 +64,6 @@ def title_of(finished: Sequence[Record], texts: Texts) -> str:
     """Title of the report, with the size of the network's input where all cells share one."""
     sizes = {record.config.data.image_size for record in finished}
     return texts.title.format(size=f" ({sizes.pop()} px)" if len(sizes) == 1 else "")
-
-
-def intro_of(records: Sequence[Record], texts: Texts) -> list[str]:
-    """Lines below the title: the data set and the number of points."""
-    results = [record.result for record in records if record.result]
-    names = {"ibug_300w": "ibug-300w", "dlib": "ibug-300w"}
-    data = ", ".join(sorted({names.get(result["data"], result["data"]) for result in results})) or "-"
-    return [texts.data.format(data=data, points=points_of(records))]
-
-
-def points_of(records: Sequence[Record]) -> str:
-    """Number of points per face in the finished cells, for the text."""
-    return ", ".join(sorted({str(record.markup.num_points) for record in records if record.result})) or "68"
 
 
 def _head_sections(

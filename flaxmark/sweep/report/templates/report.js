@@ -1,10 +1,15 @@
 for (const image of document.querySelectorAll("img[data-of]")) image.src = CELLS[image.dataset.of];
 
+const showSheet = (image, cell) => {
+  image.src = CELLS[cell];
+  image.alt = image.dataset.pattern.replace("*", cell);
+};
+
 const dialog = document.querySelector("dialog");
 for (const button of document.querySelectorAll("button[data-cell]")) {
   button.addEventListener("click", () => {
     dialog.querySelector("p").textContent = button.dataset.cell;
-    dialog.querySelector("img").src = CELLS[button.dataset.cell];
+    showSheet(dialog.querySelector("img"), button.dataset.cell);
     dialog.showModal();
   });
 }
@@ -12,7 +17,7 @@ dialog.addEventListener("click", (event) => { if (event.target === dialog) dialo
 
 const sides = document.querySelectorAll(".pair figure");
 for (const side of sides) {
-  const show = () => { side.querySelector("img").src = CELLS[side.querySelector("select").value]; };
+  const show = () => showSheet(side.querySelector("img"), side.querySelector("select").value);
   side.querySelector("select").addEventListener("change", show);
   show();
 }
