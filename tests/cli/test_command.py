@@ -77,7 +77,6 @@ main()
         ("jinja2", ["report", "."]),
         ("av", ["predict", "film.mp4"]),
         ("onnx", ["export", "--format", "onnx", "--out", "x.onnx"]),
-        ("gradio", ["demo"]),
     ],
 )
 def test_commands_without_their_packages(

@@ -1,4 +1,4 @@
-"""Serve a web page that shows a network's landmarks.
+"""Serve a web page that shows the landmarks of images, of a camera and of videos.
 
 Only this machine can open it.
 
@@ -7,7 +7,6 @@ Example:
 """
 
 import dataclasses
-import signal
 
 from flaxmark.cli.flags import Model, parse_flags, workdir_errors
 from flaxmark.errors import ConfigError
@@ -33,12 +32,13 @@ def main(arguments: list[str]) -> None:
     if not 0 < parsed.port < 65536:
         raise ConfigError("must be from 1 to 65535", field="port", value=parsed.port)
     from flaxmark.inference.predictor import Predictor
-    from flaxmark.tools.web_demo import serving
+    from flaxmark.system.signals import end_when_preempted
+    from flaxmark.tools.demo.server import serving
 
     with workdir_errors(parsed.workdir):
-        predictor = Predictor(parsed.workdir, detector=parsed.detector)
-    # SIGTERM ends it as Ctrl-C does, so that the folder of images is removed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with serving(predictor, parsed.port) as page:
+        # The page's slider leaves out faces with a low score.
+        predictor = Predictor(parsed.workdir, detector=parsed.detector, min_score=0.0)
+    end_when_preempted()  # so that videos under way are removed
+    with serving(predictor, parsed.port) as server:
         print(f"http://127.0.0.1:{parsed.port}   (Ctrl-C ends)", flush=True)
-        page.block_thread()
+        server.serve_forever()
