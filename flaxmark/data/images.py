@@ -2,6 +2,7 @@
 
 import collections
 import io
+import re
 import warnings
 from pathlib import Path
 
@@ -13,7 +14,12 @@ from flaxmark.errors import ImageError
 
 # Pillow also opens formats that start other programs (EPS) or that are not used for photographs.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
+    | {".avif", ".heic", ".heif"}
+)
+ADDRESS = "is an address, not a file; download it first, for example with curl -O"
+MAX_SHOWN = 200  # letters of an odd name
 MAX_16_BIT = 65535
 
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
@@ -56,7 +62,9 @@ def read_image(
     try:
         found, other = path.is_file(), path.exists()
     except OSError as error:  # a name that the system does not allow
-        raise ImageError(_one_line(error.strerror or error), file=f"{str(path)[:80]}..") from error
+        raise ImageError(_one_line(error.strerror or error), file=f"{str(path)[:MAX_SHOWN]}..") from error
+    if not other and is_address(str(source)):
+        raise ImageError(ADDRESS, file=str(source)[:MAX_SHOWN])
     if not found:  # also keeps pipes and devices from being read
         raise ImageError("not a file" if other else "no such file", file=path)
     # A pixel takes eight bytes at most, uncompressed; a larger file is not an image.
@@ -64,6 +72,11 @@ def read_image(
         size = path.stat().st_size / 1e6
         raise ImageTooLargeError(f"{size:,.0f} MB, more than an image of {max_megapixels:g} megapixels", file=path)
     return _from_file(path, path, max_megapixels, orient)
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is not of a file, but of something elsewhere: https://, gs:// and the like."""
+    return re.match("[A-Za-z][A-Za-z0-9+.-]+://", name) is not None
 
 
 def _from_file(file: Path | io.BytesIO, name: Path | None, max_megapixels: float, orient: bool) -> np.ndarray:

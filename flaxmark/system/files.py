@@ -75,6 +75,22 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flaxmark"
 
 
+def try_lock(file: int) -> bool:
+    """Whether this process has, from now until it closes the descriptor or ends, the lock of an open file.
+
+    Also true where there are no locks: on Windows, and on file systems such as Lustre without the option `flock`.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
+
+
 def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path | None:
     """Check the value of `--out` before anything slow starts, and return its path, or None where it is not given.
 

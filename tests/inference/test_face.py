@@ -13,6 +13,7 @@ from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference import face
 from flaxmark.inference.face import Face, Output, in_pixels, make_faces, mean_with_mirrored, output
 from flaxmark.inference.files.inputs import Input
+from flaxmark.inference.files.partial import PartialResults
 from flaxmark.inference.files.writers import make_writer
 
 
@@ -74,7 +75,7 @@ def test_an_output_is_one_field_of_face(tmp_path: Path) -> None:
     points, box = np.arange(10.0).reshape(5, 2), np.array([0.0, 1, 8, 9])
     faces = [SeenFace(points, box, 0.5, None, 0.256, np.linspace(0, 1, 5)), SeenFace(points, box)]
     for form in ("jsonl", "csv", "coco"):
-        writer = make_writer(form, tmp_path / form, FIVE_POINTS, "free", False)
+        writer = make_writer(form, PartialResults(form, tmp_path / form), FIVE_POINTS, "free")
         writer.write(Input(Path("a.png"), "a.png"), (10, 10), faces, {})
         writer.close()
     first, second = json.loads((tmp_path / "jsonl").read_text())["faces"]

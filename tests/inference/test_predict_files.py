@@ -14,10 +14,11 @@ from flaxmark.data.readers.pts import read_pts
 from flaxmark.errors import ConfigError, ImageError, StorageError
 from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference.face import Face
-from flaxmark.inference.files.drawing_paths import drawing_paths, refuse_pts_files
+from flaxmark.inference.files.drawing_paths import drawing_paths, refuse_pts_files, refuse_same_pts
 from flaxmark.inference.files.inputs import Input, find_inputs
+from flaxmark.inference.files.partial import Format, PartialResults
 from flaxmark.inference.files.predict_all import predict_images, predict_video
-from flaxmark.inference.files.writers import images_in, make_writer
+from flaxmark.inference.files.writers import make_writer
 from flaxmark.inference.video.frames import VideoFormat, read_frames
 from flaxmark.inference.video.tracking import TrackedFace
 
@@ -51,9 +52,13 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def run(folder: Path, form: str, out: Path | None, draw: Path | None = None) -> object:
+def results_in(form: Format, out: Path | None, overwrite: bool = False, resume: bool = False) -> PartialResults | None:
+    return None if out is None else PartialResults(form, out, overwrite, resume)
+
+
+def run(folder: Path, form: Format, out: Path | None, draw: Path | None = None) -> object:
     inputs = find_inputs([str(folder)])
-    writer = make_writer(form, out, FIVE_POINTS, "free", False)
+    writer = make_writer(form, results_in(form, out), FIVE_POINTS, "free")
     report = predict_images(
         inputs,
         FakePredictor(),  # type: ignore[arg-type]
@@ -106,7 +111,9 @@ def test_csv_has_a_line_a_face(images: Path, tmp_path: Path) -> None:
     run(images, "csv", tmp_path / "x.csv")
     with (tmp_path / "x.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [(Path(row["file"]).name, row["face"]) for row in rows] == [("a.png", "1"), ("b.png", "1"), ("b.png", "2")]
+    named = [(Path(row["file"]).name, row["face"]) for row in rows]
+    assert named == [("a.png", "1"), ("b.png", "1"), ("b.png", "2"), ("c.png", "0")]  # without a face
+    assert {key for key, cell in rows[3].items() if cell} == {"file", "face"}
     assert float(rows[2]["y4"]) == 18.123
     assert float(rows[2]["left"]) == 11
 
@@ -117,13 +124,14 @@ def test_pts_are_read_back(images: Path, tmp_path: Path) -> None:
     assert names == ["a.pts", "b_face1.pts", "b_face2.pts"]
     points = read_pts(tmp_path / "out" / "b_face2.pts", 5)
     np.testing.assert_allclose(points[0], [11.123, 12.123], atol=1e-9)
-    with pytest.raises(ConfigError) as exists:
-        refuse_pts_files(find_inputs([str(images)]), tmp_path / "out", False)
+    with pytest.raises(ConfigError) as exists, PartialResults("pts", tmp_path / "out") as results:
+        refuse_pts_files(find_inputs([str(images)]), results)
     assert (exists.value.field, exists.value.file) == ("out", tmp_path / "out" / "a.pts")
-    refuse_pts_files(find_inputs([str(images)]), tmp_path / "out", True)
+    with PartialResults("pts", tmp_path / "out", overwrite=True) as results:
+        refuse_pts_files(find_inputs([str(images)]), results)
     save(images / "b_face2.png", 1)
     with pytest.raises(ConfigError) as shared:
-        refuse_pts_files(find_inputs([str(images)]), tmp_path / "out", True)
+        refuse_same_pts(find_inputs([str(images)]))
     assert shared.value.file == "b_face2"
 
 
@@ -171,31 +179,16 @@ def test_a_drawing_never_replaces_its_image(images: Path) -> None:
     assert (images / "a.png").read_bytes() == before
 
 
-def test_an_interrupted_file_is_resumed(images: Path, tmp_path: Path) -> None:
-    """Lines of the file stay, others follow, and there is one header."""
-    inputs = find_inputs([str(images / name) for name in ("a.png", "b.png")])
-    for form in ("jsonl", "csv"):
-        out = tmp_path / f"x.{form}"
-        assert images_in(out, form) == set()
-        for item in inputs:
-            writer = make_writer(form, out, FIVE_POINTS, "free", False, resume=True)
-            predict_images([item], FakePredictor(), None, writer, {})  # type: ignore[arg-type]
-            writer.close()
-        assert images_in(out, form) == {str(item.path) for item in inputs}
-        assert len(out.read_text().splitlines()) == {"jsonl": 2, "csv": 4}[form]
-    with pytest.raises(ConfigError) as caught:
-        images_in(tmp_path / "x.csv", "jsonl")
-    assert caught.value.field == "out"
-
-
 def test_files_of_earlier_versions_are_resumed(images: Path, tmp_path: Path) -> None:
     """The key of an image was `picture`; a CSV file keeps the columns that it has."""
     (tmp_path / "x.jsonl").write_text('{"picture": "b.png", "faces": []}\n{"image": "c.png", "faces": []}\n')
-    assert images_in(tmp_path / "x.jsonl", "jsonl") == {"b.png", "c.png"}
+    with PartialResults("jsonl", tmp_path / "x.jsonl", resume=True) as results:
+        assert results.done == {"b.png", "c.png"}
     out = tmp_path / "x.csv"
     out.write_text("file,face,x1,gone\nb.png,1,5.0,6.0\n")
-    assert images_in(out, "csv") == {"b.png"}
-    writer = make_writer("csv", out, FIVE_POINTS, "free", False, resume=True)
+    results = PartialResults("csv", out, resume=True)
+    assert results.done == {"b.png"}
+    writer = make_writer("csv", results, FIVE_POINTS, "free")
     predict_images(find_inputs([str(images / "a.png")]), FakePredictor(), None, writer, {})  # type: ignore[arg-type]
     writer.close()
     assert out.read_text().splitlines()[2] == f"{images / 'a.png'},1,9.123,"
@@ -206,7 +199,7 @@ def test_names_that_are_not_text(tmp_path: Path) -> None:
     item = Input(Path(os.fsdecode(b"caf\xe9.png")), "cafe.png")
     face = Face(np.zeros((5, 2)), np.zeros(4))
     for form in ("jsonl", "csv"):
-        writer = make_writer(form, tmp_path / form, FIVE_POINTS, "free", False)
+        writer = make_writer(form, results_in(form, tmp_path / form), FIVE_POINTS, "free")
         writer.write(item, (9, 9), [face], {})
         writer.close()
         assert "caf\\" in (tmp_path / form).read_text()
@@ -219,7 +212,7 @@ def test_what_is_left_out_is_counted(images: Path) -> None:
                 self.left_out += 2
                 yield []
 
-    writer = make_writer("jsonl", None, FIVE_POINTS, "free", False)
+    writer = make_writer("jsonl", None, FIVE_POINTS, "free")
     inputs = find_inputs([str(images / "a.png")])
     report = predict_images(inputs, Unsure(), None, writer, {})  # type: ignore[arg-type]
     assert str(report) == "1 image: no face, 2 more with a score below --min-score"
@@ -227,11 +220,11 @@ def test_what_is_left_out_is_counted(images: Path) -> None:
 
 def test_nothing_is_written_where_nothing_is_done(tmp_path: Path) -> None:
     for form in ("jsonl", "csv", "coco"):
-        make_writer(form, tmp_path / f"x.{form}", FIVE_POINTS, "free", False).close()
+        make_writer(form, results_in(form, tmp_path / f"x.{form}"), FIVE_POINTS, "free").close()
     assert list(tmp_path.iterdir()) == []
     for form in ("pts", "coco"):
         with pytest.raises(ConfigError) as caught:
-            make_writer(form, None, FIVE_POINTS, "free", False)
+            make_writer(form, None, FIVE_POINTS, "free")
         assert caught.value.field == "out"
 
 
@@ -256,7 +249,7 @@ def test_a_video_gives_a_line_a_frame_and_is_drawn(tmp_path: Path) -> None:
         yield from frames
         raise ImageError("damaged", file="clip.mp4")
 
-    writer = make_writer("jsonl", tmp_path / "x.jsonl", FIVE_POINTS, "free", False)
+    writer = make_writer("jsonl", results_in("jsonl", tmp_path / "x.jsonl"), FIVE_POINTS, "free")
     tracker: Any = FakeTracker()
     form = VideoFormat()
     report = predict_video(Input(Path("clip.mp4"), "clip.mp4"), broken(), tracker, writer, tmp_path / "drawn.mp4", form)

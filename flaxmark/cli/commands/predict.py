@@ -6,21 +6,23 @@ Examples:
   flaxmark predict photo.jpg --boxes 120 80 260 240
 """
 
+import contextlib
 import dataclasses
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from flaxmark.cli.flags import Model, OptionalFile, parse_flags, workdir_errors
 from flaxmark.errors import ConfigError, DataError, ImageError
 from flaxmark.inference.detection import MIN_DETECTOR_SCORE, MIN_SCORE
-from flaxmark.inference.files.inputs import Input, find_inputs, is_file_name
+from flaxmark.inference.files.inputs import Input, count_suffixes, find_inputs, is_file_name
+from flaxmark.inference.files.partial import Format, PartialResults
 from flaxmark.system.files import new_file
 
-Format = Literal["jsonl", "csv", "pts", "coco"]
 ENDINGS = {"jsonl": (".jsonl", ".json"), "csv": (".csv",), "coco": (".json",)}
 FACES = tyro.conf.create_mutex_group(required=False, title="where the faces are")
 
@@ -66,15 +68,23 @@ class Arguments:
     ] = None
     """Format of the results."""
     out: OptionalFile = None
-    """New file for the results, for pts a folder; without it jsonl and csv are printed."""
+    """New file for the results, for pts a folder; without it, or with -, jsonl and csv are printed."""
     draw: Annotated[str | None, tyro.conf.DisallowNone, tyro.conf.arg(metavar="FOLDER|FILE", help_behavior_hint="")] = (
         None
     )
     """Write images and videos with the landmarks drawn: a new folder, or a file for a single input."""
+    draw_sigma: bool = False
+    """Drawings also show the expected error of each point as a circle."""
+    aligned: Annotated[str | None, tyro.conf.DisallowNone, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = (
+        None
+    )
+    """Write each face of the images as an upright square crop."""
+    aligned_size: Annotated[int, tyro.conf.arg(metavar="PX")] = 256
+    """Side of the upright crops."""
     overwrite: bool = False
     """Replace files that exist."""
     resume: bool = False
-    """Continue an interrupted --out file: only images that are not in it yet; jsonl and csv."""
+    """Continue an interrupted run, or add to its --out: only images that are not in it yet."""
     debug: bool = False
     """Show a traceback when something fails."""
 
@@ -82,11 +92,16 @@ class Arguments:
 def main(arguments: list[str]) -> None:
     """Predict everything that is named; exit status 2 where some of it is broken."""
     parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "predict")
+    if parsed.out == "-":  # standard output, as elsewhere
+        parsed = dataclasses.replace(parsed, out=None)
     inputs = check(parsed)
     form = form_of(parsed)
-    if parsed.resume and not (inputs := not_done(parsed, form, inputs)):
-        return
-    broken = predict(parsed, form, inputs)
+    check_names(parsed, form, inputs)
+    # Before anything slow: it refuses a second process, and what an interrupted one has left.
+    place = None if parsed.out is None else PartialResults(form, Path(parsed.out), parsed.overwrite, parsed.resume)
+    with place or contextlib.nullcontext() as results:
+        left = inputs if results is None else not_done(results, inputs)
+        broken = predict(parsed, form, left, results)
     if broken:
         several = f"{len(broken)} of {len(inputs)} files are broken; they are listed above"
         raise ImageError(several if len(inputs) > 1 else broken[0])
@@ -98,7 +113,10 @@ def check(parsed: Arguments) -> list[Input]:
         raise ConfigError("cannot be combined with other inputs", field="camera", value=parsed.camera)
     camera = Input(Path(f"camera{parsed.camera}.mp4"), f"camera{parsed.camera}.mp4")
     drawings = Path(parsed.draw) if parsed.draw and not is_file_name(Path(parsed.draw)) else None
-    inputs = find_inputs(parsed.inputs, drawings) if parsed.camera is None else [camera]
+    passed_over: Counter[str] = Counter()
+    inputs = find_inputs(parsed.inputs, drawings, passed_over) if parsed.camera is None else [camera]
+    if passed_over:
+        print(f"neither images nor videos: {count_suffixes(passed_over)}", file=sys.stderr)
     check_out(parsed)
     check_faces(parsed, inputs)
     moving = next((item.path for item in inputs if item.is_video), None)
@@ -140,45 +158,54 @@ def check_out(parsed: Arguments) -> None:
     endings = dict(ENDINGS)
     if parsed.format is None:
         endings["jsonl"] += (".csv",)  # would do as well
-    if parsed.resume and (parsed.out is None or form not in ("jsonl", "csv")):
-        raise ConfigError("needs the --out of an interrupted run, of --format jsonl or csv", field="resume")
+    if parsed.resume and parsed.out is None:
+        raise ConfigError("needs the --out of an interrupted run", field="resume")
     if form == "pts" and parsed.out and ending in (".pts", ".csv", ".json", ".jsonl") and not Path(parsed.out).is_dir():
         raise ConfigError("--format pts writes a file for each face; name a folder", field="out", value=parsed.out)
     if form in endings:
         new_file(parsed.out, parsed.overwrite or parsed.resume, endings[form])
 
 
-def not_done(parsed: Arguments, form: Format, inputs: list[Input]) -> list[Input]:
-    """The inputs that an interrupted run has left."""
-    from flaxmark.inference.files.writers import images_in
+def check_names(parsed: Arguments, form: Format, inputs: Sequence[Input]) -> None:
+    """Refuse inputs with results of the same name."""
+    from flaxmark.inference.files.drawing_paths import refuse_same_names, refuse_same_pts
 
-    assert parsed.out is not None  # checked
-    done = images_in(Path(parsed.out), form)
-    left = [item for item in inputs if item.path.as_posix() not in done]
-    print(f"{parsed.out} has {len(inputs) - len(left)} of {len(inputs)} images already", file=sys.stderr)
+    if form == "coco":
+        refuse_same_names(inputs, lambda item: item.name)
+    if form in ("pts", "coco") and parsed.out is None:
+        raise ConfigError(f"format {form} needs a {'folder' if form == 'pts' else 'file'}", field="out")
+    if form == "pts":
+        refuse_same_pts(inputs)
+
+
+def not_done(results: PartialResults, inputs: list[Input]) -> list[Input]:
+    """The inputs that an interrupted run has left."""
+    left = [item for item in inputs if results.key_of(item.path, item.name) not in results.done]
+    if results.done:
+        print(f"{results.out} has {len(inputs) - len(left)} of {len(inputs)} images already", file=sys.stderr)
     return left
 
 
-def predict(parsed: Arguments, form: Format, inputs: list[Input]) -> list[str]:
+def predict(parsed: Arguments, form: Format, inputs: list[Input], results: PartialResults | None) -> list[str]:
     """Predict, write and draw; one line for each input that is broken."""
     import numpy as np
 
     from flaxmark.data.readers.pts import read_pts
     from flaxmark.faces.boxes import Boxes
     from flaxmark.faces.crop import landmark_box
-    from flaxmark.inference.files.drawing_paths import drawing_paths, refuse_pts_files, refuse_same_names
+    from flaxmark.inference.files.aligned_files import AlignedFiles
+    from flaxmark.inference.files.drawing_paths import drawing_paths, refuse_pts_files
     from flaxmark.inference.files.predict_all import predict_all
     from flaxmark.inference.files.writers import make_writer
     from flaxmark.inference.predictor import Predictor
     from flaxmark.inference.video.smoothing import OneEuroConfig
     from flaxmark.inference.video.tracking import TrackConfig
 
-    out = None if parsed.out is None else Path(parsed.out)
-    drawings = drawing_paths(inputs, parsed.draw, parsed.overwrite or parsed.resume)
-    if form == "pts" and out:
-        refuse_pts_files(inputs, out, parsed.overwrite)
-    if form == "coco":
-        refuse_same_names(inputs)
+    replace = parsed.overwrite or parsed.resume
+    drawings = drawing_paths(inputs, parsed.draw, replace)
+    aligned = None if parsed.aligned is None else AlignedFiles(inputs, parsed.aligned, parsed.aligned_size, replace)
+    if form == "pts" and results:
+        refuse_pts_files(inputs, results)
     with workdir_errors(parsed.workdir):
         predictor = Predictor(
             parsed.workdir, detector=parsed.detector, min_detector_score=parsed.min_detector_score,
@@ -193,12 +220,16 @@ def predict(parsed: Arguments, form: Format, inputs: list[Input]) -> list[str]:
         except DataError as error:
             error.field = "pts"
             raise
-    writer = make_writer(form, out, predictor.markup, predictor.metadata["terms"], parsed.overwrite, parsed.resume)
+    writer = make_writer(form, results, predictor.markup, predictor.metadata["terms"])
     track = TrackConfig(smoothing=OneEuroConfig() if parsed.smoothing else None, min_score=parsed.min_score)
     try:
-        return predict_all(inputs, predictor, boxes, writer, drawings, track, parsed.camera)
-    except KeyboardInterrupt:
-        how = f"early: {out} has what is done; the same command with --resume goes on" if out else ""
-        raise KeyboardInterrupt(how if form in ("jsonl", "csv") else "") from None
-    finally:  # what is done is kept, whatever ended it
-        writer.close()
+        broken = predict_all(
+            inputs, predictor, boxes, writer, drawings, track, parsed.camera, parsed.draw_sigma, aligned
+        )
+    except KeyboardInterrupt as stop:
+        writer.close(complete=parsed.camera is not None)  # a camera has no other end
+        if results is not None and parsed.camera is None:
+            stop.args = (f"{getattr(stop, 'by', '')}{results.how_to_go_on()}",)
+        raise
+    writer.close()
+    return broken

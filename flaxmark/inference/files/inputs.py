@@ -4,18 +4,22 @@ import dataclasses
 import glob
 import itertools
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from flaxmark.data.images import SUFFIXES
+from flaxmark.data.images import ADDRESS, SUFFIXES, is_address
 from flaxmark.errors import ConfigError
 
 # Image formats that cannot be read; in a folder they are reported as unreadable.
 OTHER_SUFFIXES = frozenset(
-    {".heic", ".heif", ".avif", ".jxl", ".jp2", ".tga", ".psd"}
-    | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"}
+    {".jxl", ".jp2", ".j2k", ".tga", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"}
 )
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ogv", ".wmv"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".m2v", ".vob", ".ogv", ".wmv", ".asf", ".flv"}
+    | {".f4v", ".3gp", ".3g2", ".ts", ".mts", ".m2ts", ".mxf"}
+)
+SHOWN = 8  # suffixes of files that are passed over
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +41,16 @@ class Input:
         return self.path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def find_inputs(names: Sequence[str], not_in: Path | None = None) -> list[Input]:
+def find_inputs(
+    names: Sequence[str], not_in: Path | None = None, passed_over: Counter[str] | None = None
+) -> list[Input]:
     """Find the files of inputs: files, folders, and patterns with `*`, `?` and `**` that the shell has not expanded.
 
     Folders are searched recursively without hidden files, links to folders, and the folder `not_in` (for drawings,
     which may lie among the images). The order is that of the names; files of a folder or pattern are sorted; a file
-    comes once. Raises ConfigError for no name, and a folder or pattern without files.
+    comes once. `passed_over` counts the other files of folders by their suffix.
+
+    Raises ConfigError for no name, an address, and a folder or pattern without files.
     """
     if not names:
         raise ConfigError("no input; give images, folders, patterns or videos")
@@ -52,9 +60,15 @@ def find_inputs(names: Sequence[str], not_in: Path | None = None) -> list[Input]
         if not name:
             raise ConfigError("an input is empty (''); give images, folders, patterns or videos")
         if os.path.isdir(name):
-            inputs = [Input(file, file.relative_to(path).as_posix()) for file in _walk(path, not_in)]
+            other = Counter[str]()
+            inputs = [Input(file, file.relative_to(path).as_posix()) for file in _walk(path, not_in, other)]
             if not inputs:
-                raise ConfigError(f"no image or video in this folder; suffixes are {_suffixes()}", file=name)
+                but = f", but {count_suffixes(other)}" if other else ""
+                raise ConfigError(f"no image or video in this folder{but}; suffixes are {_suffixes()}", file=name)
+            if passed_over is not None:
+                passed_over.update(other)
+        elif is_address(name):
+            raise ConfigError(ADDRESS, file=name)
         elif os.path.exists(name) or not glob.has_magic(name):
             inputs = [Input(path, path.name)]  # a missing file is reported as unreadable
         else:
@@ -73,15 +87,36 @@ def is_file_name(place: Path) -> bool:
     return place.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES | OTHER_SUFFIXES | {".pdf", ".svg"} and not place.is_dir()
 
 
-def _walk(folder: Path, not_in: Path | None) -> Iterator[Path]:
-    """Images and videos in a folder and its subfolders, sorted."""
+def count_suffixes(files: Counter[str]) -> str:
+    """Numbers of files by suffix, the most frequent first, as text: `12 .txt, 1 .pdf, 2 without a suffix`."""
+    shown = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in files.most_common(SHOWN)]
+    rest = files.total() - sum(count for _, count in files.most_common(SHOWN))
+    return ", ".join([*shown, f"{rest:,} others"] if rest else shown)
+
+
+def _walk(folder: Path, not_in: Path | None, other: Counter[str]) -> Iterator[Path]:
+    """Images and videos in a folder and its subfolders, sorted; `other` counts what else is there by suffix."""
     left_out = None if not_in is None else not_in.absolute()
     for path, folders, files in os.walk(folder):
         below = [name for name in folders if not name.startswith(".")]
         folders[:] = sorted(name for name in below if Path(path, name).absolute() != left_out)
-        for file in sorted(files):
-            if Path(file).suffix.lower() in SUFFIXES | VIDEO_SUFFIXES | OTHER_SUFFIXES and not file.startswith("."):
-                yield Path(path, file)
+        for file in (Path(path, name) for name in sorted(files) if not name.startswith(".")):
+            suffix = file.suffix.lower()
+            if suffix in SUFFIXES | VIDEO_SUFFIXES | OTHER_SUFFIXES and not _is_typescript(file):
+                yield file
+            else:
+                other[suffix] += 1
+
+
+def _is_typescript(file: Path) -> bool:
+    """Whether a file .ts is not an MPEG transport stream, whose packets of 188 bytes start with a G each."""
+    if file.suffix.lower() != ".ts":
+        return False
+    try:
+        with file.open("rb") as stream:
+            return stream.read(189)[::188] != b"GG"
+    except OSError:
+        return False  # reported as unreadable
 
 
 def _suffixes() -> str:

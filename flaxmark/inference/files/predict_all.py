@@ -15,7 +15,7 @@ from flaxmark.data.images import read_image
 from flaxmark.errors import ImageError
 from flaxmark.faces.boxes import Boxes
 from flaxmark.inference import overlay
-from flaxmark.inference.face import Face
+from flaxmark.inference.files.aligned_files import AlignedFiles
 from flaxmark.inference.files.inputs import Input
 from flaxmark.inference.files.writers import FaceWriter
 from flaxmark.inference.predictor import Predictor
@@ -23,6 +23,8 @@ from flaxmark.inference.video.frames import VideoFormat, read_camera, read_frame
 from flaxmark.inference.video.tracking import TrackConfig, TrackedFace, Tracker
 from flaxmark.inference.video.writing import VideoWriter
 from flaxmark.system.progress import Progress
+
+NAMED = 10  # images without a face
 
 
 @dataclasses.dataclass
@@ -33,6 +35,7 @@ class Report:
         done: Images, or frames of a video, that were processed.
         faces: Faces in them.
         empty: Images without a face.
+        named: The first of them.
         left_out: Faces dropped because of a low score.
         broken: One line for each file that could not be read.
     """
@@ -40,6 +43,7 @@ class Report:
     done: int = 0
     faces: int = 0
     empty: int = 0
+    named: list[str] = dataclasses.field(default_factory=list)
     left_out: int = 0
     broken: list[str] = dataclasses.field(default_factory=list)
 
@@ -50,6 +54,17 @@ class Report:
         broken = f", {len(self.broken):,} broken" if self.broken else ""
         low = f", {self.left_out:,} more with a score below --min-score" if self.left_out else ""
         return f"{_count(self.done, 'image')}{empty}{broken}: {faces}{low}"
+
+    def add(self, faces: Sequence[object]) -> None:
+        """Count an image, or frame, with these faces."""
+        self.done += 1
+        self.faces += len(faces)
+        self.empty += not faces
+
+    def without_a_face(self) -> str:
+        """Names of images without a face, as many as can be read."""
+        more = f" and {self.empty - len(self.named):,} more" if self.empty > len(self.named) else ""
+        return f"without a face: {', '.join(self.named)}{more}"
 
 
 def _count(number: int, noun: str) -> str:
@@ -64,14 +79,16 @@ def predict_all(
     drawings: dict[str, Path],
     track: TrackConfig,
     camera: int | None = None,
+    sigma: bool = False,
+    aligned: AlignedFiles | None = None,
 ) -> list[str]:
     """Process images, then videos; one line for each file that could not be read.
 
-    `boxes` are those of every image, None runs the detector. `drawings` come from `drawing_paths`. With `camera`, its
-    frames take the place of the only input's.
+    `boxes` are those of every image, None runs the detector. `drawings` come from `drawing_paths`, with circles of
+    the radius `sigma` or without. With `camera`, its frames take the place of the only input's.
     """
     images, limit = [item for item in inputs if not item.is_video], predictor.max_megapixels
-    broken = predict_images(images, predictor, boxes, writer, drawings).broken if images else []
+    broken = predict_images(images, predictor, boxes, writer, drawings, sigma, aligned).broken if images else []
     _print_broken(broken, inputs)
     for item in inputs:
         if item.is_video:
@@ -80,7 +97,7 @@ def predict_all(
             if draw is not None:
                 form = video_format(item.path) if camera is None else form
                 draw.parent.mkdir(parents=True, exist_ok=True)
-            own = predict_video(item, frames, Tracker(predictor, track), writer, draw, form).broken
+            own = predict_video(item, frames, Tracker(predictor, track), writer, draw, form, sigma).broken
             _print_broken(own, inputs)
             broken = broken + own
     return broken
@@ -98,6 +115,8 @@ def predict_images(
     boxes: Boxes | None,
     writer: FaceWriter,
     drawings: dict[str, Path],
+    sigma: bool = False,
+    aligned: AlignedFiles | None = None,
 ) -> Report:
     """Process images in batches; the arguments are those of `predict_all`."""
     report, progress, before = Report(), Progress(len(inputs), 0, 1), predictor.left_out
@@ -122,23 +141,25 @@ def predict_images(
     found = predictor.predict_many(images(), boxes if isinstance(boxes, str) else _repeated(boxes))
     for faces in found:
         item, size = waiting.popleft()
-        if item.name in drawings:
-            _draw(read_image(item.path, predictor.max_megapixels), faces, drawings[item.name])
+        if item.name in drawings or (aligned and faces):
+            image = read_image(item.path, predictor.max_megapixels)
+            if item.name in drawings:
+                drawings[item.name].parent.mkdir(parents=True, exist_ok=True)
+                overlay.save_image(overlay.draw(image, faces, sigma=sigma), drawings[item.name], like=item.path)
+            if aligned:
+                aligned.write(item, image, faces)
         writer.write(item, size, faces, {})  # last, because --resume skips images that are written
-        report.done += 1
-        report.faces += len(faces)
-        report.empty += not faces
+        report.add(faces)
+        if not faces and len(report.named) < NAMED:
+            report.named.append(item.path.as_posix())
         report.left_out = predictor.left_out - before
         show()
     if len(inputs) > 1 or not report.broken:
-        progress.line(f"{report}")
+        cut = f", {_count(aligned.count, 'upright crop')} in {aligned.folder}" if aligned else ""
+        progress.line(f"{report}{cut}")
+    if report.named and len(inputs) > 1:
+        print(report.without_a_face(), file=sys.stderr)
     return report
-
-
-def _draw(image: UInt8[np.ndarray, "height width 3"], faces: Sequence[Face], path: Path) -> None:
-    """Draw an image with its faces, their numbers and scores."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    overlay.save_image(overlay.draw(image, faces), path)
 
 
 def predict_video(
@@ -148,6 +169,7 @@ def predict_video(
     writer: FaceWriter,
     draw: Path | None,
     form: VideoFormat,
+    sigma: bool = False,
 ) -> Report:
     """Process the frames of a video up to a damaged one, or of a camera until KeyboardInterrupt.
 
@@ -165,10 +187,8 @@ def predict_video(
                 if draw is not None:
                     if video is None:
                         video = drawn.enter_context(VideoWriter(draw, frame.shape[1::-1], form))
-                    video.write(_drawn(frame, faces), seconds)
-                report.done += 1
-                report.faces += len(faces)
-                report.empty += not faces
+                    video.write(_drawn(frame, faces, sigma), seconds)
+                report.add(faces)
                 if live:
                     rate = report.done / (time.perf_counter() - start)
                     print(f"\r\x1b[K{item.path}: {report.done:,} frames, {rate:.1f} a second", end="", file=sys.stderr)
@@ -182,9 +202,10 @@ def predict_video(
     return report
 
 
-def _drawn(frame: UInt8[np.ndarray, "height width 3"], faces: Sequence[TrackedFace]) -> np.ndarray:
+def _drawn(frame: UInt8[np.ndarray, "height width 3"], faces: Sequence[TrackedFace], sigma: bool) -> np.ndarray:
     """A frame with its faces and their numbers."""
-    return overlay.draw(frame, [tracked.face for tracked in faces], labels=[str(tracked.id) for tracked in faces])
+    numbers = [str(tracked.id) for tracked in faces]
+    return overlay.draw(frame, [tracked.face for tracked in faces], labels=numbers, sigma=sigma)
 
 
 def _repeated(boxes: Boxes | None) -> Iterator[Boxes | None]:
