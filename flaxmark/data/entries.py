@@ -136,8 +136,8 @@ def inside(root: Path, name: str) -> str | None:
 def find_image(root: Path, name: str, folders: Iterable[str], where: str) -> str | Problem:
     """Find an image that an annotation names, relative to one of several folders below the data set's.
 
-    Of an absolute path that does not lead into the data set's folder, as annotation tools on other machines write
-    them, and of an address in the web only the file's own name counts.
+    A path may also be an absolute one into the data set's folder, or one from the working directory. Of other absolute
+    paths, as annotation tools on other machines write them, and of addresses in the web only the file's name counts.
 
     Args:
         root: The data set's folder.
@@ -155,6 +155,7 @@ def find_image(root: Path, name: str, folders: Iterable[str], where: str) -> str
         return Problem(name, LEAVES_FOLDER, f"{where}: names must stay below {root}")
     candidates = (f"{folder}/{one}" for folder in folders for one in dict.fromkeys((spelt, spelt.replace("\\", "/"))))
     file = next((file for file in candidates if os.path.isfile(root / file)), None)  # False for impossible names
+    file = file or (_relative_to(root, spelt) if os.path.isfile(spelt) else None)  # as from where the command runs
     if file is None:
         return Problem(name, MISSING, f"{where}: no such image in {', '.join(folders)}")
     return inside(root, file) or Problem(name, LEAVES_FOLDER, f"{where}: it is a link out of the data set's folder")
@@ -166,9 +167,9 @@ def is_elsewhere(name: str) -> bool:
 
 
 def _relative_to(root: Path, name: str) -> str | None:
-    """An absolute path relative to the data set's folder; None where it does not lead into it."""
+    """A path of this system relative to the data set's folder; None where it does not lead into it."""
     try:
-        return Path(name).resolve().relative_to(root.resolve()).as_posix()
+        return Path(name).absolute().relative_to(root.absolute()).as_posix()
     except (ValueError, OSError, RuntimeError):
         return None
 

@@ -42,7 +42,7 @@ def files(prepared: Prepared, split: str) -> list[str]:
 def test_other_lists_decode_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = prepare(DataConfig(dir=str(folder), prepared_dir=str(folder.parent / "prepared")))
     before = {file: load_split(plain, "train").encoded(i) for i, file in enumerate(files(plain, "train"))}
-    monkeypatch.setattr("flaxmark.data.prepare.collect.read_image", lambda *_, **__: pytest.fail("decoded again"))
+    monkeypatch.setattr("flaxmark.data.prepare.collect.read_annotated", lambda *_, **__: pytest.fail("decoded again"))
     one = choose(folder, ["afw/2001_1.jpg", "afw/2002_1.jpg"], ["lfpw/trainset/image_0002.png", "ibug/image_012.jpg"])
     other = choose(folder, ["afw/2002_1.jpg"], ["afw/2001_1.jpg"])
     assert one.dir == other.dir == plain.dir
@@ -104,7 +104,7 @@ def test_dlib_and_pts_are_prepared_once(dlib_tree: Tree, tmp_path: Path, monkeyp
                 (root / file).with_suffix(".pts").write_text("\n".join(f"{x + 1} {y + 1}" for x, y in points))
         with monkeypatch.context() as patch:
             one = prepare(DataConfig(name, dir=str(root), prepared_dir=str(tmp_path / "prepared"), **lists))  # type: ignore[arg-type]
-            patch.setattr("flaxmark.data.prepare.collect.read_image", lambda *_, **__: pytest.fail("decoded again"))
+            patch.setattr("flaxmark.data.prepare.collect.read_annotated", lambda *_, **__: pytest.fail("decoded again"))
             other = prepare(DataConfig(name, dir=str(root), prepared_dir=str(tmp_path / "prepared"), **swapped))  # type: ignore[arg-type]
         assert one.counts["train"] == other.counts["validation"] == 2
         assert files(one, "train") == files(other, "validation")

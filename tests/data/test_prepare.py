@@ -95,7 +95,7 @@ def test_a_prepared_set_is_reused_until_something_changes(small: Path, monkeypat
     first = prepare(config_of(small))
     before = load_split(first, "train")
     with monkeypatch.context() as patch:
-        patch.setattr("flaxmark.data.prepare.collect.read_image", lambda *_, **__: pytest.fail("decoded again"))
+        patch.setattr("flaxmark.data.prepare.collect.read_annotated", lambda *_, **__: pytest.fail("decoded again"))
         assert prepare(config_of(small)) == first
     assert prepare(config_of(small, crop=CropDefinition(scale=1.6))).dir != first.dir
     assert prepare(config_of(small, image_size=64)).dir == first.dir

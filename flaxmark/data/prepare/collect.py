@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from flaxmark.data.entries import OUTSIDE_IMAGE, TOO_LARGE, UNREADABLE, FaceEntry, Problem
-from flaxmark.data.images import ImageTooLargeError, read_image
+from flaxmark.data.annotated_images import OtherSizeError, read_annotated
+from flaxmark.data.entries import OTHER_SIZE, OUTSIDE_IMAGE, TOO_LARGE, UNREADABLE, FaceEntry, Problem
+from flaxmark.data.images import ImageTooLargeError
 from flaxmark.data.records.stored_face import StoredFace, store_face
 from flaxmark.errors import ConfigError, ImageError
 from flaxmark.faces.crop import CropDefinition, landmark_box
@@ -52,10 +53,10 @@ def store_entry(
 ) -> StoredFace | Problem:
     """Decode the image of a face, cut the face out and encode it; a Problem where that fails."""
     try:
-        # Annotators and dlib saw the stored pixels: tools of that time ignored the EXIF orientation.
-        image = read_image(root / entry.file, max_megapixels, orient=False)
+        image = read_annotated(root, entry, max_megapixels)
     except ImageError as error:
-        reason = TOO_LARGE if isinstance(error, ImageTooLargeError) else UNREADABLE
+        reasons = {ImageTooLargeError: TOO_LARGE, OtherSizeError: OTHER_SIZE}
+        reason = reasons.get(type(error), UNREADABLE)
         return Problem(entry.file, reason, str(error))
     corner, size = landmark_box(entry.landmarks_px), np.array(image.shape[1::-1])
     if (corner[2:] < 0).any() or (corner[:2] > size - 1).any():

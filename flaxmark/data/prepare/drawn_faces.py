@@ -83,6 +83,9 @@ class DrawnSource:
         self.fingerprint = hash_values(stored_settings(config), config.drawn_size, self.found, drawing_version())
         self.chosen = self.fingerprint
 
+    def check_images(self) -> None:
+        """Nothing to check: drawn faces fit."""
+
     @property
     def make(self) -> Callable[[Any], StoredFace | Problem]:
         """Draw, cut and encode."""

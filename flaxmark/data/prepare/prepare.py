@@ -76,6 +76,7 @@ def prepare(config: DataConfig, *, for_training: bool = True) -> Prepared:
             filelock.FileLock(parent / f".{folder.name}.lock"),
         ):
             if not (folder / PREPARED).is_file():
+                source.check_images()
                 with atomic_write(folder, f"{folder.name}.incomplete") as place:
                     place.mkdir(parents=True)
                     write_records(data_set, source, place)

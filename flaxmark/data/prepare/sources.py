@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from flaxmark.data.annotated_images import check_orientation
 from flaxmark.data.config import DataConfig
 from flaxmark.data.data_sets import find_data_set
 from flaxmark.data.entries import FaceEntry, Problem
@@ -69,6 +70,9 @@ class Source(Protocol):
     items: Sequence[Any]
     """What each face is made from."""
 
+    def check_images(self) -> None:
+        """Look at the images before faces are made of them; DataError where they do not fit the annotations."""
+
     @property
     def make(self) -> Callable[[Any], StoredFace | Problem]:
         """Function from an item to a face, which worker processes run: a function of a module, or a `partial` of it."""
@@ -116,6 +120,11 @@ class FolderSource:
             (dataclasses.astuple(problem) for problem in self.problems),
             self.found,
         )
+
+    def check_images(self) -> None:
+        """Compare the orientation of the images with that of the points."""
+        if self._config.orientation == "auto":
+            check_orientation(self._listing.entries, self._root, self._config.markup)
 
     @property
     def make(self) -> Callable[[Any], StoredFace | Problem]:
@@ -165,7 +174,9 @@ def _identity(root: Path, entry: FaceEntry) -> list[Any]:
     state = (root / entry.file).stat()
     box = None if entry.box is None else entry.box.tolist()
     names = [entry.file, entry.subset, entry.photograph, entry.split]
-    return [*names, state.st_size, state.st_mtime_ns, box, entry.landmarks_px.tolist()]
+    # 300-W's are in no image's orientation, so that sets prepared before there was another are found again.
+    orientation = [entry.oriented, entry.size] if entry.oriented else []
+    return [*names, state.st_size, state.st_mtime_ns, box, entry.landmarks_px.tolist(), *orientation]
 
 
 def _has_validation(entries: Iterable[FaceEntry]) -> bool:

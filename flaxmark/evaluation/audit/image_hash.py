@@ -80,7 +80,7 @@ def _oddities(path: Path, pixels: UInt8[np.ndarray, "height width 3"], deviation
     with Image.open(path) as image:
         orientation = image.getexif().get(0x0112, UPRIGHT)
         if orientation != UPRIGHT:
-            yield f"EXIF orientation {orientation}: viewers rotate the image, annotations refer to the stored pixels"
+            yield f"EXIF orientation {orientation}: viewers turn the image; see --data.orientation"
         if image.mode not in ("RGB", "L"):
             yield f"mode {image.mode}"
     if np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 1], pixels[..., 2]):
