@@ -13,6 +13,7 @@ from flaxmark.errors import DataError
 from flaxmark.faces.markup import IBUG_68, Markup
 
 MAX_BYTES, MAX_POINTS = 1_000_000, 10_000
+FLIP_TOLERANCE = 0.08
 
 # The points of detectors such as MTCNN and RetinaFace: centres of the eyes, tip of the nose, corners of the mouth.
 FIVE_POINTS = Markup(
@@ -149,10 +150,13 @@ def _refuse(reason: str) -> Markup:
     raise DataError(reason)
 
 
-def check_flip_order(markup: Markup, mean_face: Float[np.ndarray, "points 2"]) -> None:
-    """Raise DataError for a flip order that does not map the mirrored mean face (crop units) onto itself.
+def check_flip_order(
+    markup: Markup, mean_face: Float[np.ndarray, "points 2"], tolerance: float = FLIP_TOLERANCE
+) -> None:
+    """Raise DataError for a flip order that does not map the mirrored mean face (in any unit) onto itself.
 
-    The reason names a point, and the point that its mirror image falls on.
+    The reason names a point, and the point that its mirror image falls on. `tolerance` is the error that a point of the
+    mean face may have, over the largest distance of a point from its middle.
     """
     if markup.flip_order is None:
         return
@@ -166,7 +170,7 @@ def check_flip_order(markup: Markup, mean_face: Float[np.ndarray, "points 2"]) -
     distances = np.abs(mirrored[:, None] - face[None, :])
     own, nearest = distances[np.arange(len(face)), order], distances.argmin(axis=1)
     # Faces that mostly look to one side shift all points a little; a wrong index moves one to another's place.
-    wrong = np.flatnonzero((nearest != order) & (own > 0.08 * extent) & (own > 3 * distances.min(axis=1)))
+    wrong = np.flatnonzero((nearest != order) & (own > tolerance * extent) & (own > 3 * distances.min(axis=1)))
     if wrong.size:
         point = int(wrong[np.argmax(own[wrong])])
         raise DataError(

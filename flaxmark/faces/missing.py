@@ -35,9 +35,27 @@ def mean_where(
     there = np.broadcast_to(there, values.shape)
     total = np.where(there, values, 0).sum(axis=axis, dtype=values.dtype)
     count = there.sum(axis=axis)
-    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    return np.divide(total, count, out=np.full_like(total, np.nan, dtype=np.result_type(total, 1.0)), where=count > 0)
 
 
 def mean_points(landmarks: Float[np.ndarray, "faces points 2"]) -> Float64[np.ndarray, "points 2"]:
     """Mean position of each point over the faces that have it; NaN for a point that no face has."""
     return mean_where(np.asarray(landmarks, np.float64), present(landmarks)[..., None], axis=0)
+
+
+def mean_shape(landmarks: Float[np.ndarray, "faces points 2"], rounds: int = 5) -> Float64[np.ndarray, "points 2"]:
+    """Mean of faces that are shifted, rotated and scaled onto each other, in the unit of the faces.
+
+    Where each point is known of other faces, this is closer to the shape of a face than `mean_points`, which also
+    averages where the faces lie. Gower, "Generalized Procrustes analysis", Psychometrika 1975, with missing points.
+    """
+    z, there = np.asarray(landmarks, np.float64) @ np.array([1, 1j]), present(landmarks)
+    mean = mean_points(landmarks) @ np.array([1, 1j])
+    for _ in range(rounds):
+        middles = mean_where(z, there, axis=1)[:, None]
+        target = np.broadcast_to(mean, z.shape)
+        target_middles = mean_where(target, there, axis=1)[:, None]
+        faces, wanted = (np.where(there, part, 0) for part in (z - middles, target - target_middles))
+        turns = (faces.conj() * wanted).sum(axis=1) / np.square(np.abs(faces)).sum(axis=1)
+        mean = mean_where(turns[:, None] * faces + target_middles, there, axis=0)
+    return np.stack([mean.real, mean.imag], axis=-1)

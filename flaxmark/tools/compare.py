@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from flaxmark.data.annotated_images import read_annotated
 from flaxmark.data.entries import FaceEntry
-from flaxmark.data.images import ImageError, read_image
+from flaxmark.data.images import ImageError
 from flaxmark.errors import ConfigError, DataError
 from flaxmark.evaluation.face_traits import head_yaw
-from flaxmark.evaluation.metrics import nme, normalising_distance, point_errors, summarize
+from flaxmark.evaluation.metrics import has_normaliser, nme, normalising_distance, point_errors, summarize
 from flaxmark.faces.boxes import in_image
 from flaxmark.faces.crop import CropDefinition, landmark_box, square_crop, to_crop_units
 from flaxmark.faces.markup import IBUG_68
+from flaxmark.faces.missing import mean_where, present
 from flaxmark.system.progress import Progress
 from flaxmark.tools.compared_systems import System
 
@@ -81,13 +83,16 @@ def compare(
     progress = Progress(len(entries), 0, 1)
     for entry in entries:
         try:
-            image = read_image(root / entry.file, max_megapixels, orient=False)
+            image = read_annotated(root, entry, max_megapixels)
         except ImageError as error:
             unreadable.append(str(error))
             continue
         box = landmark_box(entry.landmarks_px)
         if not in_image(box[None], image.shape[1], image.shape[0])[0]:
             unreadable.append(f"{entry.file}: the face lies outside the image")
+            continue
+        if not has_normaliser(entry.landmarks_px[None])[0]:
+            unreadable.append(f"{entry.file}: an outer corner of the eyes is missing, by which errors are measured")
             continue
         for name, system in systems.items():
             start = time.perf_counter()
@@ -114,7 +119,7 @@ def _result(entries: Sequence[FaceEntry], predicted: Sequence[np.ndarray | None]
     crops = square_crop(landmark_box(truth), CropDefinition().scale)
     found = to_crop_units(np.stack([np.asarray(predicted[row]) for row in rows]), crops)
     target = to_crop_units(truth, crops)
-    losses = np.abs(found - target).mean(axis=(1, 2))
+    losses = mean_where(np.abs(found - target), present(target)[..., None], axis=(1, 2))
     errors[rows] = nme(found, target)
     return Result(summarize(found, target, losses), _details(found, target), errors, missing, milliseconds)
 
@@ -124,8 +129,13 @@ def _details(found: Float[np.ndarray, "n 68 2"], target: Float[np.ndarray, "n 68
     errors = 100 * point_errors(found, target) / normalising_distance(target)[:, None]
     turned = np.abs(head_yaw(target))
     faces = {f"{low} to {high}°": (turned >= low) & (turned < high) for low, high in YAW_RANGES}
-    details = {part: errors[:, list(points)].mean() for part, points in IBUG_68.parts.items()}
-    details |= {name: errors[chosen].mean() for name, chosen in faces.items() if chosen.any()}
+    there = present(target)
+    details = {
+        part: mean_where(errors[:, list(points)], there[:, list(points)])
+        for part, points in IBUG_68.parts.items()
+        if there[:, list(points)].any()
+    }
+    details |= {name: mean_where(errors[chosen], there[chosen]) for name, chosen in faces.items() if chosen.any()}
     return {name: float(error) for name, error in details.items()}
 
 

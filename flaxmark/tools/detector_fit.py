@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from flaxmark.data.annotated_images import read_annotated
 from flaxmark.data.entries import FaceEntry
-from flaxmark.data.images import ImageError, read_image
+from flaxmark.data.images import ImageError
 from flaxmark.errors import DetectorError
-from flaxmark.evaluation.metrics import nme
+from flaxmark.evaluation.metrics import measured_nme
 from flaxmark.faces.boxes import overlap
 from flaxmark.faces.crop import landmark_box
 from flaxmark.inference.detection import BoxCorrection, Detector, correct_boxes, find_faces, fit_correction
@@ -50,7 +51,7 @@ def detect_entries(entries: list[FaceEntry], root: Path, detector: Detector, max
     progress = Progress(len(entries), 0, 1)
     for entry in entries:
         try:
-            image = read_image(root / entry.file, max_megapixels, orient=False)
+            image = read_annotated(root, entry, max_megapixels)
         except ImageError:
             unreadable.append(entry.file)
             continue
@@ -85,10 +86,11 @@ def errors_with_boxes(
         "detector, as it is": faces.boxes,
     }
     # Each image is read once and then dropped.
-    images = (read_image(root / entry.file, max_megapixels, orient=False) for entry in faces.entries)
+    images = (read_annotated(root, entry, max_megapixels) for entry in faces.entries)
     found = predictor.predict_many(images, np.stack(list(kinds.values()), axis=1))
     predicted = np.array([[face.landmarks for face in one] for one in found])
-    return {kind: float(nme(predicted[:, i], truth, markup=predictor.markup).mean()) for i, kind in enumerate(kinds)}
+    errors = {kind: measured_nme(predicted[:, i], truth, markup=predictor.markup) for i, kind in enumerate(kinds)}
+    return {kind: float(values.mean()) for kind, values in errors.items()}
 
 
 def _truth(faces: DetectedFaces) -> Float[np.ndarray, "n points 2"]:

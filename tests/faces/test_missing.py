@@ -7,7 +7,7 @@ import pytest
 
 from flaxmark.faces.crop import landmark_box, square_crop, to_crop_units, to_pixels
 from flaxmark.faces.markup import flip_landmarks
-from flaxmark.faces.missing import count_missing, mean_points, mean_where, present
+from flaxmark.faces.missing import count_missing, mean_points, mean_shape, mean_where, present
 
 GONE = [np.nan, np.nan]
 
@@ -49,6 +49,22 @@ def test_the_mean_of_all_has_the_bits_of_the_mean() -> None:
 def test_the_mean_of_each_point_is_over_the_faces_that_have_it() -> None:
     faces = np.array([[[1.0, 2.0], GONE, GONE], [[3.0, 6.0], [5.0, 5.0], GONE]])
     np.testing.assert_array_equal(mean_points(faces), [[2, 4], [5, 5], GONE])
+
+
+def test_the_mean_shape_is_that_of_faces_anywhere() -> None:
+    rng = np.random.default_rng(0)
+    shape = rng.uniform(-1, 1, (12, 2))
+    turns = rng.uniform(0.5, 2, 9) * np.exp(1j * rng.uniform(-0.5, 0.5, 9))
+    z = turns[:, None] * (shape @ [1, 1j]) + rng.normal(size=9)[:, None] + 1j * rng.normal(size=9)[:, None]
+    faces = np.stack([z.real, z.imag], axis=-1)
+    faces[rng.uniform(size=(9, 12)) < 0.4] = np.nan
+    found, expected = (points @ [1, 1j] for points in (mean_shape(faces, 50), shape))
+    found, expected = found - found.mean(), expected - expected.mean()
+    alike = abs(np.vdot(found, expected)) / np.linalg.norm(found) / np.linalg.norm(expected)
+    assert alike > 0.9999
+    of_places = mean_points(faces) @ [1, 1j]
+    of_places -= of_places.mean()
+    assert abs(np.vdot(of_places, expected)) / np.linalg.norm(of_places) / np.linalg.norm(expected) < 0.99
 
 
 def test_the_box_is_around_the_points_that_are_there() -> None:

@@ -1,7 +1,6 @@
 """Audit of a data set: read all annotations and images, collect findings, and write them with sheets of faces."""
 
 import dataclasses
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from flaxmark.data.annotated_images import OtherSizeError, check_orientation, read_annotated
 from flaxmark.data.config import DataConfig
 from flaxmark.data.data_sets import find_data_set
-from flaxmark.data.entries import HELD_OUT, UNREADABLE, FaceEntry, Problem
-from flaxmark.data.images import ImageError, read_image
+from flaxmark.data.entries import HELD_OUT, OTHER_SIZE, UNREADABLE, FaceEntry, Problem
+from flaxmark.data.images import ImageError
 from flaxmark.data.readers.listing import read_listing
 from flaxmark.errors import DataError
 from flaxmark.evaluation.audit.checks import Finding, check_boxes_fit, check_copies, check_names, check_points
@@ -26,6 +26,7 @@ from flaxmark.faces.crop import cut_region, landmark_box, square_crop, to_crop_u
 from flaxmark.faces.crop_sampler import crop_image
 from flaxmark.faces.markup import IBUG_68, Markup
 from flaxmark.system.files import write_text
+from flaxmark.system.json_text import json_text
 from flaxmark.system.progress import Progress
 
 SHEET_SIZE = 160
@@ -70,11 +71,14 @@ def audit(config: DataConfig, root: Path, start_progress: Callable[[int], Progre
         first = f"; {count}, the first: {problems[0]}" if problems else ""
         raise DataError(f"has no faces of {config.name}{first}", field="data.dir", value=root)
     findings = [Finding(p.reason, p.file, p.detail) for p in listing.problems if not p.known]
-    files = sorted({entry.file for entry in entries})
+    if config.orientation == "auto":
+        check_orientation(entries, root, config.markup)
+    one_of = {entry.file: entry for entry in reversed(entries)}
+    files = sorted(one_of)
     prints: dict[str, Fingerprint | Problem] = {}
     progress = start_progress(len(files))
     with ThreadPoolExecutor() as pool:
-        for one in pool.map(lambda file: _fingerprint(root, file, config.max_megapixels), files):
+        for one in pool.map(lambda file: _fingerprint(root, one_of[file], config.max_megapixels), files):
             prints[files[len(prints)]] = one
             progress.step(f"reading image {len(prints):,} of {len(files):,}")
     findings += [Finding(p.reason, p.file, p.detail) for p in prints.values() if isinstance(p, Problem)]
@@ -107,7 +111,7 @@ def write_audit(result: Audit, root: Path, config: DataConfig, folder: Path) -> 
         "traits": {s: {k: np.round(v, 2).tolist() for k, v in t.items()} for s, t in result.traits.items()},
     }
     paths = [folder / "audit.json", folder / "faces.png"]
-    write_text(paths[0], json.dumps(values, indent=1) + "\n")
+    write_text(paths[0], json_text(values, indent=1) + "\n")
     plot_audit(result.traits, paths[1])
     for subset, entries in result.samples.items():
         path = folder / f"sheet_{subset.replace('/', '_')[:50]}.jpg"
@@ -123,7 +127,7 @@ def _draw_sheet(subset: str, entries: Sequence[FaceEntry], root: Path, config: D
     images, points, captions = [], [], []
     for entry in entries:
         try:
-            image = read_image(root / entry.file, config.max_megapixels, orient=False)
+            image = read_annotated(root, entry, config.max_megapixels)
         except ImageError:  # among the findings
             continue
         crop = square_crop(landmark_box(entry.landmarks_px), config.crop.scale)
@@ -137,16 +141,16 @@ def _draw_sheet(subset: str, entries: Sequence[FaceEntry], root: Path, config: D
         plot_faces(images, np.stack(points), None, config.markup, captions, subset, path)
 
 
-def _fingerprint(root: Path, file: str, max_megapixels: float) -> Fingerprint | Problem:
-    """Fingerprint of an image, or the problem that prevents it."""
+def _fingerprint(root: Path, entry: FaceEntry, max_megapixels: float) -> Fingerprint | Problem:
+    """Fingerprint of the image of a face, or the problem that prevents it."""
     try:
-        return fingerprint(root / file, read_image(root / file, max_megapixels, orient=False))
+        return fingerprint(root / entry.file, read_annotated(root, entry, max_megapixels))
     except ImageError as error:
-        return Problem(file, UNREADABLE, str(error))
+        return Problem(entry.file, OTHER_SIZE if isinstance(error, OtherSizeError) else UNREADABLE, str(error))
 
 
 def _traits(faces: Sequence[FaceEntry], markup: Markup) -> dict[str, Float[np.ndarray, " n"]]:
-    """Size of the faces of a subset and, for 68 points, their yaw."""
+    """Size of the faces of a subset and, for 68 points, their yaw; NaN where missing points leave it unknown."""
     points = np.stack([face.landmarks_px for face in faces])
     size = {"size": normalising_distance(points, markup=markup)}
     return size | ({"yaw": head_yaw(points)} if markup == IBUG_68 else {})

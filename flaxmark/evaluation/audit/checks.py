@@ -14,7 +14,7 @@ from flaxmark.evaluation.audit.image_hash import Fingerprint, find_copies
 from flaxmark.evaluation.metrics import normalising_distance
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import Markup
-from flaxmark.faces.missing import count_missing, mean_points, present
+from flaxmark.faces.missing import count_missing, mean_points, mean_shape, present
 
 SMALL_FACE, BOX_CENTRE, BOX_SIZE = 24.0, 0.35, 2.0
 
@@ -67,7 +67,7 @@ def check_names(entries: Sequence[FaceEntry], markup: Markup) -> list[Finding]:
     if not entries or markup.flip_order is None:
         return []
     shapes = np.stack([_unit_shape(entry.landmarks_px) for entry in entries])
-    mean = mean_points(shapes)
+    mean = shapes.mean(axis=0) if present(shapes).all() else mean_shape(shapes)
     order = np.array(markup.flip_order)
     own, swapped = misfits(shapes, mean)[0], misfits(shapes[:, order], mean)[0]
     findings = [
