@@ -15,9 +15,9 @@ from jaxtyping import Complex128, Float, Float64, UInt8
 from flaxmark.faces.crop import CropDefinition, cut_region
 from flaxmark.faces.crop_sampler import Affine, most_samples, sample_crop
 from flaxmark.faces.markup import Markup
-from flaxmark.faces.missing import present
 
 EYES_TOP, EYES_APART = 0.4, 0.28
+EYES_WEIGHT = 10.0  # of the line between the eyes for the rotation, relative to all points
 # Larger faces are first shrunk to this multiple of the result, so that rotation costs no sharpness.
 FINER = 2
 
@@ -28,25 +28,43 @@ Similarity = Float64[np.ndarray, "2 3"]
 def upright_points(mean_face: Float[np.ndarray, "points 2"], markup: Markup) -> Float64[np.ndarray, "points 2"]:
     """The points of a mean face, in any unit, at their places in the upright crop: (0, 0) to (1, 1)."""
     z: Complex128[np.ndarray, " points"] = np.asarray(mean_face, np.float64) @ np.array([1, 1j])
-    left, right = sorted((np.nanmean(z[list(eye)]) for eye in markup.eyes), key=lambda eye: eye.real)
+    left, right = sorted((_centre(z[list(eye)]) for eye in markup.eyes), key=lambda eye: eye.real)
     z = (z - (left + right) / 2) * EYES_APART / (right - left) + complex(0.5, EYES_TOP)
     return np.stack([z.real, z.imag], axis=-1)
 
 
-def fit_similarity(points: Float[np.ndarray, "points 2"], target: Float[np.ndarray, "points 2"]) -> Similarity:
-    """Rotation, scale and shift from points to a target with the least squares; missing points do not count.
+def fit_upright(
+    points: Float[np.ndarray, "points 2"], target: Float[np.ndarray, "points 2"], markup: Markup
+) -> Similarity:
+    """Rotation, scale and shift from the points of a face to the upright ones of the mean face.
 
-    Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991, for the plane:
-    complex numbers need no decomposition, and give no reflection. Raises ValueError for points without an extent.
+    Scale and shift have the least squared error for the rotation (Umeyama, "Least-squares estimation of transformation
+    parameters between two point patterns", 1991; complex numbers need no decomposition, and give no reflection). The
+    rotation levels the eyes: the points of a turned head alone would tilt it. Where the eyes nearly coincide, as in
+    profiles, or are missing, all points decide. Missing points do not count. Raises ValueError for points without an
+    extent.
     """
-    there = present(points) & present(target)
-    z, w = (np.asarray(values, np.float64)[there] @ [1, 1j] for values in (points, target))
-    extent = float(np.square(np.abs(z - z.mean())).sum()) if len(z) else 0.0
+    z, w = (np.asarray(values, np.float64) @ np.array([1, 1j]) for values in (points, target))
+    there = ~np.isnan(z) & ~np.isnan(w)
+    eyes = [[_centre(np.where(there, values, np.nan)[list(eye)]) for eye in markup.eyes] for values in (z, w)]
+    between = np.diff(eyes, axis=1)[:, 0]
+    between = np.where(np.isnan(between), 0, between)
+    z, w = z[there], w[there]
+    about_z, about_w = (values - values.mean() if len(values) else values for values in (z, w))
+    extent = np.vdot(about_z, about_z).real
     if not extent > 0:
         raise ValueError("two different points at least must be known")
-    factor = np.vdot(z - z.mean(), w - w.mean()) / extent
+    fit = np.vdot(about_z, about_w)
+    turn = fit + EYES_WEIGHT * len(z) * between[0].conj() * between[1]
+    turn /= np.abs(turn) or 1.0
+    factor = (fit * turn.conj()).real / extent * turn
     shift = w.mean() - factor * z.mean()
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+
+
+def _centre(points: Complex128[np.ndarray, " points"]) -> complex:
+    """Mean of the points that are there; NaN without any."""
+    return complex(points[~np.isnan(points)].mean()) if not np.isnan(points).all() else complex(math.nan)
 
 
 def sample_similarity(

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from flaxmark.data.images import ImageSource, read_image
 from flaxmark.errors import ConfigError
-from flaxmark.faces.alignment import fit_similarity, sample_similarity, upright_points
+from flaxmark.faces.alignment import fit_upright, sample_similarity, upright_points
 from flaxmark.faces.markup import Markup, flip_landmarks
 from flaxmark.faces.missing import count_missing
 
@@ -93,8 +93,9 @@ class Face:
     def alignment(self, size: int = 256) -> np.ndarray:
         """The similarity transform from pixels of the image to pixels of the upright crop of `aligned`.
 
-        It rotates, scales and shifts the points to those of the mean face with the least squared error. There the
-        centres of the eyes are level, at 0.4 of the crop's height, and 0.28 of its width apart, in the middle.
+        It levels the centres of the eyes, and scales and shifts all points to those of the mean face with the least
+        squared error. The mean face has its eyes at 0.4 of the crop's height, 0.28 of its width apart, in the middle.
+        In profiles, where the eyes nearly coincide, the rotation is that of all points.
 
         Example:
             matrix = face.alignment(256)
@@ -117,7 +118,8 @@ class Face:
             lacking = "markup" if self.markup is None else "mean_face"
             raise ConfigError("is not known: the face is not from predict, or its model has none", field=lacking)
         try:
-            return fit_similarity(self.landmarks, upright_points(self.mean_face, self.markup) * size - 0.5)
+            target = upright_points(self.mean_face, self.markup) * size - 0.5
+            return fit_upright(self.landmarks, target, self.markup)
         except ValueError as error:
             raise ConfigError(str(error), field="landmarks") from error
 

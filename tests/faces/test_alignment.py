@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flaxmark.faces.alignment import EYES_APART, EYES_TOP, fit_similarity, sample_similarity, upright_points
+from flaxmark.faces.alignment import EYES_APART, EYES_TOP, fit_upright, sample_similarity, upright_points
 from flaxmark.faces.markup import Markup
 from flaxmark.faces.markup_files import FIVE_POINTS
 
@@ -20,38 +20,48 @@ def moved(points: np.ndarray, degrees: float, scale: float, shift: tuple[float, 
     ("degrees", "scale", "shift"), [(0, 1, (0, 0)), (30, 2, (5, -3)), (180, 0.5, (1, 1)), (-110, 80, (7, 9))]
 )
 def test_a_similarity_is_found_again(degrees: float, scale: float, shift: tuple[float, float]) -> None:
-    matrix = fit_similarity(FIVE, moved(FIVE, degrees, scale, shift))
+    matrix = fit_upright(FIVE, moved(FIVE, degrees, scale, shift), FIVE_POINTS)
     expected = moved(np.array([[0.0, 0], [1, 0], [0, 1]]), degrees, scale, shift)
     np.testing.assert_allclose(matrix[:, 2], expected[0], atol=1e-9)
     np.testing.assert_allclose(matrix[:, :2].T, expected[1:] - expected[0], atol=1e-9)
 
 
-def test_it_has_the_least_squared_error_and_never_mirrors() -> None:
+def test_eyes_are_level_and_the_rest_has_the_least_squared_error() -> None:
     rng = np.random.default_rng(0)
-    target = moved(FIVE, 20, 3, (1, 2)) + rng.normal(0, 0.2, FIVE.shape)
-    matrix = fit_similarity(FIVE, target)
-    assert np.linalg.det(matrix[:, :2]) > 0
+    points = moved(FIVE, 20, 3, (1, 2)) + rng.normal(0, 0.2, FIVE.shape)
+    matrix = fit_upright(points, FIVE, FIVE_POINTS)
+    left, right = (points @ matrix[:, :2].T + matrix[:, 2])[:2]
+    assert abs(right[1] - left[1]) < 0.05 * (right[0] - left[0])
 
     def error(matrix: np.ndarray) -> float:
-        return float(np.square(FIVE @ matrix[:, :2].T + matrix[:, 2] - target).sum())
+        return float(np.square(points @ matrix[:, :2].T + matrix[:, 2] - FIVE).sum())
 
-    a, b = matrix[0, 0], matrix[1, 0]
-    for da, db, dx, dy in np.vstack([np.eye(4), -np.eye(4)]) * 0.01:
-        other = np.array([[a + da, -b - db, matrix[0, 2] + dx], [b + db, a + da, matrix[1, 2] + dy]])
+    for scale, x, y in np.vstack([np.eye(3), -np.eye(3)]) * 0.01:
+        other = np.c_[matrix[:, :2] * (1 + scale), matrix[:, 2] + (x, y)]
         assert error(other) > error(matrix)
-    mirrored = fit_similarity(FIVE, FIVE * [-1, 1])
-    assert np.linalg.det(mirrored[:, :2]) >= 0
+
+
+def test_profiles_and_mirrored_faces_are_not_turned_over() -> None:
+    """Where the eyes coincide, or even change places, all points decide."""
+    for eyes in ((0.5, 0.5), (0.52, 0.48)):
+        points = FIVE.copy()
+        points[:2, 0] = eyes
+        matrix = fit_upright(points, FIVE, FIVE_POINTS)
+        assert matrix[0, 0] > 0.5
+        assert abs(matrix[1, 0]) < 0.2
+    assert np.linalg.det(fit_upright(FIVE * [-1, 1], FIVE, FIVE_POINTS)[:, :2]) >= 0
 
 
 def test_missing_points_do_not_count() -> None:
     target = moved(FIVE, 30, 2, (5, -3))
-    target[3] += 100
-    points = FIVE.copy()
-    points[3] = np.nan
-    np.testing.assert_allclose(fit_similarity(points, target), fit_similarity(FIVE[[0, 1, 2, 4]], target[[0, 1, 2, 4]]))
+    for missing in range(5):  # eyes, too
+        points, wrong = FIVE.copy(), target.copy()
+        points[missing] = np.nan
+        wrong[missing] += 100
+        np.testing.assert_allclose(fit_upright(points, wrong, FIVE_POINTS), fit_upright(FIVE, target, FIVE_POINTS))
     for unusable in (np.full((5, 2), np.nan), np.zeros((5, 2)), FIVE * np.array([[1], *[[np.nan]] * 4])):
         with pytest.raises(ValueError, match="points"):
-            fit_similarity(unusable, target)
+            fit_upright(unusable, target, FIVE_POINTS)
 
 
 # A scheme of one's own whose right eye comes first.
