@@ -1,6 +1,7 @@
 """Reading images of any common format as 8-bit RGB, the same way for training and for predict."""
 
 import collections
+import contextlib
 import io
 import re
 import warnings
@@ -8,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from flaxmark.errors import ImageError
 
 # Pillow also opens formats that start other programs (EPS) or that are not used for photographs.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+if "avif" in features.modules and features.check("avif"):  # Pillow 11.3 and later, unless it was built without
+    FORMATS += ("AVIF",)
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
     | {".avif", ".heic", ".heif"}
@@ -85,17 +89,35 @@ def _from_file(file: Path | io.BytesIO, name: Path | None, max_megapixels: float
         # Pillow warns of odd metadata, and of large images by its own limit; ours raises errors.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(file, formats=FORMATS) as image:
+            with _open(file, name) as image:
                 return _from_pil(image, name, max_megapixels, orient)
         except ImageError:
             raise
         except Image.DecompressionBombError as error:
             raise ImageTooLargeError(str(error), file=name) from error
         except Image.UnidentifiedImageError as error:
-            kinds = ", ".join(FORMATS)
+            kinds = ", ".join((*FORMATS, "HEIC"))
             raise ImageError(f"not an image, or none of {kinds}; convert it first", file=name) from error
         except Exception as error:  # damaged files make decoders raise almost anything
             raise ImageError(_one_line(error), file=name) from error
+
+
+def _open(file: Path | io.BytesIO, name: Path | None) -> Image.Image:
+    """Open a file with Pillow, or one of HEIC, which comes upright, with pillow-heif."""
+    try:
+        return Image.open(file, formats=FORMATS)
+    except Image.UnidentifiedImageError:
+        with file.open("rb") if isinstance(file, Path) else contextlib.nullcontext(file) as stream:
+            stream.seek(0)
+            box = stream.read(12)
+            stream.seek(0)
+        if box[4:8] != b"ftyp" or box[8:] not in HEIC_BRANDS:
+            raise
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        raise ImageError("HEIC needs a package: pip install 'flaxmark[heic]'", file=name) from error
+    return HeifImageFile(file)
 
 
 def _from_pil(image: Image.Image, name: Path | None, max_megapixels: float, orient: bool) -> np.ndarray:

@@ -1,4 +1,6 @@
+import io
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +8,9 @@ import pytest
 from helpers.images import encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
-from flaxmark.data.images import ImageTooLargeError, read_image
+from flaxmark.data.images import FORMATS, ImageTooLargeError, read_image
 from flaxmark.errors import ImageError
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [128, 128, 128], [255, 255, 255]]], np.uint8)
@@ -146,9 +148,12 @@ def test_what_is_no_image(tmp_path: Path) -> None:
             read_image(array)
     with pytest.warns(UserWarning, match="nearly black"):
         read_image(np.full((2, 2), 200, np.uint16))
-    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (tmp_path / "a.psd").write_bytes(b"8BPS\0\1")
     with pytest.raises(ImageError, match="convert it first"):
-        read_image(tmp_path / "a.heic")
+        read_image(tmp_path / "a.psd")
+    with pytest.raises(ImageError, match="download it first") as caught:
+        read_image("https://example.org/a.jpg")
+    assert caught.value.file == "https://example.org/a.jpg"
     with pytest.raises(ImageError, match="floating-point"):
         read_image(Image.new("F", (2, 2)))
 
@@ -162,3 +167,46 @@ def test_damaged_bytes_give_an_image_or_one_clear_error(noise: bytes, form: str,
         assert read_image(bytes(data), max_megapixels=1).dtype == np.uint8
     except ImageError as error:
         assert "\n" not in str(error)
+
+
+QUARTERS = np.zeros((40, 60, 3), np.uint8)  # red, black, black, green
+QUARTERS[:20, :30, 0], QUARTERS[20:, 30:, 1] = 255, 255
+
+
+def _turned() -> tuple[Image.Image, Image.Exif, np.ndarray]:
+    """An image, its orientation, and what viewers show."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    return Image.fromarray(QUARTERS), exif, np.rot90(QUARTERS, -1)
+
+
+@pytest.mark.skipif("AVIF" not in FORMATS, reason="this Pillow was built without")
+def test_avif_is_turned_once() -> None:
+    image, exif, upright = _turned()
+    stream = io.BytesIO()
+    image.save(stream, "AVIF", exif=exif, quality=95)
+    assert np.abs(read_image(stream.getvalue()).astype(int) - upright).mean() < 4
+    assert np.abs(read_image(stream.getvalue(), orient=False).astype(int) - QUARTERS).mean() < 4
+
+
+def test_heic_is_turned_once(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    image, exif, upright = _turned()
+    pillow_heif.from_pillow(image).save(tmp_path / "a.HEIC", exif=exif.tobytes())
+    content = (tmp_path / "a.HEIC").read_bytes()
+    for source in (tmp_path / "a.HEIC", content):
+        assert np.abs(read_image(source).astype(int) - upright).mean() < 4
+        with pytest.raises(ImageTooLargeError):
+            read_image(source, 0.002)
+    for count in (12, 100, len(content) - 20):
+        with pytest.raises(ImageError):
+            read_image(content[:count])
+    assert "HEIF" not in Image.OPEN  # nothing changes for the program around us
+
+
+def test_heic_needs_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(ImageError, match=r"flaxmark\[heic\]") as caught:
+        read_image(tmp_path / "a.heic")
+    assert caught.value.file == tmp_path / "a.heic"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageCms
 
+from flaxmark.data import images
 from helpers.images import draw, encode
 
 # Every format that Pillow writes without other programs; it opens more of them than are read here.
@@ -16,7 +17,6 @@ FORMATS = (
     "PCX", "PDF", "PNG", "PPM", "QOI", "SGI", "SPIDER", "TGA", "TIFF", "WEBP", "XBM", "AVIF",
 )  # fmt: skip
 MODES = {"MSP": "1", "XBM": "1", "SPIDER": "F", "BLP": "P"}
-READ = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
 def png(width: int, height: int, data: bytes, depth: int = 8, kind: int = 2) -> bytes:
@@ -40,9 +40,9 @@ def hostile_images() -> Iterator[tuple[str, bytes]]:
             continue
         yield f"whole.{form.lower()}", whole
         yield f"wrong_ending_{form.lower()}.jpg", whole
-        for part in range(6 if form in READ else 2):
+        for part in range(6 if form in images.FORMATS else 2):
             yield f"truncated_{part}_{form.lower()}.png", whole[: rng.randrange(1, len(whole))]
-        if form in READ:
+        if form in images.FORMATS:
             for part in range(6):
                 damaged = bytearray(whole)
                 for _ in range(rng.randrange(1, 40)):
