@@ -1,7 +1,11 @@
 """Checks across the fields of a config; the bounds of single numbers stand on their fields."""
 
+from pathlib import Path
+
 from flaxmark.config.config import Config
 from flaxmark.data.config import check_data
+from flaxmark.errors import CheckpointError
+from flaxmark.models.pretrained import SHIPPED_NAME
 from flaxmark.schema import check_bounds, require
 
 
@@ -29,6 +33,14 @@ def check_config(config: Config, device_count: int = 1) -> None:
         "must be a first step of at least 1 and a last step that is not before it",
     )
     _check_batches(config, device_count)
+
+
+def check_weights_exist(config: Config) -> None:
+    """Raise CheckpointError if `model.init_from` names nothing that exists."""
+    name = config.model.init_from
+    if name not in (None, SHIPPED_NAME) and not Path(str(name)).expanduser().exists():
+        reason = f"neither a file nor the workdir of a run, nor {SHIPPED_NAME}, the model that comes with flaxmark"
+        raise CheckpointError(reason, field="model.init_from", value=name)
 
 
 def _check_batches(config: Config, device_count: int) -> None:

@@ -31,8 +31,8 @@ from flaxmark.evaluation.plots import plot_curves, plot_faces
 from flaxmark.evaluation.result_json import cost_of_run, provenance, split_figures
 from flaxmark.faces.markup import Markup
 from flaxmark.schema import from_dict
-from flaxmark.storage.checkpoint import load_best
 from flaxmark.storage.metric_log import read_metrics
+from flaxmark.storage.trained import load_trained
 from flaxmark.storage.workdir import PREDICTIONS, RESULT, TRAIN_FACES
 from flaxmark.system.clock import Clock
 from flaxmark.system.devices import make_mesh
@@ -71,12 +71,12 @@ def load_evaluator(
     """Load a run's best checkpoint: a function that predicts a split, the number of parameters, and the metadata.
 
     Args:
-        workdir: The run.
+        workdir: The run, or a packed file.
         config: Replaces the run's own batch size and data fields; the network's input stays its own.
         compiled: The programs of a run that has just ended, and their mesh; built anew by default.
         enlarged: Largest crop over the largest that is stored.
     """
-    variables, metadata = load_best(workdir)
+    variables, metadata = load_trained(workdir)
     config = config or from_dict(metadata["config"], Config)
     if compiled is None:
         mesh = make_mesh()

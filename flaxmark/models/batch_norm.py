@@ -1,5 +1,6 @@
 """Batch normalisation, and what is left of it in a network that only predicts."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -15,6 +16,9 @@ Variables = dict[str, Any]
 
 CONVOLUTIONS = "convolutions"
 """Collection in the fresh variables of a folded network: the name of the convolution that each FoldedNorm follows."""
+
+Moments = dict[str, Any]
+"""Tree of layers: `mean` and `var` float32 `[channels]` of the output of each BatchNorm."""
 
 
 def at_least_float32(x: jax.Array) -> Any:
@@ -131,3 +135,62 @@ def _fold(
             else:
                 folded[name] = {"scale": factor, "bias": shift}
     return folded, left
+
+
+def output_moments(params: Any, stats: Any) -> Moments:
+    """Moments of the output of every BatchNorm of flaxmark's in a trained network, by its running statistics."""
+    moments: Moments = {}
+    for name, own in stats.items():
+        if "var" not in own:
+            found = output_moments(params.get(name, {}), own)
+            moments |= {name: found} if found else {}
+        elif {"scale", "bias"} <= params.get(name, {}).keys():
+            scale, bias, var = params[name]["scale"], params[name]["bias"], own["var"]
+            moments[name] = {"mean": bias, "var": scale**2 * var / (var + BatchNorm.epsilon)}
+    return moments
+
+
+def moments_of_outputs(outputs: Any) -> Moments:
+    """Moments of outputs that Flax has captured: a tree of layers, each with what its calls returned."""
+    moments: Moments = {}
+    for name, own in outputs.items():
+        if "__call__" in own:
+            x = own["__call__"][0].astype(jnp.float32)
+            mean = x.mean(axis=(0, 1, 2))
+            moments[name] = {"mean": mean, "var": jnp.square(x - mean[None, None, None]).mean(axis=(0, 1, 2))}
+        else:
+            moments[name] = moments_of_outputs(own)
+    return moments
+
+
+def unfold_batch_norm(params: Any, kept: Any, moments: Moments) -> tuple[Any, Any]:
+    """Parameters and statistics of a network that can be trained, from those of a folded one.
+
+    It computes the same whatever `moments` are: they become the BatchNorms' running statistics, scales and biases, and
+    the kernels keep the factors that were folded into them. `kept` are statistics that were not folded.
+    """
+    params, stats = dict(params), dict(kept)
+    for name, own in moments.items():
+        if "var" not in own:
+            params[name], stats[name] = unfold_batch_norm(params[name], kept.get(name, {}), own)
+            continue
+        bias, factor = params[name]["bias"], params[name].get("scale", jnp.ones_like(params[name]["bias"]))
+        varies = factor != 0
+        divisor = jnp.where(varies, factor, 1)
+        mean = jnp.where(varies, own["mean"], bias)
+        var = jnp.where(varies, own["var"] / divisor**2, 1)
+        params[name] = {"scale": factor * jnp.sqrt(var + BatchNorm.epsilon), "bias": mean}
+        stats[name] = {"mean": (mean - bias) / divisor, "var": var}
+    return params, stats
+
+
+def batch_statistics(stats_after: Callable[[Variables], Variables], stats: Variables) -> Variables:
+    """Means and variances of one batch in every BatchNorm, of Flax too.
+
+    `stats_after` is a network's update of its running statistics by the batch: `m * old + (1 - m) * new`, so that its
+    derivative is the momentum m.
+    """
+    zeros = jax.tree.map(jnp.zeros_like, stats)
+    share, derivative = jax.vjp(stats_after, zeros)
+    (momentum,) = derivative(jax.tree.map(jnp.ones_like, share))
+    return jax.tree.map(lambda new, m: new / (1 - m), share, momentum)

@@ -11,7 +11,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flaxmark.errors import ConfigError
-from flaxmark.models.batch_norm import BatchNorm, FoldedNorm, Variables, fold_batch_norm
+from flaxmark.models.batch_norm import (
+    BatchNorm,
+    FoldedNorm,
+    Moments,
+    Variables,
+    batch_statistics,
+    fold_batch_norm,
+    moments_of_outputs,
+)
 from flaxmark.models.heads import DenseHead, Head, Prediction
 from flaxmark.models.operations import Operations, make_operations
 from flaxmark.schema import Choice, bounded
@@ -92,7 +100,8 @@ class ModelConfig(Choice):
     sigma: bool = False
     """Also predict the expected error of each point: one more output per point, trained with loss.name nll."""
     init_from: str | None = None
-    """Start from the weights of a .safetensors or .pth file (torchvision's or timm's names) or of a run's workdir."""
+    """Start from weights: a run's workdir, a file of flaxmark pack, `flaxmark` (the model that comes with it), or a
+    .safetensors or .pth file with torchvision's or timm's names."""
 
     @property
     def title(self) -> str:
@@ -174,11 +183,15 @@ class Model:
         init: `(key, mean_face float32 [num_points, 2]) -> variables`; a fresh network predicts the mean face.
         apply: `(variables, images, train) -> (Prediction, batch_stats)`; evaluation returns batch_stats unchanged.
         fold: From trained variables to those of the folded network, which only evaluates.
+        statistics: `(variables, images) -> batch_stats` of this batch alone, of a network that is not folded.
+        norm_outputs: `(folded variables, images) -> Moments` of these images.
     """
 
     init: Callable[[jax.Array, np.ndarray | jax.Array], Variables]
     apply: Callable[[Variables, jax.Array, bool], tuple[Prediction, Any]]
     fold: Callable[[Variables], Variables]
+    statistics: Callable[[Variables, jax.Array], Variables] = lambda variables, _: variables["batch_stats"]
+    norm_outputs: Callable[[Variables, jax.Array], Moments] = lambda *_: {}
 
 
 def make_model(
@@ -221,4 +234,17 @@ def make_model(
         shapes = jax.eval_shape(lambda: other.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))
         return fold_batch_norm(variables, shapes)
 
-    return Model(init, apply, fold)
+    def statistics(variables: Variables, images: jax.Array) -> Variables:
+        def stats_after(stats: Variables) -> Variables:
+            return dict(apply(variables | {"batch_stats": stats}, images, True)[1])
+
+        return batch_statistics(stats_after, variables["batch_stats"])
+
+    def norm_outputs(variables: Variables, images: jax.Array) -> Moments:
+        def is_norm(layer: nn.Module, _: str) -> bool:
+            return isinstance(layer, FoldedNorm)
+
+        _, seen = module.apply(variables, images, train=False, capture_intermediates=is_norm, mutable=["intermediates"])
+        return moments_of_outputs(seen.get("intermediates", {}))
+
+    return Model(init, apply, fold, statistics, norm_outputs)

@@ -15,6 +15,9 @@ from flaxmark.models.weight_files import read_tensors
 
 Tensors = Mapping[str, np.ndarray]
 
+SHIPPED_NAME = "flaxmark"
+"""The value of `model.init_from` that names the model that comes with flaxmark."""
+
 HEAD = "head"
 IGNORED = re.compile(r"fc\.|classifier\.|(.*\.)?num_batches_tracked$")
 SHOWN = 6

@@ -96,8 +96,14 @@ class RunCheckpoints:
         needed = f" (a checkpoint takes {self._bytes / 1e6:,.0f} MB)" if self._bytes else ""
         return f"{needed}; last good checkpoint: {self.describe_latest()}; the same command resumes"
 
-    def save(self, state: State, metadata: Mapping[str, Any], metrics: Mapping[str, float] | None = None) -> None:
-        """Save a state in the background, and its `eval_variables` once more for predict.
+    def save(
+        self,
+        state: State,
+        metadata: Mapping[str, Any],
+        metrics: Mapping[str, float] | None = None,
+        variables: Any = None,
+    ) -> None:
+        """Save a state in the background, and for predict the `variables` that were validated, by default its own.
 
         `metadata` is ready for JSON: config, provenance and progress. `metrics` are those of a validation, with the
         `loss` that chooses the best checkpoint, or None. Raises ValueError where that loss is not finite: it would
@@ -112,8 +118,8 @@ class RunCheckpoints:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._workdir))
         if jax.process_index() == 0:
             push(self._workdir)
-        self._bytes = sum(leaf.nbytes for leaf in jax.tree.leaves((state, state.eval_variables)))
-        arrays = {"state": state, "model": state.eval_variables}
+        arrays = {"state": state, "model": state.eval_variables if variables is None else variables}
+        self._bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
         all_metadata = {**metadata, "checksums": make_checksums(arrays)}
         if metrics is not None:
             all_metadata["validation"] = dict(metrics)
@@ -162,6 +168,11 @@ def restore_newest(workdir: str | Path, like: SomeState) -> SomeState | None:
         _put_aside(damaged)
     # Restored arrays may alias host memory; a copy made inside jit may be donated.
     return None if state is None else jax.jit(lambda tree: jax.tree.map(lambda x: x.copy(), tree))(state)
+
+
+def newest_metadata(workdir: str | Path) -> dict[str, Any]:
+    """Metadata of the newest checkpoint of a workdir that has one."""
+    return _metadata(_folders(checkpoints_of(workdir))[-1])
 
 
 def _folders(directory: epath.Path) -> list[epath.Path]:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int8
 
 from flaxmark.config.config import Config
 from flaxmark.errors import CheckpointError, ConfigError, DeviceError, StorageError
-from flaxmark.models.batch_norm import Variables
+from flaxmark.models.batch_norm import Moments, Variables
 from flaxmark.models.model import make_model
 from flaxmark.storage.stored_config import prediction_config
 from flaxmark.system.devices import start_devices
@@ -25,10 +25,14 @@ SUFFIX = ".safetensors"
 MAX_BYTES = 2_000_000_000
 METADATA, SCALE = "flaxmark", ":scale"
 STATISTICS = "batch_stats:"  # before the names of statistics that are left after folding
+MOMENTS = "norm:"  # before the names of moments, which only training needs
 
 
-def pack(variables: Variables, metadata: dict[str, Any], path: Path) -> None:
-    """Write folded variables, from `Model.fold`, and the metadata of their checkpoint; an existing file is replaced."""
+def pack(variables: Variables, metadata: dict[str, Any], path: Path, moments: Moments | None = None) -> None:
+    """Write folded variables, from `Model.fold`, and the metadata of their checkpoint; an existing file is replaced.
+
+    With the moments of the outputs of its BatchNorms the network can be trained further.
+    """
     tensors: dict[str, np.ndarray] = {}
     for name, leaf in flatten_dict(variables["params"], sep="/").items():
         values = np.asarray(leaf, np.float32)
@@ -38,6 +42,24 @@ def pack(variables: Variables, metadata: dict[str, Any], path: Path) -> None:
             tensors[name], tensors[name + SCALE] = quantize(values)
     for name, leaf in flatten_dict(variables["batch_stats"], sep="/").items():
         tensors[STATISTICS + name] = np.asarray(leaf, np.float32)
+    _write(tensors | _named(moments or {}), metadata, path)
+
+
+def pack_again(source: Path, moments: Moments, path: Path) -> None:
+    """Write a copy of a packed network with other moments; its other tensors stay as they are."""
+    with safetensors.safe_open(source, framework="numpy") as file:
+        metadata = json.loads(file.metadata()[METADATA])
+        tensors = {name: file.get_tensor(name) for name in file.keys() if not name.startswith(MOMENTS)}  # noqa: SIM118
+    _write(tensors | _named(moments), metadata, path)
+
+
+def _named(moments: Moments) -> dict[str, np.ndarray]:
+    """Tensors of moments under their names in the file."""
+    return {MOMENTS + name: np.asarray(leaf, np.float32) for name, leaf in flatten_dict(moments, sep="/").items()}
+
+
+def _write(tensors: dict[str, np.ndarray], metadata: dict[str, Any], path: Path) -> None:
+    """Write a file that everyone may read."""
     with atomic_write(path) as temporary:
         safetensors.numpy.save_file(tensors, temporary, metadata={METADATA: json.dumps(metadata)})
         temporary.chmod(0o644)  # safetensors writes for its owner alone

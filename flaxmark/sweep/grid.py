@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from flaxmark.config.checks import check_config
+from flaxmark.config.checks import check_config, check_weights_exist
 from flaxmark.config.config import Config
 from flaxmark.data.data_sets import find_data_set
 from flaxmark.data.prepare.sources import find_data_dir
-from flaxmark.errors import CheckpointError, ConfigError, StorageError
+from flaxmark.errors import ConfigError, StorageError
 from flaxmark.models.losses import Loss
 from flaxmark.models.model import all_variants, find_variant
 from flaxmark.schema import remake
@@ -126,9 +126,7 @@ def run_sweep(configs: Mapping[Cell, Config], folder: Path, jobs: int = 1) -> li
     base = configs[cells[0]]  # the settings below are the same in all cells
     if find_data_set(base.data.name).in_folder:
         find_data_dir(base.data)  # once, not in every cell
-    if base.model.init_from is not None and not Path(base.model.init_from).expanduser().exists():
-        reason = "no such file, nor the workdir of a run"
-        raise CheckpointError(reason, field="model.init_from", value=base.model.init_from)
+    check_weights_exist(base)
     _make_folders(folder, cells)
     done = {cell for cell in cells if stored_result(folder / cell.name, configs[cell]) is not None}
     status = StatusLine(

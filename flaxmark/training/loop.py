@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
-from flaxmark.config.checks import check_config
+from flaxmark.config.checks import check_config, check_weights_exist
 from flaxmark.config.config import Config
 from flaxmark.data.prepare.prepare import prepare
-from flaxmark.evaluation.evaluate_split import Outputs, format_table, predict_split
-from flaxmark.evaluation.metrics import sigma_scale, summarize
+from flaxmark.evaluation.evaluate_split import Outputs, format_results, predict_split
+from flaxmark.evaluation.metrics import mean_nme, sigma_scale, summarize
 from flaxmark.evaluation.run_report import write_report
+from flaxmark.models.batch_norm import Variables
 from flaxmark.models.confidence import doubt, fit_face_score
-from flaxmark.storage.checkpoint import RunCheckpoints, restore_newest
+from flaxmark.storage.checkpoint import RunCheckpoints, newest_metadata, restore_newest
 from flaxmark.storage.metric_log import MetricWriter
 from flaxmark.storage.remote import checkpoints_of, local_workdir, push
 from flaxmark.storage.workdir import BAD_FACES, claim_workdir, lock_workdir, stored_result
@@ -22,13 +24,13 @@ from flaxmark.system.clock import Clock
 from flaxmark.system.devices import start_devices
 from flaxmark.system.files import storage_errors, write_text
 from flaxmark.system.progress import Progress
+from flaxmark.training.first_weights import joint_terms, start_from_weights
+from flaxmark.training.fresh_statistics import variables_to_validate
 from flaxmark.training.profiling import StepProfiler
 from flaxmark.training.run_setup import (
     Run,
-    check_weights_exist,
     make_run,
     print_header,
-    start_from_weights,
     write_train_faces,
 )
 from flaxmark.training.stop_requests import StopRequests, stop_requests
@@ -71,7 +73,7 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
     if result is not None:
         if first:
             push(workdir)  # a previous start may have ended before its last copy
-        print(f"{workdir}: this run is finished. Its result:\n{format_table(result['rows'])}")
+        print(f"{workdir}: this run is finished. Its result:\n{format_results(result['rows'])}")
         return result
     if not any(checkpoints_of(workdir).glob("*")):  # a run that resumes does not need them any more
         check_weights_exist(config)
@@ -83,7 +85,11 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
         write_train_faces(run)
         with clock.phase("load"):
             restored = restore_newest(workdir, run.state)
-            run.state = start_from_weights(config, run.state) if restored is None else restored
+            if restored is None:
+                run.state, terms = start_from_weights(config, run.state)
+                run.metadata["terms"] = joint_terms(prepared.terms, terms)
+            else:
+                run.state, run.metadata["terms"] = restored, newest_metadata(workdir)["terms"]
         checkpoints = RunCheckpoints(workdir)
         with storage_errors(workdir, lambda: checkpoints.kept):
             with stop_requests() as stop_requested:
@@ -133,6 +139,8 @@ def run_steps(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequest
                     with clock.phase("validation"):
                         figures = validate(run, writer, checkpoints, clock)
                     note = f"  validation {figures['loss']:.5f}  NME {figures['nme']:.2f} %"
+                    if figures["nme"] > figures["mean_face_nme"]:
+                        note += f", worse than the mean face ({figures['mean_face_nme']:.2f} %): train longer"
                     progress.line(f"{position}  loss {figures['train_loss']:.5f}{note}")
                     progress.resume()
                     previous = None
@@ -199,14 +207,14 @@ def failure(
     )
 
 
-def calibrate(run: Run, outputs: Outputs) -> dict[str, Any]:
+def calibrate(run: Run, variables: Variables, outputs: Outputs) -> dict[str, Any]:
     """Calibration of sigma for the checkpoint's metadata: `sigma_scale` and `face_score`; empty without sigma.
 
-    `outputs` are those on the validation split.
+    `outputs` are those of the variables on the validation split.
     """
     if outputs.sigma is None:
         return {}
-    mixed = predict_split(run.evaluation.evaluate_mixed, run.state.eval_variables, run.validation)
+    mixed = predict_split(run.evaluation.evaluate_mixed, variables, run.validation)
     assert mixed.sigma is not None
     target = run.validation.examples.landmarks
     return {
@@ -216,14 +224,15 @@ def calibrate(run: Run, outputs: Outputs) -> dict[str, Any]:
 
 
 def validate(run: Run, writer: MetricWriter | None, checkpoints: RunCheckpoints, clock: Clock) -> dict[str, float]:
-    """Metrics on the validation split after an epoch, and the checkpoint that goes with them.
+    """Metrics on the validation split after an epoch, `mean_face_nme` for comparison, and the checkpoint.
 
     The checkpoint is kept as the latest, and as the best if its loss is the lowest. Raises TrainingError if the
     validation loss is not finite.
     """
-    outputs = predict_split(run.evaluation.evaluate, run.state.eval_variables, run.validation)
-    markup, step = run.config.data.markup, int(run.state.step)
-    figures = summarize(outputs.landmarks, run.validation.examples.landmarks, outputs.losses, markup)
+    variables = variables_to_validate(run)
+    outputs = predict_split(run.evaluation.evaluate, variables, run.validation)
+    markup, step, target = run.config.data.markup, int(run.state.step), run.validation.examples.landmarks
+    figures = summarize(outputs.landmarks, target, outputs.losses, markup)
     if not math.isfinite(figures["loss"]):
         raise TrainingError(
             f"validation loss is {figures['loss']} after step {step}; "
@@ -232,7 +241,8 @@ def validate(run: Run, writer: MetricWriter | None, checkpoints: RunCheckpoints,
     figures |= {"train_loss": run.epoch_loss}
     if writer is not None:
         writer.write("validation", step, {"epoch": step // run.steps_per_epoch, **figures})
-    metadata = run.metadata | calibrate(run, outputs)
+    metadata = run.metadata | calibrate(run, variables, outputs)
     with clock.phase("saving"):
-        checkpoints.save(run.state, metadata, figures)
-    return figures
+        checkpoints.save(run.state, metadata, figures, variables)
+    mean_face = np.broadcast_to(run.mean_face, target.shape)
+    return figures | {"mean_face_nme": mean_nme(mean_face, target, markup=markup)}

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from flaxmark.config.config import Config
 from flaxmark.data.input.network_input import Batch, InputForm, make_training_images
 from flaxmark.evaluation.eval_step import Evaluation, build_evaluation
+from flaxmark.models.batch_norm import Variables
 from flaxmark.models.model import make_model
 from flaxmark.models.operations import make_operations
 from flaxmark.system.devices import AXIS, compile_step
@@ -25,11 +26,13 @@ class Programs:
     Attributes:
         init: `(key, mean_face) -> state`, to be called under jit.
         train: `(state, faces, batch) -> (state, metrics)`, for the batches of a `TrainingFeed`.
+        statistics: `(variables, faces, batch) -> batch_stats [devices or 1, ..]` of that training batch alone.
         evaluation: Programs for the batches of an `EvalFeed`.
     """
 
     init: Callable[[jax.Array, jax.Array], TrainState]
     train: Callable[..., Any]
+    statistics: Callable[..., Any]
     evaluation: Evaluation
 
 
@@ -59,5 +62,11 @@ def build_programs(config: Config, steps_per_epoch: int, mesh: Mesh, form: Input
     def train(state: TrainState, faces: Batch, batch: Batch) -> Any:
         return train_step(state, images(faces, batch))
 
-    compiled = compile_step(train, mesh, config.train.compile, updates=True, replicated=2)
-    return Programs(init, compiled, build_evaluation(config, mesh))
+    def statistics(variables: Variables, faces: Batch, batch: Batch) -> Any:
+        found = model.statistics(variables, images(faces, batch)["image"])
+        return jax.tree.map(lambda x: x[None], found)
+
+    mode = config.train.compile
+    compiled = compile_step(train, mesh, mode, updates=True, replicated=2)
+    measured = compile_step(statistics, mesh, mode, updates=False, replicated=2)
+    return Programs(init, compiled, measured, build_evaluation(config, mesh))

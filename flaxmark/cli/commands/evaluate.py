@@ -9,9 +9,9 @@ import itertools
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from flaxmark.cli.flags import OptionalFile, RequiredFolder, parse_flags, require_flags
+from flaxmark.cli.flags import OptionalFile, RequiredFolder, parse_flags, require_flags, workdir_errors
 from flaxmark.data.config import DataConfig, check_data
 from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.system.files import new_file
@@ -29,7 +29,11 @@ class Arguments:
 
     data: DataConfig
     workdir: RequiredFolder = ""
-    """Folder of a run of flaxmark train."""
+    """Folder of a run of flaxmark train, or a file of flaxmark pack."""
+    faces: Literal["auto", "all", "held-out"] = "auto"
+    """Which faces: held-out (the validation and test splits), all (every face of the folder, also those that were
+    trained on), or auto: held-out faces of a folder that the run was trained on or that names such faces itself, else
+    all."""
     out: OptionalFile = None
     """Also write the table to this new .md file, and the numbers to a .json file beside it."""
     overwrite: bool = False
@@ -46,22 +50,29 @@ def workdir_of(arguments: list[str]) -> Path | None:
 
 
 def run_config(workdir: Path) -> "Config":
-    """The config of a run."""
+    """The config of a run, or of a packed file."""
     from flaxmark.config import Config
     from flaxmark.schema import from_dict
     from flaxmark.storage.remote import checkpoints_of
 
-    path = workdir / "config.json"
-    if not path.is_file():
-        raise CheckpointError(
-            "no config.json in it; name the folder of a run of flaxmark train", field="workdir", value=workdir
-        )
-    if not checkpoints_of(workdir).is_dir():
-        raise CheckpointError("not trained yet; flaxmark train makes its checkpoints", field="workdir", value=workdir)
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{error}; it is not the file that training wrote", file=path) from error
+    if workdir.is_file():
+        from flaxmark.storage.packed import load_packed
+
+        path = workdir
+        with workdir_errors(str(workdir)):
+            stored = load_packed(workdir)[1]["config"]
+    else:
+        path = workdir / "config.json"
+        if not path.is_file():
+            reason = "no config.json in it; name the folder of a run of flaxmark train, or a file of flaxmark pack"
+            raise CheckpointError(reason, field="workdir", value=workdir)
+        if not checkpoints_of(workdir).is_dir():
+            reason = "not trained yet; flaxmark train makes its checkpoints"
+            raise CheckpointError(reason, field="workdir", value=workdir)
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{error}; it is not the file that training wrote", file=path) from error
     try:
         return from_dict(stored, Config)
     except ConfigError as error:  # of another version, or of extensions that are not loaded
@@ -83,7 +94,7 @@ def main(arguments: list[str]) -> None:
     """Print the table."""
     workdir, config = workdir_of(arguments), None
     wants_help = bool({"-h", "--help"} & set(arguments))
-    if workdir is not None and not (wants_help and not (workdir / "config.json").is_file()):
+    if workdir is not None and not (wants_help and not (workdir / "config.json").is_file() and not workdir.is_file()):
         config = run_config(workdir)
     default = Arguments(DataConfig() if config is None else config.data)
     parsed = parse_flags(Arguments, arguments, __doc__, default, "evaluate")
@@ -92,7 +103,7 @@ def main(arguments: list[str]) -> None:
     check_faces(parsed.data, config.data)
     out = new_file(parsed.out, parsed.overwrite, (".md",))
     figures = new_file(parsed.out and str(Path(parsed.out).with_suffix(".json")), parsed.overwrite, (".json",))
-    from flaxmark.data.prepare.prepare import prepare
+    from flaxmark.cli.evaluated_faces import describe_faces, prepare_faces
     from flaxmark.evaluation.evaluate_split import format_results
     from flaxmark.evaluation.run_report import evaluate_run
     from flaxmark.system.devices import start_devices
@@ -100,11 +111,12 @@ def main(arguments: list[str]) -> None:
     from flaxmark.system.json_text import json_text
 
     start_devices()
-    evaluated = evaluate_run(
-        Path(parsed.workdir), prepare(parsed.data, for_training=False), dataclasses.replace(config, data=parsed.data)
-    )
+    prepared = prepare_faces(parsed.faces, parsed.data, config.data)
+    evaluated = evaluate_run(Path(parsed.workdir), prepared, dataclasses.replace(config, data=parsed.data))
     table = format_results(evaluated.rows)
-    print(f"best checkpoint: step {evaluated.metadata['step']}\n{table}")
+    step = evaluated.metadata.get("step")
+    print(f"{'packed network' if step is None else f'best checkpoint: step {step}'}")
+    print(f"faces: {describe_faces(prepared)}\n{table}")
     if out is not None and figures is not None:
         write_text(out, table + "\n")
         write_text(figures, json_text(evaluated.rows, indent=1) + "\n")

@@ -1,16 +1,19 @@
 """Write a trained network as one small file for prediction.
 
-Kernels become 8-bit integers; the errors on the validation faces before and after are printed.
+Kernels become 8-bit integers; the errors on the validation faces before and after are printed. The file also keeps the
+statistics that training starts from (train --model.init-from); for a packed file they are measured on drawn faces.
 
 Example:
   flaxmark pack --workdir runs/x --out x.safetensors
+  flaxmark pack --workdir without_statistics.safetensors --out x.safetensors
 """
 
 import dataclasses
 import os
+from pathlib import Path
 
 from flaxmark.cli.flags import RequiredFile, RequiredFolder, parse_flags, require_flags, workdir_errors
-from flaxmark.errors import CheckpointError, FlaxmarkError
+from flaxmark.errors import FlaxmarkError
 from flaxmark.system.files import new_file
 
 
@@ -19,7 +22,7 @@ class Arguments:
     """Flags of `flaxmark pack`."""
 
     workdir: RequiredFolder = ""
-    """Folder of a run of flaxmark train."""
+    """Folder of a run of flaxmark train; or a packed file, to measure its statistics."""
     out: RequiredFile = ""
     """New .safetensors file."""
     overwrite: bool = False
@@ -33,23 +36,26 @@ def main(arguments: list[str]) -> None:
     parsed = parse_flags(Arguments, arguments, __doc__, Arguments(), "pack")
     require_flags(parsed, workdir="runs/x", out="x.safetensors")
     out = new_file(parsed.out, parsed.overwrite, (".safetensors",))
-    if os.path.isfile(parsed.workdir):
-        reason = "is a file, not a run; a packed network cannot be packed again"
-        raise CheckpointError(reason, field="workdir", value=parsed.workdir)
-
     import numpy as np
 
     from flaxmark.data.input.feed import crops_of
     from flaxmark.data.prepare.prepare import load_split, prepare
-    from flaxmark.evaluation.metrics import measured_nme
+    from flaxmark.evaluation.metrics import mean_nme
     from flaxmark.inference.network import BATCH_SIZES, Network
-    from flaxmark.storage.packed import pack
+    from flaxmark.storage.packed import pack, pack_again
+    from flaxmark.storage.trained import moments_of_run
 
     assert out is not None  # --out is required
     with workdir_errors(parsed.workdir):
         network = Network(parsed.workdir)
+    if os.path.isfile(parsed.workdir):
+        from flaxmark.tools.drawn_moments import measure_moments
+
+        pack_again(Path(parsed.workdir), measure_moments(network), out)
+        print(f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB")
+        return
     metadata = {key: value for key, value in network.metadata.items() if key != "step"}
-    pack(network.variables, metadata, out)
+    pack(network.variables, metadata, out, moments_of_run(Path(parsed.workdir)))
     print(f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB")
     data = network.data
     try:
@@ -65,5 +71,5 @@ def main(arguments: list[str]) -> None:
         for name, of in networks.items():
             found[name].append(of.run_images(crops)["landmarks"])
     for name, landmarks in found.items():
-        error = measured_nme(np.concatenate(landmarks), examples.landmarks, markup=data.markup).mean()
+        error = mean_nme(np.concatenate(landmarks), examples.landmarks, markup=data.markup)
         print(f"NME on the {count} validation faces, {name}: {error:.3f} %")
