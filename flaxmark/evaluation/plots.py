@@ -7,11 +7,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
 
+from flaxmark.evaluation.matplotlib_setup import Axes, Figure, Line2D, LogLocator
 from flaxmark.evaluation.metrics import ced
 from flaxmark.faces.markup import Markup
 from flaxmark.system.files import atomic_write

@@ -35,7 +35,7 @@ from flaxmark.storage.metric_log import read_metrics
 from flaxmark.storage.trained import load_trained
 from flaxmark.storage.workdir import PREDICTIONS, RESULT, TRAIN_FACES
 from flaxmark.system.clock import Clock
-from flaxmark.system.devices import make_mesh
+from flaxmark.system.devices import in_32_bits, make_mesh
 from flaxmark.system.files import atomic_write, write_text
 from flaxmark.system.json_text import json_text
 
@@ -94,6 +94,7 @@ def load_evaluator(
     return evaluate, parameters, metadata
 
 
+@in_32_bits
 def evaluate_run(
     workdir: Path,
     prepared: Prepared,

@@ -26,7 +26,7 @@ from flaxmark.models.operations import Operations, make_operations
 from flaxmark.schema import check_bounds
 from flaxmark.storage.packed import SUFFIX, load_packed
 from flaxmark.storage.stored_config import prediction_config
-from flaxmark.system.devices import compile_step, make_mesh
+from flaxmark.system.devices import compile_step, in_32_bits, make_mesh
 
 # Trained on drawn faces alone, free for any use: docs/results/model_card.md.
 SHIPPED = Path(__file__).parent / "weights" / "resnet18_drawn.safetensors"
@@ -92,6 +92,7 @@ class Network:
         variables: With BatchNorm folded into the convolutions.
     """
 
+    @in_32_bits
     def __init__(self, checkpoint: str | Path | None = None, flip: bool = False) -> None:
         """Load the best checkpoint of a workdir, a file of `flaxmark pack`, or by default the shipped model.
 
@@ -133,6 +134,7 @@ class Network:
         points = np.array(self.metadata.get("mean_face") or (), np.float64)
         return points if points.shape == (self.markup.num_points, 2) else None
 
+    @in_32_bits
     def run(
         self, regions: UInt8[np.ndarray, "n height width 3"], crops: Float[np.ndarray, "n 3"]
     ) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from flaxmark.models.model import make_model
 from flaxmark.storage.checksum import check_checksums, make_checksums
 from flaxmark.storage.remote import CHECKPOINTS, checkpoints_of, push
 from flaxmark.storage.stored_config import prediction_config
-from flaxmark.system.devices import all_agree, start_devices
+from flaxmark.system.devices import all_agree, in_32_bits, start_devices
 from flaxmark.system.reading import POINTER, kind_of, reading
 
 _METRIC = "loss"
@@ -132,6 +132,7 @@ class RunCheckpoints:
         )
 
 
+@in_32_bits
 def restore_newest(workdir: str | Path, like: SomeState) -> SomeState | None:
     """Load the newest intact checkpoint of a workdir in which no process saves, or None where there is none.
 
@@ -232,6 +233,7 @@ def _abstract(x: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None))
 
 
+@in_32_bits
 def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Load the checkpoint with the lowest validation loss from a workdir or its `checkpoints/`.
 

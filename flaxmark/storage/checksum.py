@@ -10,11 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, UInt8, UInt32
 
+from flaxmark.system.devices import in_32_bits
+
 METHOD = "mix32"  # of new checkpoints; older ones name none, and have CRC-32
 _CHUNK = 1 << 15  # words that stay in a core's cache
 Words = TypeVar("Words", np.ndarray, jax.Array)
 
 
+@in_32_bits
 def make_checksums(parts: Mapping[str, Any]) -> dict[str, Any]:
     """Checksums of the parts of a checkpoint: name -> 0 to 2^32 - 1, and `method`; ready for JSON.
 
@@ -36,6 +39,7 @@ def make_checksums(parts: Mapping[str, Any]) -> dict[str, Any]:
     return {"method": METHOD, **dict(zip(parts, sums, strict=True))}
 
 
+@in_32_bits
 def compile_checksums(parts: Mapping[str, Any], device: jax.Device) -> None:
     """Compile the program of `make_checksums` for shapes on a device, for JAX's cache of compiled programs."""
     leaves, members = _distinct(parts)

@@ -17,7 +17,7 @@ from flaxmark.errors import CheckpointError, ConfigError, DeviceError, StorageEr
 from flaxmark.models.batch_norm import Moments, Variables
 from flaxmark.models.model import make_model
 from flaxmark.storage.stored_config import prediction_config
-from flaxmark.system.devices import start_devices
+from flaxmark.system.devices import in_32_bits, start_devices
 from flaxmark.system.files import atomic_write
 from flaxmark.system.reading import SAFETENSORS, kind_of, reading
 
@@ -74,6 +74,7 @@ def quantize(
     return np.round(steps).astype(np.int8), scale.astype(np.float32)
 
 
+@in_32_bits
 def load_packed(path: Path) -> tuple[Variables, dict[str, Any]]:
     """Read a file that `pack` wrote: folded variables, float32, and the metadata. Nothing in it is ever run.
 

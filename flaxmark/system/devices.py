@@ -1,10 +1,11 @@
 """Devices: the mesh, compiling a step for it, and putting batches on it."""
 
+import functools
 import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import numpy as np
@@ -15,6 +16,24 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from flaxmark.errors import DeviceError
 
 AXIS = "data"
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def in_32_bits(function: Function) -> Function:
+    """The function, compiled or not, as it is where `jax_enable_x64` is off: it widens numbers without a dtype.
+
+    The setting belongs to a thread. So what starts a computation is decorated, and what other threads run.
+    """
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        with jax.enable_x64(False):
+            return function(*arguments, **options)
+
+    for name in ("lower", "trace"):  # of compiled functions
+        if hasattr(function, name):
+            setattr(call, name, in_32_bits(getattr(function, name)))
+    return call  # type: ignore[return-value]
 
 
 # After this time the other processes notice that one has ended, and end, too.
@@ -146,15 +165,16 @@ def compile_step(
         A function like `step`; every process gets the complete outputs.
     """
     if mode == "pmap":
-        return _compile_pmap(step, mesh, updates)
+        return in_32_bits(_compile_pmap(step, mesh, updates))
     whole, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
-    return jax.jit(
+    compiled = jax.jit(
         step,
         in_shardings=(*[whole] * replicated, split),
         out_shardings=whole,
         donate_argnums=(0,) if updates else (),
         compiler_options=_options_known(compiler_options(mesh)),
     )
+    return in_32_bits(compiled)
 
 
 def _compile_pmap(step: Callable[..., Any], mesh: Mesh, updates: bool) -> Callable[..., Any]:

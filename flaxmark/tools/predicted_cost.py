@@ -11,7 +11,7 @@ from flaxmark.data.input.network_input import InputForm
 from flaxmark.data.input.region_tiles import padded_side
 from flaxmark.evaluation.eval_step import forward_flops
 from flaxmark.schema import require
-from flaxmark.system.devices import make_mesh
+from flaxmark.system.devices import in_32_bits, make_mesh
 from flaxmark.tools.chips import Chip, find_chip, find_devices
 from flaxmark.training.memory import eval_shapes, input_shapes
 from flaxmark.training.xla_programs import build_programs
@@ -108,6 +108,7 @@ def resident_form(config: Config, faces: int = OFFICIAL_FACES) -> InputForm:
     return InputForm(True, True, faces, side, config.data.crop.stored_size)
 
 
+@in_32_bits
 def compile_for(
     config: Config, topology: str, chips: int | None = None, steps: Sequence[str] = STEPS
 ) -> dict[str, Cost]:

@@ -21,7 +21,7 @@ from flaxmark.storage.metric_log import MetricWriter
 from flaxmark.storage.remote import checkpoints_of, local_workdir, push
 from flaxmark.storage.workdir import BAD_FACES, claim_workdir, lock_workdir, stored_result
 from flaxmark.system.clock import Clock
-from flaxmark.system.devices import start_devices
+from flaxmark.system.devices import in_32_bits, start_devices
 from flaxmark.system.files import storage_errors, write_text
 from flaxmark.system.progress import Progress
 from flaxmark.training.first_weights import joint_terms, start_from_weights
@@ -43,6 +43,7 @@ class TrainingError(RuntimeError):
     """A run that cannot continue: its loss is not finite or has exploded."""
 
 
+@in_32_bits
 def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> dict[str, Any]:
     """Train to the end, resuming the run in the workdir if there is one.
 

@@ -24,7 +24,7 @@ from flaxmark.schema import to_dict
 from flaxmark.storage.checksum import compile_checksums
 from flaxmark.storage.workdir import TRAIN_FACES
 from flaxmark.system.clock import Clock
-from flaxmark.system.devices import make_mesh
+from flaxmark.system.devices import in_32_bits, make_mesh
 from flaxmark.system.files import write_text
 from flaxmark.training.memory import Faces, choose_form, compile_fitting, eval_shapes, place
 from flaxmark.training.train_state import TrainState
@@ -103,7 +103,8 @@ def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) ->
     with clock.phase("compile"):
         programs = build_programs(config, len(examples) // config.train.batch_size, mesh, form)
         replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-        init, key = jax.jit(programs.init, out_shardings=replicated), jax.random.key(config.train.seed)
+        init = in_32_bits(jax.jit(programs.init, out_shardings=replicated))
+        key = jax.random.key(config.train.seed)
         # XLA compiles without holding the GIL: together they take as long as the slowest. Faces are read meanwhile.
         pool = ThreadPoolExecutor(2)
         try:

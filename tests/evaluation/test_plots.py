@@ -1,7 +1,10 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from flaxmark.evaluation.plots import plot_faces, plot_systems
@@ -18,3 +21,20 @@ def test_names_are_drawn_as_they_are(tmp_path: Path) -> None:
     for name in ("systems.png", "faces.png"):
         with Image.open(tmp_path / name) as image:
             assert min(image.size) > 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "kept"),
+    [("nowhere", "", "agg"), ("svg", "", "svg"), ("svg", "import matplotlib; matplotlib.use('pdf')", "pdf")],
+)
+def test_the_backend_that_a_notebook_asks_for_is_neither_needed_nor_changed(asked: str, first: str, kept: str) -> None:
+    code = f"""
+{first}
+import flaxmark.evaluation.plots, os, sys
+assert "matplotlib.pyplot" not in sys.modules
+import matplotlib
+print(matplotlib.get_backend(), os.environ["MPLBACKEND"])
+"""
+    environment = os.environ | {"MPLBACKEND": asked}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=100)
+    assert found.stdout.split() == [kept, asked], found.stderr

@@ -24,7 +24,7 @@ from flaxmark.data.input.network_input import (
 from flaxmark.data.input.region_tiles import join_regions
 from flaxmark.data.prepare.prepare import Examples
 from flaxmark.system.cores import usable_cores
-from flaxmark.system.devices import replicate, shard_batch
+from flaxmark.system.devices import in_32_bits, replicate, shard_batch
 from flaxmark.system.threads import ahead
 
 Batch = dict[str, Any]
@@ -78,7 +78,7 @@ class TrainingFeed:
             resident = {"pixels": pixels, "crop": examples.crops, "landmarks": examples.landmarks}
         self.faces = replicate(resident, mesh) if form.in_step else {}
         # One program per batch of this process; steps run at the same time on the same cores.
-        self._images = jax.jit(make_training_images(config.data, form.largest_side, one_after_another))
+        self._images = in_32_bits(jax.jit(make_training_images(config.data, form.largest_side, one_after_another)))
         self._host_faces = {} if form.in_step else jax.device_put(resident, jax.local_devices()[0])
 
     def batches(self, first_step: int = 0) -> Generator[Batch]:
@@ -198,4 +198,4 @@ def crops_of(
 @functools.cache
 def _compiled_crops(data: DataConfig, size: int) -> Callable[..., jax.Array]:
     """The function that `crops_of` runs, compiled once for many calls."""
-    return jax.jit(make_upright_images(data, size))
+    return in_32_bits(jax.jit(make_upright_images(data, size)))

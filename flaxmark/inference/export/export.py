@@ -37,6 +37,7 @@ from flaxmark.inference.face import in_pixels
 from flaxmark.inference.network import Network, Outputs, make_forward
 from flaxmark.inference.predictor import Predictor
 from flaxmark.models.operations import make_operations
+from flaxmark.system.devices import in_32_bits
 from flaxmark.system.files import atomic_write
 
 DESCRIPTION = "flaxmark.json"
@@ -145,6 +146,7 @@ EXPORTERS: dict[str, Callable[[Network, Path], Program]] = {
 }
 
 
+@in_32_bits
 def export(predictor: Predictor, form: str, out: Path) -> Agreement:
     """Write a program in a format of `EXPORTERS` and compare it with predict, both in float32.
 

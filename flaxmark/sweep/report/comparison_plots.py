@@ -6,10 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from flaxmark.evaluation.matplotlib_setup import Axes, Figure, Line2D
 from flaxmark.evaluation.plots import NME, REFERENCE, draw_ced, finish_ced, save_figure, subplots
 from flaxmark.faces.missing import mean_where
 from flaxmark.sweep.report.averages import binned_means
