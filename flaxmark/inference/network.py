@@ -26,6 +26,7 @@ from flaxmark.models.operations import Operations, make_operations
 from flaxmark.schema import check_bounds
 from flaxmark.storage.packed import SUFFIX, load_packed
 from flaxmark.storage.stored_config import prediction_config
+from flaxmark.system.forks import refuse_fork
 from flaxmark.system.devices import compile_step, in_32_bits, make_mesh
 
 # Trained on drawn faces alone, free for any use: docs/results/model_card.md.
@@ -99,6 +100,7 @@ class Network:
         Raises CheckpointError if it is missing or unusable, and ConfigError if `flip` is set and the landmark scheme
         has no flip_order.
         """
+        refuse_fork()
         path = Path(checkpoint or SHIPPED)
         self.variables, self.metadata = _load(path)
         try:
@@ -147,6 +149,7 @@ class Network:
         Returns the outputs `[n, ...]` in crop units, empty without faces. `sigma` is calibrated on the validation
         faces; `score` float64 `[n]` is the probability that a crop holds a face, for networks that were calibrated.
         """
+        refuse_fork()
         outputs: list[dict[str, np.ndarray]] = []
         for start in range(0, len(crops), BATCH_SIZES[-1]):
             faces = {"pixels": regions, "crop": crops}
