@@ -27,7 +27,9 @@ from flaxmark.inference.detection import (
 )
 from flaxmark.inference.face import Face, make_faces
 from flaxmark.inference.network import BATCH_SIZES, Network
+from flaxmark.inference.reloading import Reloading
 from flaxmark.system.cores import usable_cores
+from flaxmark.system.forks import refuse_fork
 from flaxmark.system.threads import ahead
 
 ManyBoxes = Iterable[Boxes | None] | Literal["image"] | None
@@ -48,10 +50,11 @@ class _Waiting:
     detected: bool  # and dropped if their score is low
 
 
-class Predictor:
+class Predictor(Reloading):
     """A model that is loaded once and used for many calls.
 
-    Programs are compiled at the first call; later calls with images of other sizes reuse them.
+    Programs are compiled at the first call; later calls with images of other sizes reuse them. A pickled predictor is
+    its arguments: another process loads the model again, at the first call.
 
     Attributes:
         max_megapixels: Larger images are refused.
@@ -90,6 +93,7 @@ class Predictor:
             ConfigError: A score is outside [0, 1], `max_megapixels` is not positive, or `flip` is set and the model's
                 landmark scheme does not define its mirror image. `field` names the argument.
         """
+        self._settings = {name: value for name, value in locals().items() if name != "self"}
         for name, least in (("min_detector_score", min_detector_score), ("min_score", min_score)):
             if not 0 <= least <= 1:
                 raise ConfigError("must lie in [0, 1]", field=name, value=least)
@@ -158,6 +162,7 @@ class Predictor:
             ConfigError: As `predict`; also if there are more or fewer entries in `boxes` than images.
             DetectorError: As `predict`.
         """
+        refuse_fork()
         pending: list[_Waiting] = []
         try:
             with contextlib.closing(self._cut_all(self._images(images, boxes, on_broken))) as cut:
@@ -185,6 +190,7 @@ class Predictor:
         Raises:
             DetectorError: No detector is installed, or its result is not an array of boxes.
         """
+        refuse_fork()
         detector, correction = self._loaded_detector
         found, scores = find_faces(image, detector)
         boxes = correct_boxes(found, correction) if correction else found
