@@ -1,20 +1,20 @@
 """Faces with landmarks from images."""
 
 import contextlib
-import dataclasses
 import functools
-from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from flaxmark.data.images import ImageSource, read_image
 from flaxmark.errors import ConfigError, FlaxmarkError, ImageError
 from flaxmark.faces.boxes import Boxes, crops_of_boxes, in_image
-from flaxmark.faces.crop import CropDefinition, cut_region, sampled_side, square_crop
+from flaxmark.faces.crop import CropDefinition, square_crop
 from flaxmark.faces.markup import Markup
+from flaxmark.inference.cut_faces import CutFaces, cut_regions
 from flaxmark.inference.detection import (
     MIN_DETECTOR_SCORE,
     MIN_SCORE,
@@ -25,6 +25,7 @@ from flaxmark.inference.detection import (
     find_faces,
     make_detector,
 )
+from flaxmark.inference.detection.turned import ORIENTATIONS, Orientations, distinct, find_turned, searched_copy
 from flaxmark.inference.face import Face, make_faces
 from flaxmark.inference.network import BATCH_SIZES, Network
 from flaxmark.inference.reloading import Reloading
@@ -36,18 +37,6 @@ ManyBoxes = Iterable[Boxes | None] | Literal["image"] | None
 OnBroken = Callable[[ImageError], object]
 
 MAX_THREADS = 4  # that detect faces; each holds an image
-
-
-@dataclasses.dataclass(frozen=True)
-class _Waiting:
-    """Faces of one image before the network has run on them."""
-
-    regions: UInt8[np.ndarray, "n side side 3"]
-    region_crops: Float[np.ndarray, "n 3"]  # pixels of the regions
-    crops: Float[np.ndarray, "n 3"]  # pixels of the image
-    boxes: Float[np.ndarray, "n 4"]
-    scores: list[float | None]
-    detected: bool  # and dropped if their score is low
 
 
 class Predictor(Reloading):
@@ -70,6 +59,7 @@ class Predictor(Reloading):
         min_detector_score: float = MIN_DETECTOR_SCORE,
         min_score: float = MIN_SCORE,
         flip: bool = False,
+        orientations: Orientations = "auto",
         max_megapixels: float | None = None,
     ) -> None:
         """Load a model.
@@ -86,12 +76,16 @@ class Predictor(Reloading):
             min_score: Detected faces with a lower `Face.score` are dropped, in [0, 1].
             flip: Average the predictions for each face and its mirror image: twice the time for a slightly smaller
                 error.
+            orientations: Where the detector searches: `upright`, in images as they are; `auto`, also in turned copies
+                of those in which it finds no face; `all`, in turned copies of all images, which takes several times as
+                long. Points and boxes are always those of the image as it is.
             max_megapixels: Larger images are refused. None takes the limit in the checkpoint, by default 64.
 
         Raises:
             CheckpointError: The checkpoint is missing or cannot be used.
-            ConfigError: A score is outside [0, 1], `max_megapixels` is not positive, or `flip` is set and the model's
-                landmark scheme does not define its mirror image. `field` names the argument.
+            ConfigError: A score is outside [0, 1], `max_megapixels` is not positive, `orientations` is unknown, or
+                `flip` is set and the model's landmark scheme does not define its mirror image. `field` names the
+                argument.
         """
         self._settings = {name: value for name, value in locals().items() if name != "self"}
         for name, least in (("min_detector_score", min_detector_score), ("min_score", min_score)):
@@ -99,10 +93,13 @@ class Predictor(Reloading):
                 raise ConfigError("must lie in [0, 1]", field=name, value=least)
         if max_megapixels is not None and not max_megapixels > 0:
             raise ConfigError("must be above 0", field="max_megapixels", value=max_megapixels)
+        if orientations not in ORIENTATIONS:
+            raise ConfigError(f"choose from {', '.join(ORIENTATIONS)}", field="orientations", value=orientations)
         self.network = Network(checkpoint, flip)
         self._detector, self._correction = detector, correction
         self._min_detector_score, self._min_score = min_detector_score, min_score
         self.max_megapixels = self.network.data.max_megapixels if max_megapixels is None else max_megapixels
+        self._orientations = orientations
         self.left_out = 0
 
     @property
@@ -163,7 +160,7 @@ class Predictor(Reloading):
             DetectorError: As `predict`.
         """
         refuse_fork()
-        pending: list[_Waiting] = []
+        pending: list[CutFaces] = []
         try:
             with contextlib.closing(self._cut_all(self._images(images, boxes, on_broken))) as cut:
                 for image in cut:
@@ -231,47 +228,60 @@ class Predictor(Reloading):
         if isinstance(boxes, Sized) and own_boxes is not None and len(boxes) > index + 1:
             raise ConfigError(f"{len(boxes)} entries for {index + 1} images; give boxes for each image", field="boxes")
 
-    def _cut_all(self, images: Iterator[tuple[np.ndarray, Boxes | None]]) -> Generator[_Waiting]:
-        """Detect or check boxes, and cut the faces out, a few images at the same time."""
+    def _cut_all(self, images: Iterator[tuple[Any, ...]]) -> Generator[CutFaces]:
+        """`_cut_faces` for the arguments of each image, a few of them at the same time."""
         tasks = (functools.partial(self._cut_faces, *image) for image in images)
         if callable(self._detector):  # a function of the caller, which threads may not share
             return (task() for task in tasks)
         threads = min(MAX_THREADS, usable_cores())
         return ahead(tasks, threads, threads)
 
-    def _cut_faces(self, image: UInt8[np.ndarray, "height width 3"], boxes: Boxes | None) -> _Waiting:
-        """Cut the faces out of an image."""
+    def _cut_faces(
+        self, image: UInt8[np.ndarray, "height width 3"], boxes: Boxes | None, upright: bool = False
+    ) -> CutFaces:
+        """Cut the faces out of an image; if it is `upright`, it will not be searched again for turned faces."""
         height, width = image.shape[:2]
+        searched = None
         if boxes is None:
+            if not upright and self._orientations != "upright":
+                searched = searched_copy(image)
             found, scores = self.detect(image)
             crops = square_crop(found, self.crop.scale)
         else:
             crops, found = crops_of_boxes(boxes, width, height, self.crop.scale)
             scores = [None] * len(found)
-        side = sampled_side(self.crop)
-        regions, region_crops = np.zeros((len(crops), side, side, 3), np.uint8), np.empty((len(crops), 3), np.float32)
-        for row, crop in enumerate(crops):
-            region = cut_region(image, crop, self.crop, margin=False)
-            rows, columns = region.pixels.shape[:2]
-            regions[row, :rows, :columns], region_crops[row] = region.pixels, region.crop
-        return _Waiting(regions, region_crops, crops, found, scores, boxes is None)
+        regions, region_crops = cut_regions(image, crops, self.crop)
+        return CutFaces(regions, region_crops, crops, found, scores, boxes is None, (width, height), searched)
 
-    def _faces(self, images: list[_Waiting]) -> Iterator[list[Face]]:
+    def _faces(self, images: list[CutFaces]) -> Iterator[list[Face]]:
         """Run the network on all waiting faces and yield those of each image."""
+        for image, faces in zip(images, self._run(images), strict=True):
+            kept = [face for face in faces if not image.detected or self._is_face(face)]
+            if image.searched is not None and (not kept or self._orientations == "all"):
+                everywhere, doubtful = self._orientations == "all", len(faces) > 0
+                turned = find_turned(image.searched, image.size, self._find_in, everywhere, doubtful)
+                kept = distinct([*kept, *turned]) if turned else kept
+            self.left_out += max(0, len(faces) - len(kept))
+            yield kept
+
+    def _find_in(self, images: Sequence[np.ndarray]) -> list[tuple[list[Face], bool]]:
+        """The faces of upright images, and whether the detector finds any box in them."""
+        cut = list(self._cut_all((image, None, True) for image in images))
+        return [([face for face in faces if self._is_face(face)], len(faces) > 0) for faces in self._run(cut)]
+
+    def _run(self, images: list[CutFaces]) -> list[list[Face]]:
+        """Run the network on the waiting faces of images."""
         if not images:
-            return
+            return []
         regions = np.concatenate([image.regions for image in images])
         outputs = self.network.run(regions, np.concatenate([image.region_crops for image in images]))
-        start = 0
-        for image in images:
-            rows = slice(start, start + len(image.crops))
-            start += len(image.crops)
-            own = {name: values[rows] for name, values in outputs.items()}
+        ends = np.cumsum([len(image.crops) for image in images])
+        found = []
+        for image, end in zip(images, ends, strict=True):
+            own = {name: values[end - len(image.crops) : end] for name, values in outputs.items()}
             scheme = self.markup, self.network.mean_face
-            faces = make_faces(own, image.crops, image.boxes, image.scores, *scheme)
-            kept = [face for face in faces if not image.detected or self._is_face(face)]
-            self.left_out += len(faces) - len(kept)
-            yield kept
+            found.append(make_faces(own, image.crops, image.boxes, image.scores, *scheme))
+        return found
 
     def _is_face(self, face: Face) -> bool:
         """Whether the face has no score, or one that is high enough."""
