@@ -124,15 +124,15 @@ def summarize(
     They are faces, loss, mse (crop units, whatever the loss), nme, nme_interpupil, nme_box, and fr and auc of the
     inter-ocular NME at 8 and 10 %.
     """
-    interocular, interpupil, box = (measured_nme(predicted, target, name, markup) for name in NORMALISERS)
+    interocular = measured_nme(predicted, target, "interocular", markup)
     squares = np.square(np.asarray(predicted, np.float64) - target)
     return {
         "faces": len(target),
         "loss": float(np.mean(losses, dtype=np.float64)),
         "mse": float(mean_where(squares, present(target)[..., None])),
-        "nme": _mean(interocular),
-        "nme_interpupil": _mean(interpupil),
-        "nme_box": _mean(box),
+        "nme": mean_nme(predicted, target, "interocular", markup),
+        "nme_interpupil": mean_nme(predicted, target, "interpupil", markup),
+        "nme_box": mean_nme(predicted, target, "box", markup),
         "fr_8": failure_rate(interocular, 8),
         "auc_8": auc(interocular, 8),
         "fr_10": failure_rate(interocular, 10),
@@ -151,6 +151,17 @@ def measured_nme(
     return nme(predicted, target, normaliser, markup)[has_normaliser(target, normaliser, markup)]
 
 
+def mean_nme(
+    predicted: Float[np.ndarray, "n points 2"],
+    target: Float[np.ndarray, "n points 2"],
+    normaliser: str = "interocular",
+    markup: Markup = IBUG_68,
+) -> float:
+    """Mean NME in percent of those faces that have the normaliser's points; NaN without any."""
+    errors = measured_nme(predicted, target, normaliser, markup)
+    return float(errors.mean()) if len(errors) else float("nan")
+
+
 def has_normaliser(
     target: Float[np.ndarray, "n points 2"], normaliser: str = "interocular", markup: Markup = IBUG_68
 ) -> Bool[np.ndarray, " n"]:
@@ -162,8 +173,3 @@ def count_left_out(target: Float[np.ndarray, "n points 2"], markup: Markup = IBU
     """What metrics leave out: `missing_points`, and `without_` each normaliser the number of faces without its NME."""
     without = {f"without_{name}": int((~has_normaliser(target, name, markup)).sum()) for name in NORMALISERS}
     return {"missing_points": count_missing(target), **without}
-
-
-def _mean(errors: Float[np.ndarray, " n"]) -> float:
-    """Mean; NaN without faces."""
-    return float(errors.mean()) if len(errors) else float("nan")

@@ -1,6 +1,7 @@
 """Metrics of a run while it trains: JSON lines and TensorBoard."""
 
 import json
+import math
 import os
 import socket
 import time
@@ -50,7 +51,8 @@ class MetricWriter:
         self._file.write(json_text({"kind": kind, "step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
-            self._add_event(step=step, summary=scalar(f"{kind}/{name}", value))
+            if not math.isnan(value):  # a metric that no face has
+                self._add_event(step=step, summary=scalar(f"{kind}/{name}", value))
         if kind == "validation" or time.perf_counter() - self._flushed > FLUSH_SECONDS:
             self._tensorboard.flush()
             self._flushed = time.perf_counter()

@@ -11,7 +11,7 @@ from flaxmark.data.annotated_images import read_annotated
 from flaxmark.data.entries import FaceEntry
 from flaxmark.data.images import ImageError
 from flaxmark.errors import DetectorError
-from flaxmark.evaluation.metrics import measured_nme
+from flaxmark.evaluation.metrics import mean_nme
 from flaxmark.faces.boxes import overlap
 from flaxmark.faces.crop import landmark_box
 from flaxmark.inference.detection import BoxCorrection, Detector, correct_boxes, find_faces, fit_correction
@@ -89,8 +89,7 @@ def errors_with_boxes(
     images = (read_annotated(root, entry, max_megapixels) for entry in faces.entries)
     found = predictor.predict_many(images, np.stack(list(kinds.values()), axis=1))
     predicted = np.array([[face.landmarks for face in one] for one in found])
-    errors = {kind: measured_nme(predicted[:, i], truth, markup=predictor.markup) for i, kind in enumerate(kinds)}
-    return {kind: float(values.mean()) for kind, values in errors.items()}
+    return {kind: mean_nme(predicted[:, i], truth, markup=predictor.markup) for i, kind in enumerate(kinds)}
 
 
 def _truth(faces: DetectedFaces) -> Float[np.ndarray, "n points 2"]:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from flaxmark.data.input.feed import crops_of
 from flaxmark.data.prepare.prepare import Examples, load_split, prepare
 from flaxmark.errors import CheckpointError, DataError
-from flaxmark.evaluation.metrics import measured_nme, nme
+from flaxmark.evaluation.metrics import mean_nme, nme
 from flaxmark.evaluation.plots import plot_faces
 from flaxmark.evaluation.run_report import SHEET_FACES, load_evaluator, nme_captions
 from flaxmark.storage.remote import checkpoints_of
@@ -81,8 +81,7 @@ def jitter_errors(record: Record, examples: Examples) -> dict[str, list[float]]:
         errors[name] = []
         for level in JITTER_LEVELS:
             moved = move_boxes(examples, draws * axes * (level / 100), scale)
-            values = measured_nme(evaluate(moved).landmarks, moved.landmarks, markup=record.markup)
-            errors[name].append(float(values.mean()))
+            errors[name].append(mean_nme(evaluate(moved).landmarks, moved.landmarks, markup=record.markup))
     return errors
 
 
