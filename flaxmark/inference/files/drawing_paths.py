@@ -17,8 +17,8 @@ JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 def drawing_paths(inputs: Sequence[Input], draw: str | None, overwrite: bool) -> dict[str, Path]:
     """Paths of the drawings by the name of their input, in the folder `draw`, or that file for a single input.
 
-    Empty without `draw` or inputs; else the folder is created. Raises ConfigError if a file exists without `overwrite`, is an
-    input, has an unsupported suffix, or belongs to two inputs; StorageError if the folder cannot be written.
+    Empty without `draw` or inputs; else the folder is created. Raises ConfigError if a file exists without `overwrite`,
+    is an input, has an unsupported suffix, or belongs to two inputs; StorageError if the folder cannot be written.
     """
     if draw is None or not inputs:
         return {}
