@@ -80,7 +80,7 @@ def test_inputs_are_files_folders_and_patterns(images: Path, monkeypatch: pytest
     assert [item.name for item in find_inputs(["**/*.png"])] == ["a.png", "b.png", "sub/c.png"]
     assert [item.name for item in find_inputs(["../in/a.png"])] == ["a.png"]
     assert [item.name for item in find_inputs(["../in/*/*.png"])] == ["sub/c.png"]
-    assert [item.name for item in find_inputs(["."], Path("sub"))] == ["a.png", "b.png"]  # the folder of the drawings
+    assert [item.name for item in find_inputs(["."], [Path("sub")])] == ["a.png", "b.png"]  # the folder of the drawings
     save(images / "odd[1].png", 1)
     assert [item.name for item in find_inputs(["odd[1].png"])] == ["odd[1].png"]  # a file, so not a pattern
     assert find_inputs(["clip.MP4"])[0].is_video
@@ -164,7 +164,7 @@ def test_drawings_have_the_names_of_their_images(images: Path, tmp_path: Path) -
             drawing_paths(items, str(draw), False)
         assert caught.value.field == "draw"
     assert drawing_paths(inputs, str(tmp_path / "drawn.v2"), False)["a.png"] == tmp_path / "drawn.v2" / "a.png"
-    save(images / "a.jpg", 1)
+    save(images / "a.bmp", 1)
     with pytest.raises(ConfigError) as shared:
         drawing_paths(find_inputs([str(images)]), str(tmp_path / "other"), False)
     assert shared.value.file == images / "a.png"

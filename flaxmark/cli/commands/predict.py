@@ -112,9 +112,9 @@ def check(parsed: Arguments) -> list[Input]:
     if parsed.camera is not None and parsed.inputs:
         raise ConfigError("cannot be combined with other inputs", field="camera", value=parsed.camera)
     camera = Input(Path(f"camera{parsed.camera}.mp4"), f"camera{parsed.camera}.mp4")
-    drawings = Path(parsed.draw) if parsed.draw and not is_file_name(Path(parsed.draw)) else None
+    written = [Path(name) for name in (parsed.draw, parsed.aligned) if name and not is_file_name(Path(name))]
     passed_over: Counter[str] = Counter()
-    inputs = find_inputs(parsed.inputs, drawings, passed_over) if parsed.camera is None else [camera]
+    inputs = find_inputs(parsed.inputs, written, passed_over) if parsed.camera is None else [camera]
     if passed_over:
         print(f"neither images nor videos: {count_suffixes(passed_over)}", file=sys.stderr)
     check_out(parsed)

@@ -27,10 +27,11 @@ class AlignedFiles:
     def __init__(self, inputs: Sequence[Input], folder: str, size: int, overwrite: bool) -> None:
         """Check all names, and create the folder.
 
-        Raises ConfigError for a video, a size out of range, a file that exists without `overwrite`, or one that two
-        inputs would have; StorageError where the folder cannot be written.
+        Raises ConfigError for a video, a size out of range, a file that exists without `overwrite` or is an input, or
+        one that two inputs would have; StorageError where the folder cannot be written.
         """
         self.folder, self._size, self._overwrite, self.count = Path(folder), size, overwrite, 0
+        self._sources = {item.path.resolve() for item in inputs}
         if not folder:
             raise ConfigError("is empty (''); name a folder", field="aligned")
         if not ALIGNED_SIZES[0] <= size <= ALIGNED_SIZES[1]:
@@ -56,5 +57,7 @@ class AlignedFiles:
         return self.folder / name.with_name(f"{name.stem}_face{number}{image_suffix(item)}")
 
     def _check(self, path: Path) -> None:
+        if path.resolve() in self._sources:
+            raise ConfigError("is an input, and inputs are never replaced", field="aligned", file=path)
         if path.exists() and not self._overwrite:
             raise ConfigError("exists; give another folder or --overwrite", field="aligned", file=path)

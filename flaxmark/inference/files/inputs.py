@@ -42,11 +42,11 @@ class Input:
 
 
 def find_inputs(
-    names: Sequence[str], not_in: Path | None = None, passed_over: Counter[str] | None = None
+    names: Sequence[str], not_in: Sequence[Path] = (), passed_over: Counter[str] | None = None
 ) -> list[Input]:
     """Find the files of inputs: files, folders, and patterns with `*`, `?` and `**` that the shell has not expanded.
 
-    Folders are searched recursively without hidden files, links to folders, and the folder `not_in` (for drawings,
+    Folders are searched recursively without hidden files, links to folders, and the folders `not_in` (for drawings,
     which may lie among the images). The order is that of the names; files of a folder or pattern are sorted; a file
     comes once. `passed_over` counts the other files of folders by their suffix.
 
@@ -94,12 +94,12 @@ def count_suffixes(files: Counter[str]) -> str:
     return ", ".join([*shown, f"{rest:,} others"] if rest else shown)
 
 
-def _walk(folder: Path, not_in: Path | None, other: Counter[str]) -> Iterator[Path]:
+def _walk(folder: Path, not_in: Sequence[Path], other: Counter[str]) -> Iterator[Path]:
     """Images and videos in a folder and its subfolders, sorted; `other` counts what else is there by suffix."""
-    left_out = None if not_in is None else not_in.absolute()
+    left_out = {path.absolute() for path in not_in}
     for path, folders, files in os.walk(folder):
         below = [name for name in folders if not name.startswith(".")]
-        folders[:] = sorted(name for name in below if Path(path, name).absolute() != left_out)
+        folders[:] = sorted(name for name in below if Path(path, name).absolute() not in left_out)
         for file in (Path(path, name) for name in sorted(files) if not name.startswith(".")):
             suffix = file.suffix.lower()
             if suffix in SUFFIXES | VIDEO_SUFFIXES | OTHER_SUFFIXES and not _is_typescript(file):
