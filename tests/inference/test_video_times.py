@@ -1,6 +1,8 @@
 """Videos that are written again: the times of all frames, the length, and the sound."""
 
+import itertools
 import math
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -194,3 +196,43 @@ def test_pixels_that_are_not_square_stay_so(tmp_path: Path) -> None:
     out, _ = again(path)
     with av.open(str(out)) as container:
         assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+
+
+def test_files_that_store_no_times_have_frames_at_steps(tmp_path: Path) -> None:
+    """AVI has none, so those of frames that are stored in another order are made up, and some come twice."""
+    source = write(tmp_path / "x.avi", "libx264", 25, EVEN, rate=25)
+    assert np.diff(times(source)).min() > 0.02
+    np.testing.assert_allclose(times(again(source)[0]), times(source), atol=1e-6)
+
+
+@pytest.mark.parametrize(("a", "b", "c", "d"), [(0, 1, -1, 0), (-1, 0, 0, -1)])
+def test_turned_videos_are_upright_with_their_sound(tmp_path: Path, a: int, b: int, c: int, d: int) -> None:
+    source = write(tmp_path / "x.mp4", "libx264", 600, UNEVEN, sound="aac")
+
+    def stored(*matrix: int) -> bytes:
+        a, b, c, d = (number << 16 for number in matrix)
+        return struct.pack(">6i", a, b, 0, c, d, 0)
+
+    content = source.read_bytes()
+    start = content.index(stored(1, 0, 0, 1), content.index(b"tkhd"))
+    source.write_bytes(content[:start] + stored(a, b, c, d) + content[start + 24 :])
+    out = tmp_path / "again.mp4"
+    frames = list(read_frames(source))
+    with VideoWriter(out, frames[0][1].shape[1::-1], video_format(source)) as writer:
+        for seconds, frame in frames:
+            writer.write(frame, seconds)
+    written = list(read_frames(out))
+    assert written[0][1].shape == ((64, 48, 3) if b else (48, 64, 3))
+    np.testing.assert_allclose([time for time, _ in written], [time for time, _ in frames], atol=1e-9)
+    assert sound(out)[3] == sound(source)[3]
+
+
+def test_sound_ends_with_the_frames_of_an_interrupted_video(tmp_path: Path) -> None:
+    source = write(tmp_path / "x.mkv", "libx264", 1000, EVEN, sound="flac")
+    out = tmp_path / "again.mp4"
+    with pytest.raises(KeyboardInterrupt), VideoWriter(out, (64, 48), video_format(source)) as writer:
+        for seconds, frame in itertools.islice(read_frames(source), 25):
+            writer.write(frame, seconds)
+        raise KeyboardInterrupt
+    assert len(times(out)) == 25
+    assert 0.7 < sound(out)[2] < 1.2

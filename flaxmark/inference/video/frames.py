@@ -20,6 +20,8 @@ OPEN = {
     "protocol_whitelist": "file",
 }
 
+SAME = 1e-6  # seconds between two times that differ by rounding only
+
 Frame = UInt8[np.ndarray, "height width 3"]
 
 
@@ -113,7 +115,7 @@ def _decode(
                 start = frame.time if start is None else start
                 # Some files have frames without a time, or two with the same.
                 seconds = last if frame.time is None or start is None else float(frame.time - start)
-                last = seconds if seconds > last else last + step
+                last = seconds if seconds > last + SAME else last + step
                 yield last, _upright(frame.to_ndarray(format="rgb24"), _display_matrix(frame))
     except av.FFmpegError as error:
         raise ImageError(f"{error.strerror or error}; not a video, or damaged", **about) from error
