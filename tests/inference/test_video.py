@@ -130,6 +130,12 @@ def test_cameras_are_asked_for_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (caught.value.field, caught.value.value) == ("camera", 97)
 
 
+def test_colours_are_named(clip: Path) -> None:
+    with av.open(str(clip)) as container:
+        frame = next(container.decode(video=0))
+        assert (frame.colorspace, frame.color_range) == (6, 1)  # SMPTE 170M, limited range
+
+
 def test_an_odd_size_loses_its_last_row(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "odd.mp4", (65, 49)) as writer:
         writer.write(image(0, 65, 49), 0.0)

@@ -16,6 +16,7 @@ from flaxmark.system.files import atomic_write
 ENCODERS = {"libx264": ({"crf": "20", "bf": "0"}, 1_000_000), "mpeg4": ({"b": "8M"}, 65_535)}
 """Options and largest denominator of the time base; builds of FFmpeg without GPL code have no x264."""
 COMMON_TIME_BASE = Fraction(1, 60_000)
+SMPTE_170M, LIMITED = 6, 1  # libavutil/pixfmt.h of FFmpeg
 MAX_RATE = 120  # a hint from which the level follows; a clock of milliseconds counts as 1,000 frames per second
 
 
@@ -53,6 +54,8 @@ class VideoWriter:
         self._time_base = form.time_base if form.time_base.denominator <= finest else COMMON_TIME_BASE
         self._stream.codec_context.time_base = self._stream.time_base = self._time_base
         self._stream.codec_context.sample_aspect_ratio = form.pixel_aspect
+        # RGB is encoded so; players take large videos that do not say it for BT.709, which changes the colours.
+        self._stream.codec_context.colorspace, self._stream.codec_context.color_range = SMPTE_170M, LIMITED
         self._sound = Sound(form.source, form.start, self._container) if form.source else None
         self._last, self._step = -1, max(1, round(1 / (form.frame_rate * self._time_base)))
         self.note = ""
