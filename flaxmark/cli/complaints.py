@@ -2,7 +2,9 @@
 
 import os
 import re
+from typing import Any
 
+from flaxmark.cli.hints import hint
 from flaxmark.errors import ConfigError
 
 SEE_HELP = "--help shows all flags"
@@ -11,13 +13,16 @@ KINDS = {
 }  # fmt: skip
 
 
-def config_error(text: str) -> ConfigError:
-    """The error for tyro's framed text: the flag that it is about, its value, and what to do."""
+def config_error(text: str, config: Any) -> ConfigError:
+    """The error for tyro's framed text: the flag that it is about, its value, and what to do.
+
+    The flags are the fields of the dataclass `config`.
+    """
     lines = [line.strip("│ ") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
-    blocks = [" ".join(block.split()) for block in re.split("─{3,}", "\n".join(lines))]
-    complaint = blocks[0].split(" Got errors:")[0].strip().rstrip(".")
+    block = " ".join(re.split("─{3,}", "\n".join(lines))[0].split())
+    complaint = block.split(" Got errors:")[0].strip().rstrip(".")
     if found := re.fullmatch(r"Unrecognized options: (.+)", complaint):
-        return _unknown(found[1].split(", "), blocks[1:])
+        return _unknown(found[1].split(", "), config)
     if found := re.fullmatch(r"invalid choice '(.*)' for argument '--(.+)'\. Expected one of \((.+?),?\)", complaint):
         choices = [choice.strip("'\"") for choice in found[3].split(", ")]
         if "None" in choices:  # tyro has mixed them up
@@ -33,17 +38,15 @@ def config_error(text: str) -> ConfigError:
     return ConfigError(f"{complaint.removeprefix('Error parsing ')}; {SEE_HELP}")
 
 
-def _unknown(words: list[str], blocks: list[str]) -> ConfigError:
+def _unknown(words: list[str], config: Any) -> ConfigError:
     """An argument that no flag takes: a flag, a file that looks like one, or a word too many."""
     if files := [word for word in words if word.startswith("-") and os.path.exists(word)]:
         return ConfigError(f"{files[0]} is not a flag; is it the file ./{files[0]}?")
-    guesses = [word for block in blocks if block.startswith("Perhaps") for word in block.split()]
-    guess = next((word.rstrip(",") for word in guesses if word.startswith("--")), None)
-    hint = f"did you mean {guess}?" if guess else SEE_HELP
     flag = next((word for word in words if word.startswith("--")), None)
     if flag is None:
-        return ConfigError(f"{words[0]}: unexpected argument; {hint}")
-    return ConfigError(f"no such flag; {hint}", field=_field(flag.split("=")[0]))
+        return ConfigError(f"{words[0]}: unexpected argument; {SEE_HELP}")
+    flag = flag.split("=")[0]
+    return ConfigError(f"no such flag; {hint(flag, config) or SEE_HELP}", field=_field(flag))
 
 
 def _unreadable(field: str, reason: str) -> ConfigError:

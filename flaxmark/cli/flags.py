@@ -131,7 +131,7 @@ def parse_flags(
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise config_error(framed.getvalue()) from None
+        raise config_error(framed.getvalue(), default) from None
 
 
 def require_flags(parsed: Any, **examples: str) -> None:
