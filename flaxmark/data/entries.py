@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flaxmark.errors import DataError
+from flaxmark.faces.markup_files import MARKUPS
 from flaxmark.faces.missing import count_missing
 
 MAX_NAME, MAX_DETAIL = 300, 1000
@@ -40,6 +41,7 @@ NOT_A_FACE = "annotation marked as none to use"
 OTHER_SIZE = "image of another size than its annotation"
 UNKNOWN_SUBSET = "folder is not a subset of 300-W"
 SAME_FACE = "duplicate face"
+SPLIT_BY_IMAGE = "validation split by image, not by person"
 HELD_OUT = "photograph in training and in a held-out split"
 
 
@@ -211,6 +213,13 @@ def count_points(count: int) -> str:
     return f"{count} point" if count == 1 else f"{count} points"
 
 
+def wrong_count(count: int, num_points: int) -> str:
+    """The reason for refusing `count` points where the mark-up has `num_points`, and the mark-up that has as many."""
+    fitting = [name for name, markup in MARKUPS.items() if markup.num_points == count]
+    hint = f"; these are as many as of --data.markup {' or '.join(fitting)}" if fitting else ""
+    return f"{count_points(count)} instead of {num_points}{hint}"
+
+
 def check_landmarks(
     landmarks_px: Float[np.ndarray, "any 2"], where: str | Path, num_points: int
 ) -> Float[np.ndarray, "num_points 2"]:
@@ -229,7 +238,7 @@ def check_landmarks(
             missing (or than all, of schemes with fewer), or an extent below one pixel.
     """
     if len(landmarks_px) != num_points:
-        raise AnnotationError(f"{count_points(len(landmarks_px))} instead of {num_points}", POINT_COUNT, file=where)
+        raise AnnotationError(wrong_count(len(landmarks_px), num_points), POINT_COUNT, file=where)
     missing = np.isnan(landmarks_px).all(axis=-1)
     bad = np.flatnonzero(~np.isfinite(landmarks_px).all(axis=-1) & ~missing)
     if bad.size:

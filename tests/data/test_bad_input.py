@@ -69,7 +69,7 @@ def test_bad_input_is_listed_with_its_reason(small: Path) -> None:
     prepared = prepare(config_of(small, max_megapixels=1.0))
     assert {p.file: p.reason for p in prepared.problems} == expected
     assert prepared.problem_counts() == dict(Counter(expected.values()))
-    assert prepared.counts == {"train": 3, "test_common": 1, "test_full": 1}
+    assert prepared.counts == {"train": 2, "validation": 1, "test_common": 1, "test_full": 1}
     report = [json.loads(line) for line in prepared.report.read_text().splitlines()]
     assert report == [dataclasses.asdict(p) for p in prepared.problems]
     assert all(p.detail and "\n" not in p.detail for p in prepared.problems)
@@ -77,7 +77,7 @@ def test_bad_input_is_listed_with_its_reason(small: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["listing", "decoding"])
 def test_strict_makes_problems_fatal(small: Path, stage: str) -> None:
-    assert prepare(config_of(small, strict=True)).counts == {"train": 3}
+    assert prepare(config_of(small, strict=True)).counts == {"train": 2, "validation": 1}
     (small / "afw/9_1.jpg").write_bytes(b"no image")
     if stage == "decoding":
         shutil.copyfile(small / "afw/2001_1.pts", small / "afw/9_1.pts")
@@ -85,7 +85,7 @@ def test_strict_makes_problems_fatal(small: Path, stage: str) -> None:
         with pytest.raises(DataError, match=r"afw/9_1.jpg: (unr|image)") as caught:
             prepare(config_of(small, strict=True))
         assert caught.value.field == "data.strict"
-    assert prepare(config_of(small)).counts == {"train": 3}
+    assert prepare(config_of(small)).counts == {"train": 2, "validation": 1}
 
 
 def test_the_known_photograph_is_never_fatal(official_tree: Tree) -> None:

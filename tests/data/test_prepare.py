@@ -105,7 +105,7 @@ def test_a_prepared_set_is_reused_until_something_changes(small: Path, monkeypat
     after = load_split(second, "train")
     assert images(after) == images(before)
     (small / "afw/2001_1.pts").unlink()
-    assert prepare(config_of(small)).counts["train"] == 2
+    assert prepare(config_of(small)).counts == {"train": 1, "validation": 1}
 
 
 def test_an_interrupted_preparation_is_not_reused(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,19 +117,19 @@ def test_an_interrupted_preparation_is_not_reused(small: Path, monkeypatch: pyte
         with pytest.raises(KeyboardInterrupt):
             prepare(config_of(small))
     assert not list((small.parent / "prepared").glob("*/prepared.json"))
-    assert prepare(config_of(small)).counts == {"train": 3}
+    assert prepare(config_of(small)).counts == {"train": 2, "validation": 1}
     assert [p.name for p in (small.parent / "prepared").iterdir() if "incomplete" in p.name] == []
 
 
 def test_two_processes_prepare_one_set(small: Path) -> None:
     code = (
         "import sys; from flaxmark.data.config import DataConfig; from flaxmark.data.prepare.prepare import prepare;"
-        "print(prepare(DataConfig(dir=sys.argv[1], prepared_dir=sys.argv[2])).counts)"
+        "print(sorted(prepare(DataConfig(dir=sys.argv[1], prepared_dir=sys.argv[2])).counts.items()))"
     )
     command = [sys.executable, "-c", code, str(small), str(small.parent / "prepared")]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [process.communicate() for process in both]
-    assert [out.strip() for out, _ in outputs] == ["{'train': 3}"] * 2
+    assert [out.strip() for out, _ in outputs] == ["[('train', 2), ('validation', 1)]"] * 2
     # One of them decoded, and nothing but its progress was written.
     assert sorted(len(err.splitlines()) for _, err in outputs) == [0, 1]
 
@@ -187,10 +187,10 @@ def test_drawn_faces(tmp_path: Path) -> None:
 
 def test_drawing_in_processes_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = DataConfig(name="drawn_faces", drawn_train=20, drawn_validation=0, drawn_size=64)
-    alone = prepare(dataclasses.replace(config, prepared_dir=str(tmp_path / "alone")))
+    alone = prepare(dataclasses.replace(config, prepared_dir=str(tmp_path / "alone")), for_training=False)
     monkeypatch.setattr("flaxmark.system.worker_processes.FEW", 1)
     monkeypatch.setattr("flaxmark.system.worker_processes.usable_cores", lambda: 2)
-    shared = prepare(dataclasses.replace(config, prepared_dir=str(tmp_path / "shared")))
+    shared = prepare(dataclasses.replace(config, prepared_dir=str(tmp_path / "shared")), for_training=False)
     assert images(load_split(alone, "train")) == images(load_split(shared, "train"))
 
 
@@ -203,7 +203,8 @@ def test_images_are_not_turned(small: Path) -> None:
     prepared = prepare(config_of(small))
     assert not prepared.problems
     face = read_official(small).entries[0]
-    np.testing.assert_allclose(load_split(prepared, "train").boxes[0], landmark_box(face.landmarks_px), atol=1e-3)
+    boxes = {file: box for one in splits_of(prepared).values() for file, box in zip(one.files, one.boxes, strict=True)}
+    np.testing.assert_allclose(boxes[face.file], landmark_box(face.landmarks_px), atol=1e-3)
 
 
 @real

@@ -16,9 +16,26 @@ from flaxmark.faces.crop import CropDefinition, landmark_box
 VALIDATION_EVERY = 10
 
 
+def _hash(photograph: str) -> int:
+    return int(sha256(photograph.encode()).hexdigest(), 16)
+
+
 def validation_photograph(photograph: str) -> bool:
     """Whether a photograph's faces are for validation: about every tenth, decided by the hash of its name."""
-    return int(sha256(photograph.encode()).hexdigest(), 16) % VALIDATION_EVERY == 0
+    return _hash(photograph) % VALIDATION_EVERY == 0
+
+
+def validation_photographs(photographs: Iterable[str]) -> set[str]:
+    """The photographs that are held out of training for validation.
+
+    In small data sets, where that would be none or all of them, the tenth with the smallest hashes, at least one; none
+    of a single photograph.
+    """
+    names = set(photographs)
+    chosen = {name for name in names if validation_photograph(name)}
+    if len(names) < 2 or 0 < len(chosen) < len(names):
+        return chosen if len(chosen) < len(names) else set()
+    return set(sorted(names, key=_hash)[: -(-len(names) // VALIDATION_EVERY)])
 
 
 def assign_splits(entries: Iterable[FaceEntry], hold_out: bool) -> dict[str, list[FaceEntry]]:
@@ -26,11 +43,11 @@ def assign_splits(entries: Iterable[FaceEntry], hold_out: bool) -> dict[str, lis
 
     Faces of 300-W's common and challenging test sets are in `test_full`, too.
     """
+    entries = list(entries)
+    held_out = validation_photographs(e.photograph for e in entries if e.split == "train") if hold_out else set()
     splits: dict[str, list[FaceEntry]] = {}
     for entry in entries:
-        split = entry.split
-        if hold_out and split == "train" and validation_photograph(entry.photograph):
-            split = "validation"
+        split = "validation" if entry.split == "train" and entry.photograph in held_out else entry.split
         splits.setdefault(split, []).append(entry)
         if split in ("test_common", "test_challenging"):
             splits.setdefault("test_full", []).append(entry)

@@ -10,7 +10,7 @@ import filelock
 from flaxmark.data.config import DataConfig
 from flaxmark.data.data_sets import find_data_set
 from flaxmark.data.entries import Problem
-from flaxmark.data.prepare.sources import FolderSource, Source, find_data_dir
+from flaxmark.data.prepare.sources import FolderSource, Source, Undivided, find_data_dir
 from flaxmark.data.records.examples import Examples, StoredRecords
 from flaxmark.data.records.face_index import load_index
 from flaxmark.data.records.write import CHOSEN, PREPARED, PROBLEMS, write_choice, write_records
@@ -50,15 +50,16 @@ class Prepared:
         return dict(Counter(problem.reason for problem in self.problems))
 
 
-def prepare(config: DataConfig, *, for_training: bool = True) -> Prepared:
+def prepare(config: DataConfig, *, for_training: bool = True, undivided: Undivided = "never") -> Prepared:
     """Prepare a data set, or find it prepared from the same files with the same settings.
 
-    Lists of files only choose from the prepared faces: other lists decode nothing again. Raises ConfigError for
-    settings that cannot work, DataError where there is no data, nothing to train on (with `for_training`) or a problem
-    with `data.strict`, and StorageError where the prepared faces cannot be written.
+    Lists of files only choose from the prepared faces: other lists decode nothing again. With `undivided`, all faces of
+    a folder make one split. Raises ConfigError for settings that cannot work, DataError where there is no data, nothing
+    to train on or to validate with (`for_training`), or a problem with `data.strict`, and StorageError where the
+    prepared faces cannot be written.
     """
     data_set = find_data_set(config.name)
-    source: Source = (data_set.source or FolderSource)(config)
+    source: Source = FolderSource(config, undivided) if data_set.source is None else data_set.source(config)
     if config.strict:
         _refuse_problems(source.problems, "")
     parent = Path(config.prepared_dir).expanduser() if config.prepared_dir else cache_dir() / "data"
@@ -90,6 +91,12 @@ def prepare(config: DataConfig, *, for_training: bool = True) -> Prepared:
         _refuse_problems(prepared.problems, f"; all are in {prepared.report}")
     if for_training and "train" not in prepared.counts:
         raise DataError(f"nothing to train on; {_summary(prepared)}", field="data.dir", value=config.dir)
+    if for_training and "validation" not in prepared.counts:
+        reason = (
+            "no face is left for validation, which takes at least one photograph from the training faces; add some, or "
+            f"name them with --data.validation-list; {_summary(prepared)}"
+        )
+        raise DataError(reason, field="data.dir", value=config.dir)
     return prepared
 
 

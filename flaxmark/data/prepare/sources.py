@@ -8,12 +8,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from flaxmark.data.annotated_images import check_orientation
 from flaxmark.data.config import DataConfig
 from flaxmark.data.data_sets import find_data_set
-from flaxmark.data.entries import FaceEntry, Problem
+from flaxmark.data.entries import SPLIT_BY_IMAGE, FaceEntry, Problem
 from flaxmark.data.prepare.collect import assign_splits, check_boxes, store_entry
 from flaxmark.data.prepare.duplicates import remove_duplicates
 from flaxmark.data.readers.listing import read_folder
@@ -21,6 +21,10 @@ from flaxmark.data.records.stored_face import StoredFace
 from flaxmark.errors import DataError
 from flaxmark.faces.markup import IBUG_68
 from flaxmark.faces.markup_files import markup_to_json
+
+Undivided = Literal["never", "unless_divided", "always"]
+"""Whether all faces of a folder make one split, `WHOLE`: never, unless it has held-out faces of its own, or always."""
+WHOLE = "all"
 
 FORMAT_VERSION = 2  # of stored faces; increasing it makes every set be prepared anew
 
@@ -89,7 +93,7 @@ class Source(Protocol):
 class FolderSource:
     """Faces in a folder: all of them are stored, and the config's lists choose from them."""
 
-    def __init__(self, config: DataConfig) -> None:
+    def __init__(self, config: DataConfig, undivided: Undivided = "never") -> None:
         """List the folder; DataError where it has no face."""
         self._config, self._data_set = config, find_data_set(config.name)
         self._root = find_data_dir(config)
@@ -100,6 +104,9 @@ class FolderSource:
             instructions = self._data_set.instructions
             raise DataError("\n".join(filter(None, (reason, instructions))), field="data.dir", value=self._root)
         check_boxes(listing.entries, config.crop)
+        if undivided == "always" or (undivided == "unless_divided" and _is_undivided(listing.entries)):
+            whole = [dataclasses.replace(entry, split=WHOLE) for entry in listing.entries]
+            listing = dataclasses.replace(listing, entries=whole)
         self._listing = listing
         self.problems = listing.problems
         self.found = listing.found
@@ -155,6 +162,11 @@ class FolderSource:
         """Leave out duplicates, then group by split."""
         by_content_only = not self._data_set.names_photographs
         kept, repeated = remove_duplicates(list(entries), self._root, by_content_only)
+        people = {entry.photograph for entry in kept if entry.split == "train"}
+        if hold_out and by_content_only and len(people) == 1:
+            kept = [dataclasses.replace(entry, photograph=entry.file) for entry in kept]
+            detail = f"all file names look like those of one person, {people.pop()}"
+            repeated.append(Problem(str(self._root), SPLIT_BY_IMAGE, detail, known=True))
         splits = {
             split: {self._numbers[id(entry.landmarks_px)]: entry.photograph for entry in faces}
             for split, faces in assign_splits(kept, hold_out).items()
@@ -182,6 +194,11 @@ def _identity(root: Path, entry: FaceEntry) -> list[Any]:
 def _has_validation(entries: Iterable[FaceEntry]) -> bool:
     """Whether the data set names its validation faces itself."""
     return any(entry.split == "validation" for entry in entries)
+
+
+def _is_undivided(entries: Iterable[FaceEntry]) -> bool:
+    """Whether a data set names no held-out faces."""
+    return all(entry.split == "train" for entry in entries)
 
 
 def hash_values(*parts: Any) -> str:
