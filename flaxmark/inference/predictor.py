@@ -25,7 +25,7 @@ from flaxmark.inference.detection import (
     find_faces,
     make_detector,
 )
-from flaxmark.inference.detection.turned import ORIENTATIONS, Orientations, distinct, find_turned, searched_copy
+from flaxmark.inference.detection.turned import ORIENTATIONS, Orientations, add_turned, searched_copy
 from flaxmark.inference.face import Face, make_faces
 from flaxmark.inference.network import BATCH_SIZES, Network
 from flaxmark.inference.reloading import Reloading
@@ -257,10 +257,11 @@ class Predictor(Reloading):
         """Run the network on all waiting faces and yield those of each image."""
         for image, faces in zip(images, self._run(images), strict=True):
             kept = [face for face in faces if not image.detected or self._is_face(face)]
-            if image.searched is not None and (not kept or self._orientations == "all"):
-                everywhere, doubtful = self._orientations == "all", len(faces) > 0
-                turned = find_turned(image.searched, image.size, self._find_in, everywhere, doubtful)
-                kept = distinct([*kept, *turned]) if turned else kept
+            if image.searched is not None:
+                kept = add_turned(
+                    kept, image.searched, image.size, self.markup, self._find_in,
+                    everywhere=self._orientations == "all", doubtful=len(faces) > 0,
+                )  # fmt: skip
             self.left_out += max(0, len(faces) - len(kept))
             yield kept
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from flaxmark.faces.boxes import overlap
 from flaxmark.faces.crop import landmark_box
+from flaxmark.faces.markup import Markup
 from flaxmark.inference.detection.backends import shrunk
 from flaxmark.inference.face import OUTPUTS, Face
 
@@ -21,6 +22,7 @@ ORIENTATIONS: tuple[Orientations, ...] = ("auto", "upright", "all")
 # (docs/results/accuracy.md), so all eight directions find every face.
 RIGHT_ANGLES, DIAGONALS = (90, 180, 270), (45, 135, 225, 315)
 SEARCHED_SIDE = 640  # pixels; a larger copy finds smaller faces, and would be kept for as many images as wait
+TILTED = 30  # degrees above which the error of the network grows
 SAME_FACE = 0.3  # overlap of the landmarks' boxes of one face, found in two directions
 
 
@@ -89,23 +91,42 @@ Find = Callable[[Sequence[np.ndarray]], Sequence[tuple[list[Face], bool]]]
 """From images to the faces of each, and whether the detector found any box in it."""
 
 
-def find_turned(
-    image: UInt8[np.ndarray, "height width 3"], size: tuple[int, int], find: Find, everywhere: bool, doubtful: bool
+def add_turned(
+    faces: list[Face],
+    image: UInt8[np.ndarray, "height width 3"],
+    size: tuple[int, int],
+    markup: Markup,
+    find: Find,
+    *,
+    everywhere: bool,
+    doubtful: bool,
 ) -> list[Face]:
-    """Find the faces in turned copies of an image; the same face may be found in several of them.
+    """The faces of an image with those in turned copies of it, and the best find of each.
 
-    `image` is the searched copy of an image of that size. The diagonals follow if `everywhere`, or if the right angles
-    give no face, but the detector a box that no network takes for one: here, or `doubtful` in the upright image.
+    `image` is the searched copy of an image of that size. If not `everywhere`, the right angles are searched if there
+    is no face; and the diagonals if one is tilted, or if there is none but the detector found boxes that the network
+    does not take for faces: in the upright image (`doubtful`), or here. Faces at 45 degrees are found so.
     """
-    found: list[Face] = []
+    found = list(faces)
     for angles in (RIGHT_ANGLES, DIAGONALS):
-        if angles == DIAGONALS and not everywhere and (found or not doubtful):
-            break
+        if found:
+            needed = angles == DIAGONALS and any(is_tilted(face, markup) for face in found)
+        else:
+            needed = angles == RIGHT_ANGLES or doubtful
+        if not everywhere and not needed:
+            continue
         views = [turn(image, degrees, size) for degrees in angles]
-        for view, (faces, has_boxes) in zip(views, find([view.pixels for view in views]), strict=True):
-            found.extend(view.face_in_image(face) for face in faces)
+        for view, (own, has_boxes) in zip(views, find([view.pixels for view in views]), strict=True):
+            found.extend(view.face_in_image(face) for face in own)
             doubtful |= has_boxes
-    return found
+    return distinct(found) if len(found) > len(faces) else faces
+
+
+def is_tilted(face: Face, markup: Markup) -> bool:
+    """Whether the line through the eyes is steeper than `TILTED`, in either direction."""
+    left, right = (np.nanmean(face.landmarks[list(eye)], axis=0) for eye in markup.eyes)
+    along, down = np.abs(right - left)
+    return bool(down > along * math.tan(math.radians(TILTED)))
 
 
 def distinct(faces: Sequence[Face]) -> list[Face]:
