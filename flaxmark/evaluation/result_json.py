@@ -1,5 +1,6 @@
 """Parts of result.json: errors of every point and face, cost and provenance of a finished run."""
 
+import datetime
 import importlib.metadata
 import os
 import platform
@@ -85,7 +86,7 @@ def cost_of_run(config: Config, metrics: Sequence[Mapping[str, Any]], parameters
 
 
 def provenance() -> dict[str, Any]:
-    """Origin of a result: versions of the packages, the device, and the commit of the checkout."""
+    """Origin of a result: versions of the packages, the device, the commit of the checkout, and the date (UTC)."""
     device = jax.devices()[0]
     cores = f", {os.cpu_count()} cores" if device.platform == "cpu" else ""
     return {
@@ -93,6 +94,7 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         "device": f"{jax.device_count()} x {device.device_kind} ({device.platform}{cores})",
         "commit": _commit(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
 
 

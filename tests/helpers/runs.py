@@ -91,7 +91,7 @@ def assert_equal_to_the_bit(one: Path, other: Path) -> None:
         jax.tree.map(np.testing.assert_array_equal, *(load(path / "checkpoints" / step) for path in (one, other)))
     results = [json.loads((path / "result.json").read_text()) for path in (one, other)]
     for result in results:
-        del result["cost"], result["time"], result["commit"]  # the checkout may change meanwhile
+        del result["cost"], result["time"], result["date"], result["commit"]  # the checkout may change meanwhile
     assert results[0] == results[1]
     predictions = [np.load(path / "predictions.npz") for path in (one, other)]
     for name in predictions[0].files:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from flaxmark.data.drawn import draw_face
 
-SIDE = 384
+SIDE = 480
 
 
 @dataclasses.dataclass(frozen=True)
