@@ -138,28 +138,29 @@ def format_results(rows: list[Mapping[str, Any]] | list[Row]) -> str:
 
 
 def remarks(rows: list[Mapping[str, Any]] | list[Row]) -> list[str]:
-    """What the metrics of each split leave out, and whether the mean face is better than the network."""
+    """What the metrics of each split leave out, and where the mean face is better than the network."""
     whole = {(row["split"], row["predictor"]): row for row in rows if row["subset"] == "all"}
-    lines = []
-    for (split, predictor), row in whole.items():
-        if predictor != "network":
-            continue
+    lines, worse = [], []
+    for row in (row for (_, predictor), row in whole.items() if predictor == "network"):
         if row.get("missing_points"):
             without = [
                 f"{row[f'without_{name}']:,} of {row['faces']:,} faces have no {name} NME: they lack its points"
                 for name in NORMALISERS
                 if row[f"without_{name}"]
             ]
-            lines.append("; ".join([f"{split}: {row['missing_points']:,} missing points are not counted", *without]))
-        constant = whole.get((split, "mean face"), {})
+            counted = f"{row['split']}: {row['missing_points']:,} missing points are not counted"
+            lines.append("; ".join([counted, *without]))
+        constant = whole.get((row["split"], "mean face"), {})
         # By the box where no face has both outer corners of the eyes.
         name = next((name for name in ("nme", "nme_box") if is_known(row[name])), None)
         if name and is_known(constant.get(name)) and row[name] > constant[name]:
-            lines.append(
-                f"{split}: worse than the mean face: NME {row[name]:.2f} % against {constant[name]:.2f} %. Train "
-                "longer: more epochs, or smaller batches where there are few faces. If that does not help, check the "
-                "order of the annotation's points with flaxmark audit"
-            )
+            worse.append(f"{row['split']} (NME {row[name]:.2f} % against {constant[name]:.2f} %)")
+    if worse:
+        lines.append(
+            f"worse than the mean face on {', '.join(worse)}: train longer, with more epochs, or with smaller batches "
+            "where there are few faces; if that does not help, check the order of the annotation's points with "
+            "flaxmark audit"
+        )
     return lines
 
 

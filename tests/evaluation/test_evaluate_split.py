@@ -86,7 +86,7 @@ def test_a_network_worse_than_the_mean_face_is_named_with_what_to_do(corner: int
     outputs = Outputs(np.nan_to_num(target) + 1, np.zeros(3))
     rows = rows_of_split("test", examples_of(target, ["a", "b", "b"]), outputs, mean_face, MSE(), IBUG_68)
     remark = remarks(rows)[-1]
-    assert remark.startswith("test: worse than the mean face") and "Train longer" in remark and "audit" in remark
+    assert remark.startswith("worse than the mean face on test (NME ") and "epochs" in remark and "audit" in remark
     assert len(remarks(rows)) == 1 + (corner is not None)
     assert ("| - |" in format_results(rows).replace("  ", "")) == (corner is not None)
     again = json.loads(json_text(rows))
