@@ -40,6 +40,18 @@ COCO = {
     "annotations": [{"id": 1, "image_id": 1, "keypoints": [1, 2, 2] * 5, "bbox": [0, 0, 9, 9]}],
     "categories": [{"id": 1, "keypoints": ["a"] * 5}],
 }
+WHOLE_BODY = {
+    "images": [{"id": 1, "coco_url": "http://images/a.png", "width": 8, "height": 8}],
+    "annotations": [
+        {
+            "image_id": 1,
+            "iscrowd": 0,
+            "face_valid": True,
+            "face_box": [0, 0, 9, 9],
+            "face_kpts": [1, 2, 2, 3, 4, 0] * 34,
+        }
+    ],
+}
 MARKUP = {
     "name": "six", "num_points": 6, "flip_order": [1, 0, 2, 4, 3, 5], "interocular": [0, 1],
     "parts": {"eyes": [0, 1], "nose": [2], "mouth": [3, 4], "chin": [5]}, "outlines": [[0, 2, 1], [3, 4]],
@@ -92,9 +104,17 @@ TARGETS: dict[str, tuple[str, Callable[[Path], object], list[bytes]]] = {
     "csv": (
         "a.csv",
         lambda path: read_csv_folder(path.parent, 2, None, None, None),
-        [b"file,x0,y0,x1,y1\na.png,1,2,3,4\n", b'"a;b.png";1;2;3;4\n'],
+        [
+            b"file,x0,y0,x1,y1\na.png,1,2,3,4\n", b'"a;b.png";1;2;3;4\n',
+            b",x_left_eye,x_right_eye,y_left_eye,y_right_eye,image\n0,1,,-1,nan,/b/a.png\n",
+        ],
     ),
     "coco": ("a.json", lambda path: read_coco_folder(path.parent, 5, None, None, None), [json.dumps(COCO).encode()]),
+    "body": (
+        "a.json",
+        lambda path: read_coco_folder(path.parent, 68, None, None, None, needs_box=True),
+        [json.dumps(WHOLE_BODY).encode()],
+    ),
     "markup": ("m.json", _read_markup, [json.dumps(MARKUP).encode()]),
     "config": (
         "c.json",

@@ -43,6 +43,7 @@ def main(arguments: list[str]) -> None:
         )
     from flaxmark.data.entries import HELD_OUT
     from flaxmark.data.prepare.sources import find_data_dir
+    from flaxmark.data.readers.arrangement import reference_face
     from flaxmark.evaluation.audit.audit import audit, write_audit
     from flaxmark.system.progress import Progress
 
@@ -51,6 +52,8 @@ def main(arguments: list[str]) -> None:
     for name, (count, expected) in result.found.items():
         print(f"{name:<16} {count:>6,} faces" + (f" of {expected:,}" if expected else ""))
     print("splits           " + ", ".join(f"{split} {count:,}" for split, count in result.splits.items()))
+    if reference_face(parsed.data.markup) is None:
+        print(f"order of points  not checked: {parsed.data.markup.name} is not one of flaxmark's landmark schemes")
     kinds = collections.Counter(finding.kind for finding in result.findings)
     for kind, count in kinds.most_common():
         print(f"\n{kind}: {count:,}")
