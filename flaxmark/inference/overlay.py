@@ -127,8 +127,9 @@ def _draw_face(canvas: Pixels, face: Face, zoom: float, sigma: bool) -> None:
     shown = np.concatenate([landmarks[there], box.reshape(2, 2)])
     size = float(np.ptp(landmarks[there], axis=0).max()) if there.any() else 0.0
     # Visible on a screen, but never so thick that they hide the face.
-    width = min(max(0.008 * size, 1.2 * zoom), max(0.75, 0.016 * size))
-    frame = max(1, round(min(1.2 * zoom, 0.06 * (box[2] - box[0]))))  # whole pixels: sharp
+    thin = 1.2 * zoom
+    width = min(max(0.008 * size, thin), max(0.75, 0.016 * size))
+    frame = max(1, round(min(thin, 0.06 * (box[2] - box[0]))))  # whole pixels: sharp
     radii = face.sigma[there] if sigma and face.sigma is not None else np.zeros(0)
     margin = 3 * width + frame + radii.max(initial=0)
     if (window := _window(shown, margin, canvas.shape[1::-1])) is None:
@@ -136,7 +137,7 @@ def _draw_face(canvas: Pixels, face: Face, zoom: float, sigma: bool) -> None:
     left, top, right, bottom = window
     region = Image.fromarray(canvas[top:bottom, left:right])
     _draw_box(region, box - np.tile([left, top], 2), frame)
-    _draw_points(region, landmarks - (left, top), face.markup, width, size > TINY, radii)
+    _draw_points(region, landmarks - (left, top), face.markup, width, size > TINY, width > thin, radii)
     canvas[top:bottom, left:right] = np.asarray(region)
 
 
@@ -155,9 +156,13 @@ def _draw_points(
     markup: Markup | None,
     width: float,
     edges: bool,
+    dotted: bool,
     radii: Float[np.ndarray, " present"],
 ) -> None:
-    """Draw parts as lines with or without dark edges, points as dots on them, and circles of radii around these."""
+    """Draw parts as lines with or without dark edges, circles of radii around the points, and dots on the lines.
+
+    Unless `dotted`, there are dots only where they are far from each other.
+    """
     points = landmarks[present(landmarks)]
     if not len(points):
         return
@@ -172,8 +177,8 @@ def _draw_points(
     if not lines:
         _paint(image, dots, 4 * width, INK, SHADOW)
         _paint(image, dots, 2.8 * width, COLOURS["jaw"])
-    elif _spacing(points) > 6 * width:
-        _paint(image, dots, 1.8 * width, FRAME)
+    elif (spacing := _spacing(points)) > (4 if dotted else 10) * width:
+        _paint(image, dots, min(max(1.8 * width, 0.25 * spacing), 3 * width), FRAME)
 
 
 def _paint(image: Image.Image, strokes: list[Line], width: float, colour: str, opacity: float = 1.0) -> None:
