@@ -117,6 +117,7 @@ class FlaxmarkTraining:
                 workdir=workdir,
                 mesh=mesh,
                 train_step=steps[name],
+                statistics=programs.statistics,
                 evaluation=programs.evaluation,
                 examples=examples,
                 feed=feed,

@@ -59,6 +59,8 @@ class TrainConfig:
     """Epochs between validations, each with a checkpoint, and after the last. None: as few as make 200 steps."""
     eval_batch_size: int = bounded(64, "[1, 65536]")
     """Faces per evaluation step, in total over all devices and processes."""
+    accept_other_data: bool = False
+    """Resume although the faces are not those that the run was trained on. The best checkpoint is chosen anew."""
     profile_steps: tuple[int, int] | None = None
     """First and last training step to profile, counted from 1, into profile/ in the workdir. None: no profile."""
 

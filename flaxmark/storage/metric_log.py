@@ -5,7 +5,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tensorboardX.summary import scalar
 from flaxmark.system.files import write_text
 from flaxmark.system.json_text import json_text
 
+METRICS = "metrics.jsonl"
 FLUSH_SECONDS = 30
 
 
@@ -24,7 +25,7 @@ class MetricWriter:
 
     def __init__(self, workdir: Path, resume_step: int) -> None:
         """Open the files of a workdir; lines of steps after `resume_step` are dropped."""
-        self._path = workdir / "metrics.jsonl"
+        self._path = workdir / METRICS
         self._started = time.perf_counter()
         if self._path.exists():
             kept = [line for line in read_metrics(workdir) if line["step"] <= resume_step]
@@ -70,7 +71,16 @@ class MetricWriter:
 
 def read_metrics(workdir: Path) -> Iterator[dict[str, Any]]:
     """Read the lines of a workdir's `metrics.jsonl`, without a last one that was cut off."""
-    with (workdir / "metrics.jsonl").open(encoding="utf-8") as file:
+    with (workdir / METRICS).open(encoding="utf-8") as file:
         for line in file:
             if line.endswith("\n"):
                 yield json.loads(line)
+
+
+def keep_lines(workdir: Path, keeps: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    """Drop the other lines of a workdir's `metrics.jsonl`, where there is one; returns those that were kept."""
+    if not (workdir / METRICS).exists():
+        return []
+    kept = [line for line in read_metrics(workdir) if keeps(line)]
+    write_text(workdir / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
+    return kept

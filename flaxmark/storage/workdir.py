@@ -15,11 +15,12 @@ from flaxmark.storage.remote import checkpoints_of
 from flaxmark.system.files import write_text
 
 CONFIG, RESULT, PREDICTIONS = "config.json", "result.json", "predictions.npz"
-TRAIN_FACES, BAD_FACES, LOCK = "train_faces.txt", "not_finite.txt", ".lock"
+FACES, TRAIN_FACES, BAD_FACES, LOCK = "faces.tsv", "train_faces.txt", "not_finite.txt", ".lock"
 
 # Where files lie, and how often something is written, changes no number of a run.
 _FREE = (
     "data.dir", "data.prepared_dir", "data.residency", "train.log_every", "train.save_every", "train.profile_steps",
+    "train.accept_other_data",
 )  # fmt: skip
 
 

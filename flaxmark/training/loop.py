@@ -27,11 +27,11 @@ from flaxmark.system.progress import Progress
 from flaxmark.training.first_weights import joint_terms, start_from_weights
 from flaxmark.training.fresh_statistics import variables_to_validate
 from flaxmark.training.profiling import StepProfiler
+from flaxmark.training.run_faces import has_other_faces, list_faces, set_other_faces_aside, write_faces
 from flaxmark.training.run_setup import (
     Run,
     make_run,
     print_header,
-    write_train_faces,
 )
 from flaxmark.training.stop_requests import StopRequests, stop_requests
 
@@ -49,7 +49,7 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
 
     Args:
         config: Config of the run; it has to be the workdir's own where the workdir holds a run.
-        workdir: A folder, or a URL (see `storage.remote`). Gets config.json, train_faces.txt, metrics.jsonl,
+        workdir: A folder, or a URL (see `storage.remote`). Gets config.json, faces.tsv, train_faces.txt, metrics.jsonl,
             tensorboard/, checkpoints/, and at the end result.json, predictions.npz, table.md, curves.png and test.png.
         clock: Clock of a command that has been running for a while; a new one by default.
 
@@ -58,7 +58,7 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
 
     Raises:
         ConfigError: A setting that cannot work, such as a batch larger than the training split.
-        DataError: A data set that cannot be read or has no training faces.
+        DataError: A data set that cannot be read, has no training faces, or is not the one that the run started with.
         CheckpointError: A workdir of another run, or initial weights that cannot be used.
         DeviceError: No device as JAX_PLATFORMS names, or a step that needs more memory than a device has.
         StorageError: A workdir that cannot be written.
@@ -82,8 +82,9 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
         claim_workdir(workdir, config, write=first)
         with clock.phase("prepare"):
             prepared = prepare(config.data)
+        faces = list_faces(prepared)
+        others = has_other_faces(workdir, config, faces)
         run = make_run(config, workdir, prepared, clock)
-        write_train_faces(run)
         with clock.phase("load"):
             restored = restore_newest(workdir, run.state)
             if restored is None:
@@ -91,6 +92,10 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
                 run.metadata["terms"] = joint_terms(prepared.terms, terms)
             else:
                 run.state, run.metadata["terms"] = restored, newest_metadata(workdir)["terms"]
+        if others:
+            set_other_faces_aside(workdir)
+            validate_again(run, clock)
+        write_faces(workdir, faces)
         checkpoints = RunCheckpoints(workdir)
         with storage_errors(workdir, lambda: checkpoints.kept):
             with stop_requests() as stop_requested:
@@ -247,3 +252,15 @@ def validate(run: Run, writer: MetricWriter | None, checkpoints: RunCheckpoints,
         checkpoints.save(run.state, metadata, figures, variables)
     mean_face = np.broadcast_to(run.mean_face, target.shape)
     return figures | {"mean_face_nme": mean_nme(mean_face, target, markup=markup)}
+
+
+def validate_again(run: Run, clock: Clock) -> None:
+    """Validate the state that a run resumes from on other faces than before, and save it with these figures."""
+    run.epoch_loss = float(run.state.epoch_loss.mean)
+    writer = MetricWriter(run.workdir, int(run.state.step)) if jax.process_index() == 0 else None
+    with (
+        nullcontext() if writer is None else closing(writer),
+        RunCheckpoints(run.workdir) as checkpoints,
+        clock.phase("validation"),
+    ):
+        validate(run, writer, checkpoints, clock)

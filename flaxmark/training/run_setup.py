@@ -22,10 +22,8 @@ from flaxmark.faces.markup_files import FLIP_TOLERANCE, check_flip_order
 from flaxmark.faces.missing import mean_points, mean_shape, present
 from flaxmark.schema import to_dict
 from flaxmark.storage.checksum import compile_checksums
-from flaxmark.storage.workdir import TRAIN_FACES
 from flaxmark.system.clock import Clock
 from flaxmark.system.devices import in_32_bits, make_mesh
-from flaxmark.system.files import write_text
 from flaxmark.training.memory import Faces, choose_form, compile_fitting, eval_shapes, place
 from flaxmark.training.train_state import TrainState
 from flaxmark.training.xla_programs import build_programs
@@ -80,12 +78,6 @@ class Run:
         size, seed = self.config.train.batch_size, self.config.train.seed
         rows = epoch_order(len(self.examples), seed, epoch)[index * size : (index + 1) * size]
         return [self.examples.files[row] for row in rows]
-
-
-def write_train_faces(run: Run) -> None:
-    """List the training faces in the workdir: evaluation warns about them, and the file can be a data.train_list."""
-    if jax.process_index() == 0:
-        write_text(run.workdir / TRAIN_FACES, "\n".join(dict.fromkeys(run.examples.files)) + "\n")
 
 
 def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) -> Run:

@@ -54,6 +54,12 @@ class Examples:
         """JPEG file of one face's region; DataError where it cannot be read or is not what was written."""
         return self.records[index]
 
+    def checksums(self) -> list[int]:
+        """CRC-32 of each face's encoded region."""
+        if isinstance(self.records, StoredRecords):
+            return self.records.checksums.tolist()
+        return [zlib.crc32(self.records[index]) for index in range(len(self))]
+
 
 class StoredRecords:
     """Encoded images in files of records, read by index, from any thread."""
@@ -64,7 +70,7 @@ class StoredRecords:
         A file that is removed later stays readable.
         """
         self._folder, self._names = folder, index.record_files
-        self._places, self._checksums = index.places, index.checksums
+        self._places, self.checksums = index.places, index.checksums
         self._open()
 
     def _open(self) -> None:
@@ -86,7 +92,7 @@ class StoredRecords:
             data = os.pread(self._descriptors[file], length, offset)  # has no position that threads would share
         except OSError as error:
             raise DataError(f"{error.strerror}; check the disk", file=path) from error
-        if len(data) != length or zlib.crc32(data) != self._checksums[index]:
+        if len(data) != length or zlib.crc32(data) != self.checksums[index]:
             raise DataError(f"damaged at byte {offset}; {prepare_again(self._folder)}", file=path)
         return data
 
