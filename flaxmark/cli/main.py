@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
+from flaxmark.cli.own_process import is_own_process, use_huge_pages
 from flaxmark.errors import INTERRUPTED, USER_ERROR, ConfigError, explain
 
 COMMANDS = {
@@ -33,8 +34,6 @@ COMMANDS = {
 }
 """Name -> what it does, in the order of the help; each is a module of `flaxmark.cli.commands` with a `main`."""
 
-HUGE_PAGES = "glibc.malloc.hugetlb=1"
-
 
 @contextlib.contextmanager
 def _output_may_end() -> Iterator[None]:
@@ -46,7 +45,8 @@ def _output_may_end() -> Iterator[None]:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        if is_own_process():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
         closed = isinstance(error, BrokenPipeError)
         raise SystemExit(128 + signal.SIGPIPE if closed else explain(error)) from None
 
@@ -114,13 +114,18 @@ def _run(name: str, arguments: list[str]) -> None:
 def run_main(main: Callable[[list[str]], None], arguments: list[str]) -> None:
     """Call a main function as flaxmark's commands are called: errors in one line, and the process ends after them.
 
+    Another program that calls it keeps its process and its handlers of signals; it gets SystemExit.
+
     Exit status: 0 done, 1 failure of flaxmark, 2 user error, 130 Ctrl-C, 75 SIGTERM: the same command goes on.
     """
-    _use_huge_pages()
+    own = is_own_process()
+    if own:
+        use_huge_pages()
     _quieten("--debug" in arguments)
-    from flaxmark.system.signals import end_when_preempted
+    if own:
+        from flaxmark.system.signals import end_when_preempted
 
-    end_when_preempted()
+        end_when_preempted()
     try:
         _refuse_empty(arguments)
         main(arguments)
@@ -129,8 +134,10 @@ def run_main(main: Callable[[list[str]], None], arguments: list[str]) -> None:
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.flush()
         sys.stderr.flush()
-        # Not SystemExit: Python would wait for a compilation in another thread, and XLA dies of ending during one.
-        os._exit(getattr(error, "exit_status", INTERRUPTED))
+        status = getattr(error, "exit_status", INTERRUPTED)
+        if own:  # Python would wait for a compilation in another thread, and XLA dies of ending during one
+            os._exit(status)
+        raise SystemExit(status) from None
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _reader_has_left():
             raise
@@ -175,14 +182,3 @@ def _quieten(debug: bool) -> None:
     warnings.filterwarnings("ignore", category=RuntimeWarning, message="coroutine .* was never awaited")
     absl.logging.set_verbosity(absl.logging.ERROR if debug else absl.logging.FATAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-
-
-def _use_huge_pages() -> None:
-    """Start this process again with memory in huge pages, where glibc can.
-
-    XLA takes the memory of a step from the system and gives it back each time; in pages of 4 KB that costs a tenth
-    of the step on a CPU (docs/results/speed.md). glibc reads its tunables only when a program starts.
-    """
-    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
-        os.environ["GLIBC_TUNABLES"] = HUGE_PAGES
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

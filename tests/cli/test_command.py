@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.commands import ROOT, Environment, command_line, run_command
+from helpers.commands import ROOT, Environment, as_command, command_line, run_command
 
 from flaxmark.cli import main
-from flaxmark.cli.main import COMMANDS, HUGE_PAGES
+from flaxmark.cli.main import COMMANDS
+from flaxmark.cli.own_process import HUGE_PAGES
 from flaxmark.errors import EXTRAS, ConfigError, DataError, FlaxmarkError, explain
 
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -172,12 +173,12 @@ run_main(lambda arguments: print(json.dumps([os.getpid(), os.environ["GLIBC_TUNA
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a matter of glibc")
 @pytest.mark.parametrize("already", [None, "glibc.malloc.arena_max=4"])
-def test_commands_start_themselves_with_huge_pages(already: str | None) -> None:
+def test_commands_start_themselves_with_huge_pages(already: str | None, tmp_path: Path) -> None:
     """In the same process and with the same arguments; what the user has set stays."""
     environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     if already:
         environment["GLIBC_TUNABLES"] = already
-    line = [sys.executable, "-c", SHOW, "--name", "two words"]
+    line = [*as_command(tmp_path, SHOW), "--name", "two words"]
     with subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True) as process:
         output, _ = process.communicate()
     assert json.loads(output) == [process.pid, already or HUGE_PAGES, ["--name", "two words"]]
@@ -195,8 +196,8 @@ run_main(main, sys.argv[1:])
 """
 
 
-def test_ctrl_c_waits_for_no_thread() -> None:
-    done = subprocess.run([sys.executable, "-c", BUSY], capture_output=True, text=True, timeout=60)
+def test_ctrl_c_waits_for_no_thread(tmp_path: Path) -> None:
+    done = subprocess.run(as_command(tmp_path, BUSY), capture_output=True, text=True, timeout=60)
     assert done.returncode == 130
     assert done.stderr == "\ninterrupted what was done\n"
 
@@ -216,8 +217,8 @@ run_main(main, sys.argv[1:])
 """
 
 
-def test_sigterm_has_its_status_wherever_it_comes() -> None:
-    with subprocess.Popen([sys.executable, "-c", WAITING], **PIPES) as process:  # type: ignore[call-overload]
+def test_sigterm_has_its_status_wherever_it_comes(tmp_path: Path) -> None:
+    with subprocess.Popen(as_command(tmp_path, WAITING), **PIPES) as process:  # type: ignore[call-overload]
         assert process.stdout.readline() == "ready\n"
         process.terminate()
         _, said = process.communicate(timeout=60)
@@ -243,7 +244,7 @@ run_main(main, sys.argv[1:])
 
 @pytest.mark.parametrize("count", [1, 2, 40])
 def test_sigterm_during_the_report_is_one_line_however_often_it_comes(tmp_path: Path, count: int) -> None:
-    line = [sys.executable, "-c", REPORTING, str(tmp_path / "table.md")]
+    line = [*as_command(tmp_path, REPORTING), str(tmp_path / "table.md")]
     with subprocess.Popen(line, **PIPES) as process:  # type: ignore[call-overload]
         assert process.stdout.readline() == "ready\n"
         for _ in range(count):

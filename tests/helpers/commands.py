@@ -23,6 +23,13 @@ def command_line(command: str, *arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "flaxmark", command, *map(str, arguments)]
 
 
+def as_command(folder: Path, code: str) -> list[str]:
+    """What starts a program as its own process, as the command that pip installs is."""
+    path = folder / "flaxmark"
+    path.write_text(code)
+    return [sys.executable, str(path)]
+
+
 def run_command(environment: Environment, command: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run it to its end in a process of its own."""
     line = command_line(command, *arguments)

@@ -6,10 +6,12 @@ import pty
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import as_command
 from PIL import Image
 
 from flaxmark.errors import ConfigError, StorageError
@@ -19,6 +21,7 @@ from flaxmark.inference.files.inputs import Input
 from flaxmark.inference.files.partial import Format, PartialResults
 from flaxmark.inference.files.writers import make_writer
 
+FOLDER = tempfile.TemporaryDirectory()
 FORMATS: tuple[Format, ...] = ("jsonl", "csv", "pts", "coco")
 # The command with a network that hangs at the image of a number.
 PREDICT = """
@@ -50,7 +53,7 @@ run_main(predict.main, sys.argv[2:])
 
 def start(stuck_at: int, *arguments: str | Path) -> subprocess.Popen[str]:
     """A predict that hangs at an image of this number, when everything before is written."""
-    line = [sys.executable, "-c", PREDICT, str(stuck_at), *map(str, arguments)]
+    line = [*as_command(Path(FOLDER.name), PREDICT), str(stuck_at), *map(str, arguments)]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if stuck_at >= 0:
         assert process.stdout is not None
@@ -128,7 +131,7 @@ def test_nohup_is_respected_and_the_file_is_locked(images: Path, tmp_path: Path)
 def test_a_closed_terminal_ends_it_as_sigterm_does(images: Path, tmp_path: Path) -> None:
     """Its terminal is gone, so that whatever it writes there raises an error."""
     main, terminal = pty.openpty()
-    line = [sys.executable, "-c", PREDICT, "3", str(images), "--out", str(tmp_path / "x.jsonl")]
+    line = [*as_command(Path(FOLDER.name), PREDICT), "3", str(images), "--out", str(tmp_path / "x.jsonl")]
     child = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
     process = subprocess.Popen(
         [sys.executable, "-c", child, *line], stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
