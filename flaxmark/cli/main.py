@@ -128,7 +128,7 @@ def run_main(main: Callable[[list[str]], None], arguments: list[str]) -> None:
         end_when_preempted()
     try:
         _refuse_empty(arguments)
-        main(arguments)
+        main(list(map(_with_home, arguments)))
     except KeyboardInterrupt as error:
         print("\ninterrupted", *error.args, file=sys.stderr)
         with contextlib.suppress(BrokenPipeError):
@@ -157,6 +157,12 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
             field = about[2:].replace("-", "_") if about.startswith("--") else None
             where = "" if field else f"the argument after {before} " if before else "the first argument "
             raise _empty_argument(where, field)
+
+
+def _with_home(argument: str) -> str:
+    """An argument with the home folder in place of `~` at the start of its value, where shells leave it."""
+    flag, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return flag + equals + os.path.expanduser(value)
 
 
 def _empty_argument(where: str, field: str | None = None) -> ConfigError:

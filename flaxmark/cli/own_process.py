@@ -1,5 +1,6 @@
 """Whether this process is flaxmark's own command: only then may it be started again, ended at once, or take signals."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -35,4 +36,5 @@ def use_huge_pages() -> None:
     """
     if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
         os.environ["GLIBC_TUNABLES"] = HUGE_PAGES
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        with contextlib.suppress(OSError):  # it is only faster
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,12 +1,11 @@
 """Checks across the fields of a config; the bounds of single numbers stand on their fields."""
 
-from pathlib import Path
-
 from flaxmark.config.config import Config
 from flaxmark.data.config import check_data
 from flaxmark.errors import CheckpointError
 from flaxmark.models.pretrained import SHIPPED_NAME
 from flaxmark.schema import check_bounds, require
+from flaxmark.system.files import user_path
 
 
 def check_config(config: Config, device_count: int = 1) -> None:
@@ -38,7 +37,7 @@ def check_config(config: Config, device_count: int = 1) -> None:
 def check_weights_exist(config: Config) -> None:
     """Raise CheckpointError if `model.init_from` names nothing that exists."""
     name = config.model.init_from
-    if name not in (None, SHIPPED_NAME) and not Path(str(name)).expanduser().exists():
+    if name not in (None, SHIPPED_NAME) and not user_path(str(name)).exists():
         reason = f"neither a file nor the workdir of a run, nor {SHIPPED_NAME}, the model that comes with flaxmark"
         raise CheckpointError(reason, field="model.init_from", value=name)
 

@@ -16,6 +16,7 @@ from flaxmark.errors import ConfigError, FlaxmarkError
 from flaxmark.models.losses import Loss
 from flaxmark.models.resnet import Depth
 from flaxmark.schema import Choice
+from flaxmark.system.files import user_path
 
 SHIPPED = "flaxmark.configs"
 EXTENSIONS = "FLAXMARK_EXTENSIONS"
@@ -30,7 +31,7 @@ def find_config(name: str | Path) -> Path:
     Raises ConfigError where there is none; it names a similar one, or lists the Python files beside it or the shipped
     configs.
     """
-    path = Path(name)
+    path = user_path(name)
     if os.path.isfile(path):  # unlike Path.is_file also for names that are too long
         return path
     shipped = _shipped_folder()
@@ -107,7 +108,7 @@ def load_extensions(names: Iterable[str]) -> None:
 
 def named_extensions() -> list[str]:
     """Extensions in the environment variable FLAXMARK_EXTENSIONS: files and modules, separated as in PATH."""
-    return [name for name in os.environ.get(EXTENSIONS, "").split(os.pathsep) if name]
+    return [os.path.expanduser(name) for name in os.environ.get(EXTENSIONS, "").split(os.pathsep) if name]
 
 
 def extensions() -> list[str]:

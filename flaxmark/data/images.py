@@ -12,6 +12,8 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, features
 
 from flaxmark.errors import ImageError
+from flaxmark.system.files import user_path
+from flaxmark.system.reading import kind_of, kind_of_bytes
 
 # Pillow also opens formats that start other programs (EPS) or that are not used for photographs.
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -62,7 +64,7 @@ def read_image(
         return _from_file(io.BytesIO(source), None, max_megapixels, orient)
     if not isinstance(source, str | Path):
         raise ImageError(f"{type(source).__name__} is not an image: give a path, bytes, a PIL image or a NumPy array")
-    path = Path(source)
+    path = user_path(source)
     try:
         found, other = path.is_file(), path.exists()
     except OSError as error:  # a name that the system does not allow
@@ -97,7 +99,9 @@ def _from_file(file: Path | io.BytesIO, name: Path | None, max_megapixels: float
             raise ImageTooLargeError(str(error), file=name) from error
         except Image.UnidentifiedImageError as error:
             kinds = ", ".join((*FORMATS, "HEIC"))
-            raise ImageError(f"not an image, or none of {kinds}; convert it first", file=name) from error
+            kind = kind_of(file) if isinstance(file, Path) else kind_of_bytes(file.getvalue())
+            reason = str(kind or f"not an image, or none of {kinds}; convert it first")
+            raise ImageError(reason, file=name) from error
         except Exception as error:  # damaged files make decoders raise almost anything
             raise ImageError(_one_line(error), file=name) from error
 

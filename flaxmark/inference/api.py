@@ -10,6 +10,7 @@ from flaxmark.faces.boxes import Boxes
 from flaxmark.inference.detection import MIN_SCORE, Detector
 from flaxmark.inference.predictor import Face, ManyBoxes, OnBroken, Predictor
 from flaxmark.storage.remote import CHECKPOINTS
+from flaxmark.system.files import user_path
 
 
 def predict(
@@ -100,7 +101,7 @@ def _kept(
         raise ConfigError("give boxes or a detector, not both", field="boxes")
     if checkpoint is None:
         return _load(None, 0, detector, min_score, flip)
-    path = Path(checkpoint).absolute()
+    path = user_path(checkpoint).absolute()
     folder = path / CHECKPOINTS
     changed = folder if folder.is_dir() else path  # its time changes with each checkpoint that is added or removed
     stamp = changed.stat().st_mtime_ns if changed.exists() else 0

@@ -26,8 +26,9 @@ from flaxmark.models.operations import Operations, make_operations
 from flaxmark.schema import check_bounds
 from flaxmark.storage.packed import SUFFIX, load_packed
 from flaxmark.storage.stored_config import prediction_config
-from flaxmark.system.forks import refuse_fork
 from flaxmark.system.devices import compile_step, in_32_bits, make_mesh
+from flaxmark.system.files import user_path
+from flaxmark.system.forks import refuse_fork
 
 # Trained on drawn faces alone, free for any use: docs/results/model_card.md.
 SHIPPED = Path(__file__).parent / "weights" / "resnet18_drawn.safetensors"
@@ -101,7 +102,7 @@ class Network:
         has no flip_order.
         """
         refuse_fork()
-        path = Path(checkpoint or SHIPPED)
+        path = user_path(checkpoint or SHIPPED)
         self.variables, self.metadata = _load(path)
         try:
             self.config = prediction_config(self.metadata["config"])

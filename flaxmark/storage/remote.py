@@ -7,7 +7,7 @@ from urllib.parse import quote
 from etils import epath
 
 from flaxmark.errors import ConfigError, StorageError
-from flaxmark.system.files import atomic_write, write_text
+from flaxmark.system.files import atomic_write, user_path, write_text
 
 SCHEMES = ("gs://", "file://")  # file:// is a folder of this machine, such as a mounted share
 REMOTE = ".remote"
@@ -22,7 +22,7 @@ def local_workdir(workdir: str | Path) -> Path:
     """
     scheme, separator, rest = str(workdir).partition("://")
     if not separator:
-        return Path(workdir)
+        return user_path(workdir)
     relative = scheme == "file" and not rest.startswith("/")
     if scheme + separator not in SCHEMES or relative or not rest.strip("/"):
         reason = "give a folder, or gs://BUCKET/FOLDER, or file:///FOLDER"

@@ -1,14 +1,16 @@
 """Files and folders: atomic writes, output paths, and what a file system refuses (a full disk, missing permission)."""
 
+import contextlib
 import errno
+import functools
 import itertools
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from flaxmark.errors import ConfigError, FlaxmarkError, StorageError
@@ -32,7 +34,7 @@ _REMEDIES_INSIDE = {
 }
 
 
-@contextmanager
+@contextlib.contextmanager
 def atomic_write(path: Path, temporary_name: str | None = None) -> Iterator[Path]:
     """Write a file or folder so that readers only ever find a complete one.
 
@@ -70,9 +72,46 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def user_path(name: str | Path) -> Path:
+    """A path that the user has named, with the home folder in place of a leading `~`.
+
+    Shells leave it after `--flag=`. Raises ConfigError where this user has no home folder.
+    """
+    path = Path(os.path.expanduser(name))
+    if path.parts[:1] == ("~",):
+        raise ConfigError("there is no home folder here; set HOME, or give the whole path", value=name)
+    return path
+
+
 def cache_dir() -> Path:
-    """The user's cache folder for prepared data sets and compiled programs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flaxmark"
+    """The user's cache folder for prepared data sets and compiled programs.
+
+    Where there is no home folder or it cannot be written, as in containers, it is a temporary one of the same user.
+    """
+    if os.environ.get("XDG_CACHE_HOME"):
+        return user_path(os.environ["XDG_CACHE_HOME"]) / "flaxmark"
+    home = os.path.expanduser("~")
+    folder = Path(home, ".cache", "flaxmark")
+    return folder if os.path.isabs(home) and _can_be_made(folder) else _temporary_cache()
+
+
+def _can_be_made(folder: Path) -> bool:
+    """Whether a folder can be written, or created where it does not exist."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return os.access(existing, os.W_OK | os.X_OK)
+
+
+@functools.cache
+def _temporary_cache() -> Path:
+    """A cache folder that no other user can write into, the same for all processes where that can be."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    folder = Path(tempfile.gettempdir(), f"flaxmark-{user}")
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022:
+            return folder
+    return Path(tempfile.mkdtemp(prefix="flaxmark-"))
 
 
 def try_lock(file: int) -> bool:
@@ -131,7 +170,7 @@ def new_folder(field: str, name: str | Path) -> Path:
     return path
 
 
-@contextmanager
+@contextlib.contextmanager
 def storage_errors(folder: Path, kept: Callable[[], str] = lambda: "") -> Iterator[None]:
     """Turn errors of writing below a folder, here or in the background, into a StorageError of one line.
 

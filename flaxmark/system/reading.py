@@ -69,6 +69,7 @@ _UNPACK = "unpack it, and name the file in it"
 POINTER = FileKind("a Git LFS pointer, not the file itself", "run git lfs pull in its repository")
 SAFETENSORS = FileKind("a safetensors file", "give it the ending .safetensors")
 TORCH = FileKind("a file of PyTorch's torch.save", "give it the ending .pth")
+VIDEO = FileKind("a video, or an image in HEIC or AVIF", "give it the ending of its kind")
 _KINDS: tuple[tuple[bytes, FileKind], ...] = (
     (rb"version https://git-lfs", POINTER),
     (rb"[/.].{0,200}annex/objects/", FileKind("a git-annex pointer, not the file itself", "run git annex get")),
@@ -86,7 +87,7 @@ _KINDS: tuple[tuple[bytes, FileKind], ...] = (
     (rb"\x93NUMPY", FileKind("a NumPy array", "convert it to .safetensors")),
     (rb"(?s).{4}TFL3", FileKind("a TFLite model", "name the run that it was exported from")),
     (rb"\x89PNG|\xff\xd8\xff|GIF8|(?s:RIFF.{4}WEBP)", FileKind("an image", _AGAIN)),
-    (rb"(?s).{4}ftyp", FileKind("a video, or an image as HEIC or AVIF", _AGAIN)),
+    (rb"(?s).{4}ftyp", VIDEO),
     (rb"%PDF", FileKind("a PDF document", _AGAIN)),
     (rb"\x00\x05\x16\x07", FileKind("a file of macOS beside the real one", "name the file without ._ in front")),
     (rb"(?s)\x00{16}", FileKind("a file that begins with zeros, as an interrupted copy does", _AGAIN)),
@@ -104,18 +105,18 @@ def kind_of(path: Any) -> FileKind | None:
             head = file.read(HEAD)
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
-            return kind_of_bytes(head, size) or _safetensors(file, head, size)
+            return kind_of_bytes(head) or _safetensors(file, head, size)
     except IsADirectoryError:
         return FileKind("a folder", "name the file in it")
     except OSError:
         return None
 
 
-def kind_of_bytes(head: bytes, size: int) -> FileKind | None:
-    """What a file of `size` bytes is by its first `HEAD` bytes; None where it is not known."""
-    if size == 0:
+def kind_of_bytes(content: bytes) -> FileKind | None:
+    """What a file is by its content or its first `HEAD` bytes; None where it is not known."""
+    if not content:
         return FileKind("an empty file", _AGAIN)
-    return next((kind for pattern, kind in _KINDS if re.match(pattern, head)), None)
+    return next((kind for pattern, kind in _KINDS if re.match(pattern, content)), None)
 
 
 def _safetensors(file: Any, head: bytes, size: int) -> FileKind | None:

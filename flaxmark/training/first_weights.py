@@ -1,7 +1,6 @@
 """Weights that a run starts from, and the terms of use that they bring."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,6 +13,7 @@ from flaxmark.models.batch_norm import Variables
 from flaxmark.models.pretrained import SHIPPED_NAME, start_from_file, start_from_run
 from flaxmark.storage.stored_config import prediction_config
 from flaxmark.storage.trained import is_packed, load_trained
+from flaxmark.system.files import user_path
 from flaxmark.training.train_state import TrainState
 
 FREE = "free"
@@ -40,7 +40,7 @@ def start_from_weights(config: Config, state: TrainState) -> tuple[TrainState, s
 def _load(config: Config, fresh: Variables) -> tuple[Variables, str]:
     """Fresh variables replaced by those that `model.init_from` names, and their terms of use."""
     name = str(config.model.init_from)
-    source = SHIPPED if name == SHIPPED_NAME else Path(name).expanduser()
+    source = SHIPPED if name == SHIPPED_NAME else user_path(name)
     if source.is_file() and not is_packed(source):
         return start_from_file(source, fresh, config.model), FREE  # such files state no terms
     try:

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from flaxmark.errors import CheckpointError, DeviceError, FlaxmarkError, StorageError, explain
+from flaxmark.data.images import read_image
+from flaxmark.errors import CheckpointError, DeviceError, FlaxmarkError, ImageError, StorageError, explain
+from flaxmark.inference.video.frames import read_frames
 from flaxmark.models.weight_files import read_tensors
 from flaxmark.storage.packed import load_packed
 from flaxmark.system.reading import POINTER, SAFETENSORS, TORCH, kind_of, reading
@@ -73,6 +75,18 @@ def test_something_else_in_place_of_weights_is_named(title: str, tmp_path: Path)
             read(path)
         assert caught.value.file == path
         assert title in caught.value.reason
+
+
+@pytest.mark.parametrize("title", ["Git LFS", "HTML", "empty", "ZIP"])
+def test_something_else_in_place_of_an_image_or_video_is_named(title: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.jpg"
+    path.write_bytes(CONTENTS[title])
+    for source in (path, CONTENTS[title]):
+        with pytest.raises(ImageError, match=title):
+            read_image(source)
+    pytest.importorskip("av")
+    with pytest.raises(ImageError, match=title):
+        next(read_frames(path))
 
 
 def test_files_of_torch_and_safetensors_with_each_other_s_ending(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from flaxmark.data.records.examples import Examples, StoredRecords
 from flaxmark.data.records.face_index import load_index
 from flaxmark.data.records.write import CHOSEN, PREPARED, PROBLEMS, write_choice, write_records
 from flaxmark.errors import DataError, StorageError
-from flaxmark.system.files import atomic_write, cache_dir, storage_errors
+from flaxmark.system.files import atomic_write, cache_dir, storage_errors, user_path
 
 __all__ = ["Examples", "Prepared", "find_data_dir", "load_split", "prepare"]
 
@@ -62,7 +62,7 @@ def prepare(config: DataConfig, *, for_training: bool = True, undivided: Undivid
     source: Source = FolderSource(config, undivided) if data_set.source is None else data_set.source(config)
     if config.strict:
         _refuse_problems(source.problems, "")
-    parent = Path(config.prepared_dir).expanduser() if config.prepared_dir else cache_dir() / "data"
+    parent = user_path(config.prepared_dir) if config.prepared_dir else cache_dir() / "data"
     folder = parent / f"{config.name}-{source.fingerprint[:16]}"
     chosen = folder / "chosen" / source.chosen[:16]
     if not (chosen / CHOSEN).is_file():

@@ -21,6 +21,7 @@ from flaxmark.data.records.stored_face import StoredFace
 from flaxmark.errors import DataError
 from flaxmark.faces.markup import IBUG_68
 from flaxmark.faces.markup_files import markup_to_json
+from flaxmark.system.files import user_path
 
 Undivided = Literal["never", "unless_divided", "always"]
 """Whether all faces of a folder make one split, `WHOLE`: never, unless it has held-out faces of its own, or always."""
@@ -37,10 +38,10 @@ def find_data_dir(config: DataConfig) -> Path:
     data_set = find_data_set(config.name)
     variable, name = data_set.location or ("", "")
     if config.dir:
-        folder = Path(config.dir).expanduser()
+        folder = user_path(config.dir)
         field, value, reason = "data.dir", config.dir, "no such folder"
     elif os.environ.get(variable):
-        folder = Path(os.environ[variable]).expanduser() / name
+        folder = user_path(os.environ[variable]) / name
         field, value, reason = variable, os.environ[variable], f"there is no folder {folder}"
     else:
         folder = None

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from flaxmark.errors import DataError
+from flaxmark.system.files import user_path
 
 MAX_BYTES = 40_000_000  # in memory it takes up to 70 times as much; 10,000 faces of 98 points have 35 MB at most
 
@@ -30,7 +31,7 @@ def find_list(name: str, root: Path, field: str, max_bytes: int = MAX_BYTES) -> 
 
     Raises DataError where it does not exist, is a folder or is larger than `max_bytes`.
     """
-    for path in (Path(name).expanduser(), root / name):
+    for path in (user_path(name), root / name):
         if path.is_file():
             check_size(path, max_bytes, field)
             return path

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from flaxmark.errors import ConfigError, ImageError, MissingPackageError
+from flaxmark.system.reading import VIDEO, kind_of
 
 # Only containers of video; playlists name other files. Paths are absolute, because FFmpeg would take the start of
 # `12:30.mp4` for a protocol.
@@ -118,7 +119,10 @@ def _decode(
                 last = seconds if seconds > last + SAME else last + step
                 yield last, _upright(frame.to_ndarray(format="rgb24"), _display_matrix(frame))
     except av.FFmpegError as error:
-        raise ImageError(f"{error.strerror or error}; not a video, or damaged", **about) from error
+        kind = kind_of(about["file"]) if "file" in about else None
+        known = kind is not None and kind != VIDEO
+        reason = str(kind) if known else f"{error.strerror or error}; not a video, or damaged"
+        raise ImageError(reason, **about) from error
 
 
 def _frames(container: Any, stream: Any, about: dict[str, Any]) -> Iterator[Any]:
