@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import io
-import re
 import warnings
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, features
 
 from flaxmark.errors import ImageError
+from flaxmark.system.files import is_address
 from flaxmark.system.files import user_path
 from flaxmark.system.reading import kind_of, kind_of_bytes
 
@@ -24,7 +24,7 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
     | {".avif", ".heic", ".heif"}
 )
-ADDRESS = "is an address, not a file; download it first, for example with curl -O"
+ADDRESS = "is an address, not a file or folder; download it first, for example with curl -O"
 MAX_SHOWN = 200  # letters of an odd name
 MAX_16_BIT = 65535
 
@@ -78,11 +78,6 @@ def read_image(
         size = path.stat().st_size / 1e6
         raise ImageTooLargeError(f"{size:,.0f} MB, more than an image of {max_megapixels:g} megapixels", file=path)
     return _from_file(path, path, max_megapixels, orient)
-
-
-def is_address(name: str) -> bool:
-    """Whether a name is not of a file, but of something elsewhere: https://, gs:// and the like."""
-    return re.match("[A-Za-z][A-Za-z0-9+.-]+://", name) is not None
 
 
 def _from_file(file: Path | io.BytesIO, name: Path | None, max_megapixels: float, orient: bool) -> np.ndarray:

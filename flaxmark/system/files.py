@@ -114,6 +114,19 @@ def _temporary_cache() -> Path:
     return Path(tempfile.mkdtemp(prefix="flaxmark-"))
 
 
+def is_address(name: str) -> bool:
+    """Whether a name is not of a file, but of something elsewhere: https://, gs:// and the like."""
+    return re.match("[A-Za-z][A-Za-z0-9+.-]+:/", name) is not None and not os.path.exists(name)
+
+
+def _refuse_address(field: str, name: str | Path) -> None:
+    """Raise ConfigError for a path that is an address, or -, where a file or folder is written."""
+    if is_address(str(name)):  # a path has lost its second slash
+        raise ConfigError("is an address; write to this machine and upload it from there", field=field, value=name)
+    if str(name) == "-":
+        raise ConfigError("is standard output elsewhere; give a name", field=field, value=name)
+
+
 def try_lock(file: int) -> bool:
     """Whether this process has, from now until it closes the descriptor or ends, the lock of an open file.
 
@@ -138,6 +151,7 @@ def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path
     """
     if out is None:
         return None
+    _refuse_address("out", out)
     path = Path(out)
     if path.suffix.lower() not in endings:
         raise ConfigError(f"the ending must be {' or '.join(endings)}", field="out", value=out)
@@ -158,6 +172,7 @@ def new_file(out: str | None, overwrite: bool, endings: tuple[str, ...]) -> Path
 
 def new_folder(field: str, name: str | Path) -> Path:
     """Create the folder that an argument names, if needed; StorageError where it cannot be created or written."""
+    _refuse_address(field, name)
     path = Path(name)
     try:
         path.mkdir(parents=True, exist_ok=True)

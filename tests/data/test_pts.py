@@ -92,3 +92,12 @@ def test_any_bytes_are_points_or_one_clear_error(tmp_path_factory: pytest.TempPa
     with pytest.raises(AnnotationError) as caught:
         read_pts(path, 68)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("count", "name"), [(5, "five_points"), (98, "wflw_98"), (7, None)])
+def test_another_mark_up_is_named_by_its_number_of_points(pts: Path, count: int, name: str | None) -> None:
+    pts.write_text("\n".join(f"{point} {point**2}" for point in range(count)))
+    with pytest.raises(AnnotationError) as caught:
+        read_pts(pts, 68)
+    assert ("--data.markup" in str(caught.value)) == (name is not None)
+    assert name is None or name in str(caught.value)

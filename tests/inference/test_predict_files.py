@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from flaxmark.errors import ConfigError, ImageError, StorageError
 from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference.face import Face
 from flaxmark.inference.files.drawing_paths import drawing_paths, refuse_pts_files, refuse_same_pts
-from flaxmark.inference.files.inputs import Input, find_inputs
+from flaxmark.inference.files.inputs import Input, count_suffixes, find_inputs
 from flaxmark.inference.files.partial import Format, PartialResults
 from flaxmark.inference.files.predict_all import predict_images, predict_video
 from flaxmark.inference.files.writers import make_writer
@@ -93,6 +94,56 @@ def test_inputs_are_files_folders_and_patterns(images: Path, monkeypatch: pytest
         with pytest.raises(ConfigError) as caught:
             find_inputs(names)
         assert caught.value.file == file
+
+
+def test_every_kind_of_file_in_a_folder_is_taken_or_counted(tmp_path: Path) -> None:
+    taken = ["a.JFIF", "b.jpe", "c.avif", "d.HEIC", "e.MTS", "f.m2ts", "g.flv", "h.3GP", "i.ts", "k.raw.NEF"]
+    passed = ["a.txt", "b.TXT", "c.pts", "LICENSE", "component.ts", ".hidden.txt"]
+    for name in (*taken, *passed):
+        (tmp_path / name).touch()
+    (tmp_path / "i.ts").write_bytes((b"G" + bytes(187)) * 3)
+    (tmp_path / "component.ts").write_text("const face = 1;")
+    counts: Counter[str] = Counter()
+    assert [item.name for item in find_inputs([str(tmp_path)], (), counts)] == taken
+    assert counts == {".txt": 2, ".pts": 1, "": 1, ".ts": 1}
+    assert count_suffixes(counts) == "2 .txt, 1 without a suffix, 1 .pts, 1 .ts"
+    for number in range(20):
+        counts[f".{number:02}"] += 30
+    assert count_suffixes(counts).endswith("30 .07, 365 others")
+
+
+@pytest.mark.parametrize("name", ["https://example.org/a.jpg", "gs://bucket/a.jpg", "http://127.0.0.1:8000/"])
+def test_an_address_is_not_a_file(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find_inputs([name])
+    assert caught.value.file == name
+
+
+def test_live_photos_are_drawn_beside_each_other(tmp_path: Path) -> None:
+    """An iPhone stores an image and a video of the same name."""
+    for name in ("IMG_1.JPG", "IMG_1.MOV"):
+        (tmp_path / name).touch()
+    inputs = find_inputs([str(tmp_path)])
+    paths = drawing_paths(inputs, str(tmp_path / "drawn"), False)
+    assert {path.suffix for path in paths.values()} > {".mp4"}
+    (tmp_path / "IMG_1.MP4").touch()
+    with pytest.raises(ConfigError) as caught:
+        drawing_paths(find_inputs([str(tmp_path)]), str(tmp_path / "drawn"), False)
+    assert caught.value.file == tmp_path / "IMG_1.MP4"
+
+
+def test_images_without_a_face_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(12):
+        save(tmp_path / f"{number:02}.png", faces=number == 3)
+    inputs = find_inputs([str(tmp_path)])
+    predict_images(inputs, FakePredictor(), None, make_writer("csv", None, FIVE_POINTS, "free"), {})  # type: ignore[arg-type]
+    printed = capsys.readouterr()
+    (line,) = [line for line in printed.err.splitlines() if line.startswith("without a face")]
+    assert f"{tmp_path}/00.png, " in line
+    assert f"{tmp_path}/10.png and 1 more" in line
+    assert "03.png" not in line
+    rows = list(csv.DictReader(printed.out.splitlines()))
+    assert [row["face"] for row in rows] == ["0", "0", "0", "1"] + ["0"] * 8
 
 
 def test_lines_of_json(images: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from etils import epath
 
 from flaxmark.errors import ConfigError, FlaxmarkError, StorageError
-from flaxmark.system.files import atomic_write, new_file, new_folder, write_text
+from flaxmark.system.files import atomic_write, new_file, new_folder, try_lock, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -130,3 +130,22 @@ def test_folders_that_cannot_be_written(tmp_path: Path) -> None:
         with pytest.raises(StorageError) as caught:
             refused()
         assert caught.value.field == "out"
+
+
+def test_addresses_are_no_names_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Path would make a folder `https:` of one."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("https://example.org/x.md", "s3://bucket/x.md", "-"):
+        for refused in (lambda name=name: new_file(name, True, (".md", "")), lambda name=name: new_folder("out", name)):
+            with pytest.raises(ConfigError) as caught:
+                refused()
+            assert caught.value.field == "out"
+    assert names(tmp_path) == []
+
+
+def test_a_lock_ends_with_the_file(tmp_path: Path) -> None:
+    with (tmp_path / "x").open("w") as first, (tmp_path / "x").open("w") as second:
+        assert try_lock(first.fileno())
+        assert not try_lock(second.fileno())
+        first.close()
+        assert try_lock(second.fileno())

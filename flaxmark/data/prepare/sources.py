@@ -14,6 +14,7 @@ from flaxmark.data.annotated_images import check_orientation
 from flaxmark.data.config import DataConfig
 from flaxmark.data.data_sets import find_data_set
 from flaxmark.data.entries import SPLIT_BY_IMAGE, FaceEntry, Problem
+from flaxmark.data.images import ADDRESS
 from flaxmark.data.prepare.collect import assign_splits, check_boxes, store_entry
 from flaxmark.data.prepare.duplicates import remove_duplicates
 from flaxmark.data.readers.listing import read_folder
@@ -21,6 +22,7 @@ from flaxmark.data.records.stored_face import StoredFace
 from flaxmark.errors import DataError
 from flaxmark.faces.markup import IBUG_68
 from flaxmark.faces.markup_files import markup_to_json
+from flaxmark.system.files import is_address
 from flaxmark.system.files import user_path
 
 Undivided = Literal["never", "unless_divided", "always"]
@@ -38,6 +40,9 @@ def find_data_dir(config: DataConfig) -> Path:
     data_set = find_data_set(config.name)
     variable, name = data_set.location or ("", "")
     if config.dir:
+        folder = Path(config.dir).expanduser()
+        if is_address(config.dir):
+            raise DataError(ADDRESS, field="data.dir", value=config.dir)
         folder = user_path(config.dir)
         field, value, reason = "data.dir", config.dir, "no such folder"
     elif os.environ.get(variable):

@@ -21,9 +21,9 @@ from flaxmark.data.entries import (
     Problem,
     check_landmarks,
     check_one_image,
-    count_points,
     divide,
     find_image,
+    wrong_count,
 )
 from flaxmark.data.readers.lists import check_size, find_list
 from flaxmark.data.readers.missing_marks import mark_missing
@@ -226,7 +226,7 @@ def _read_keypoints(values: Any, where: str, num_points: int) -> Float[np.ndarra
         raise AnnotationError("keypoints must be a list of numbers, three for each point", MALFORMED, file=where)
     points = numbers.reshape(-1, 3)
     if len(points) != num_points:
-        raise AnnotationError(f"{count_points(len(points))} instead of {num_points}", POINT_COUNT, file=where)
+        raise AnnotationError(wrong_count(len(points), num_points), POINT_COUNT, file=where)
     labelled = np.where(points[:, 2:] > 0, points[:, :2], np.nan)
     return check_landmarks(mark_missing(labelled), where, num_points)
 

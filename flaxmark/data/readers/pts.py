@@ -23,9 +23,9 @@ from flaxmark.data.entries import (
     Listing,
     Problem,
     check_landmarks,
-    count_points,
     divide,
     inside,
+    wrong_count,
 )
 from flaxmark.data.images import SUFFIXES
 from flaxmark.data.readers.missing_marks import mark_missing, number_or_missing
@@ -94,7 +94,7 @@ def read_pts(path: str | Path, num_points: int) -> Float[np.ndarray, "num_points
         raise AnnotationError("has no points", EMPTY, file=path)
     if len(lines) != num_points:
         number = lines[min(len(lines), num_points + 1) - 1][0]
-        reason = f"line {number}: {count_points(len(lines))} instead of {num_points}"
+        reason = f"line {number}: {wrong_count(len(lines), num_points)}"
         raise AnnotationError(reason, POINT_COUNT, file=path)
     points = [_parse(path, number, line) for number, line in lines]
     return check_landmarks(mark_missing(np.array(points, np.float64)) - 1.0, path, num_points)

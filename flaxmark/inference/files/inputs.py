@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from flaxmark.data.images import ADDRESS, SUFFIXES, is_address
+from flaxmark.data.images import ADDRESS, SUFFIXES
 from flaxmark.errors import ConfigError
+from flaxmark.system.files import is_address
 
 # Image formats that cannot be read; in a folder they are reported as unreadable.
 OTHER_SUFFIXES = frozenset(
