@@ -75,6 +75,7 @@ def test_packing_measures_a_few_crops_at_a_time(
         variables={"params": {}, "batch_stats": {}}, metadata=METADATA | {"step": 3}, data=CONFIG.data, run_images=run
     )
     monkeypatch.setattr("flaxmark.inference.network.Network", lambda _: network)
+    monkeypatch.setattr("flaxmark.storage.trained.moments_of_run", lambda _: {})
     monkeypatch.setattr("flaxmark.data.prepare.prepare.prepare", lambda *_, **__: None)
     names = [str(number) for number in range(len(truth))]
     nothing = np.zeros((len(truth), 4), np.float32)
