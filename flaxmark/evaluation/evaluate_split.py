@@ -144,8 +144,8 @@ def remarks(rows: list[Mapping[str, Any]] | list[Row]) -> list[str]:
     for row in (row for (_, predictor), row in whole.items() if predictor == "network"):
         if row.get("missing_points"):
             without = [
-                f"{row[f'without_{name}']:,} of {row['faces']:,} faces have no {name} NME: they lack its points"
-                for name in NORMALISERS
+                f"{row[f'without_{name}']:,} of {row['faces']:,} faces have no {title} NME: they lack its points"
+                for name, title in zip(NORMALISERS, ("inter-ocular", "inter-pupil", "box"), strict=True)
                 if row[f"without_{name}"]
             ]
             counted = f"{row['split']}: {row['missing_points']:,} missing points are not counted"

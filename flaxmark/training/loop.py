@@ -11,7 +11,7 @@ import numpy as np
 from flaxmark.config.checks import check_config, check_weights_exist
 from flaxmark.config.config import Config
 from flaxmark.data.prepare.prepare import prepare
-from flaxmark.evaluation.evaluate_split import Outputs, format_results, predict_split
+from flaxmark.evaluation.evaluate_split import Outputs, format_results, is_known, predict_split
 from flaxmark.evaluation.metrics import mean_nme, sigma_scale, summarize
 from flaxmark.evaluation.run_report import write_report
 from flaxmark.models.batch_norm import Variables
@@ -144,7 +144,8 @@ def run_steps(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequest
                     progress.pause()
                     with clock.phase("validation"):
                         figures = validate(run, writer, checkpoints, clock)
-                    note = f"  validation {figures['loss']:.5f}  NME {figures['nme']:.2f} %"
+                    error = f"NME {figures['nme']:.2f} %" if is_known(figures["nme"]) else "no face has an NME"
+                    note = f"  validation {figures['loss']:.5f}  {error}"
                     if figures["nme"] > figures["mean_face_nme"]:
                         note += f", worse than the mean face ({figures['mean_face_nme']:.2f} %): train longer"
                     progress.line(f"{position}  loss {figures['train_loss']:.5f}{note}")

@@ -147,6 +147,18 @@ def test_a_flip_renames_points() -> None:
     np.testing.assert_allclose(moved, expected, atol=1e-6)
 
 
+def test_missing_points_stay_missing_and_are_renamed_by_a_flip() -> None:
+    points = np.random.default_rng(0).uniform(size=(68, 2)).astype(np.float32)
+    holes = points.copy()
+    holes[[0, 40]] = np.nan
+    for mirror, gone in ((1, [0, 40]), (-1, [16, 47])):
+        affine = Affine(jnp.array([[0.9 * mirror, -0.1], [0.1 * mirror, 0.9]]), jnp.array([0.1, 0.0]))
+        whole, moved = (np.asarray(warp_landmarks(jnp.asarray(p), affine, IBUG_68)) for p in (points, holes))
+        assert np.flatnonzero(np.isnan(moved).any(axis=1)).tolist() == gone
+        there = np.delete(np.arange(68), gone)
+        np.testing.assert_array_equal(moved[there], whole[there])
+
+
 def test_one_by_one_under_vmap_and_lax_map_are_the_same() -> None:
     config = DataConfig(image_size=64, augment=STRONG)
     rng = np.random.default_rng(0)

@@ -22,6 +22,7 @@ from flaxmark.errors import DataError
 from flaxmark.faces.missing import present
 from flaxmark.models.losses import MSE, GaussianNLL
 from flaxmark.models.model import Layers, ModelConfig
+from flaxmark.system.devices import AXIS, compile_step, make_mesh, shard_batch
 from flaxmark.training.loop import train
 from flaxmark.training.train_state import init_train_state
 from flaxmark.training.train_step import make_train_step
@@ -189,3 +190,26 @@ def test_outputs_of_missing_points_have_no_gradient_and_faces_weigh_the_same(acc
     np.testing.assert_allclose(change, expected, atol=1e-7)
     assert not change[60:].any()
     assert float(metrics["loss"]) == pytest.approx(1)
+
+
+def test_missing_points_give_the_same_update_on_one_and_eight_devices_and_in_parts() -> None:
+    rng = np.random.default_rng(0)
+    landmarks = rng.uniform(size=(16, 68, 2)).astype(np.float32)
+    landmarks[rng.uniform(size=(16, 68)) < 0.3] = np.nan
+    image = rng.uniform(size=(16, 4, 4, 3)).astype(np.float32)
+    batch = {"image": image, "landmarks": landmarks, "mask": np.ones(16, np.float32)}
+    updates = []
+    for devices, mode, parts in ((1, "jit", 1), (8, "jit", 1), (8, "pmap", 1), (1, "jit", 4)):
+        mesh = make_mesh(jax.devices()[:devices])
+        axis, optimizer = AXIS if mode == "pmap" else None, optax.sgd(1.0)
+        step = make_train_step(
+            linear_model(), MSE(), optimizer, lambda _: 1.0, steps_per_epoch=9, accumulate=parts, axis_name=axis
+        )
+        compiled = compile_step(step, mesh, mode, updates=True)  # type: ignore[arg-type]
+        state = init_train_state(jax.random.key(0), linear_model(), optimizer, np.ones((68, 2), np.float32), False)
+        everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+        state, metrics = compiled(jax.device_put(jax.device_get(state), everywhere), shard_batch(batch, mesh, mode))  # type: ignore[arg-type]
+        updates.append((jax.device_get(state.params["bias"]), float(metrics["loss"])))
+    for bias, loss in updates[1:]:
+        np.testing.assert_allclose(bias, updates[0][0], rtol=1e-5)
+        assert loss == pytest.approx(updates[0][1], rel=1e-5)
