@@ -11,8 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, features
 
 from flaxmark.errors import ImageError
-from flaxmark.system.files import is_address
-from flaxmark.system.files import user_path
+from flaxmark.system.files import is_address, user_path
 from flaxmark.system.reading import kind_of, kind_of_bytes
 
 # Pillow also opens formats that start other programs (EPS) or that are not used for photographs.

@@ -22,8 +22,7 @@ from flaxmark.data.records.stored_face import StoredFace
 from flaxmark.errors import DataError
 from flaxmark.faces.markup import IBUG_68
 from flaxmark.faces.markup_files import markup_to_json
-from flaxmark.system.files import is_address
-from flaxmark.system.files import user_path
+from flaxmark.system.files import is_address, user_path
 
 Undivided = Literal["never", "unless_divided", "always"]
 """Whether all faces of a folder make one split, `WHOLE`: never, unless it has held-out faces of its own, or always."""
