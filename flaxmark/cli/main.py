@@ -170,6 +170,12 @@ def _empty_argument(where: str, field: str | None = None) -> ConfigError:
     return ConfigError(f"{where}is empty; is a variable of the shell not set?", field=field)
 
 
+def _show_warning(message: Warning | str, *_: object) -> None:
+    """Print a warning, ours or a library's, as one line."""
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # of a line of progress
+    print(f"{clear}warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
 def _quieten(debug: bool) -> None:
     """Silence what libraries print of their own accord, before they are loaded."""
     import logging
@@ -186,5 +192,7 @@ def _quieten(debug: bool) -> None:
     # Orbax prints a traceback from each of its threads, and leaves tasks and their errors behind, when a disk is full
     # or a file damaged; our own message says what is wrong.
     warnings.filterwarnings("ignore", category=RuntimeWarning, message="coroutine .* was never awaited")
+    if not debug:
+        warnings.showwarning = _show_warning
     absl.logging.set_verbosity(absl.logging.ERROR if debug else absl.logging.FATAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
