@@ -2,6 +2,10 @@
 
 import os
 
+from flaxmark.system.files import cache_dir
+
+if not os.path.isabs(os.path.expanduser("~")):
+    os.environ.setdefault("KERAS_HOME", str(cache_dir() / "keras"))  # it would make a folder named ~
 # Both are read once, when TensorFlow is loaded; oneDNN prints a message, and our images do not use it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
