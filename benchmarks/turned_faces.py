@@ -19,7 +19,8 @@ from flaxmark.errors import DataError
 from flaxmark.evaluation.metrics import nme
 from flaxmark.faces.boxes import overlap
 from flaxmark.faces.crop import landmark_box
-from flaxmark.inference.detection.turned import ORIENTATIONS, turn
+from flaxmark.inference.detection import ORIENTATIONS
+from flaxmark.inference.detection.turned import turn
 from flaxmark.inference.predictor import Predictor
 
 SAME_FACE = 0.3

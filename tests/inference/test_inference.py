@@ -113,7 +113,7 @@ def test_a_detector_finds_the_faces(workdir: Path, predictor: flaxmark.Predictor
     small = [left, top, left + 20, top + 20]
     found = [[*small, 0.9], [*box, 0.8], [0, 0, 149, 149, 0.3], [-90, -90, -50, -50, 0.9]]
     correction = BoxCorrection(0.0, 0.1, 0.5)
-    own = flaxmark.Predictor(workdir, detector=lambda _: found, correction=correction)
+    own = flaxmark.Predictor(workdir, detector=lambda _: found, correction=correction, orientations="upright")
     large, second = own.predict(image)
     side = max(right - left, bottom - top)
     middle = np.array([(left + right) / 2, (top + bottom) / 2 + 0.1 * side])
@@ -124,7 +124,9 @@ def test_a_detector_finds_the_faces(workdir: Path, predictor: flaxmark.Predictor
     assert nobody.predict(image) == []
     assert list(nobody.predict_many([image] * 3)) == [[], [], []]
     assert flaxmark.predict(image, checkpoint=workdir, detector=lambda _: [[*box]])[0].score is None
-    unsure = flaxmark.Predictor(workdir, detector=lambda _: found, min_detector_score=0.2, min_score=0.85)
+    unsure = flaxmark.Predictor(
+        workdir, detector=lambda _: found, min_detector_score=0.2, min_score=0.85, orientations="upright"
+    )
     assert [face.score for face in unsure.predict(image)] == [0.9]
     assert unsure.left_out == 2
     assert len(unsure.predict(image, [box, small])) == 2  # one face for each box that is given

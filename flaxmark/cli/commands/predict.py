@@ -18,7 +18,7 @@ import tyro
 
 from flaxmark.cli.flags import Model, OptionalFile, parse_flags, workdir_errors
 from flaxmark.errors import ConfigError, DataError, ImageError
-from flaxmark.inference.detection import MIN_DETECTOR_SCORE, MIN_SCORE
+from flaxmark.inference.detection import MIN_DETECTOR_SCORE, MIN_SCORE, Orientations
 from flaxmark.inference.files.inputs import Input, count_suffixes, find_inputs, is_file_name
 from flaxmark.inference.files.partial import Format, PartialResults
 from flaxmark.system.files import new_file
@@ -53,6 +53,8 @@ class Arguments:
     """Leave out detected faces with a lower score."""
     min_detector_score: Annotated[float, tyro.conf.arg(metavar="P")] = MIN_DETECTOR_SCORE
     """Ignore detections that the detector is less sure of."""
+    orientations: Orientations = "auto"
+    """Turn images to find faces: auto, if none is upright; all, always; upright, never. Videos are searched upright."""
     max_megapixels: Annotated[
         float | None, tyro.conf.DisallowNone, tyro.conf.arg(metavar="MP", help_behavior_hint="(default: 64)")
     ] = None
@@ -124,6 +126,8 @@ def check(parsed: Arguments) -> list[Input]:
         raise ConfigError(f"{moving} is a video; use jsonl or csv", field="format", value=parsed.format)
     if moving and parsed.resume:
         raise ConfigError(f"{moving} is a video, which is read from its first frame", field="resume")
+    if moving and parsed.orientations == "all":
+        raise ConfigError(f"{moving} is a video, which is searched upright", field="orientations", value="all")
     for field in ("min_score", "min_detector_score"):
         if not 0 <= (value := getattr(parsed, field)) <= 1:
             raise ConfigError("must lie in [0, 1]", field=field, value=f"{value:g}")
@@ -209,7 +213,8 @@ def predict(parsed: Arguments, form: Format, inputs: list[Input], results: Parti
     with workdir_errors(parsed.workdir):
         predictor = Predictor(
             parsed.workdir, detector=parsed.detector, min_detector_score=parsed.min_detector_score,
-            min_score=parsed.min_score, flip=parsed.flip, max_megapixels=parsed.max_megapixels,
+            min_score=parsed.min_score, flip=parsed.flip, orientations=parsed.orientations,
+            max_megapixels=parsed.max_megapixels,
         )  # fmt: skip
     boxes: Boxes | None = "image" if parsed.crop else None
     if parsed.boxes:

