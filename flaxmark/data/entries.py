@@ -239,13 +239,15 @@ def check_landmarks(
     """
     if len(landmarks_px) != num_points:
         raise AnnotationError(wrong_count(len(landmarks_px), num_points), POINT_COUNT, file=where)
-    missing = np.isnan(landmarks_px).all(axis=-1)
-    bad = np.flatnonzero(~np.isfinite(landmarks_px).all(axis=-1) & ~missing)
-    if bad.size:
-        raise AnnotationError(f"point {bad[0]} is not finite", NOT_FINITE, file=where)
-    there = landmarks_px[~missing]
-    if len(there) < min(MIN_POINTS, num_points):
-        raise AnnotationError(f"{len(there)} of {count_points(num_points)}", NOT_LABELLED, file=where)
+    there = landmarks_px
+    if not np.isfinite(landmarks_px).all():
+        missing = np.isnan(landmarks_px).all(axis=-1)
+        bad = np.flatnonzero(~np.isfinite(landmarks_px).all(axis=-1) & ~missing)
+        if bad.size:
+            raise AnnotationError(f"point {bad[0]} is not finite", NOT_FINITE, file=where)
+        there = landmarks_px[~missing]
+        if len(there) < min(MIN_POINTS, num_points):
+            raise AnnotationError(f"{len(there)} of {count_points(num_points)}", NOT_LABELLED, file=where)
     if np.ptp(there, axis=0).min() < 1:
         unit = "; coordinates must be pixels, not fractions" if (np.abs(there) <= 1).all() else ""
         raise AnnotationError(f"the points span less than one pixel{unit}", NO_EXTENT, file=where)

@@ -3,11 +3,11 @@
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool
 
 from flaxmark.data.config import DataConfig
 from flaxmark.data.data_sets import find_data_set
@@ -99,29 +99,36 @@ def _usable(listing: Listing, config: DataConfig) -> Listing:
     viewer_space = find_data_set(config.name).viewer_space
     chosen = config.orientation != "auto"
     oriented = config.orientation == "viewer" if chosen else viewer_space
+    whole: list[FaceEntry] = []
     for entry in listing.entries:
         try:  # again, because readers outside this package may not have done it
             check_landmarks(entry.landmarks_px, "its annotation", config.markup.num_points)
-            _check_eyes(entry.landmarks_px, config.markup)
         except AnnotationError as error:
             problems.append(Problem(_printable(entry.file), error.kind, str(error)))
-            continue
+        else:
+            whole.append(entry)
+    for entry, measurable in zip(whole, _measurable(whole, config.markup), strict=True):
         if _printable(entry.file) != entry.file:
             problems.append(Problem(_printable(entry.file), ODD_NAME, "its name is not UTF-8; rename it"))
+        elif not measurable:
+            detail = "its outer eye corners, or the centres of its eyes, are less than one pixel apart"
+            problems.append(Problem(entry.file, NO_EXTENT, detail))
         else:
             entries.append(dataclasses.replace(entry, oriented=oriented, size=None if chosen else entry.size))
     found = {_printable(name): count for name, count in listing.found.items()}
     return Listing(entries, problems + note_missing(entries), found)
 
 
-def _check_eyes(points: Float[np.ndarray, "num_points 2"], markup: Markup) -> None:
-    """Raise AnnotationError for a face whose error cannot be measured: one of its distances is below one pixel."""
-    centres = [mean_where(points[list(eye)], present(points[list(eye)])[:, None], axis=0) for eye in markup.eyes]
-    corners = np.ptp(points[list(markup.interocular)], axis=0)
-    distances = np.linalg.norm([corners, centres[0] - centres[1]], axis=1)
-    if (distances < 1).any():  # NaN, of missing points, is not
-        reason = "its outer eye corners, or the centres of its eyes, are less than one pixel apart"
-        raise AnnotationError(reason, NO_EXTENT)
+def _measurable(entries: Sequence[FaceEntry], markup: Markup) -> Bool[np.ndarray, " n"]:
+    """Whether the distances that errors are divided by are at least one pixel, where missing points leave them."""
+    if not entries:
+        return np.ones(0, bool)
+    points = np.stack([entry.landmarks_px for entry in entries])
+    eyes = (points[:, list(eye)] for eye in markup.eyes)
+    left, right = (mean_where(eye, present(eye)[..., None], axis=1) for eye in eyes)
+    corners = np.ptp(points[:, list(markup.interocular)], axis=1)
+    distances = np.linalg.norm([corners, left - right], axis=2)
+    return np.asarray(~(distances < 1).any(axis=0))  # NaN is not below
 
 
 def _printable(name: str) -> str:

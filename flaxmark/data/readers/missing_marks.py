@@ -8,8 +8,12 @@ NOTHING = frozenset({"", "nan", "na", "n/a", "none", "null", "-", "?"})
 
 def number_or_missing(word: str) -> float:
     """The number that a word is, NaN for one of the words that stand for none; ValueError for others."""
-    word = word.strip()
-    return np.nan if word.lower() in NOTHING else float(word)
+    try:
+        return float(word)
+    except ValueError:
+        if word.strip().lower() in NOTHING:
+            return np.nan
+        raise
 
 
 def mark_missing(points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
@@ -20,9 +24,10 @@ def mark_missing(points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
       points, or if the face has it several times. Beside the others it may be a real point in the corner of the image.
     """
     x, y = points.T
-    same = (x == y) & (x <= 0) & (x == np.floor(x)) & np.isfinite(x)
+    same = (x == y) & (x <= 0)
     if not same.any():
         return points
+    same &= (x == np.floor(x)) & np.isfinite(x)
     certain = same & (x == -1)
     others = points[~same & np.isfinite(points).all(axis=1)]
     marks = certain | (same & (_repeated(x, same) | _apart(points, others)))
