@@ -22,6 +22,7 @@ from flaxmark.models.losses import MSE
 from flaxmark.models.model import Layers, ModelConfig, all_variants, find_variant, make_model
 from flaxmark.schema import from_dict, to_dict
 from flaxmark.storage.packed import load_packed, pack
+from flaxmark.storage.trained import load_trained
 
 FACE = np.random.default_rng(0).uniform(0.2, 0.8, (5, 2)).astype(np.float32)
 IMAGES = jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
@@ -140,6 +141,11 @@ def test_it_trains_folds_packs_and_predicts_the_same(
     with jax.numpy_rank_promotion("allow"):
         again, _ = folded.apply(loaded, IMAGES, False)
     np.testing.assert_allclose(again.landmarks, expected.landmarks, atol=0.02)  # kernels in 8 bits
+    unfolded, _ = load_trained(tmp_path / "x.safetensors")
+    assert jax.tree.structure(unfolded) == jax.tree.structure(variables)
+    with jax.numpy_rank_promotion("allow"):
+        trainable, _ = plain.apply(unfolded, IMAGES, False)
+    np.testing.assert_allclose(trainable.landmarks, again.landmarks, rtol=1e-4, atol=1e-5)
 
 
 def test_configs_choose_them_by_name(networks: dict[str, ModelConfig]) -> None:
