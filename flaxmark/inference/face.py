@@ -10,8 +10,8 @@ from jaxtyping import Float
 
 from flaxmark.data.images import ImageSource, read_image
 from flaxmark.errors import ConfigError
-from flaxmark.faces.alignment import fit_upright, sample_similarity, upright_points
 from flaxmark.faces.markup import Markup, flip_landmarks
+from flaxmark.faces.markup_files import MARKUPS
 from flaxmark.faces.missing import count_missing
 
 
@@ -69,8 +69,10 @@ class Face:
             None if neither gives one.
         sigma: float64 `[num_points]`, the expected error (standard deviation) of each coordinate of a point in pixels,
             calibrated on the validation faces; None if the network does not predict it.
-        markup: The landmark scheme: which points lie on which part of the face, and which of them lines join.
-        mean_face: float64 `[num_points, 2]`, the mean training face, upright, in any unit.
+        markup: The landmark scheme: which points lie on which part of the face, and which of them lines join. None
+            becomes the one of flaxmark's own that has so many points, if there is one.
+        mean_face: float64 `[num_points, 2]`, the mean training face, upright, in any unit. None stands for a neutral
+            drawn face in flaxmark's own schemes.
 
     Missing points are NaN. Printed, a face is one line without its arrays.
     """
@@ -81,6 +83,12 @@ class Face:
     sigma: np.ndarray | None = output(per_point=True, unit="length", default=None)
     markup: Markup | None = dataclasses.field(default=None, kw_only=True)
     mean_face: np.ndarray | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Find the scheme of the points."""
+        if self.markup is None:
+            known = (markup for markup in MARKUPS.values() if markup.num_points == len(self.landmarks))
+            object.__setattr__(self, "markup", next(known, None))  # frozen
 
     def __repr__(self) -> str:
         """One line: the number of points, the box, and the score."""
@@ -108,18 +116,23 @@ class Face:
             float64 `[2, 3]`: a point p of the image, (x, y), lies at `matrix[:, :2] @ p + matrix[:, 2]` of the crop.
 
         Raises:
-            ConfigError: The size is out of range (`field` is `size`), the face has no mark-up or mean face because it
-                does not come from predict (`field` names what is missing), or fewer than two different points are
-                known (`field` is `landmarks`).
+            ConfigError: The size is out of range (`field` is `size`), the mark-up or its mean face is not known
+                (`field` names it), or fewer than two different points are known (`field` is `landmarks`).
         """
+        from flaxmark.data.readers.arrangement import reference_face
+        from flaxmark.faces.alignment import fit_upright, upright_points  # JAX, which commands load late
+
         if not ALIGNED_SIZES[0] <= size <= ALIGNED_SIZES[1]:
             raise ConfigError(f"must lie in {list(ALIGNED_SIZES)}", field="size", value=size)
-        if self.markup is None or self.mean_face is None:
-            lacking = "markup" if self.markup is None else "mean_face"
+        markup, mean_face = self.markup, self.mean_face
+        if markup is not None and mean_face is None:
+            mean_face = reference_face(markup)
+        if markup is None or mean_face is None:
+            lacking = "markup" if markup is None else "mean_face"
             raise ConfigError("is not known: the face is not from predict, or its model has none", field=lacking)
         try:
-            target = upright_points(self.mean_face, self.markup) * size - 0.5
-            return fit_upright(self.landmarks, target, self.markup)
+            target = upright_points(mean_face, markup) * size - 0.5
+            return fit_upright(self.landmarks, target, markup)
         except ValueError as error:
             raise ConfigError(str(error), field="landmarks") from error
 
@@ -141,6 +154,8 @@ class Face:
             ConfigError: As `alignment`.
             ImageError: The image cannot be read.
         """
+        from flaxmark.faces.alignment import sample_similarity
+
         return sample_similarity(read_image(image, math.inf), self.alignment(size), size)
 
 

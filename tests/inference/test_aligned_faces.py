@@ -88,6 +88,7 @@ def test_every_markup_with_a_mean_face_is_aligned(upright: tuple[Image.Image, Fa
 
     other = Face(five(face.landmarks), BOX, markup=FIVE_POINTS, mean_face=five(MEAN))
     assert np.abs(other.aligned(image, 64).astype(int) - face.aligned(image, 64)).mean() < 12
+    np.testing.assert_array_equal(Face(face.landmarks, BOX).aligned(image, 64), face.aligned(image, 64))  # MEAN
     without = dataclasses.replace(face, landmarks=np.where(np.arange(68)[:, None] == 8, np.nan, face.landmarks))
     np.testing.assert_allclose(without.alignment(64), face.alignment(64), atol=0.5)
 
@@ -95,8 +96,8 @@ def test_every_markup_with_a_mean_face_is_aligned(upright: tuple[Image.Image, Fa
 def test_what_cannot_be_aligned_is_named(upright: tuple[Image.Image, Face]) -> None:
     image, face = upright
     for broken, field in (
-        (Face(face.landmarks, BOX), "markup"),
-        (Face(face.landmarks, BOX, markup=IBUG_68), "mean_face"),
+        (Face(face.landmarks[:4], BOX), "markup"),
+        (Face(face.landmarks, BOX, markup=dataclasses.replace(IBUG_68, name="own")), "mean_face"),
         (dataclasses.replace(face, landmarks=np.full((68, 2), np.nan)), "landmarks"),
     ):
         with pytest.raises(ConfigError) as caught:

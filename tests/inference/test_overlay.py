@@ -1,5 +1,6 @@
 """Drawings: lines through the points, only near the face, in sizes that suit the image; and their files."""
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,9 @@ def test_sigma_is_drawn_on_request() -> None:
 
 def test_points_without_lines_are_dots() -> None:
     points = np.array([[250.0, 180], [390, 180], [320, 240], [270, 290], [370, 290]])
-    unknown, five = (changed(draw(GREY, Face(points, BOX, markup=markup))) for markup in (None, FIVE_POINTS))
+    schemes = (dataclasses.replace(FIVE_POINTS, name="own", outlines=()), None)  # five points are flaxmark's own
+    unknown, five = (changed(draw(GREY, Face(points, BOX, markup=markup))) for markup in schemes)
+    assert not changed(draw(GREY, Face(points[:2], BOX)))[180, 320]
     for x, y in points.astype(int):
         assert unknown[y, x]
         assert five[y, x]
