@@ -8,6 +8,10 @@ import contextlib
 import os
 import sys
 
+from flaxmark.system.files import cache_dir
+
+if not os.path.isabs(os.path.expanduser("~")):
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))  # it would complain
 _asked = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
 try:
     import matplotlib
