@@ -3,8 +3,10 @@
 import collections
 import contextlib
 import io
+import sys
 import warnings
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
@@ -27,7 +29,24 @@ ADDRESS = "is an address, not a file or folder; download it first, for example w
 MAX_SHOWN = 200  # letters of an odd name
 MAX_16_BIT = 65535
 
-ImageSource = str | Path | bytes | Image.Image | np.ndarray
+
+class _HasRead(Protocol):
+    """A file that is open in binary mode."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most so many."""
+        ...
+
+
+class _HasArray(Protocol):
+    """An array of another library: JAX, PyTorch on the CPU, TensorFlow."""
+
+    def __array__(self) -> np.ndarray:
+        """The same numbers as a NumPy array."""
+        ...
+
+
+ImageSource = str | Path | bytes | bytearray | memoryview | Image.Image | np.ndarray | _HasRead | _HasArray
 
 
 class ImageTooLargeError(ImageError):
@@ -43,8 +62,8 @@ def read_image(
     and the first frame of an animation is taken.
 
     Args:
-        source: Path, encoded bytes, PIL image, or uint8 or uint16 array `[height, width]` or
-            `[height, width, 1, 3 or 4]`, RGB(A).
+        source: Path, encoded bytes, file open in binary mode, PIL image, or uint8 or uint16 array `[height, width]` or
+            `[height, width, 1, 3 or 4]`, RGB(A), of NumPy or of a library whose arrays NumPy can read.
         max_megapixels: Larger images are refused before their pixels are decoded.
         orient: Apply the EXIF orientation.
 
@@ -59,10 +78,23 @@ def read_image(
         return _from_array(source, max_megapixels)
     if isinstance(source, Image.Image):
         return _from_pil(source, None, max_megapixels, orient)
-    if isinstance(source, bytes):
+    if isinstance(source, bytes | bytearray | memoryview):
         return _from_file(io.BytesIO(source), None, max_megapixels, orient)
-    if not isinstance(source, str | Path):
-        raise ImageError(f"{type(source).__name__} is not an image: give a path, bytes, a PIL image or a NumPy array")
+    if isinstance(source, str | Path):
+        return _from_path(source, max_megapixels, orient)
+    if hasattr(source, "read"):
+        return _from_stream(source, max_megapixels, orient)
+    if hasattr(source, "__array__"):
+        try:
+            array = np.asarray(source)
+        except Exception as error:  # such as a tensor of PyTorch on a GPU, which says how to convert it
+            raise ImageError(_one_line(error)) from error
+        return _from_array(array, max_megapixels)
+    raise ImageError(f"{type(source).__name__} is not an image: give a path, bytes, a file, a PIL image or an array")
+
+
+def _from_path(source: str | Path, max_megapixels: float, orient: bool) -> np.ndarray:
+    """Read the image at a path."""
     path = user_path(source)
     try:
         found, other = path.is_file(), path.exists()
@@ -72,11 +104,26 @@ def read_image(
         raise ImageError(ADDRESS, file=str(source)[:MAX_SHOWN])
     if not found:  # also keeps pipes and devices from being read
         raise ImageError("not a file" if other else "no such file", file=path)
-    # A pixel takes eight bytes at most, uncompressed; a larger file is not an image.
-    if path.stat().st_size > 8e6 * max_megapixels + 10e6:
+    if path.stat().st_size > _max_bytes(max_megapixels):
         size = path.stat().st_size / 1e6
         raise ImageTooLargeError(f"{size:,.0f} MB, more than an image of {max_megapixels:g} megapixels", file=path)
     return _from_file(path, path, max_megapixels, orient)
+
+
+def _from_stream(stream: Any, max_megapixels: float, orient: bool) -> np.ndarray:
+    """Read the image in an open file, from its position to its end."""
+    limit = int(min(_max_bytes(max_megapixels), sys.maxsize - 1))
+    data = stream.read(limit + 1)
+    if not isinstance(data, bytes):
+        raise ImageError(f"{type(stream).__name__} reads {type(data).__name__}: open the file in binary mode, 'rb'")
+    if len(data) > limit:
+        raise ImageTooLargeError(f"a file of more bytes than an image of {max_megapixels:g} megapixels")
+    return _from_file(io.BytesIO(data), None, max_megapixels, orient)
+
+
+def _max_bytes(max_megapixels: float) -> float:
+    """Largest size of a file that can be an image: a pixel takes eight bytes at most, uncompressed."""
+    return 8e6 * max_megapixels + 10e6
 
 
 def _from_file(file: Path | io.BytesIO, name: Path | None, max_megapixels: float, orient: bool) -> np.ndarray:

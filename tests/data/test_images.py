@@ -3,6 +3,7 @@ import os
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.images import encode
@@ -20,10 +21,21 @@ def test_every_kind_of_source_gives_the_same(tmp_path: Path) -> None:
     image = Image.fromarray(COLOURS)
     path = tmp_path / "a.png"
     image.save(path)
-    for source in (path, str(path), path.read_bytes(), image, Image.open(path), COLOURS):
-        pixels = read_image(source)
-        assert pixels.dtype == np.uint8
-        np.testing.assert_array_equal(pixels, COLOURS)
+    data = path.read_bytes()
+    kept = (path, str(path), data, bytearray(data), memoryview(data), image, COLOURS, jnp.asarray(COLOURS))
+    with path.open("rb") as file:
+        for source in (*kept, Image.open(path), io.BytesIO(data), file):
+            pixels = read_image(source)
+            assert pixels.dtype == np.uint8
+            np.testing.assert_array_equal(pixels, COLOURS)
+
+
+def test_what_is_read_from_a_file_is_bounded(tmp_path: Path) -> None:
+    with open("/dev/zero", "rb") as endless, pytest.raises(ImageTooLargeError):
+        read_image(endless, max_megapixels=0.01)
+    (tmp_path / "a.txt").write_text("text")
+    with (tmp_path / "a.txt").open() as text, pytest.raises(ImageError):
+        read_image(text)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("mode", "tolerance"), [("P", 0), ("RGBA", 0), ("CMYK", 1), ("YCbCr", 2)])
