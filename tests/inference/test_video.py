@@ -241,6 +241,27 @@ def test_frames_before_a_damage_come_first(
         np.testing.assert_array_equal(frame, whole[seconds])
 
 
+@pytest.mark.parametrize("kept", [0.45, 0.8])
+def test_a_matroska_file_that_is_cut_short_says_so(tmp_path: Path, kept: float) -> None:
+    whole, cut = tmp_path / "whole.mkv", tmp_path / "cut.mkv"
+    noise = np.random.default_rng(0)
+    with av.open(str(whole), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(250):
+            frame = av.VideoFrame.from_ndarray(noise.integers(0, 256, (48, 64, 3), np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert len(list(read_frames(whole))) == 250
+    cut.write_bytes(whole.read_bytes()[: int(kept * whole.stat().st_size)])
+    count = 0
+    with pytest.raises(ImageError) as caught:
+        for _ in read_frames(cut):
+            count += 1
+    assert caught.value.file == cut
+    assert 0 < count < 250
+
+
 def test_time_starts_at_the_first_frame(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "x.ts", (64, 48)) as writer:
         for number in range(COUNT):

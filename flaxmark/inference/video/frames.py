@@ -39,8 +39,8 @@ def read_frames(path: str | Path, max_megapixels: float = 64.0) -> Iterator[tupl
 
     Yields the time in seconds since the first frame, strictly increasing, and the RGB frame, turned and mirrored as
     players show it. Raises ImageError if the file is missing or not a video, if a frame is larger than
-    `max_megapixels`, or if it is damaged, after the frames before the damage. Matroska, WebM and transport streams
-    that are cut short just end, because their length is not known.
+    `max_megapixels`, or if it is damaged, after the frames before the damage. Videos that are cut short just end where
+    their header does not tell the length.
     """
     av = load_av()
     path = Path(path)
@@ -110,7 +110,8 @@ def _decode(
             step = 1 / float(stream.average_rate or 25)
             # Before the decoder allocates memory, and again because frames may change their size.
             _check_size(stream.codec_context, about, max_megapixels)
-            start, last = None, -step
+            start: float | None = None
+            last = -step
             for frame in _frames(container, stream, about):
                 _check_size(frame, about, max_megapixels)
                 start = frame.time if start is None else start
@@ -118,6 +119,9 @@ def _decode(
                 seconds = last if frame.time is None or start is None else float(frame.time - start)
                 last = seconds if seconds > last + SAME else last + step
                 yield last, _upright(frame.to_ndarray(format="rgb24"), _display_matrix(frame))
+            if last < 0:
+                raise ImageError("no frame can be decoded: cut short, or damaged", **about)
+            _check_length(stream, float(start or 0) + last + step, about)
     except av.FFmpegError as error:
         kind = kind_of(about["file"]) if "file" in about else None
         known = kind is not None and kind != VIDEO
@@ -132,6 +136,20 @@ def _frames(container: Any, stream: Any, about: dict[str, Any]) -> Iterator[Any]
             yield from stream.decode(None)  # frames that the decoder still holds
             raise ImageError("damaged from here on, or cut short", **about)
         yield from packet.decode()
+
+
+def _check_length(stream: Any, seconds: float, about: dict[str, Any]) -> None:
+    """Raise ImageError where a Matroska file names the end of its stream and its frames end clearly before.
+
+    Its other signs of an early end are none: FFmpeg takes the file for one that is still being written.
+    """
+    try:
+        hours, minutes, rest = stream.metadata.get("DURATION", "").split(":")
+        end = 3600 * int(hours) + 60 * int(minutes) + float(rest)
+    except ValueError:
+        return
+    if seconds < 0.9 * end - 0.5:
+        raise ImageError(f"cut short: ends after {seconds:.1f} of {end:.1f} s", **about)
 
 
 def _check_size(frame: Any, about: dict[str, Any], max_megapixels: float) -> None:
