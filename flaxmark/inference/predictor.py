@@ -124,8 +124,8 @@ class Predictor(Reloading):
 
         Args:
             image: Path, encoded bytes, open file, PIL image, or array `[height, width, 3]` (also `[height, width]` grey
-                and `[height, width, 4]` RGBA), uint8 or uint16, in the order R, G, B; OpenCV's order is B, G, R. The EXIF
-                orientation of files and PIL images is applied.
+                and `[height, width, 4]` RGBA), uint8 or uint16, in the order R, G, B; OpenCV's order is B, G, R. The
+                EXIF orientation of files and PIL images is applied.
             boxes: Bounding boxes `[4]` or `[n, 4]`: left, top, right, bottom in pixels of the upright image, tight
                 around the landmarks as in 300-W (eyebrows to chin, ear to ear). `"image"` if the image is one face
                 with a margin of a quarter of the face's size, as in training crops. None runs the detector.

@@ -142,6 +142,7 @@ def test_what_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "a.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
     with pytest.raises(ImageError, match="not an image"):
         read_image(tmp_path / "a.eps")
+    array: np.ndarray
     for array in (
         np.zeros((2, 2, 2), np.uint8),
         np.zeros((2, 2, 3)),
