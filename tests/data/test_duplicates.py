@@ -34,8 +34,8 @@ def test_duplicates(tmp_path: Path) -> None:
         (tmp_path / f"afw/{name}.jpg").write_bytes(content)
     entries = [
         entry("afw/1_1.jpg", "train"),
-        entry("afw/1_2.jpg", "train", 3),  # another face of the photograph
-        entry("afw/2_1.jpg", "train", 5),  # the same photograph under another name
+        entry("afw/1_2.jpg", "train", 300),  # another face of the photograph
+        entry("afw/2_1.jpg", "train", 500),  # the same photograph under another name
         entry("afw/3_1.jpg", "train"),
         entry("afw/4_1.jpg", "train"),
         entry("afw/4_2.jpg", "test", 0.0),  # the same face again
@@ -57,11 +57,20 @@ def test_duplicates(tmp_path: Path) -> None:
     assert not any(p.known for p in problems)
 
 
+def test_a_face_that_is_annotated_twice_is_one(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    beside = [entry("a.jpg", "train"), entry("a.jpg", "train", 2.0), entry("a.jpg", "train", 400.0)]
+    beside[0].landmarks_px[:9] = np.nan  # which the second annotation has
+    kept, problems = remove_duplicates(beside, tmp_path, by_content_only=False)
+    assert kept == beside[1:]
+    assert [p.reason for p in problems] == [SAME_FACE]
+
+
 def test_people_may_be_in_training_and_test_but_not_images(tmp_path: Path) -> None:
     for name, content in (("A_1", b"x"), ("A_2", b"y"), ("A_3", b"x")):
         (tmp_path / f"{name}.jpg").write_bytes(content)
     splits = {"A_1": "train", "A_2": "train", "A_3": "test"}
-    entries = [FaceEntry(f"{n}.jpg", POINTS + i, None, "s", "A", s) for i, (n, s) in enumerate(splits.items())]
+    entries = [FaceEntry(f"{n}.jpg", POINTS + 400 * i, None, "s", "A", s) for i, (n, s) in enumerate(splits.items())]
     kept, problems = remove_duplicates(entries, tmp_path, by_content_only=True)
     assert [e.file for e in kept] == ["A_2.jpg", "A_3.jpg"]
     assert [p.reason for p in problems] == [HELD_OUT]
@@ -78,7 +87,7 @@ def test_the_known_photograph_is_named_and_kept(official_tree: Tree) -> None:
 def test_a_face_with_missing_points_is_the_same_as_a_whole_one_which_stays(tmp_path: Path) -> None:
     for name in ("1_1", "1_2", "1_3"):
         (tmp_path / f"{name}.jpg").write_bytes(b"x" * 9)
-    partly, other = POINTS.copy(), POINTS.copy() + 7
+    partly, other = POINTS.copy(), POINTS.copy() + 70
     partly[:20] = np.nan
     other[60:] = np.nan
     entries = [

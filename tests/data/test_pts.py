@@ -101,3 +101,16 @@ def test_another_mark_up_is_named_by_its_number_of_points(pts: Path, count: int,
         read_pts(pts, 68)
     assert ("--data.markup" in str(caught.value)) == (name is not None)
     assert name is None or name in str(caught.value)
+
+
+def test_two_images_cannot_share_a_file(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.png", "b.jpg"):
+        (tmp_path / name).write_bytes(b"an image")
+    for name in ("a.pts", "b.pts"):
+        (tmp_path / name).write_bytes(format_pts(POINTS, 0))
+    listing = read_pts_folder(tmp_path, 68)
+    assert [entry.file for entry in listing.entries] == ["b.jpg"]
+    assert [(problem.file, problem.reason) for problem in listing.problems] == [
+        ("a.jpg", entries.SHARED),
+        ("a.png", entries.SHARED),
+    ]

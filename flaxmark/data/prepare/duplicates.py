@@ -13,6 +13,8 @@ from flaxmark.faces.missing import count_missing, present
 
 # In the official lists of HELEN: two of its faces are training faces, one is a test face.
 KNOWN_SHARED = "helen/296814969"
+# Mean distance of two annotations of a face, relative to its size: two annotators differ by less, two faces by more.
+SAME_WITHIN = 0.05
 
 
 def remove_duplicates(
@@ -20,7 +22,7 @@ def remove_duplicates(
 ) -> tuple[list[FaceEntry], list[Problem]]:
     """Leave out repeated faces, and training faces of a photograph in the validation or a test split.
 
-    Byte-identical images are one photograph, whatever their names. Call it before a validation split is taken from the
+    Byte-identical images are one photograph, whatever their names, and two annotations of a face are one. Call it before a validation split is taken from the
     training faces.
 
     Args:
@@ -45,9 +47,9 @@ def remove_duplicates(
         entry = entries[i]
         content = contents.get(entry.file, entry.file)
         photograph = content if by_content_only else entry.photograph
-        same = next((other for other in seen[content] if _same_points(entry.landmarks_px, other.landmarks_px)), None)
+        same = next((other for other in seen[content] if _same_face(entry.landmarks_px, other.landmarks_px)), None)
         if same is not None:
-            problems.append(Problem(entry.file, SAME_FACE, f"same image and points as {same.file}"))
+            problems.append(Problem(entry.file, SAME_FACE, f"same face of the same image as in {same.file}"))
             continue
         seen[content].append(entry)
         if entry.split != "train":
@@ -63,10 +65,13 @@ def remove_duplicates(
     return [entries[i] for i in sorted(kept)], problems
 
 
-def _same_points(first: Float[np.ndarray, "points 2"], second: Float[np.ndarray, "points 2"]) -> bool:
-    """Whether two faces of an image agree in all points that both have, and share one; pixels."""
+def _same_face(first: Float[np.ndarray, "points 2"], second: Float[np.ndarray, "points 2"]) -> bool:
+    """Whether two annotations of an image are of one face, by the points that both have; pixels."""
     both = present(first) & present(second)
-    return bool(both.any() and np.array_equal(np.round(first[both], 3), np.round(second[both], 3)))
+    if not both.any():
+        return False
+    size = np.ptp(first[present(first)], axis=0).max()
+    return bool(np.linalg.norm(first[both] - second[both], axis=1).mean() <= SAME_WITHIN * size)
 
 
 def _repeated_contents(entries: list[FaceEntry], root: Path) -> dict[str, str]:

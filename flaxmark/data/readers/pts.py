@@ -1,5 +1,6 @@
 """Images with a .pts file beside each: one such file, and folders of them."""
 
+import collections
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from flaxmark.data.entries import (
     NO_ANNOTATION,
     NO_IMAGE,
     POINT_COUNT,
+    SHARED,
     UNREADABLE_FOLDER,
     AnnotationError,
     FaceEntry,
@@ -133,10 +135,14 @@ def read_pts_folder(root: Path, num_points: int) -> Listing:
     for folder, names in _walk(root, problems):
         split = SPLIT_FOLDERS.get(PurePosixPath(folder).parts[0].lower() if folder != "." else "", "train")
         images = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
-        stems = {PurePosixPath(name).stem for name in images}
-        files = (PurePosixPath(folder, name) for name in images)
+        stems = collections.Counter(PurePosixPath(name).stem for name in images)
+        files = [PurePosixPath(folder, name) for name in images]
         good, bad = divide(
             read_face(root, file.as_posix(), folder, split, file.with_suffix("").as_posix(), num_points)
+            if stems[file.stem] == 1
+            else Problem(
+                file.as_posix(), SHARED, f"{stems[file.stem]} images are named {file.stem}; keep the right one"
+            )
             for file in files
         )
         entries += good
