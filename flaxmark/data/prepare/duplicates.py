@@ -22,8 +22,8 @@ def remove_duplicates(
 ) -> tuple[list[FaceEntry], list[Problem]]:
     """Leave out repeated faces, and training faces of a photograph in the validation or a test split.
 
-    Byte-identical images are one photograph, whatever their names, and two annotations of a face are one. Call it before a validation split is taken from the
-    training faces.
+    Byte-identical images are one photograph, whatever their names, and two annotations of a face are one. Call it
+    before a validation split is taken from the training faces.
 
     Args:
         entries: All faces.
