@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.commands import Environment, command_main, refusal
+from helpers.commands import Environment, command_main
 
 from flaxmark.cli.flags import parse_flags
 from flaxmark.cli.main import COMMANDS
@@ -199,48 +199,6 @@ def test_a_bad_flag_is_one_line_about_it(command: str, arguments: list[str], fie
     assert (caught.value.field, caught.value.value) == (field, value)
     assert "\n" not in str(caught.value)
     assert "│" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("command", "arguments", "hint"),
-    [
-        ("predict", ["a.jpg", "--outt", "x"], "did you mean --out?"),
-        ("pack", ["--workdri", "x"], "did you mean --workdir?"),
-        ("predict", ["a.jpg", "--model", "x"], "did you mean --workdir?"),
-        ("predict", ["a.jpg", "--output", "x"], "did you mean --out?"),
-        ("sweep", ["--config", "quickstart", "--loss", "mae"], "did you mean --losses?"),
-        *[
-            ("train", ["--config", "quickstart", *wrong.split()], f"did you mean {right}")
-            for wrong, right in {
-                "--loss mse": "--loss.name, one of mse, ",
-                "--loss=mse": "--loss.name, one of mse, ",
-                "--loss.mse": "--loss.name mse?",
-                "--model resnet50": "--model.name, one of resnet?; resnet has --model.depth, ",
-                "--augment none": "--data.augment.name, one of ",
-                "--head coords": "--model.head.name, one of ",
-                "--lr 1": "--optimizer.learning-rate?",
-                "--train.lr 1": "--optimizer.learning-rate?",
-                "--batch_size 8": "--train.batch-size?",
-                "--epochs 3": "--train.epochs?",
-                "--seed 3": "--train.seed?",
-                "--image-size 128": "--data.image-size?",
-                "--augment.blur 1": "--data.augment.blur?",
-                "--data-dir x": "--data.dir?",
-                "--no-remat": "--model.remat?",
-                "--optimizer adam": "--optimizer.name or ",
-            }.items()
-        ],
-        ("train", ["--config", "quickstart", "--loss.pixels", "9"], "belongs to --loss.name wing"),
-        ("train", ["--config", "quickstart", "--optimizer.learning-rat", "1"], "--optimizer.learning-rate?"),
-        ("train", ["--config", "quickstart", "--loss.name", "hinge"], "mse, mae, smooth_l1, wing"),
-        ("train", ["--config", "quickstart", "--model.name", "vgg"], "resnet"),
-        ("predict", ["a.jpg", "--format", "xml"], "coco, csv, jsonl, pts"),
-        ("predict", ["a.jpg", "--crop", "--pts", "x"], "--pts"),
-        ("train", ["--config", "quickstart", "--data.markup", "pyproject.toml"], "pyproject.toml: is not a JSON file"),
-    ],
-)
-def test_a_bad_flag_has_a_hint(command: str, arguments: list[str], hint: str) -> None:
-    assert hint in refusal(command, *arguments)
 
 
 def test_a_file_whose_name_starts_with_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 import csv
 import json
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from flaxmark.errors import ConfigError, ImageError, StorageError
 from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference.face import Face
 from flaxmark.inference.files.drawing_paths import drawing_paths, refuse_pts_files, refuse_same_pts
-from flaxmark.inference.files.inputs import Input, count_suffixes, find_inputs
+from flaxmark.inference.files.inputs import Input, find_inputs
 from flaxmark.inference.files.partial import Format, PartialResults
 from flaxmark.inference.files.predict_all import predict_images, predict_video
 from flaxmark.inference.files.writers import make_writer
@@ -72,51 +71,6 @@ def run(folder: Path, form: Format, out: Path | None, draw: Path | None = None) 
     assert "broken.jpg" in report.broken[0]
     assert str(report) == "3 images, 1 of them without a face, 1 broken: 3 faces"
     return report
-
-
-def test_inputs_are_files_folders_and_patterns(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(images)
-    assert [item.name for item in find_inputs(["."])] == ["a.png", "b.png", "sub/broken.jpg", "sub/c.png"]
-    assert [item.name for item in find_inputs(["b.png", "*.png"])] == ["b.png", "a.png"]  # b.png comes once
-    assert [item.name for item in find_inputs(["**/*.png"])] == ["a.png", "b.png", "sub/c.png"]
-    assert [item.name for item in find_inputs(["../in/a.png"])] == ["a.png"]
-    assert [item.name for item in find_inputs(["../in/*/*.png"])] == ["sub/c.png"]
-    assert [item.name for item in find_inputs(["."], [Path("sub")])] == ["a.png", "b.png"]  # the folder of the drawings
-    save(images / "odd[1].png", 1)
-    assert [item.name for item in find_inputs(["odd[1].png"])] == ["odd[1].png"]  # a file, so not a pattern
-    assert find_inputs(["clip.MP4"])[0].is_video
-    (images / "empty").mkdir()
-    (images / "empty" / "raw.HEIC").touch()  # cannot be read, and is reported
-    assert [item.name for item in find_inputs(["empty"])] == ["raw.HEIC"]
-    (images / "empty" / "raw.HEIC").unlink()
-    assert len(find_inputs(["x" * 300 + ".jpg"])) == 1  # as any other missing file
-    for names, file in (([], None), ([""], None), (["*.gif"], "*.gif"), (["empty"], "empty")):
-        with pytest.raises(ConfigError) as caught:
-            find_inputs(names)
-        assert caught.value.file == file
-
-
-def test_every_kind_of_file_in_a_folder_is_taken_or_counted(tmp_path: Path) -> None:
-    taken = ["a.JFIF", "b.jpe", "c.avif", "d.HEIC", "e.MTS", "f.m2ts", "g.flv", "h.3GP", "i.ts", "k.raw.NEF"]
-    passed = ["a.txt", "b.TXT", "c.pts", "LICENSE", "component.ts", ".hidden.txt"]
-    for name in (*taken, *passed):
-        (tmp_path / name).touch()
-    (tmp_path / "i.ts").write_bytes((b"G" + bytes(187)) * 3)
-    (tmp_path / "component.ts").write_text("const face = 1;")
-    counts: Counter[str] = Counter()
-    assert [item.name for item in find_inputs([str(tmp_path)], (), counts)] == taken
-    assert counts == {".txt": 2, ".pts": 1, "": 1, ".ts": 1}
-    assert count_suffixes(counts) == "2 .txt, 1 without a suffix, 1 .pts, 1 .ts"
-    for number in range(20):
-        counts[f".{number:02}"] += 30
-    assert count_suffixes(counts).endswith("30 .07, 365 others")
-
-
-@pytest.mark.parametrize("name", ["https://example.org/a.jpg", "gs://bucket/a.jpg", "http://127.0.0.1:8000/"])
-def test_an_address_is_not_a_file(name: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        find_inputs([name])
-    assert caught.value.file == name
 
 
 def test_live_photos_are_drawn_beside_each_other(tmp_path: Path) -> None:
