@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 
-from flaxmark.cli.main import HUGE_PAGES
+from flaxmark.cli.own_process import HUGE_PAGES
 
 TORCH_MODES = ("eager", "channels_last", "compile")
 

@@ -170,7 +170,7 @@ def _empty_argument(where: str, field: str | None = None) -> ConfigError:
     return ConfigError(f"{where}is empty; is a variable of the shell not set?", field=field)
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Print a warning, ours or a library's, as one line."""
     clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # of a line of progress
     print(f"{clear}warning: {' '.join(str(message).split())}", file=sys.stderr)
