@@ -52,23 +52,26 @@ def read_annotated(root: Path, entry: FaceEntry, max_megapixels: float) -> UInt8
 def check_orientation(entries: Iterable[FaceEntry], root: Path, markup: Markup) -> None:
     """Refuse a data set whose points mean the other orientation of its images: DataError names the flag that tells so.
 
-    Only images with an EXIF orientation count, of which the annotation does not give the size. Points outside the image
-    are certain. So are faces of which most lie on their side as viewers show them, and would stand upright if their
-    points were those of the stored image; the reverse is not, because programs that turn an image may leave the tag.
+    Only images with an EXIF orientation count, and of those with a size in the annotation only the ones that have it in
+    both orientations, as square and upside-down images do. Points outside the image are certain. So are faces of which
+    most lie on their side as viewers show them, and would stand upright if their points were those of the stored image;
+    the reverse is not, because programs that turn an image may leave the tag.
     """
     outside: dict[bool, list[str]] = {True: [], False: []}
     turned: list[str] = []
     lying: list[str] = []
     oriented = True
     known: dict[str, tuple[int, tuple[int, int]]] = {}
-    for entry in (entry for entry in entries if entry.size is None):
+    for entry in entries:
         if entry.file not in known:
             known[entry.file] = _header(root / entry.file)
         orientation, stored_size = known[entry.file]
         if orientation not in TO_VIEWER:
             continue
-        oriented = entry.oriented
         sizes = {False: stored_size, True: stored_size[::-1] if orientation >= 5 else stored_size}
+        if entry.size is not None and not (entry.size == sizes[False] == sizes[True]):
+            continue
+        oriented = entry.oriented
         fits = {space: _inside(entry.landmarks_px, size) for space, size in sizes.items()}
         if fits[True] != fits[False]:
             outside[fits[False]].append(entry.file)

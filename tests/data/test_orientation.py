@@ -1,5 +1,6 @@
 """Images with an EXIF orientation: points in viewer space and in stored space, told apart and mixed up."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -187,6 +188,16 @@ def test_upright_faces_of_people_who_lie_down_are_no_mix_up(tmp_path: Path) -> N
         FaceEntry(e.file, face, None, "s", e.file, "train") for e, face in zip(listing.entries, faces, strict=True)
     ]
     check_orientation(lying, tmp_path / "s", IBUG_68)
+
+
+def test_a_size_that_is_the_same_in_both_orientations_decides_nothing(tmp_path: Path) -> None:
+    write_set(tmp_path / "set", 3, stored=True)
+    listing = read_listing(DataConfig("pts"), tmp_path / "set")
+    sized = [dataclasses.replace(entry, size=(WIDTH, HEIGHT)) for entry in listing.entries]
+    with pytest.raises(DataError) as caught:
+        check_orientation(sized, tmp_path / "set", IBUG_68)
+    assert caught.value.field == "data.orientation"
+    check_orientation([dataclasses.replace(entry, oriented=False) for entry in sized], tmp_path / "set", IBUG_68)
 
 
 @pytest.mark.parametrize("stored", [True, False])
