@@ -99,7 +99,7 @@ def _no_device(error: Exception) -> DeviceError:
 
 def _asked() -> str | None:
     """The platforms that JAX is restricted to, by its variable or in Python."""
-    return jax.config.jax_platforms  # type: ignore[attr-defined]
+    return jax.config.values["jax_platforms"]
 
 
 def _platforms() -> list[str]:
