@@ -13,7 +13,7 @@ PREEMPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
 EXTRAS = {
     "tensorflow": "train", "tensorflow_datasets": "train", "matplotlib": "train", "tensorboardX": "train",
     "jinja2": "train", "markupsafe": "train", "filelock": "train", "av": "video", "onnx": "export",
-    "onnxruntime": "export",
+    "onnxruntime": "export", "gradio": "demo",
 }  # fmt: skip
 
 

@@ -78,6 +78,7 @@ main()
         ("jinja2", ["report", "."]),
         ("av", ["predict", "film.mp4"]),
         ("onnx", ["export", "--format", "onnx", "--out", "x.onnx"]),
+        ("gradio", ["demo"]),
     ],
 )
 def test_commands_without_their_packages(

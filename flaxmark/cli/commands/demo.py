@@ -7,6 +7,7 @@ Example:
 """
 
 import dataclasses
+import threading
 
 from flaxmark.cli.flags import Model, parse_flags, workdir_errors
 from flaxmark.errors import ConfigError
@@ -33,12 +34,13 @@ def main(arguments: list[str]) -> None:
         raise ConfigError("must be from 1 to 65535", field="port", value=parsed.port)
     from flaxmark.inference.predictor import Predictor
     from flaxmark.system.signals import end_when_preempted
-    from flaxmark.tools.demo.server import serving
 
     with workdir_errors(parsed.workdir):
         # The page's slider leaves out faces with a low score.
         predictor = Predictor(parsed.workdir, detector=parsed.detector, min_score=0.0)
-    end_when_preempted()  # so that videos under way are removed
-    with serving(predictor, parsed.port) as server:
+    from flaxmark.tools.demo.page import serving  # a workdir is checked also where Gradio is not installed
+
+    end_when_preempted()  # so that uploads are removed
+    with serving(predictor, parsed.port):
         print(f"http://127.0.0.1:{parsed.port}   (Ctrl-C ends)", flush=True)
-        server.serve_forever()
+        threading.Event().wait()

@@ -1,68 +1,68 @@
 """Faces of an uploaded image or video, drawn, and described in words and as JSON."""
 
+import contextlib
 import dataclasses
-import io
-import threading
+import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
-from flaxmark.data.images import read_image
+from flaxmark.data.images import ImageSource, read_image
 from flaxmark.errors import ImageError
 from flaxmark.inference.face import Face
-from flaxmark.inference.files.inputs import Input
-from flaxmark.inference.files.predict_all import predict_video
 from flaxmark.inference.files.writers import face_to_json
 from flaxmark.inference.overlay import draw
 from flaxmark.inference.predictor import Predictor
 from flaxmark.inference.video.frames import read_frames, video_format
 from flaxmark.inference.video.tracking import TrackConfig, Tracker
+from flaxmark.inference.video.writing import VideoWriter
 
-MAX_SHOWN = 2048  # longest side in pixels of the image that is sent back
+MAX_SHOWN = 1600  # longest side in pixels of the image that is shown
 MAX_FRAMES, MAX_MINUTES = 1800, 10
 MAX_FRAME_MEGAPIXELS = 9.0  # 4K
 
-Tell = Callable[[dict[str, Any]], None]
 
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What the page's controls are set to.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """All faces of an image, from which those above any minimum score are shown.
 
     Attributes:
-        min_score: Detected faces with a lower score are not shown, in [0, 1].
-        is_crop: The image is one face, cropped as in training; nothing is detected.
+        image: The image in any form that `Predictor.predict` takes.
+        faces: Its faces, also those with low scores.
+        is_crop: The image is one face, cropped as in training; nothing was detected.
     """
 
-    min_score: float
+    image: ImageSource
+    faces: tuple[Face, ...]
     is_crop: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """What the page shows: one line, the faces as JSON, and the type of the file that goes with them."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shown:
+    """What the page shows for an image: its drawing, one line, and JSON, which is empty where there are no faces."""
 
+    image: Image.Image
     message: str
-    result: dict[str, Any]
-    type: str
+    text: str
 
 
-def answer_image(predictor: Predictor, image: Any, options: Options) -> tuple[Answer, bytes]:
-    """Find and draw the faces of an image in any form that `Predictor.predict` takes; raises as it does."""
-    pixels = read_image(image, predictor.max_megapixels)
-    found = predictor.predict(pixels, "image" if options.is_crop else None)
-    shown = [face for face in found if face.score is None or face.score >= options.min_score]
-    faces = found if options.is_crop else shown
+def find_faces(predictor: Predictor, image: ImageSource, is_crop: bool = False) -> Found:
+    """Find all faces of an image; raises as `Predictor.predict` does."""
+    return Found(image, tuple(predictor.predict(image, "image" if is_crop else None)), is_crop)
+
+
+def show_faces(predictor: Predictor, found: Found, min_score: float) -> Shown:
+    """Draw the faces that reach a score, without running the network; raises ImageError if the image is gone."""
+    pixels = read_image(found.image, predictor.max_megapixels)
+    faces = [face for face in found.faces if found.is_crop or face.score is None or face.score >= min_score]
+    image = Image.fromarray(draw(pixels, faces))
+    image.thumbnail((MAX_SHOWN, MAX_SHOWN))
     height, width = pixels.shape[:2]
     about = {"width": width, "height": height, "terms": predictor.metadata["terms"]}
-    result = about | {"faces": [face_to_json(face) for face in faces]}
-    drawn = draw(pixels, faces)
-    return Answer(_count(len(faces), len(found) - len(faces)), result, "image/jpeg"), _jpeg(drawn)
+    text = json.dumps(about | {"faces": [face_to_json(face) for face in faces]}, indent=1) if faces else ""
+    return Shown(image, _count(len(faces), len(found.faces) - len(faces)), text)
 
 
 def _count(shown: int, hidden: int) -> str:
@@ -72,65 +72,35 @@ def _count(shown: int, hidden: int) -> str:
         return ("One face." if shown == 1 else f"{shown} faces, numbered from the largest.") + more
     if hidden:
         return f"No face that reaches the minimum score, {hidden} below it."
-    return "No face found. If one face fills the image, tick the box below."
+    return "No face found. If one face fills the image, tick the box for cropped faces."
 
 
-def _jpeg(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
-    """JPEG file of an image, reduced where it is larger than any screen."""
-    shown = Image.fromarray(image)
-    shown.thumbnail((MAX_SHOWN, MAX_SHOWN))
-    file = io.BytesIO()
-    shown.save(file, "JPEG", quality=92, subsampling=0)  # chroma at full resolution, for thin coloured lines
-    return file.getvalue()
+def draw_video(predictor: Predictor, video: Path, drawn: Path, min_score: float) -> Iterator[str]:
+    """Track the faces of a video and draw them into a new .mp4 file, which exists at the end.
 
-
-def answer_video(
-    predictor: Predictor, video: Path, drawn: Path, options: Options, turn: threading.Lock, tell: Tell
-) -> Answer:
-    """Track the faces of a video and draw them into a new .mp4 file.
-
-    `turn` is held while the predictor works, frame by frame, and `tell` gets the progress after each. Raises ImageError
-    if no frame can be read, MissingPackageError without PyAV, and what `tell` raises.
+    Yields one line about all so far after each frame. Raises ImageError if no frame can be read, and
+    MissingPackageError without PyAV.
     """
-    frames = _Limited(read_frames(video, MAX_FRAME_MEGAPIXELS), turn)
-    tracker = Tracker(predictor, TrackConfig(min_score=options.min_score))
-    report = predict_video(Input(video, video.name), iter(frames), tracker, _Progress(tell), drawn, video_format(video))
-    problems = [line.replace(f"{video}: ", "") for line in report.broken]
-    if not report.done:
-        raise ImageError(problems[0] if problems else "the video has no frames")
-    limits = [f"Stopped after {MAX_FRAMES:,} frames or {MAX_MINUTES} minutes."] if frames.cut else []
-    message = " ".join([f"{report.done:,} frames with {report.faces:,} faces.", *problems, *limits])
-    return Answer(message, {}, "video/mp4")
-
-
-@dataclasses.dataclass
-class _Limited:
-    """Frames up to the limits of count and time; `turn` is held while one is in use."""
-
-    frames: Iterator[tuple[float, np.ndarray]]
-    turn: threading.Lock
-    cut: bool = False
-
-    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
-        """The frames; `cut` is set where there were more."""
-        end = time.monotonic() + 60 * MAX_MINUTES
-        for count, frame in enumerate(self.frames):
-            if count == MAX_FRAMES or time.monotonic() > end:
-                self.cut = True
-                return
-            with self.turn:
-                yield frame
-
-
-@dataclasses.dataclass(frozen=True)
-class _Progress:
-    """Takes the faces of each frame and tells how far it is."""
-
-    tell: Tell
-
-    def write(self, item: Input, size: tuple[int, int], faces: Sequence[Face], where: Mapping[str, Any]) -> None:
-        """Tell the number of frames, and the time in seconds that they have reached."""
-        self.tell({"frames": where["frame"] + 1, "seconds": where["seconds"]})
-
-    def close(self) -> None:
-        """Nothing is open."""
+    tracker = Tracker(predictor, TrackConfig(min_score=min_score))
+    frames, faces, notes = 0, 0, []
+    end = time.monotonic() + 60 * MAX_MINUTES
+    writer: VideoWriter | None = None
+    with contextlib.ExitStack() as complete:
+        try:
+            for seconds, frame in read_frames(video, MAX_FRAME_MEGAPIXELS):
+                if frames == MAX_FRAMES or time.monotonic() > end:
+                    notes.append(f"Stopped after {MAX_FRAMES:,} frames or {MAX_MINUTES} minutes.")
+                    break
+                tracked = tracker.update(frame, seconds)
+                writer = writer or complete.enter_context(VideoWriter(drawn, frame.shape[1::-1], video_format(video)))
+                numbers = [str(each.id) for each in tracked]
+                writer.write(draw(frame, [each.face for each in tracked], labels=numbers), seconds)
+                frames, faces = frames + 1, faces + len(tracked)
+                yield f"{frames:,} frames …"
+        except ImageError as error:
+            if not frames:
+                raise
+            notes.append(f"{error.reason}.")
+    if writer is None:
+        raise ImageError("the video has no frames")
+    yield " ".join([f"{frames:,} frames with {faces:,} faces.", *notes, writer.note]).strip()
