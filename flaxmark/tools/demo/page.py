@@ -155,7 +155,7 @@ def _image_tab(events: Events, blocks: gr.Blocks) -> None:
     """Image and examples; all events wait for one another, so that the last one decides what is shown."""
     with gr.Row():
         with gr.Column(scale=3):
-            message = _message(CHOOSE)
+            message = gr.Markdown(CHOOSE)
             image = gr.Image(
                 str(events.examples[0]), sources=["upload", "clipboard"], type="filepath", format="png", height=HEIGHT,
                 show_label=False, buttons=["download", "fullscreen"], interactive=True,
@@ -164,7 +164,7 @@ def _image_tab(events: Events, blocks: gr.Blocks) -> None:
             image.preprocess = lambda payload: payload and payload.path
             examples = gr.Gallery(
                 list(zip(events.examples, [example.name for example in EXAMPLES], strict=True)),
-                label="Examples", show_label=False, container=False, columns=8, rows=1, height=130,
+                label="Examples", show_label=False, container=False, columns=8, fit_columns=False, rows=1, height=130,
                 object_fit="cover", allow_preview=False, buttons=[], interactive=False,
             )  # fmt: skip
         with gr.Column(scale=1, min_width=280):
@@ -189,7 +189,7 @@ def _camera_tab(events: Events) -> Any:
     """Camera, with the drawing in the place of its image; returns the camera."""
     with gr.Row():
         with gr.Column(scale=3):
-            message = _message(CAMERA_OFF)
+            message = gr.Markdown(CAMERA_OFF)
             camera = gr.Image(
                 sources=["webcam"], streaming=True, type="numpy", format="jpeg", height=HEIGHT, show_label=False,
                 buttons=["fullscreen"], webcam_options=gr.WebcamOptions(constraints=CAMERA),
@@ -210,7 +210,7 @@ def _video_tab(events: Events) -> None:
         return
     with gr.Row():
         with gr.Column(scale=3):
-            message = _message(CHOOSE_VIDEO)
+            message = gr.Markdown(CHOOSE_VIDEO)
             video = gr.File(label="Video", file_types=["video", *sorted(VIDEO_SUFFIXES)], height=140)
             stop = gr.Button("Stop", visible=False)
             drawn = gr.Video(
@@ -229,11 +229,6 @@ def _video_tab(events: Events) -> None:
     )  # fmt: skip
 
 
-def _message(text: str) -> gr.Markdown:
-    """Line about the number of faces, or about what is wrong."""
-    return gr.Markdown(text, elem_classes="message")
-
-
 def _score() -> gr.Slider:
     """Slider for the minimum score."""
     return gr.Slider(0, 1, MIN_SCORE, step=0.01, label="Minimum score", info=SCORE_INFO, buttons=[])
@@ -247,6 +242,8 @@ def serving(predictor: Predictor, port: int) -> Iterator[gr.Blocks]:
     """
     with tempfile.TemporaryDirectory(prefix="flaxmark-demo-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder, "gradio"))
+        direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")  # Gradio asks its own page whether it is up
+        os.environ["no_proxy"] = f"{direct},{HOST}" if direct else HOST
         blocks = make_page(predictor, Path(folder)).queue(max_size=MAX_WAITING)
         try:
             blocks.launch(
