@@ -42,11 +42,11 @@ def _unknown(words: list[str], config: Any) -> ConfigError:
     """An argument that no flag takes: a flag, a file that looks like one, or a word too many."""
     if files := [word for word in words if word.startswith("-") and os.path.exists(word)]:
         return ConfigError(f"{files[0]} is not a flag; is it the file ./{files[0]}?")
-    flag = next((word for word in words if word.startswith("--")), None)
+    flag = next((word.split("=")[0] for word in words if re.match("--?[A-Za-z]", word)), None)
     if flag is None:
         return ConfigError(f"{words[0]}: unexpected argument; {SEE_HELP}")
-    flag = flag.split("=")[0]
-    return ConfigError(f"no such flag; {hint(flag, config) or SEE_HELP}", field=_field(flag))
+    reason = f"no such flag; {hint(flag, config) or SEE_HELP}"
+    return ConfigError(reason, field=_field(flag)) if flag.startswith("--") else ConfigError(f"{flag}: {reason}")
 
 
 def _unreadable(field: str, reason: str) -> ConfigError:

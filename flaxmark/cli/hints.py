@@ -3,7 +3,9 @@
 import dataclasses
 import difflib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_type_hints
+
+from tyro.conf import Positional
 
 from flaxmark.faces.markup import Markup
 from flaxmark.schema import Choice
@@ -12,20 +14,29 @@ MANY = 3  # flags in one hint
 # What other programs call them.
 OTHER_NAMES = {
     "lr": ("learning-rate",), "bs": ("batch-size",), "wd": ("weight-decay",), "output": ("out", "workdir"),
-    "o": ("out", "workdir"), "net": ("model",), "network": ("model", "networks"), "backbone": ("model",),
+    "o": ("out", "workdir"), "c": ("config",), "net": ("model",), "network": ("model", "networks"), "backbone": ("model",),
     "dataset": ("data",), "checkpoint": ("workdir",), "weights": ("workdir",), "model": ("workdir",),
-    "threshold": ("min-score",), "conf": ("min-score",), "input": ("data.dir",),
+    "threshold": ("min-score",), "conf": ("min-score",), "input": ("inputs", "data.dir"), "run": ("workdir",),
+    "split": ("faces",), "image": ("inputs",), "video": ("inputs",), "workdir": ("folder",),
 }  # fmt: skip
+ALIKE = 0.7  # from 0 to 1: `split` and `shift` have 0.6
 
 
 def flags_of(config: Any, prefix: str = "") -> Iterator[str]:
-    """Names of all flags for the fields of a dataclass, `train.batch-size`."""
+    """Names of all flags for the fields of a dataclass, `train.batch-size`; switches also have `model.no-sigma`."""
     for name, value, below in _fields(config, prefix):
-        if below is None:
-            yield name
-        else:
+        if below is not None:
             yield from [f"{below}name"] if isinstance(value, Choice) else []
             yield from flags_of(value, below)
+        elif name not in _without_flags(config):
+            head, dot, leaf = name.rpartition(".")
+            yield from [name, f"{head}{dot}no-{leaf}"] if isinstance(value, bool) else [name]
+
+
+def _without_flags(config: Any) -> list[str]:
+    """Fields that are given without a flag, such as the inputs of predict."""
+    hints = get_type_hints(type(config), include_extras=True)
+    return [name for name, kind in hints.items() if Positional in getattr(kind, "__metadata__", ())]
 
 
 def families_of(config: Any, prefix: str = "") -> Iterator[tuple[str, type[Choice]]]:
@@ -38,10 +49,14 @@ def families_of(config: Any, prefix: str = "") -> Iterator[tuple[str, type[Choic
 
 def hint(flag: str, config: Any) -> str | None:
     """What to give in place of a flag that a command does not have; `config` has all that it has."""
-    word = flag.lstrip("-").lower().replace("_", "-").removeprefix("no-")
+    word = flag.lstrip("-").lower().replace("_", "-")
     head, dot, leaf = word.rpartition(".")
+    if dot and head.startswith("no-"):
+        word = head.removeprefix("no-") + dot + "no-" + leaf
     words = [word, *(head + dot + other for other in OTHER_NAMES.get(leaf, ()))]
     flags = list(flags_of(config))
+    if found := [name for name in _without_flags(config) if {name, name.removesuffix("s")} & set(words)]:
+        return f"give the {found[0]} without a flag"
     sure = (_same(word, flags, dict(families_of(config))) for word in words)
     near = (_near(word, flags) for word in words)
     return next((found for found in (*sure, *near) if found), None)
@@ -72,9 +87,9 @@ def _same(word: str, flags: list[str], families: dict[str, type[Choice]]) -> str
 
 def _near(word: str, flags: list[str]) -> str | None:
     """A flag with nearly the same name, in whole or in its last part."""
-    found = difflib.get_close_matches(word, flags, 1)
+    found = difflib.get_close_matches(word, flags, 1, ALIKE)
     leaves = [name.rpartition(".")[2] for name in flags]
-    near = difflib.get_close_matches(word.rpartition(".")[2], leaves, 1)
+    near = difflib.get_close_matches(word.rpartition(".")[2], leaves, 1, ALIKE)
     found = found or [name for name in flags if near and _ends_with(name, near[0])]
     return _did_you_mean(found) if found else None
 

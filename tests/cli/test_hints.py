@@ -11,6 +11,14 @@ from helpers.commands import refusal
         ("pack", ["--workdri", "x"], "did you mean --workdir?"),
         ("predict", ["a.jpg", "--model", "x"], "did you mean --workdir?"),
         ("predict", ["a.jpg", "--output", "x"], "did you mean --out?"),
+        ("predict", ["a.jpg", "-o", "x"], "-o: no such flag; did you mean --out?"),
+        *[
+            ("predict", [flag, "a.jpg"], "give the inputs without a flag")
+            for flag in ("--input", "--inputs", "--image")
+        ],
+        ("report", ["--workdir", "x"], "give the folder without a flag"),
+        ("evaluate", ["--run", "x"], "did you mean --workdir?"),
+        ("evaluate", ["--split", "test"], "did you mean --faces?"),
         ("sweep", ["--config", "quickstart", "--loss", "mae"], "did you mean --losses?"),
         *[
             ("train", ["--config", "quickstart", *wrong.split()], f"did you mean {right}")
@@ -29,7 +37,8 @@ from helpers.commands import refusal
                 "--image-size 128": "--data.image-size?",
                 "--augment.blur 1": "--data.augment.blur?",
                 "--data-dir x": "--data.dir?",
-                "--no-remat": "--model.remat?",
+                "--no-remat": "--model.no-remat?",
+                "--no-model.sigma": "--model.no-sigma?",
                 "--optimizer adam": "--optimizer.name or ",
             }.items()
         ],
