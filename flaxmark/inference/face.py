@@ -98,6 +98,19 @@ class Face:
         without = f" ({missing} of them missing)" if missing else ""
         return f"{type(self).__name__}({len(self.landmarks)} points{without}, box {box}{score})"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the face to plain numbers and lists, as JSON lines have it.
+
+        Example:
+            json.dumps([face.to_dict() for face in flaxmark.predict("photo.jpg")])
+
+        Returns:
+            Field -> float or nested lists, in pixels, rounded: `box` `[4]`, `landmarks` `[num_points][2]`, and `score`
+            and `sigma` `[num_points]` where they are known.
+        """
+        values = {name: (getattr(self, name), output.digits) for name, output in outputs_of(type(self)).items()}
+        return {name: rounded(value, digits) for name, (value, digits) in values.items() if value is not None}
+
     def alignment(self, size: int = 256) -> np.ndarray:
         """The similarity transform from pixels of the image to pixels of the upright crop of `aligned`.
 
@@ -157,6 +170,11 @@ class Face:
         from flaxmark.faces.alignment import sample_similarity
 
         return sample_similarity(read_image(image, math.inf), self.alignment(size), size)
+
+
+def rounded(value: Any, digits: int) -> Any:
+    """A number, or an array as lists of numbers, rounded."""
+    return round(float(value), digits) if np.ndim(value) == 0 else np.asarray(value, np.float64).round(digits).tolist()
 
 
 def outputs_of(kind: type[Face]) -> dict[str, Output]:

@@ -91,3 +91,9 @@ def test_an_output_is_one_field_of_face(tmp_path: Path) -> None:
     annotations = json.loads((tmp_path / "coco").read_text())["annotations"]
     assert [annotation.get("glasses") for annotation in annotations] == [0.26, None]
     assert "visible" not in annotations[0]
+
+
+def test_a_face_is_ready_for_json() -> None:
+    found = Face(np.array([[1.23456, 2.0]] * 5), np.array([0, 0, 9.87654, 9.0]), np.float64(0.5))
+    again = json.loads(json.dumps(found.to_dict()))
+    assert again == {"box": [0, 0, 9.877, 9], "landmarks": [[1.235, 2]] * 5, "score": 0.5}

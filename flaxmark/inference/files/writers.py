@@ -12,7 +12,7 @@ import numpy as np
 
 from flaxmark.errors import ConfigError
 from flaxmark.faces.markup import Markup
-from flaxmark.inference.face import Face, outputs_of
+from flaxmark.inference.face import Face, outputs_of, rounded
 from flaxmark.inference.files.inputs import Input
 from flaxmark.inference.files.partial import Format, PartialResults
 from flaxmark.system.files import write_text
@@ -49,17 +49,6 @@ def make_writer(form: Format, results: PartialResults | None, markup: Markup, te
     return PtsWriter(results) if form == "pts" else CocoWriter(results, markup, terms)
 
 
-def _rounded(value: Any, digits: int = DIGITS) -> Any:
-    """A number, or an array as lists of numbers, rounded."""
-    return round(float(value), digits) if np.ndim(value) == 0 else np.asarray(value, np.float64).round(digits).tolist()
-
-
-def face_to_json(face: Face) -> dict[str, Any]:
-    """Fields of a face that are known, ready for JSON: lengths in pixels, rounded."""
-    values = {name: (getattr(face, name), output.digits) for name, output in outputs_of(type(face)).items()}
-    return {name: _rounded(value, digits) for name, (value, digits) in values.items() if value is not None}
-
-
 def face_to_cells(face: Face) -> dict[str, Any]:
     """CSV columns of a face and their cells: first the values per face, then those per point."""
     cells: dict[str, Any] = {}
@@ -67,7 +56,7 @@ def face_to_cells(face: Face) -> dict[str, Any]:
         points = range(len(face.landmarks) if output.per_point else 1)
         columns = [column.format(point) for point in points for column in output.columns]
         value = getattr(face, name)
-        values = [""] * len(columns) if value is None else np.ravel(_rounded(value, output.digits)).tolist()
+        values = [""] * len(columns) if value is None else np.ravel(rounded(value, output.digits)).tolist()
         cells |= dict(zip(columns, values, strict=True)) if columns else {}
     return cells
 
@@ -94,7 +83,7 @@ class LineWriter:
             else:
                 self._waiting.append(place | {"face": 0})
             return
-        listed = [face_to_json(face) for face in faces]
+        listed = [face.to_dict() for face in faces]
         if "ids" in where:
             listed = [{"id": number} | face for number, face in zip(ids, listed, strict=True)]
         place = {key: value for key, value in where.items() if key != "ids"}
@@ -194,11 +183,11 @@ class CocoWriter:
         wide, high = right - left + 1, bottom - top + 1
         seen = np.concatenate([face.landmarks, np.full((len(face.landmarks), 1), 2)], axis=1)
         annotation = {
-            "category_id": 1, "iscrowd": 0, "num_keypoints": len(seen), "keypoints": _rounded(seen.ravel()),
-            "bbox": _rounded(np.array([left, top, wide, high])), "area": _rounded(wide * high),
+            "category_id": 1, "iscrowd": 0, "num_keypoints": len(seen), "keypoints": rounded(seen.ravel(), DIGITS),
+            "bbox": rounded(np.array([left, top, wide, high]), DIGITS), "area": rounded(wide * high, DIGITS),
         }  # fmt: skip
         described = outputs_of(type(face))
-        more = {key: value for key, value in face_to_json(face).items() if described[key].in_coco}
+        more = {key: value for key, value in face.to_dict().items() if described[key].in_coco}
         return annotation | more
 
     def _document(self) -> str:

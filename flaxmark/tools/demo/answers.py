@@ -12,7 +12,6 @@ from PIL import Image
 from flaxmark.data.images import ImageSource, read_image
 from flaxmark.errors import ImageError
 from flaxmark.inference.face import Face
-from flaxmark.inference.files.writers import face_to_json
 from flaxmark.inference.overlay import draw
 from flaxmark.inference.predictor import Predictor
 from flaxmark.inference.video.frames import read_frames, video_format
@@ -61,7 +60,7 @@ def show_faces(predictor: Predictor, found: Found, min_score: float) -> Shown:
     image.thumbnail((MAX_SHOWN, MAX_SHOWN))
     height, width = pixels.shape[:2]
     about = {"width": width, "height": height, "terms": predictor.metadata["terms"]}
-    text = json.dumps(about | {"faces": [face_to_json(face) for face in faces]}, indent=1) if faces else ""
+    text = json.dumps(about | {"faces": [face.to_dict() for face in faces]}, indent=1) if faces else ""
     return Shown(image, _count(len(faces), len(found.faces) - len(faces)), text)
 
 
