@@ -14,9 +14,10 @@ MANY = 3  # flags in one hint
 # What other programs call them.
 OTHER_NAMES = {
     "lr": ("learning-rate",), "bs": ("batch-size",), "wd": ("weight-decay",), "output": ("out", "workdir"),
-    "o": ("out", "workdir"), "c": ("config",), "net": ("model",), "network": ("model", "networks"), "backbone": ("model",),
-    "dataset": ("data",), "checkpoint": ("workdir",), "weights": ("workdir",), "model": ("workdir",),
-    "threshold": ("min-score",), "conf": ("min-score",), "input": ("inputs", "data.dir"), "run": ("workdir",),
+    "o": ("out", "workdir"), "c": ("config",), "net": ("model",),
+    "network": ("model", "networks"), "backbone": ("model",), "dataset": ("data",),
+    "checkpoint": ("workdir",), "weights": ("workdir",), "model": ("workdir",), "threshold": ("min-score",),
+    "conf": ("min-score",), "input": ("inputs", "data.dir"), "run": ("workdir",),
     "split": ("faces",), "image": ("inputs",), "video": ("inputs",), "workdir": ("folder",),
 }  # fmt: skip
 ALIKE = 0.7  # from 0 to 1: `split` and `shift` have 0.6

@@ -1,8 +1,12 @@
 """TensorFlow and TFDS without log messages and accelerators; import them from here only."""
 
+import contextlib
 import os
 
 from flaxmark.system.files import cache_dir
+
+with contextlib.suppress(ImportError):
+    import flaxmark.system.matplotlib_setup  # noqa: F401 - Keras loads matplotlib
 
 if not os.path.isabs(os.path.expanduser("~")):
     os.environ.setdefault("KERAS_HOME", str(cache_dir() / "keras"))  # it would make a folder named ~

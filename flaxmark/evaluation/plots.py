@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from flaxmark.evaluation.matplotlib_setup import Axes, Figure, Line2D, LogLocator
 from flaxmark.evaluation.metrics import ced
 from flaxmark.faces.markup import Markup
 from flaxmark.system.files import atomic_write
+from flaxmark.system.matplotlib_setup import Axes, Figure, Line2D, LogLocator
 
 # Okabe and Ito's colours, which are distinct for colour-blind readers.
 TRUTH, PREDICTION = "#009E73", "#D55E00"

@@ -16,6 +16,7 @@ from helpers.commands import refusal
             ("predict", [flag, "a.jpg"], "give the inputs without a flag")
             for flag in ("--input", "--inputs", "--image")
         ],
+        ("predict", ["--image", "a.jpg"], "give the inputs without a flag"),
         ("report", ["--workdir", "x"], "give the folder without a flag"),
         ("evaluate", ["--run", "x"], "did you mean --workdir?"),
         ("evaluate", ["--split", "test"], "did you mean --faces?"),

@@ -38,3 +38,11 @@ print(matplotlib.get_backend(), os.environ["MPLBACKEND"])
     environment = os.environ | {"MPLBACKEND": asked}
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=100)
     assert found.stdout.split() == [kept, asked], found.stderr
+
+
+def test_keras_loads_matplotlib_without_the_backend_that_a_notebook_asks_for(tmp_path: Path) -> None:
+    code = "import flaxmark.data.tensorflow_setup, os; print(os.environ['MPLBACKEND'])"
+    environment = os.environ | {"MPLBACKEND": "nowhere", "HOME": "", "XDG_CACHE_HOME": str(tmp_path)}
+    line = [sys.executable, "-c", code]
+    found = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=100)
+    assert (found.stdout, found.stderr) == ("nowhere\n", "")

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "flaxmark"
 PLACES = {  # library -> where in the package it may be imported: a folder, or a file
     "flax.linen": ("models/",),
     "orbax": ("storage/checkpoint.py",),
-    "matplotlib": ("evaluation/matplotlib_setup.py",),
+    "matplotlib": ("system/matplotlib_setup.py",),
     "tyro": ("cli/",),
     "tensorboardX": ("storage/metric_log.py",),
     "tensorflow": ("data/", "inference/export/tensorflow_formats.py"),

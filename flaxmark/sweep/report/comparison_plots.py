@@ -7,12 +7,12 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from flaxmark.evaluation.matplotlib_setup import Axes, Figure, Line2D
 from flaxmark.evaluation.plots import NME, REFERENCE, draw_ced, finish_ced, save_figure, subplots
 from flaxmark.faces.missing import mean_where
 from flaxmark.sweep.report.averages import binned_means
 from flaxmark.sweep.report.cell_records import Record
 from flaxmark.sweep.report.small_images import shrink_plot
+from flaxmark.system.matplotlib_setup import Axes, Figure, Line2D
 
 # By the order in which networks and losses are registered, and again from the start where there are more. The colours
 # are Okabe and Ito's, which colour-blind readers can tell apart.
