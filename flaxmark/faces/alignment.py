@@ -15,6 +15,7 @@ from jaxtyping import Complex128, Float, Float64, UInt8
 from flaxmark.faces.crop import CropDefinition, cut_region
 from flaxmark.faces.crop_sampler import Affine, most_samples, sample_crop
 from flaxmark.faces.markup import Markup
+from flaxmark.system.forks import refuse_fork
 
 EYES_TOP, EYES_APART = 0.4, 0.28
 EYES_WEIGHT = 10.0  # of the line between the eyes for the rotation, relative to all points
@@ -71,6 +72,7 @@ def sample_similarity(
     image: UInt8[np.ndarray, "height width 3"], matrix: Similarity, size: int
 ) -> UInt8[np.ndarray, "size size 3"]:
     """The square image under a similarity from pixels of the image to its own; antialiased, black outside the image."""
+    refuse_fork()
     scale = math.hypot(*matrix[:, 0])
     turned = matrix[:, :2] / scale
     centre = turned.T @ ((size - 1) / 2 - matrix[:, 2]) / scale

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -94,7 +95,7 @@ class Face:
         """One line: the number of points, the box, and the score."""
         box = ", ".join(f"{edge:.0f}" for edge in np.asarray(self.box, np.float64))
         score = "" if self.score is None else f", score {self.score:.2f}"
-        missing = count_missing(self.landmarks)
+        missing = count_missing(np.asarray(self.landmarks))
         without = f" ({missing} of them missing)" if missing else ""
         return f"{type(self).__name__}({len(self.landmarks)} points{without}, box {box}{score})"
 
@@ -129,14 +130,14 @@ class Face:
             float64 `[2, 3]`: a point p of the image, (x, y), lies at `matrix[:, :2] @ p + matrix[:, 2]` of the crop.
 
         Raises:
-            ConfigError: The size is out of range (`field` is `size`), the mark-up or its mean face is not known
-                (`field` names it), or fewer than two different points are known (`field` is `landmarks`).
+            ConfigError: The size is not a whole number in that range (`field` is `size`), the mark-up or its mean face
+                is not known (`field` names it), or fewer than two different points are (`field` is `landmarks`).
         """
         from flaxmark.data.readers.arrangement import reference_face
         from flaxmark.faces.alignment import fit_upright, upright_points  # JAX, which commands load late
 
-        if not ALIGNED_SIZES[0] <= size <= ALIGNED_SIZES[1]:
-            raise ConfigError(f"must lie in {list(ALIGNED_SIZES)}", field="size", value=size)
+        if not isinstance(size, numbers.Integral) or not ALIGNED_SIZES[0] <= size <= ALIGNED_SIZES[1]:
+            raise ConfigError(f"must be a whole number in {list(ALIGNED_SIZES)}", field="size", value=size)
         markup, mean_face = self.markup, self.mean_face
         if markup is not None and mean_face is None:
             mean_face = reference_face(markup)
@@ -166,6 +167,7 @@ class Face:
         Raises:
             ConfigError: As `alignment`.
             ImageError: The image cannot be read.
+            DeviceError: This process is a fork of one that has used JAX.
         """
         from flaxmark.faces.alignment import sample_similarity
 

@@ -1,6 +1,7 @@
 """Drawing faces onto images and video frames."""
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import math
@@ -44,7 +45,7 @@ def draw(
     Args:
         image: As for `predict`: path, encoded bytes, PIL image or array.
         faces: The faces, in pixels of the upright image as `predict` returns them. Missing points (NaN) are left out,
-            and lines end there. A mark-up without `outlines` gives points only.
+            and lines end there. A mark-up without `outlines` gives points only; a box of NaN is that of the points.
         labels: Text beside the box of each face; `()` writes nothing. None writes their numbers, from 1, and scores;
             the score is left out where the face is small, and the number where it is the only one.
         sigma: Draw a circle of the radius `Face.sigma` around each point.
@@ -54,9 +55,9 @@ def draw(
 
     Raises:
         ImageError: The image cannot be read.
-        ConfigError: The number of labels is not that of the faces (`field` is `labels`).
+        ConfigError: `faces` is something else, or there are more or fewer labels than faces (`field` names the argument).
     """
-    faces = [faces] if isinstance(faces, Face) else list(faces)
+    faces = [_placed(face) for face in (faces if isinstance(faces, Iterable) else [faces])]
     if labels and len(labels) != len(faces):
         raise ConfigError(f"{len(labels)} for {len(faces)} faces; give one for each", field="labels")
     canvas = read_image(image, math.inf).copy()
@@ -65,6 +66,17 @@ def draw(
         _draw_face(canvas, face, zoom, sigma)
     _write_labels(canvas, faces, labels, zoom)  # on top of everything
     return canvas
+
+
+def _placed(face: Face) -> Face:
+    """A face whose infinite points are missing, and whose box, if it is not known, is that of its points."""
+    if not isinstance(face, Face):
+        raise ConfigError("must be faces, as predict returns them", field="faces", value=type(face).__name__)
+    landmarks, box = np.where(np.isfinite(face.landmarks), face.landmarks, np.nan), np.asarray(face.box, np.float64)
+    if not np.isfinite(box).all():
+        points = landmarks[present(landmarks)]
+        box = np.concatenate([points.min(axis=0), points.max(axis=0)]) if len(points) else np.zeros(4)
+    return dataclasses.replace(face, landmarks=landmarks, box=box)
 
 
 def smooth_line(points: Line, closed: bool, samples: int = 8) -> Line:
@@ -122,7 +134,7 @@ def _unbroken(landmarks: np.ndarray, there: np.ndarray, outline: tuple[int, ...]
 
 def _draw_face(canvas: Pixels, face: Face, zoom: float, sigma: bool) -> None:
     """Draw the box and the points of a face; the image around it is not touched, which takes time in large ones."""
-    landmarks, box = np.asarray(face.landmarks, np.float64), np.asarray(face.box, np.float64).round()
+    landmarks, box = face.landmarks, face.box.round()
     there = present(landmarks)
     shown = np.concatenate([landmarks[there], box.reshape(2, 2)])
     size = float(np.ptp(landmarks[there], axis=0).max()) if there.any() else 0.0
@@ -187,11 +199,8 @@ def _paint(image: Image.Image, strokes: list[Line], width: float, colour: str, o
         return
     points = np.concatenate(strokes)
     if np.ptp(points, axis=0).prod() > MASK and len(points) > 2:  # in two halves, with less around them
-        half = len(points) // 2
-        halves = [points[: half + 1]], [points[half:]]
-        if len(strokes) > 1:
-            half = len(strokes) // 2
-            halves = strokes[:half], strokes[half:]
+        half = (len(strokes) if len(strokes) > 1 else len(points)) // 2
+        halves = (strokes[:half], strokes[half:]) if len(strokes) > 1 else ([points[: half + 1]], [points[half:]])
         for part in halves:
             _paint(image, part, width, colour, opacity)
         return
@@ -230,7 +239,7 @@ def _spacing(points: Line) -> float:
 
 def _write_labels(canvas: Pixels, faces: Sequence[Face], labels: Sequence[str] | None, zoom: float) -> None:
     """Write labels on tags beside the boxes, where they cover the least of other boxes and tags."""
-    taken = [np.asarray(face.box, np.float64).round() for face in faces]
+    taken = [face.box.round() for face in faces]
     size = np.array(canvas.shape[1::-1])
     for number, face in enumerate(faces if labels is None or labels else ()):
         left, top, right, bottom = taken[number]

@@ -103,9 +103,9 @@ def test_what_cannot_be_aligned_is_named(upright: tuple[Image.Image, Face]) -> N
         with pytest.raises(ConfigError) as caught:
             broken.aligned(image)
         assert caught.value.field == field
-    for size in (0, 15, 2049):
+    for size in (0, 15, 2049, 256.5):
         with pytest.raises(ConfigError) as caught:
-            face.aligned(image, size)
+            face.aligned(image, size)  # type: ignore[arg-type]
         assert caught.value.field == "size"
     with pytest.raises(ImageError):
         face.aligned("no.png")

@@ -142,6 +142,24 @@ def test_all_kinds_of_images_are_drawn_on() -> None:
         draw("no.png", face)
 
 
+def test_what_is_not_known_is_not_drawn() -> None:
+    """A box that is not known is that of the points, and infinite points are missing ones."""
+    points = np.where(np.arange(68)[:, None] == 30, np.inf, face_at().landmarks)
+    missing = np.where(np.isinf(points), np.nan, points)
+    around = np.concatenate([np.nanmin(missing, axis=0), np.nanmax(missing, axis=0)])
+    unknown = np.full(4, np.nan)
+    expected = draw(GREY, Face(missing, around))
+    np.testing.assert_array_equal(draw(GREY, Face(points, unknown)), expected)
+    assert draw(GREY, Face(np.full((68, 2), np.nan), unknown)).shape == GREY.shape
+
+
+@pytest.mark.parametrize("faces", [None, BOX, [{}], GREY])
+def test_what_is_not_a_face_is_refused(faces: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        draw(GREY, faces)
+    assert caught.value.field == "faces"
+
+
 def test_sigma_is_drawn_on_request() -> None:
     face = face_at(sigma=np.full(68, 20.0))
     circle = (face.landmarks[8] + (0, 20)).round().astype(int)

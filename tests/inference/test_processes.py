@@ -39,6 +39,12 @@ if __name__ == "__main__":
             pass
         else:
             raise AssertionError
+        try:
+            pool.apply_async(face.aligned, (IMAGE,)).get(60)
+        except DeviceError:
+            pass
+        else:
+            raise AssertionError
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         ((other,),) = pool.starmap_async(predictor.predict, [(IMAGE, [20, 20, 90, 90])]).get(200)
     np.testing.assert_array_equal(face.landmarks, other.landmarks)
