@@ -51,6 +51,19 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.fixture(scope="module")
+def quick_runs() -> Iterator[None]:
+    """Of a file that trains in its own process: programs that compile quickly, and the promotion that Adam needs.
+
+    Both are set for all threads, as a run compiles in several.
+    """
+    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_numpy_dtype_promotion", "standard")
+    yield
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session")
 def official_tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     return write_official_tree(tmp_path_factory.mktemp("official"))

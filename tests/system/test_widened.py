@@ -1,18 +1,27 @@
 """flaxmark computes in 32 bits where the user's program has widened JAX's default types."""
 
-import subprocess
-import sys
+import dataclasses
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.commands import TESTS, Environment
+from helpers.small_config import small_config
+from PIL import Image
 
+from flaxmark import Predictor
+from flaxmark.models.model import Layers, ModelConfig
+from flaxmark.storage.checkpoint import load_best
+from flaxmark.storage.packed import pack
 from flaxmark.system.devices import compile_step, in_32_bits, make_mesh, shard_batch
+from flaxmark.system.signals import Interrupted
+from flaxmark.training.loop import train
+from flaxmark.training.stop_requests import StopRequests
 
 
 def widening_step(variables: Any, batch: Any) -> dict[str, jax.Array]:
@@ -45,8 +54,57 @@ def test_the_setting_of_the_caller_stays() -> None:
         assert compiled.lower(np.float64(1)).out_info.dtype == jnp.float32
 
 
-def test_runs_and_predictions_are_the_same_to_the_bit(environment: Environment, tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "helpers.widened", str(tmp_path)]
-    quiet = {name: value for name, value in environment.items() if name != "PYTHONWARNINGS"}
-    done = subprocess.run(line, cwd=TESTS, env=quiet, capture_output=True, text=True, timeout=400)
-    assert done.stdout.splitlines()[-1:] == ["the same"], done.stderr
+@pytest.fixture
+def network() -> Iterator[ModelConfig]:
+    """A network that compiles in a moment, with an array of JAX's default type."""
+    before = dict(ModelConfig.members)
+
+    @dataclasses.dataclass(frozen=True)
+    class OneNorm(ModelConfig):
+        name = "test_widened"
+
+        def features(self, images: jax.Array, layers: Layers) -> jax.Array:
+            x = layers.norm("norm", after="conv")(layers.conv(8, 7, 8, "conv")(images))
+            return nn.relu(x * jnp.ones(()))
+
+    yield OneNorm()
+    jax.config.update("jax_enable_x64", False)
+    ModelConfig.members.clear()
+    ModelConfig.members.update(before)
+
+
+def landmarks(checkpoint: Path | None) -> np.ndarray:
+    """Points in an image of noise."""
+    pixels = np.random.default_rng(1).integers(0, 256, (80, 90, 3), np.uint8)
+    (face,) = Predictor(checkpoint).predict(Image.fromarray(pixels), [10, 10, 70, 70])
+    return face.landmarks
+
+
+@pytest.mark.usefixtures("quick_runs")
+def test_runs_and_predictions_are_the_same_to_the_bit(
+    network: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The setting is the process's own, for all of its threads; the second run is interrupted and resumed."""
+    config = small_config(epochs=2, batch_size=16, eval_batch_size=8, validate_every=1, ema_decay=0.9, accumulate=2)
+    config = dataclasses.replace(config, model=network, data=dataclasses.replace(config.data, drawn_train=32))
+    one, other, packed = tmp_path / "one", tmp_path / "other", tmp_path / "packed.safetensors"
+    train(config, one)
+    variables, metadata = load_best(one)
+    pack(Predictor(one).network.variables, metadata, packed)
+    expected = [landmarks(checkpoint) for checkpoint in (one, packed, None)]
+
+    jax.config.update("jax_enable_x64", True)
+    with monkeypatch.context() as patch:
+        patch.setattr(StopRequests, "__call__", lambda _, step: step == 1)
+        with pytest.raises(Interrupted):
+            train(config, other)
+    train(config, other)
+    for name in ("predictions.npz", "table.md"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    found, metadata = load_best(other)
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype(np.float32)}
+    jax.tree.map(np.testing.assert_array_equal, found, variables)
+    pack(Predictor(other).network.variables, metadata, tmp_path / "other.safetensors")
+    assert (tmp_path / "other.safetensors").read_bytes() == packed.read_bytes()
+    for checkpoint, points in zip((one, packed, None), expected, strict=True):
+        np.testing.assert_array_equal(landmarks(checkpoint), points)
