@@ -120,6 +120,7 @@ def run_main(main: Callable[[list[str]], None], arguments: list[str]) -> None:
     """
     own = is_own_process()
     if own:
+        _open_standard_files()
         use_huge_pages()
     _quieten("--debug" in arguments)
     if own:
@@ -148,6 +149,14 @@ def run_main(main: Callable[[list[str]], None], arguments: list[str]) -> None:
         raise SystemExit(explain(error)) from None
 
 
+def _open_standard_files() -> None:
+    """Open what was closed (`>&-`), lest the next file take its number, and with it what libraries print."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
 def _refuse_empty(arguments: Sequence[str]) -> None:
     """Refuse an empty argument, which an unset shell variable leaves: it would pass for a flag that was left out."""
     for before, argument in itertools.pairwise(["", *arguments]):
@@ -162,7 +171,11 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 def _with_home(argument: str) -> str:
     """An argument with the home folder in place of `~` at the start of its value, where shells leave it."""
     flag, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-    return flag + equals + os.path.expanduser(value)
+    expanded = os.path.expanduser(value)
+    if expanded == "~" or expanded.startswith("~/"):  # it would become a folder of that name
+        field = flag.removeprefix("--").replace("-", "_") or None
+        raise ConfigError("there is no home folder here; set HOME, or give the whole path", field=field, value=value)
+    return flag + equals + expanded
 
 
 def _empty_argument(where: str, field: str | None = None) -> ConfigError:

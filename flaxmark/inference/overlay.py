@@ -55,7 +55,7 @@ def draw(
 
     Raises:
         ImageError: The image cannot be read.
-        ConfigError: `faces` is something else, or there are more or fewer labels than faces (`field` names the argument).
+        ConfigError: `faces` is something else, or the labels are not as many (`field` names the argument).
     """
     faces = [_placed(face) for face in (faces if isinstance(faces, Iterable) else [faces])]
     if labels and len(labels) != len(faces):

@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,24 @@ def test_a_closed_pipe_ends_it_quietly(environment: Environment, arguments: list
     assert (process.returncode, said) == (128 + 13, "")
 
 
+OWN_FILE = """
+import sys
+from flaxmark.cli.main import run_main
+def write(arguments):
+    with open(arguments[0], "w") as file:
+        print(file.fileno(), sys.stderr.isatty(), file=file)
+run_main(write, sys.argv[1:])
+"""
+
+
+def test_files_take_no_number_of_a_closed_standard_file(environment: Environment, tmp_path: Path) -> None:
+    """Libraries would print into them; some schedulers start programs so."""
+    line = shlex.join([*as_command(tmp_path, OWN_FILE), str(tmp_path / "out")]) + " <&- >&- 2>&-"
+    assert subprocess.run(line, shell=True, env=environment, timeout=100).returncode == 0
+    number, terminal = (tmp_path / "out").read_text().split()
+    assert (int(number) > 2, terminal) == (True, "False")
+
+
 SHOW = """
 import json, os, sys
 from flaxmark.cli.main import run_main
@@ -173,6 +192,15 @@ run_main(lambda arguments: print(json.dumps([os.getpid(), os.environ["GLIBC_TUNA
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a matter of glibc")
+def test_closed_standard_files_take_no_number_from_the_results(environment: Environment, tmp_path: Path) -> None:
+    """As some servers and schedulers start programs."""
+    sheet = tmp_path / "x.png"
+    line = shlex.join([*command_line("draw"), "--out", str(sheet)])
+    assert subprocess.run(f"{line} <&- >&- 2>&-", shell=True, env=environment, timeout=100).returncode == 0
+    with Image.open(sheet) as image:
+        image.load()
+
+
 @pytest.mark.parametrize("already", [None, "glibc.malloc.arena_max=4"])
 def test_commands_start_themselves_with_huge_pages(already: str | None, tmp_path: Path) -> None:
     """In the same process and with the same arguments; what the user has set stays."""

@@ -111,6 +111,9 @@ def test_commands_of_a_user_in_a_container(home: str | None, tmp_path: Path) -> 
     assert (tmp_path / (home or "") / "x.png").is_file()
     assert not (tmp_path / "~").exists()
     if home is None:
+        line = [sys.executable, "-c", code, "draw", "--out=~/x/y.png"]
+        done = subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+        assert (done.returncode, done.stderr.split()[:3]) == (2, ["error:", "--out", "~/x/y.png:"])
         image = str(tmp_path / "x.png")
         line = [sys.executable, "-c", code, "predict", image, "--crop"]
         done = subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=200)
