@@ -192,15 +192,6 @@ run_main(lambda arguments: print(json.dumps([os.getpid(), os.environ["GLIBC_TUNA
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a matter of glibc")
-def test_closed_standard_files_take_no_number_from_the_results(environment: Environment, tmp_path: Path) -> None:
-    """As some servers and schedulers start programs."""
-    sheet = tmp_path / "x.png"
-    line = shlex.join([*command_line("draw"), "--out", str(sheet)])
-    assert subprocess.run(f"{line} <&- >&- 2>&-", shell=True, env=environment, timeout=100).returncode == 0
-    with Image.open(sheet) as image:
-        image.load()
-
-
 @pytest.mark.parametrize("already", [None, "glibc.malloc.arena_max=4"])
 def test_commands_start_themselves_with_huge_pages(already: str | None, tmp_path: Path) -> None:
     """In the same process and with the same arguments; what the user has set stays."""
