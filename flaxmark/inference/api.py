@@ -42,8 +42,8 @@ def predict(
             uint8 `[height, width, 3]` RGB to boxes `[n, 4]` or, with scores in [0, 1], `[n, 5]`. Not with `boxes`.
         min_score: Detected faces with a lower `Face.score` are dropped, in [0, 1].
         flip: Average the predictions for each face and its mirror image: twice the time for a slightly smaller error.
-        orientations: `auto`: where the detector finds no face, it searches turned copies of the image; `all`: in every
-            image, at several times the cost; `upright`: in none.
+        orientations: Which images are also searched in turned copies: `auto`, those in which no face or a tilted one is
+            found; `all`, every image, which takes several times as long; `upright`, none.
 
     Returns:
         One face for each box, in the order of the boxes; or the detected faces, the largest first. Empty if there are
@@ -81,8 +81,8 @@ def predict_many(
             uint8 `[height, width, 3]` RGB to boxes `[n, 4]` or, with scores in [0, 1], `[n, 5]`. Not with `boxes`.
         min_score: Detected faces with a lower `Face.score` are dropped, in [0, 1].
         flip: Average the predictions for each face and its mirror image: twice the time for a slightly smaller error.
-        orientations: `auto`: where the detector finds no face, it searches turned copies of the image; `all`: in every
-            image, at several times the cost; `upright`: in none.
+        orientations: Which images are also searched in turned copies: `auto`, those in which no face or a tilted one is
+            found; `all`, every image, which takes several times as long; `upright`, none.
         on_broken: Called with the ImageError of an image that cannot be read; that image gives an empty list. None
             raises the error, after the faces of the preceding images.
 

@@ -79,8 +79,8 @@ class Predictor(Reloading):
             flip: Average the predictions for each face and its mirror image: twice the time for a slightly smaller
                 error.
             orientations: Where the detector searches: `upright`, in images as they are; `auto`, also in turned copies
-                of those in which it finds no face; `all`, in turned copies of all images, which takes several times as
-                long. Points and boxes are always those of the image as it is.
+                of those in which it finds no face or a tilted one; `all`, in turned copies of all images, which takes
+                several times as long. Points and boxes are always those of the image as it is.
             max_megapixels: Larger images are refused. None takes the limit in the checkpoint, by default 64.
 
         Raises:

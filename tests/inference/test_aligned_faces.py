@@ -147,6 +147,9 @@ def test_each_face_has_a_file_of_its_own(upright: tuple[Image.Image, Face], tmp_
         files.write(inputs[0], pixels, [face])
     assert late.value.field == "aligned"
     AlignedFiles(inputs, str(tmp_path / "out"), 48, True).write(inputs[0], pixels, [face])
+    live = inputs_in(tmp_path, "a.JPG", "a.MOV")
+    AlignedFiles(live, str(tmp_path / "live"), 48, False).write(live[0], pixels, [face])
+    assert [path.name for path in (tmp_path / "live").iterdir()] == ["a_face1.jpg"]
     (tmp_path / "a_face1.png").touch()
     with pytest.raises(ConfigError) as source:
         AlignedFiles(inputs, str(tmp_path), 48, True)

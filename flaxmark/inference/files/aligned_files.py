@@ -1,5 +1,6 @@
 """Files of upright crops: one for each face of an image."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,8 +28,9 @@ class AlignedFiles:
     def __init__(self, inputs: Sequence[Input], folder: str, size: int, overwrite: bool) -> None:
         """Check all names, and create the folder.
 
-        Raises ConfigError for a video, a size out of range, a file that exists without `overwrite` or is an input, or
-        one that two inputs would have; StorageError where the folder cannot be written.
+        Videos among images, such as Live Photos, give no crops. Raises ConfigError for videos alone, a size out of
+        range, a file that exists without `overwrite` or is an input, or one that two inputs would have; StorageError
+        where the folder cannot be written.
         """
         self.folder, self._size, self._overwrite, self.count = Path(folder), size, overwrite, 0
         self._sources = {item.path.resolve() for item in inputs}
@@ -36,10 +38,14 @@ class AlignedFiles:
             raise ConfigError("is empty (''); name a folder", field="aligned")
         if not ALIGNED_SIZES[0] <= size <= ALIGNED_SIZES[1]:
             raise ConfigError(f"must lie in {list(ALIGNED_SIZES)}", field="aligned_size", value=size)
-        if moving := next((item.path for item in inputs if item.is_video), None):
-            raise ConfigError(f"{moving} is a video; crops are cut out of images", field="aligned", value=folder)
-        refuse_same_names(inputs, lambda item: self._path(item, 1))
-        for item in inputs:
+        images = [item for item in inputs if not item.is_video]
+        if inputs and not images:
+            reason = f"{inputs[0].path} is a video; crops are cut out of images"
+            raise ConfigError(reason, field="aligned", value=folder)
+        if len(images) < len(inputs):
+            print(f"no upright crops of the videos ({len(inputs) - len(images)})", file=sys.stderr)
+        refuse_same_names(images, lambda item: self._path(item, 1))
+        for item in images:
             self._check(self._path(item, 1))
         new_folder("aligned", folder)
 
