@@ -42,14 +42,6 @@ def network() -> Iterator[ModelConfig]:
     ModelConfig.members.update(before)
 
 
-@pytest.fixture
-def promotion() -> Iterator[None]:
-    """Optax's Adam relies on promotion; on all threads, as a run compiles in several."""
-    jax.config.update("jax_numpy_dtype_promotion", "standard")
-    yield
-    jax.config.update("jax_numpy_dtype_promotion", "strict")
-
-
 @pytest.mark.parametrize("group", [None, 2])
 def test_statistics_of_one_batch_are_its_share_of_the_running_averages(network: Any, group: int | None) -> None:
     model = make_model(dataclasses.replace(network, group=group))
@@ -69,7 +61,7 @@ def test_statistics_of_one_batch_are_its_share_of_the_running_averages(network: 
     assert float(jnp.abs(found["norm1"]["mean"]).max()) > 0.1
 
 
-@pytest.mark.usefixtures("promotion")
+@pytest.mark.usefixtures("quick_runs")
 def test_a_few_steps_are_measured_with_the_statistics_of_the_weights(network: ModelConfig, tmp_path: Path) -> None:
     best = {}
     for compile in ("jit", "pmap"):

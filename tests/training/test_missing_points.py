@@ -85,17 +85,14 @@ def config_of(folder: Path, network: type[ModelConfig]) -> Config:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, network: type[ModelConfig]) -> Trained:
+def trained(tmp_path_factory: pytest.TempPathFactory, network: type[ModelConfig], quick_runs: None) -> Trained:
     """Workdir, config and the true points of a run, without a warning."""
     folder = tmp_path_factory.mktemp("missing") / "faces"
     faces = write_faces(folder)
     config = config_of(folder, network)
-    # Optax's Adam relies on promotion, on all threads, as a run compiles in several.
-    jax.config.update("jax_numpy_dtype_promotion", "standard")
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         train(config, folder.parent / "run")
-    jax.config.update("jax_numpy_dtype_promotion", "strict")
     return folder.parent / "run", config, faces
 
 

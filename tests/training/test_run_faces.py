@@ -33,9 +33,7 @@ def network() -> Iterator[ModelConfig]:
         def features(self, images: jax.Array, layers: Layers) -> jax.Array:
             return nn.relu(layers.norm("norm1", after="conv1")(layers.conv(8, 7, 8, "conv1")(images)))
 
-    jax.config.update("jax_numpy_dtype_promotion", "standard")  # Adam needs it, on all threads that compile
     yield OneNorm()
-    jax.config.update("jax_numpy_dtype_promotion", "strict")
     ModelConfig.members.clear()
     ModelConfig.members.update(before)
 
@@ -63,6 +61,7 @@ def config_of(network: ModelConfig, folder: Path, **train: Any) -> Config:
     return dataclasses.replace(config, data=data, model=network)
 
 
+@pytest.mark.usefixtures("quick_runs")
 def test_other_faces_are_named_refused_and_accepted(
     network: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
