@@ -38,7 +38,7 @@ def check_weights_exist(config: Config) -> None:
     """Raise CheckpointError if `model.init_from` names nothing that exists."""
     name = config.model.init_from
     if name not in (None, SHIPPED_NAME) and not user_path(str(name)).exists():
-        reason = f"neither a file nor the workdir of a run, nor {SHIPPED_NAME}, the model that comes with flaxmark"
+        reason = f"no such file or run; {SHIPPED_NAME} names the model that comes with flaxmark"
         raise CheckpointError(reason, field="model.init_from", value=name)
 
 

@@ -54,6 +54,7 @@ def predict(
         CheckpointError: The checkpoint is missing or cannot be used.
         DetectorError: No detector is installed, or its result is not an array of boxes (`field` is `detector`).
         ConfigError: The boxes or another argument are invalid (`field` names it).
+        DeviceError: This process is a fork of one that has used JAX.
     """
     predictor = _kept(checkpoint, detector, min_score, flip, orientations, boxes is not None)
     return predictor.predict(image, boxes)
@@ -94,6 +95,7 @@ def predict_many(
         CheckpointError: As `predict`.
         DetectorError: As `predict`.
         ConfigError: As `predict`; also if there are more or fewer entries in `boxes` than images.
+        DeviceError: As `predict`.
     """
     predictor = _kept(checkpoint, detector, min_score, flip, orientations, boxes is not None)
     return predictor.predict_many(images, boxes, on_broken)

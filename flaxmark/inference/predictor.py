@@ -138,6 +138,7 @@ class Predictor(Reloading):
             ImageError: The image cannot be read, or is too large.
             ConfigError: The boxes are invalid (`field` is `boxes`).
             DetectorError: No detector is installed, or its result is not an array of boxes (`field` is `detector`).
+            DeviceError: This process is a fork of one that has used JAX.
         """
         cut = [self._cut_faces(*one) for one in self._images([image], [boxes], None)]
         return next(self._faces(cut))
@@ -160,6 +161,7 @@ class Predictor(Reloading):
             ImageError: As `predict`, after the faces of the preceding images; only without `on_broken`.
             ConfigError: As `predict`; also if there are more or fewer entries in `boxes` than images.
             DetectorError: As `predict`.
+            DeviceError: As `predict`.
         """
         refuse_fork()
         pending: list[CutFaces] = []

@@ -124,7 +124,7 @@ def _refuse_address(field: str, name: str | Path) -> None:
     if is_address(str(name)):  # a path has lost its second slash
         raise ConfigError("is an address; write to this machine and upload it from there", field=field, value=name)
     if str(name) == "-":
-        raise ConfigError("is standard output elsewhere; give a name", field=field, value=name)
+        raise ConfigError("means standard output, which cannot be used here; give a name", field=field, value=name)
 
 
 def try_lock(file: int) -> bool:

@@ -64,7 +64,8 @@ def run_config(workdir: Path) -> "Config":
     else:
         path = workdir / "config.json"
         if not path.is_file():
-            reason = "no config.json in it; name the folder of a run of flaxmark train, or a file of flaxmark pack"
+            found = "no config.json in it" if workdir.exists() else "no such folder"
+            reason = f"{found}; name the folder of a run of flaxmark train, or a file of flaxmark pack"
             raise CheckpointError(reason, field="workdir", value=workdir)
         if not checkpoints_of(workdir).is_dir():
             reason = "not trained yet; flaxmark train makes its checkpoints"

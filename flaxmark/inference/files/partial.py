@@ -116,7 +116,7 @@ class PartialResults:
             return left
         if results.startswith(left):
             return results
-        reason = f"and {self.path} have other results each; --overwrite --resume goes on with the latter"
+        reason = f"{self.path} has other results than this file; --overwrite --resume goes on with {self.path.name}"
         raise ConfigError(reason, field="out", value=self.out)
 
     def _begin(self, left: bytes, kept: bytes) -> None:
