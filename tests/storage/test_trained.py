@@ -13,9 +13,12 @@ import safetensors
 import safetensors.numpy
 from helpers.quick import quick_jit
 from helpers.small_config import small_config
+from PIL import Image
 
 from flaxmark.data.config import DataConfig
+from flaxmark.data.drawn import draw_face
 from flaxmark.errors import CheckpointError
+from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference.network import SHIPPED
 from flaxmark.models.batch_norm import output_moments
@@ -40,11 +43,16 @@ def tensors(path: Path) -> dict[str, np.ndarray]:
 def trained() -> dict[str, Any]:
     """A network with statistics and scales that are far from their start, one scale 0 and one negative."""
     model = make_model(ResNetConfig(depth=18))
-    variables = quick_jit(model.init)(jax.random.key(1), np.full((68, 2), 0.5, np.float32))
-    flat, structure = jax.tree.flatten(variables)
     rng = np.random.default_rng(0)
-    flat = [x if x.ndim > 1 else jnp.asarray(rng.uniform(0.5, 1.5, x.shape), jnp.float32) for x in flat]
-    variables = jax.tree.unflatten(structure, flat)
+
+    def draw(like: jax.ShapeDtypeStruct) -> jax.Array:
+        if len(like.shape) == 1:
+            return jnp.asarray(rng.uniform(0.5, 1.5, like.shape), jnp.float32)
+        fan_in = np.prod(like.shape[:-1])
+        return jnp.asarray(rng.normal(0, np.sqrt(2 / fan_in), like.shape), jnp.float32)
+
+    shapes = jax.eval_shape(model.init, jax.random.key(1), np.full((68, 2), 0.5, np.float32))
+    variables = jax.tree.map(draw, shapes)
     stem = variables["params"]["stem_norm"]
     stem["scale"] = stem["scale"].at[0].set(0.0).at[1].set(-0.7)
     return dict(variables)
@@ -97,13 +105,8 @@ def test_the_shipped_model_can_be_trained_further() -> None:
     assert float(stored["var"].min()) > 0
     params = variables["params"]["stage2_block1"]["norm1"]
     np.testing.assert_allclose(params["scale"], jnp.sqrt(stored["var"] + 1e-5), rtol=1e-5)
-    from flaxmark.data.drawn import draw_face
-    from flaxmark.faces.crop import landmark_box
-
     data = prediction_config(metadata["config"]).data
     crops, targets = [], []
-    from PIL import Image
-
     for seed in range(16):
         image, points = draw_face(seed + 5000, 160)
         left, top, right, bottom = landmark_box(points)
@@ -117,14 +120,14 @@ def test_the_shipped_model_can_be_trained_further() -> None:
     for train in (False, True):
         landmarks = quick_jit(lambda v, train=train: model.apply(v, images, train)[0].landmarks)(variables)
         errors[train] = float(np.linalg.norm(landmarks - np.array(targets), axis=-1).mean())
-    print(errors)
     assert errors[False] < 0.03
     assert errors[True] < 2 * errors[False]
 
 
 def fresh_state(config: Any, points: int) -> TrainState:
     model = make_model(config.model, points)
-    variables = quick_jit(model.init)(jax.random.key(0), np.full((points, 2), 0.5, np.float32))
+    shapes = jax.eval_shape(model.init, jax.random.key(0), np.full((points, 2), 0.5, np.float32))
+    variables = jax.tree.map(lambda like: jnp.full(like.shape, 0.5, like.dtype), shapes)
     loss = EpochLoss(jnp.zeros(()), jnp.zeros((), jnp.int32))
     return TrainState(jnp.zeros((), jnp.int32), variables["params"], variables["batch_stats"], (), None, loss)
 
