@@ -18,13 +18,12 @@ def variables_to_validate(run: Run) -> Variables:
 
     In the first steps the weights move faster than the running averages follow, and validation would measure nothing
     but that. There the statistics are those of the run's first batches with the weights as they are now, "precise
-    BatchNorm": Wu and Johnson, 2021 (arXiv:2105.07576). Later the averages are better: they are of more batches; and so
-    they are from the first step on where a run starts from trained weights with their averages. The state keeps its
-    averages in any case, so that validation does not change training.
+    BatchNorm": Wu and Johnson, 2021 (arXiv:2105.07576). That holds for weights that were trained before, too: their
+    averages are of other faces, often at another size. Later the averages are better: they are of more batches. The
+    state keeps its averages in any case, so that validation does not change training.
     """
     variables = run.state.eval_variables
-    arrived = int(run.state.step) >= VALIDATION_STEPS or run.config.model.init_from is not None
-    if arrived or not variables["batch_stats"]:
+    if not variables["batch_stats"] or int(run.state.step) >= VALIDATION_STEPS:
         return variables
     with closing(run.feed.batches()) as batches:
         found = [

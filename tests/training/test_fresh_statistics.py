@@ -75,3 +75,15 @@ def test_a_few_steps_are_measured_with_the_statistics_of_the_weights(network: Mo
         averaged, measured = (part["batch_stats"]["norm1"]["var"] for part in (stored["state"]["ema"], stored["model"]))
         assert (measured - 1 > 2 * (averaged - 1)).all()  # averages that start at 1 have not arrived after three steps
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-2, atol=2e-3), best["jit"], best["pmap"])
+
+
+@pytest.mark.usefixtures("quick_runs")
+def test_so_are_a_few_steps_of_weights_that_were_trained_before(network: ModelConfig, tmp_path: Path) -> None:
+    config = small_config(batch_size=8, eval_batch_size=8)
+    config = dataclasses.replace(config, model=network, optimizer=OptimizerConfig(learning_rate=0.03))
+    train(config, tmp_path / "first")
+    again = dataclasses.replace(config, model=dataclasses.replace(network, init_from=str(tmp_path / "first")))
+    train(again, tmp_path / "again")
+    stored = load(tmp_path / "again" / "checkpoints" / "1")
+    averaged, measured = (part["batch_stats"]["norm2"]["var"] for part in (stored["state"], stored["model"]))
+    assert not np.allclose(averaged, measured, rtol=0.1)
