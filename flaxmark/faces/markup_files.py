@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from flaxmark.errors import DataError
 from flaxmark.faces.markup import IBUG_68, Markup
+from flaxmark.system.reading import reason_for_text
 
 MAX_BYTES, MAX_POINTS = 1_000_000, 10_000
 FLIP_TOLERANCE = 0.08
@@ -96,9 +97,9 @@ def load_markup(name: str | Path) -> Markup:
             raise DataError(f"larger than {MAX_BYTES} bytes")
         return markup_from_json(json.loads(path.read_text(encoding="utf-8-sig")))
     except json.JSONDecodeError as error:
-        raise DataError(f"is not a JSON file: {error}", file=path) from error
+        raise DataError(reason_for_text(path, f"is not a JSON file: {error}"), file=path) from error
     except UnicodeDecodeError as error:
-        raise DataError("is not a JSON file", file=path) from error
+        raise DataError(reason_for_text(path, "is not a JSON file"), file=path) from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(str(error), file=path) from error
 

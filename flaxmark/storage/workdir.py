@@ -13,6 +13,7 @@ from flaxmark.errors import CheckpointError, ConfigError, StorageError
 from flaxmark.schema import from_dict, to_dict
 from flaxmark.storage.remote import checkpoints_of
 from flaxmark.system.files import write_text
+from flaxmark.system.reading import reason_for_text
 
 CONFIG, RESULT, PREDICTIONS = "config.json", "result.json", "predictions.npz"
 FACES, TRAIN_FACES, BAD_FACES, LOCK = "faces.tsv", "train_faces.txt", "not_finite.txt", ".lock"
@@ -94,7 +95,9 @@ def _read(path: Path, remedy: str) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise ValueError("not an object")
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{error}; {remedy}, or give another --workdir", file=path) from error
+        raise CheckpointError(
+            reason_for_text(path, f"{error}; {remedy}, or give another --workdir"), file=path
+        ) from error
     return values
 
 

@@ -66,6 +66,8 @@ class FileKind(NamedTuple):
 
 _AGAIN = "get the file itself again"
 _UNPACK = "unpack it, and name the file in it"
+XML_TEXT = FileKind("an XML text, perhaps a server's error", _AGAIN)
+JSON_TEXT = FileKind("a JSON text, perhaps a server's error", _AGAIN)
 POINTER = FileKind("a Git LFS pointer, not the file itself", "run git lfs pull in its repository")
 SAFETENSORS = FileKind("a safetensors file", "give it the ending .safetensors")
 TORCH = FileKind("a file of PyTorch's torch.save", "give it the ending .pth")
@@ -74,8 +76,8 @@ _KINDS: tuple[tuple[bytes, FileKind], ...] = (
     (rb"version https://git-lfs", POINTER),
     (rb"[/.].{0,200}annex/objects/", FileKind("a git-annex pointer, not the file itself", "run git annex get")),
     (rb"(?i)(\xef\xbb\xbf)?\s*(<!doctype html|<html)", FileKind("an HTML page, of an error or a login", _AGAIN)),
-    (rb"(\xef\xbb\xbf)?\s*<\?xml", FileKind("an XML text, perhaps a server's error", _AGAIN)),
-    (rb"(\xef\xbb\xbf)?\s*\{\s*\"", FileKind("a JSON text, perhaps a server's error", _AGAIN)),
+    (rb"(\xef\xbb\xbf)?\s*<\?xml", XML_TEXT),
+    (rb"(\xef\xbb\xbf)?\s*\{\s*\"", JSON_TEXT),
     (rb"(?s)PK\x03\x04.{26}[^\x00]{0,200}data\.pkl", TORCH),
     (rb"(?s)\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19", TORCH),
     (rb"\x80[\x02-\x05]", FileKind("a pickle of Python", "pickles are not read, since they can run programs")),
@@ -117,6 +119,12 @@ def kind_of_bytes(content: bytes) -> FileKind | None:
     if not content:
         return FileKind("an empty file", _AGAIN)
     return next((kind for pattern, kind in _KINDS if re.match(pattern, content)), None)
+
+
+def reason_for_text(path: Any, reason: str) -> str:
+    """Why a text cannot be read: what its file is by its first bytes, or else the reader's own reason."""
+    kind = kind_of(path)
+    return reason if kind in (None, XML_TEXT, JSON_TEXT) else str(kind)
 
 
 def _safetensors(file: Any, head: bytes, size: int) -> FileKind | None:

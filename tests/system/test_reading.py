@@ -8,6 +8,7 @@ import pickle
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +16,11 @@ import pytest
 import safetensors.numpy
 
 from flaxmark.data.images import read_image
-from flaxmark.errors import CheckpointError, DeviceError, FlaxmarkError, ImageError, StorageError, explain
+from flaxmark.data.readers.coco import read_coco_folder
+from flaxmark.data.readers.csv_files import read_csv_folder
+from flaxmark.data.readers.dlib import read_dlib
+from flaxmark.errors import CheckpointError, DataError, DeviceError, FlaxmarkError, ImageError, StorageError, explain
+from flaxmark.faces.markup_files import load_markup
 from flaxmark.inference.video.frames import read_frames
 from flaxmark.models.weight_files import read_tensors
 from flaxmark.storage.packed import load_packed
@@ -87,6 +92,23 @@ def test_something_else_in_place_of_an_image_or_video_is_named(title: str, tmp_p
     pytest.importorskip("av")
     with pytest.raises(ImageError, match=title):
         next(read_frames(path))
+
+
+@pytest.mark.parametrize("title", ["Git LFS", "ZIP"])
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("a.csv", lambda path: read_csv_folder(path.parent, 68, path.name, None, None)),
+        ("a.json", lambda path: read_coco_folder(path.parent, 68, path.name, None, None)),
+        ("a.json", load_markup),
+        ("labels_ibug_300W_train.xml", lambda path: read_dlib(path.parent)),
+    ],
+)
+def test_something_else_in_place_of_annotations_is_named(title: str, name: str, read: Any, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(CONTENTS[title])
+    with pytest.raises(DataError, match=title) as caught:
+        read(tmp_path / name)
+    assert caught.value.file == tmp_path / name
 
 
 def test_files_of_torch_and_safetensors_with_each_other_s_ending(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from flaxmark.cli.flags import OptionalFile, RequiredFolder, parse_flags, requir
 from flaxmark.data.config import DataConfig, check_data
 from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.system.files import new_file
+from flaxmark.system.reading import reason_for_text
 
 if TYPE_CHECKING:
     from flaxmark.config import Config
@@ -73,7 +74,9 @@ def run_config(workdir: Path) -> "Config":
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{error}; it is not the file that training wrote", file=path) from error
+            raise CheckpointError(
+                reason_for_text(path, f"{error}; it is not the file that training wrote"), file=path
+            ) from error
     try:
         return from_dict(stored, Config)
     except ConfigError as error:  # of another version, or of extensions that are not loaded

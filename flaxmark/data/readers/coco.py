@@ -28,6 +28,7 @@ from flaxmark.data.entries import (
 from flaxmark.data.readers.lists import check_size, find_list
 from flaxmark.data.readers.missing_marks import mark_missing
 from flaxmark.errors import DataError
+from flaxmark.system.reading import reason_for_text
 
 MAX_BYTES = 250_000_000  # in memory it takes up to 25 times as much; COCO's own largest has 238 MB
 NO_FACES = "JSON without COCO's images and annotations"
@@ -100,7 +101,7 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"not JSON: {error}", file=path) from error
+        raise DataError(reason_for_text(path, f"not JSON: {error}"), file=path) from error
 
 
 def _is_coco(content: Any) -> bool:

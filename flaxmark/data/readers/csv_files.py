@@ -25,6 +25,7 @@ from flaxmark.data.readers.csv_columns import Columns, read_header
 from flaxmark.data.readers.lists import check_size, find_list
 from flaxmark.data.readers.missing_marks import mark_missing, number_or_missing
 from flaxmark.errors import DataError
+from flaxmark.system.reading import reason_for_text
 
 TRAIN_NAME = "training_frames_keypoints.csv"
 TEST_NAME = "test_frames_keypoints.csv"
@@ -99,14 +100,14 @@ def _lines(stream: TextIO, path: Path) -> Iterator[str]:
         if len(line) == MAX_LINE:
             raise DataError(f"line {number}: more than {MAX_LINE:,} characters are not a face", file=path)
         if "\0" in line:
-            raise DataError(f"line {number}: not text; save the file as UTF-8", file=path)
+            raise DataError(reason_for_text(path, f"line {number}: not text; save the file as UTF-8"), file=path)
         yield line
 
 
 def _is_header(row: list[str], path: Path) -> bool:
     """Whether the first line names the columns instead of an image."""
     if len(row) == 1:
-        raise DataError("line 1: has no comma; one line is: image, x0, y0, x1, y1 ..", file=path)
+        raise DataError(reason_for_text(path, "line 1: has no comma; one line is: image, x0, y0, x1, y1 .."), file=path)
     return PurePosixPath(row[0].strip()).suffix.lower() not in SUFFIXES
 
 

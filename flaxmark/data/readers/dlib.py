@@ -27,6 +27,7 @@ from flaxmark.data.entries import (
 from flaxmark.data.readers.ibug_300w import MIRRORED, SUBSETS_300W, TERMS, photograph_300w
 from flaxmark.errors import DataError
 from flaxmark.faces.markup import IBUG_68
+from flaxmark.system.reading import reason_for_text
 
 XML_NAMES = ("labels_ibug_300W_train.xml", "labels_ibug_300W_test.xml")
 MAX_BYTES = 128_000_000  # the largest has 20 MB
@@ -68,9 +69,10 @@ def _parse(path: Path) -> Element:
     try:
         return defusedxml.ElementTree.parse(path, forbid_dtd=True).getroot()
     except ParseError as error:
-        raise DataError(f"not XML: {error}", file=path) from error
+        raise DataError(reason_for_text(path, f"not XML: {error}"), file=path) from error
     except defusedxml.DefusedXmlException as error:
-        raise DataError(f"refused because it defines entities: {type(error).__name__}", file=path) from error
+        reason = f"refused because it defines entities: {type(error).__name__}"
+        raise DataError(reason_for_text(path, reason), file=path) from error
     except (ValueError, LookupError) as error:  # an encoding that the parser does not know
         raise DataError(f"not XML that can be read: {error}", file=path) from error
 
