@@ -17,6 +17,7 @@ from flaxmark.schema import remake
 from flaxmark.storage.workdir import stored_result
 from flaxmark.sweep.cell_processes import train_cells
 from flaxmark.sweep.status_line import StatusLine
+from flaxmark.system.devices import check_devices
 
 MAX_JOBS = 64  # each is a process that holds a network; more would only wait for each other
 CELL_NAME = re.compile(r"(.+_.+)_seed(\d+)")
@@ -123,6 +124,7 @@ def run_sweep(configs: Mapping[Cell, Config], folder: Path, jobs: int = 1) -> li
         return []
     for config in configs.values():
         check_config(config)
+    check_devices()
     base = configs[cells[0]]  # the settings below are the same in all cells
     if find_data_set(base.data.name).in_folder:
         find_data_dir(base.data)  # once, not in every cell

@@ -1,10 +1,12 @@
 """Devices: the mesh, compiling a step for it, and putting batches on it."""
 
 import functools
+import multiprocessing
 import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any, Literal, TypeVar
 
 import jax
@@ -79,6 +81,17 @@ def start_devices() -> list[jax.Device]:
         return jax.local_devices()
     except (RuntimeError, AssertionError) as error:  # AssertionError: the plugin of a known platform is not installed
         raise _no_device(error) from error
+
+
+def check_devices() -> None:
+    """Raise DeviceError as `start_devices` does, for a process that must not hold a device: another one tries."""
+    if _asked() not in (None, "cpu"):
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            pool.submit(_try_devices).result()
+
+
+def _try_devices() -> None:
+    start_devices()
 
 
 def _no_device(error: Exception) -> DeviceError:

@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
-from helpers.commands import Environment
+from helpers.commands import Environment, run_command
 
 ASK = """
 import flaxmark, jax
@@ -24,3 +25,12 @@ def test_a_platform_that_is_not_here_is_named_with_those_that_are(environment: E
     done = subprocess.run([sys.executable, "-c", ASK], env=asked, capture_output=True, text=True, timeout=100)
     names = ("cuda", "cuda", "tpu", "cupcake")
     assert done.stdout.splitlines() == [f"JAX_PLATFORMS {name} None True True" for name in names], done.stderr
+
+
+def test_a_sweep_asks_before_its_cells(environment: Environment, tmp_path: Path) -> None:
+    asked = environment | {"JAX_PLATFORMS": "cuda"}
+    del asked["PYTHONWARNINGS"]
+    done = run_command(asked, "sweep", "--config", "quickstart", "--workdir", tmp_path / "w")
+    assert done.returncode == 2
+    assert "JAX_PLATFORMS" in done.stderr
+    assert not (tmp_path / "w").exists()
