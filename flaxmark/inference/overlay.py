@@ -195,16 +195,15 @@ def _draw_points(
 
 def _paint(image: Image.Image, strokes: list[Line], width: float, colour: str, opacity: float = 1.0) -> None:
     """Draw antialiased lines of a width in pixels; a single point is a dot of that diameter."""
-    if not strokes:
+    if not strokes or (window := _window(points := np.concatenate(strokes), width, image.size)) is None:
         return
-    points = np.concatenate(strokes)
-    if np.ptp(points, axis=0).prod() > MASK and len(points) > 2:  # in two halves, with less around them
+    fewest = 2 if width**2 > MASK else 1  # thick lines are not cut
+    if np.ptp(points, axis=0).prod() > MASK and len(points) > fewest:  # in two halves, with less around them
+        points = np.insert(points, 1, points.mean(axis=0), axis=0) if len(points) == 2 else points
         half = (len(strokes) if len(strokes) > 1 else len(points)) // 2
         halves = (strokes[:half], strokes[half:]) if len(strokes) > 1 else ([points[: half + 1]], [points[half:]])
         for part in halves:
             _paint(image, part, width, colour, opacity)
-        return
-    if (window := _window(points, width, image.size)) is None:
         return
     left, top, right, bottom = window
     mask = Image.new("L", ((right - left) * FINE, (bottom - top) * FINE))

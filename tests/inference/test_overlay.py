@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,19 @@ def test_sizes_suit_the_image_and_the_face() -> None:
     # Lines of tiny faces are thin: the face is still seen.
     tiny = draw(np.full((4000, 6000, 3), 128, np.uint8), face_at(np.array([3000.0, 2000, 3040, 2040])), labels=())
     assert (tiny[2000:2040, 3000:3040] == 128).all(axis=-1).mean() > 0.3
+
+
+def test_a_long_line_takes_no_more_memory_than_the_image() -> None:
+    """Two points in opposite corners."""
+    image = np.zeros((2000, 2000, 3), np.uint8)
+    line = dataclasses.replace(FIVE_POINTS, name="line", outlines=((0, 4),))
+    points = np.array([[0.0, 0], [400, 100], [300, 300], [100, 400], [1999, 1999]])
+    tracemalloc.start()
+    drawn = draw(image, Face(points, BOX, markup=line), labels=())
+    assert changed(drawn, image)[500, 500]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * image.nbytes
 
 
 def test_labels_are_inside_the_image_and_off_the_faces() -> None:
