@@ -114,3 +114,17 @@ def test_two_images_cannot_share_a_file(tmp_path: Path) -> None:
         ("a.jpg", entries.SHARED),
         ("a.png", entries.SHARED),
     ]
+
+
+def test_an_image_has_several_faces_as_predict_writes_them(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg", "b_face1.jpg", "c.jpg"):
+        (tmp_path / name).write_bytes(b"an image")
+    for number, name in enumerate(("a_face2", "a_face1", "b_face1", "c", "c_face1", "d_face1")):
+        (tmp_path / f"{name}.pts").write_bytes(format_pts(POINTS + number, 0))
+    listing = read_pts_folder(tmp_path, 68)
+    first = [(entry.file, round(float((entry.landmarks_px - POINTS).mean()))) for entry in listing.entries]
+    assert sorted(first) == [("a.jpg", 0), ("a.jpg", 1), ("b_face1.jpg", 2), ("c.jpg", 3)]
+    problems = {(problem.file, problem.reason) for problem in listing.problems}
+    left = {"b.jpg": entries.NO_ANNOTATION, "c_face1.pts": entries.NO_IMAGE, "d_face1.pts": entries.NO_IMAGE}
+    assert problems == set(left.items())
+    assert listing.found == {".": (4, 5)}

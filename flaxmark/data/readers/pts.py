@@ -1,9 +1,9 @@
 """Images with a .pts file beside each: one such file, and folders of them."""
 
-import collections
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -49,7 +49,13 @@ SPLIT_FOLDERS = {
 
 def read_face(root: Path, file: str, subset: str, split: str, photograph: str, num_points: int) -> FaceEntry | Problem:
     """Read the annotation beside an image; `file` is the image's path relative to `root`."""
-    annotation = _beside(root, file)
+    return _read_face(root, file, _beside(root, file), subset, split, photograph, num_points)
+
+
+def _read_face(
+    root: Path, file: str, annotation: str, subset: str, split: str, photograph: str, num_points: int
+) -> FaceEntry | Problem:
+    """Read an annotation of an image; both are paths relative to `root`."""
     for name in (file, annotation):
         if inside(root, name) is None:
             return Problem(name, LEAVES_FOLDER, "it is a link out of the data set's folder")
@@ -128,33 +134,57 @@ def _parse(path: Path, number: int, line: str) -> tuple[float, float]:
 
 
 def read_pts_folder(root: Path, num_points: int) -> Listing:
-    """List the faces of a folder and of all folders below it; `found` counts each folder."""
+    """List the faces of a folder and of all folders below it; `found` counts each folder.
+
+    `photo.jpg` has its face in `photo.pts`, or several in `photo_face1.pts`, `photo_face2.pts` .., as predict writes.
+    """
     entries: list[FaceEntry] = []
     problems: list[Problem] = []
     found: dict[str, tuple[int, int | None]] = {}
     for folder, names in _walk(root, problems):
         split = SPLIT_FOLDERS.get(PurePosixPath(folder).parts[0].lower() if folder != "." else "", "train")
         images = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
-        stems = collections.Counter(PurePosixPath(name).stem for name in images)
-        files = [PurePosixPath(folder, name) for name in images]
-        good, bad = divide(
-            read_face(root, file.as_posix(), folder, split, file.with_suffix("").as_posix(), num_points)
-            if stems[file.stem] == 1
-            else Problem(
-                file.as_posix(), SHARED, f"{stems[file.stem]} images are named {file.stem}; keep the right one"
-            )
-            for file in files
-        )
+        stems = Counter(PurePosixPath(name).stem for name in images)
+        annotations, unused = _assign(names, stems)
+        faces: list[FaceEntry | Problem] = []
+        for name in images:
+            file, stem = PurePosixPath(folder, name), PurePosixPath(name).stem
+            if stems[stem] > 1:
+                detail = f"{stems[stem]} images are named {stem}; keep the right one"
+                faces.append(Problem(file.as_posix(), SHARED, detail))
+                continue
+            for own in annotations.get(stem, [f"{stem}.pts"]):
+                beside, photograph = PurePosixPath(folder, own).as_posix(), file.with_suffix("").as_posix()
+                faces.append(_read_face(root, file.as_posix(), beside, folder, split, photograph, num_points))
+        good, bad = divide(faces)
         entries += good
         problems += bad
         problems += [
-            Problem(PurePosixPath(folder, name).as_posix(), NO_IMAGE, "no image of this name")
-            for name in names
-            if name.lower().endswith(".pts") and PurePosixPath(name).stem not in stems
+            Problem(PurePosixPath(folder, name).as_posix(), NO_IMAGE, "no image of this name") for name in unused
         ]
         if images:
-            found[folder] = (len(good), len(images))
+            found[folder] = (len(good), len(faces))
     return Listing(sorted(entries, key=lambda entry: entry.file), problems, found)
+
+
+def _assign(names: list[str], stems: Container[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """The .pts files of each image, by the image's name without ending; and those of none."""
+    own: dict[str, list[str]] = {}
+    several: dict[str, list[str]] = defaultdict(list)
+    unused: list[str] = []
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        of_several = re.fullmatch("(.+)_face[0-9]+", stem)
+        if suffix.lower() != ".pts":
+            continue
+        if stem in stems:
+            own.setdefault(stem, [name])
+        elif of_several and of_several[1] in stems:
+            several[of_several[1]].append(name)
+        else:
+            unused.append(name)
+    unused += [name for image in own.keys() & several.keys() for name in several[image]]
+    return several | own, sorted(unused)
 
 
 def _walk(root: Path, problems: list[Problem]) -> Iterator[tuple[str, list[str]]]:
