@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -236,6 +237,15 @@ def test_nothing_is_written_where_nothing_is_done(tmp_path: Path) -> None:
 def test_without_out_lines_are_printed(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(images, "jsonl", None)
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no device that is full")
+def test_a_full_disk_behind_standard_output_is_named(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Unbuffered, so that nothing is left to be written when it is closed.
+    with open(os.open("/dev/full", os.O_WRONLY), "wb", buffering=0) as full:
+        monkeypatch.setattr("sys.stdout", io.TextIOWrapper(full, write_through=True))
+        with pytest.raises(StorageError):
+            run(images, "jsonl", None)
 
 
 class FakeTracker:

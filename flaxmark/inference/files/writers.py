@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from flaxmark.errors import ConfigError
+from flaxmark.errors import ConfigError, StorageError
 from flaxmark.faces.markup import Markup
 from flaxmark.inference.face import Face, outputs_of, rounded
 from flaxmark.inference.files.inputs import Input
@@ -109,8 +109,13 @@ class LineWriter:
     def _print(self, lines: str) -> None:
         if self._results is not None:
             self._results.write(lines)
-        else:
+            return
+        try:
             print(lines.encode("utf-8", "backslashreplace").decode("utf-8"), end="", flush=True)
+        except BrokenPipeError:  # its reader has seen enough
+            raise
+        except OSError as error:
+            raise StorageError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def _close(results: PartialResults | None, complete: bool, document: str | None = None) -> None:
