@@ -200,7 +200,7 @@ def test_every_subset_of_300w_has_its_rows(environment: dict[str, str], official
         ("predict", ["--workdir", "nowhere", "x.mp4", "--format", "pts"], "--format pts: x.mp4 is a video"),
         ("predict", ["--workdir", "nowhere", "--camera", "0", "x.jpg"], "--camera 0: "),
         ("predict", ["--workdir", "nowhere", "*.jpeg"], "*.jpeg: "),
-        ("predict", ["--workdir", "nowhere", "x.jpg", "--format", "pts"], "--workdir nowhere: "),
+        ("predict", ["--workdir", "nowhere", "x.jpg", "--format", "pts"], "--out: format pts needs a folder"),
         ("predict", ["--workdir", "nowhere", "x.jpg", "--boxes", "1", "2"], "--boxes: 2 numbers"),
         ("predict", ["x.jpg", "y.jpg", "--boxes", "1", "2", "3", "4"], "--boxes: is for one image"),
         ("predict", ["x.jpg", "y.jpg", "--pts", "x.pts"], "--pts: is for one image"),

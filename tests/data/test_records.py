@@ -147,7 +147,7 @@ def test_a_split_without_a_usable_face_is_left_out(small: Path, monkeypatch: pyt
         shutil.copyfile(small / "afw/2001_1.pts", small / f"ibug/{number}_1.pts")
     (small / "afw/2003_1.jpg").write_bytes(b"no image")
     prepared = prepare(config_of(small))
-    assert prepared.counts == {"train": 2}
+    assert prepared.counts == {"validation": 1, "train": 1}  # and no test split
     assert prepared.problem_counts() == {entries.UNREADABLE: 21}
     assert len({problem.file for problem in prepared.problems}) == 21
 
