@@ -1,6 +1,7 @@
 """Drawn faces, and images as the bytes of a file."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -19,3 +20,18 @@ def encode(picture: Image.Image | np.ndarray, form: str = "PNG", **options: obje
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     image.save(stream, form, **options)
     return stream.getvalue()
+
+
+def save_red(path: Path, red: int, size: tuple[int, int] = (40, 30)) -> None:
+    """Write an image of one colour, whose red may stand for a number of faces."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (red, 0, 0)).save(path)
+
+
+def write_folder(folder: Path) -> Path:
+    """Make a folder with images of 1, 2 and 0 faces, a hidden, a broken and another file."""
+    for name, faces in (("a.png", 1), ("b.png", 2), ("sub/c.png", 0), (".hidden/d.png", 1)):
+        save_red(folder / name, faces)
+    (folder / "sub" / "broken.jpg").write_bytes(b"nothing")
+    (folder / "notes.txt").write_text("no image")
+    return folder

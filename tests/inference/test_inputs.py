@@ -4,25 +4,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from helpers.images import save_red, write_folder
 
 from flaxmark.errors import ConfigError
 from flaxmark.inference.files.inputs import count_suffixes, find_inputs
 
 
-def save(path: Path, faces: int, size: tuple[int, int] = (40, 30)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (faces, 0, 0)).save(path)
-
-
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    folder = tmp_path / "in"
-    for name, faces in (("a.png", 1), ("b.png", 2), ("sub/c.png", 0), (".hidden/d.png", 1)):
-        save(folder / name, faces)
-    (folder / "sub" / "broken.jpg").write_bytes(b"nothing")
-    (folder / "notes.txt").write_text("no image")
-    return folder
+    return write_folder(tmp_path / "in")
 
 
 def test_inputs_are_files_folders_and_patterns(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +23,7 @@ def test_inputs_are_files_folders_and_patterns(images: Path, monkeypatch: pytest
     assert [item.name for item in find_inputs(["../in/a.png"])] == ["a.png"]
     assert [item.name for item in find_inputs(["../in/*/*.png"])] == ["sub/c.png"]
     assert [item.name for item in find_inputs(["."], [Path("sub")])] == ["a.png", "b.png"]  # the folder of the drawings
-    save(images / "odd[1].png", 1)
+    save_red(images / "odd[1].png", 1)
     assert [item.name for item in find_inputs(["odd[1].png"])] == ["odd[1].png"]  # a file, so not a pattern
     assert find_inputs(["clip.MP4"])[0].is_video
     (images / "empty").mkdir()

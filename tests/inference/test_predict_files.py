@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.images import save_red, write_folder
 from PIL import Image
 
 from flaxmark.data.readers.coco import read_coco_folder
@@ -38,19 +39,9 @@ class FakePredictor:
             yield [Face(corner + 10 * i + 0.123456, box, 0.5 + i / 10, np.full(5, 0.25)) for i, box in enumerate(boxes)]
 
 
-def save(path: Path, faces: int, size: tuple[int, int] = (40, 30)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (faces, 0, 0)).save(path)
-
-
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    folder = tmp_path / "in"
-    for name, faces in (("a.png", 1), ("b.png", 2), ("sub/c.png", 0), (".hidden/d.png", 1)):
-        save(folder / name, faces)
-    (folder / "sub" / "broken.jpg").write_bytes(b"nothing")
-    (folder / "notes.txt").write_text("no image")
-    return folder
+    return write_folder(tmp_path / "in")
 
 
 def results_in(form: Format, out: Path | None, overwrite: bool = False, resume: bool = False) -> PartialResults | None:
@@ -89,7 +80,7 @@ def test_live_photos_are_drawn_beside_each_other(tmp_path: Path) -> None:
 
 def test_images_without_a_face_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(12):
-        save(tmp_path / f"{number:02}.png", faces=number == 3)
+        save_red(tmp_path / f"{number:02}.png", red=number == 3)
     inputs = find_inputs([str(tmp_path)])
     predict_images(inputs, FakePredictor(), None, make_writer("csv", None, FIVE_POINTS, "free"), {})  # type: ignore[arg-type]
     printed = capsys.readouterr()
@@ -135,7 +126,7 @@ def test_pts_are_read_back(images: Path, tmp_path: Path) -> None:
     assert (exists.value.field, exists.value.file) == ("out", tmp_path / "out" / "a.pts")
     with PartialResults("pts", tmp_path / "out", overwrite=True) as results:
         refuse_pts_files(find_inputs([str(images)]), results)
-    save(images / "b_face2.png", 1)
+    save_red(images / "b_face2.png", 1)
     with pytest.raises(ConfigError) as shared:
         refuse_same_pts(find_inputs([str(images)]))
     assert shared.value.file == "b_face2"
@@ -170,7 +161,7 @@ def test_drawings_have_the_names_of_their_images(images: Path, tmp_path: Path) -
             drawing_paths(items, str(draw), False)
         assert caught.value.field == "draw"
     assert drawing_paths(inputs, str(tmp_path / "drawn.v2"), False)["a.png"] == tmp_path / "drawn.v2" / "a.png"
-    save(images / "a.bmp", 1)
+    save_red(images / "a.bmp", 1)
     with pytest.raises(ConfigError) as shared:
         drawing_paths(find_inputs([str(images)]), str(tmp_path / "other"), False)
     assert shared.value.file == images / "a.png"
