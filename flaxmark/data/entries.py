@@ -44,6 +44,7 @@ UNKNOWN_SUBSET = "folder is not a subset of 300-W"
 SAME_FACE = "duplicate face"
 SPLIT_BY_IMAGE = "validation split by image, not by person"
 HELD_OUT = "photograph in training and in a held-out split"
+KNOWN_COPY = "known copy of a held-out photograph"
 
 
 class AnnotationError(DataError):

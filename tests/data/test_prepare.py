@@ -216,8 +216,8 @@ def test_real_300w(tmp_path: Path) -> None:
         validation_list="val.txt",
     )
     prepared = prepare(config)
-    assert prepared.counts == {"train": 1836, "validation": 176}
-    assert not prepared.problems
+    assert prepared.counts == {"train": 1815, "validation": 176}
+    assert prepared.problem_counts() == {entries.KNOWN_COPY: 21}
     own = prepare(dataclasses.replace(config, train_list=None, validation_list=None))
     assert sum(own.counts.values()) == 2012
     assert 0.07 < own.counts["validation"] / 2012 < 0.13

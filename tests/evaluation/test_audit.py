@@ -12,7 +12,7 @@ from helpers.images import draw, encode
 from PIL import Image, ImageOps
 
 from flaxmark.data.config import DataConfig
-from flaxmark.data.entries import HELD_OUT, POINTS_MISSING, FaceEntry
+from flaxmark.data.entries import HELD_OUT, KNOWN_COPY, POINTS_MISSING, FaceEntry
 from flaxmark.data.readers.listing import read_listing
 from flaxmark.errors import DataError
 from flaxmark.evaluation.audit.audit import audit, write_audit
@@ -145,6 +145,31 @@ def test_a_photograph_on_both_sides_is_severe(official_tree: Tree, tmp_path: Pat
     assert "afw/2002_1.jpg" in found["unreadable image"]
 
 
+@pytest.mark.parametrize("name", ["ibug_300w", "pts"])
+def test_known_copies_of_300w_are_named_and_other_copies_are_severe(
+    official_tree: Tree, tmp_path: Path, name: str
+) -> None:
+    folder, subset = tmp_path / "copies", "lfpw/trainset"
+    (folder / subset).mkdir(parents=True)
+    files = {number: f"{subset}/image_{number:04d}.jpg" for number in (482, 503, 1, 2)}
+    for old, numbers in {"afw/2001_1": (482, 503), "afw/2002_1": (1, 2)}.items():
+        image = Image.open(official_tree.folder / f"{old}.jpg")
+        for quality, number in zip((95, 60), numbers, strict=True):
+            image.save(folder / files[number], quality=quality)
+            shutil.copy(official_tree.folder / f"{old}.pts", (folder / files[number]).with_suffix(".pts"))
+    listed = {482} if name == "pts" else set()  # names of the user's own files mean nothing
+    for training, held_out, severe in (([503, 1, 2], [482], listed), ([482, 1], [503, 2], listed | {1})):
+        for split, numbers in (("train", training), ("validation", held_out)):
+            (folder / f"{split}.txt").write_text("\n".join(files[number] for number in numbers))
+        lists = {"train_list": "train.txt", "validation_list": "validation.txt"}
+        result = audit(DataConfig(name=name, dir=str(folder), **lists), folder, start)  # type: ignore[arg-type]
+        found = kinds(result.findings)
+        assert set(found.get(HELD_OUT, [])) == {files[number] for number in severe}
+        assert found.get(KNOWN_COPY, []) == ([] if name == "pts" else [files[training[0]]])
+        assert all(files[held_out[0]] in f.detail for f in result.findings if f.kind == KNOWN_COPY)
+        assert result.shares_photographs == bool(severe)
+
+
 def test_a_mistyped_coordinate_takes_no_memory(csv_tree: Tree, tmp_path: Path) -> None:
     """The crop around it has a million pixels a side."""
     config = DataConfig("csv", dir=str(csv_tree.folder))
@@ -188,3 +213,6 @@ def test_the_real_faces_are_clean() -> None:
     assert not result.shares_photographs
     assert "mirrored annotation" not in found
     assert sum(count for count, _ in result.found.values()) == 2012
+    divided = audit(DataConfig(dir=str(root), train_list="train.txt", validation_list="val.txt"), root, start)
+    assert not divided.shares_photographs
+    assert len(kinds(divided.findings)[KNOWN_COPY]) == 21

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -137,6 +138,13 @@ def test_training_needs_its_extra(wheel: Path, environment: dict[str, str], tmp_
         done = run(python, tmp_path, environment, *line)
         assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run" / "result.json").read_text())["config"]["loss"]["name"] == "mae"
+
+
+def test_the_wheel_has_every_file_of_the_package(wheel: Path) -> None:
+    line = ["git", "ls-files", "flaxmark"]
+    listed = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    with zipfile.ZipFile(wheel) as packed:
+        assert not {name for name in listed if (ROOT / name).exists()} - set(packed.namelist())
 
 
 def test_the_description_has_absolute_links(wheel: Path, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from flaxmark.data.entries import HELD_OUT, SAME_FACE, FaceEntry, Problem
+from flaxmark.data.entries import HELD_OUT, KNOWN_COPY, SAME_FACE, FaceEntry, Problem
+from flaxmark.data.readers.ibug_300w import known_copies
 from flaxmark.faces.missing import count_missing, present
 
 # In the official lists of HELEN: two of its faces are training faces, one is a test face.
@@ -22,8 +23,8 @@ def remove_duplicates(
 ) -> tuple[list[FaceEntry], list[Problem]]:
     """Leave out repeated faces, and training faces of a photograph in the validation or a test split.
 
-    Byte-identical images are one photograph, whatever their names, and two annotations of a face are one. Call it
-    before a validation split is taken from the training faces.
+    Byte-identical images are one photograph, whatever their names, and two annotations of a face are one. Copies that
+    300-W is known for are reported as such. Call it before a validation split is taken from the training faces.
 
     Args:
         entries: All faces.
@@ -40,7 +41,7 @@ def remove_duplicates(
     missing = [count_missing(entry.landmarks_px) for entry in entries]
     ordered = sorted(range(len(entries)), key=lambda i: (entries[i].split == "train", missing[i]))
     seen: dict[str, list[FaceEntry]] = defaultdict(list)
-    held_out: dict[str, str] = {}
+    held_out: dict[str, list[str]] = defaultdict(list)
     kept: set[int] = set()
     problems: list[Problem] = []
     for i in ordered:
@@ -53,16 +54,22 @@ def remove_duplicates(
             continue
         seen[content].append(entry)
         if entry.split != "train":
-            held_out.setdefault(photograph, entry.file)
+            held_out[photograph].append(entry.file)
         elif photograph in held_out:
-            known = photograph == KNOWN_SHARED
-            fate = "kept, as in the official lists" if known else "left out"
-            detail = f"also {held_out[photograph]}; {fate}"
-            problems.append(Problem(entry.file, HELD_OUT, detail, known))
-            if not known:
+            problems.append(_shared(entry.file, photograph, held_out[photograph]))
+            if photograph != KNOWN_SHARED:
                 continue
         kept.add(i)
     return [entries[i] for i in sorted(kept)], problems
+
+
+def _shared(file: str, photograph: str, held_out: list[str]) -> Problem:
+    """The note about a training face of a photograph that held-out files show, too."""
+    if all(known_copies(file, other) for other in held_out):
+        return Problem(file, KNOWN_COPY, f"also {held_out[0]}; left out", known=True)
+    known = photograph == KNOWN_SHARED
+    fate = "kept, as in the official lists" if known else "left out"
+    return Problem(file, HELD_OUT, f"also {held_out[0]}; {fate}", known)
 
 
 def _same_face(first: Float[np.ndarray, "points 2"], second: Float[np.ndarray, "points 2"]) -> bool:

@@ -1,6 +1,7 @@
 """300-W in its official layout: eight folders of images, each image with a .pts file beside it."""
 
 import dataclasses
+import functools
 import re
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +13,7 @@ from flaxmark.faces.markup import IBUG_68
 
 TERMS = "research only, no commercial use, no redistribution"
 MIRRORED = "mirrored twins, left out"
+COPIES = Path(__file__).with_name("copies_300w.txt")
 
 NO_300W = """\
 300-W is not part of flaxmark. Download it from https://ibug.doc.ic.ac.uk/resources/300-W/ (research only) as
@@ -49,8 +51,29 @@ SUBSETS_300W = {
 def photograph_300w(file: str) -> str:
     """Photograph that a face of 300-W was cut from: `afw/134212_2.jpg` is face 2 of `afw/134212`.
 
-    HELEN numbers its photographs across training and test folders, LFPW starts anew in each.
+    HELEN numbers its photographs across training and test folders, LFPW starts anew in each. A photograph that the data
+    set is known to have under several names has the first of them.
     """
+    name = _named_photograph(file)
+    return _copies().get(name, name)
+
+
+def known_copies(first: str, second: str) -> bool:
+    """Whether two files of 300-W are known to show the same photograph, though their names differ."""
+    same = photograph_300w(first) == photograph_300w(second)
+    return same and _named_photograph(first) != _named_photograph(second)
+
+
+@functools.cache
+def _copies() -> dict[str, str]:
+    """Each name of a photograph with several -> the first of its names."""
+    lines = COPIES.read_text(encoding="utf-8").splitlines()
+    groups = [line.split() for line in lines if not line.startswith("#")]
+    return {name: names[0] for names in groups for name in names}
+
+
+def _named_photograph(file: str) -> str:
+    """Photograph of a face by the file's name alone."""
     path = PurePosixPath(file)
     stem = re.sub(r"(?<=\d) ?_\d{1,2}$", "", path.stem)
     folder = "helen" if path.parts[0] == "helen" else path.parent.as_posix()

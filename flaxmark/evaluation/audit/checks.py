@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from flaxmark.data.entries import HELD_OUT, POINTS_MISSING, FaceEntry
+from flaxmark.data.entries import HELD_OUT, KNOWN_COPY, POINTS_MISSING, FaceEntry
 from flaxmark.data.prepare.duplicates import KNOWN_SHARED
 from flaxmark.data.readers.arrangement import misfits
+from flaxmark.data.readers.ibug_300w import known_copies
 from flaxmark.evaluation.audit.image_hash import Fingerprint, find_copies
 from flaxmark.evaluation.metrics import normalising_distance
 from flaxmark.faces.crop import landmark_box
@@ -109,8 +110,8 @@ def check_copies(
 ) -> list[Finding]:
     """Images that look alike, also mirrored, and photographs that training shares with a held-out split.
 
-    One finding per pair of files, and one per shared photograph. `by_name`: names identify photographs; in a CSV they
-    only identify people.
+    One finding per pair of files, and one per shared photograph; of known copies, which are left out of training, one
+    per file. `by_name`: names identify photographs; in a CSV they only identify people.
     """
     findings, photographs = [], {entry.file: entry.photograph for entry in entries}
     splits: dict[str, set[str]] = defaultdict(set)
@@ -120,7 +121,8 @@ def check_copies(
     shared: dict[tuple[str, str], str] = {}
     for i, j, how in find_copies([images[file] for file in files]):
         findings.append(Finding(f"{how} images", files[j], f"as {files[i]}"))
-        if _apart(splits[files[i]], splits[files[j]]):
+        known = by_name and photographs[files[i]] == photographs[files[j]] and known_copies(files[i], files[j])
+        if _apart(splits[files[i]], splits[files[j]]) and not known:
             shared[files[i], files[j]] = f"{files[i]} and {files[j]}: {how}"
     by_photograph: dict[str, list[str]] = defaultdict(list)
     for file in files if by_name else ():
@@ -128,8 +130,13 @@ def check_copies(
     for photograph, group in by_photograph.items():
         trained = [file for file in group if "train" in splits[file]]
         held_out = [file for file in group if splits[file] - {"train"}]
-        if trained and held_out:
-            shared.setdefault((trained[0], held_out[0]), f"{trained[0]} and {held_out[0]}: faces of {photograph}")
+        if not held_out:
+            continue
+        copies = [file for file in trained if all(known_copies(file, other) for other in held_out)]
+        findings += [Finding(KNOWN_COPY, file, f"also {held_out[0]}; left out of training") for file in copies]
+        others = [file for file in trained if file not in copies]
+        if others:
+            shared.setdefault((others[0], held_out[0]), f"{others[0]} and {held_out[0]}: faces of {photograph}")
     for (first, _), detail in shared.items():
         known = photographs[first] == KNOWN_SHARED
         findings.append(Finding("photograph shared in the official lists" if known else HELD_OUT, first, detail))
