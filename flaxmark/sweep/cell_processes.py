@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import connection, resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -29,6 +29,8 @@ POLL_SECONDS = 0.5
 # Fraction of an accelerator's memory for all processes together, and the variables from which JAX reads the fraction
 # of one process. It refuses to start where both are set.
 MEMORY, MEMORY_VARIABLES = 0.9, ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
+Work = Callable[[Config, Path], object]
+"""What a cell's process does with its config and folder; a function of a module, or a `partial` of it."""
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -68,8 +70,17 @@ class _Running:
     process: BaseProcess
 
 
-def train_cells(runs: Mapping[int, tuple[Config, Path]], jobs: int, status: StatusLine) -> dict[int, str]:
-    """Train cells, each in a new process: a crash, or running out of memory, ends that process alone.
+def train_cell(config: Config, workdir: Path) -> None:
+    """Train a cell to its end."""
+    from flaxmark.training.loop import train
+
+    train(config, workdir)
+
+
+def run_cells(
+    runs: Mapping[int, tuple[Config, Path]], jobs: int, status: StatusLine | None = None, work: Work = train_cell
+) -> dict[int, str]:
+    """Work on cells, each in a new process: a crash, or running out of memory, ends that process alone.
 
     `runs` holds each cell's config and folder by index, in starting order; the result holds the reason of each failure
     by index, empty for a cell that succeeded. Raises KeyboardInterrupt on Ctrl-C and SystemExit on SIGTERM or when the
@@ -83,15 +94,18 @@ def train_cells(runs: Mapping[int, tuple[Config, Path]], jobs: int, status: Stat
             while (waiting or running) and not asked:
                 while waiting and free:
                     index, share = waiting.popleft(), free.pop(0)
-                    running.append(_start(index, *runs[index], share))
-                    status.cell_started(index, running[-1].workdir)
+                    running.append(_start(index, *runs[index], share, work))
+                    if status:
+                        status.cell_started(index, running[-1].workdir)
                 connection.wait([woken, *(cell.process.sentinel for cell in running)], POLL_SECONDS)
                 for cell in [cell for cell in running if not cell.process.is_alive()]:
                     running.remove(cell)
                     free.append(cell.share)
                     reasons[cell.index] = _reason(cell)
-                    status.cell_ended(cell.index, reasons[cell.index])
-                status.show()
+                    if status:
+                        status.cell_ended(cell.index, reasons[cell.index])
+                if status:
+                    status.show()
         finally:  # also when the sweep itself fails, for example on writing to a terminal that is gone
             _end_together([cell.process for cell in running], asked)
     if asked:
@@ -99,11 +113,11 @@ def train_cells(runs: Mapping[int, tuple[Config, Path]], jobs: int, status: Stat
     return reasons
 
 
-def _start(index: int, config: Config, workdir: Path, share: Share | None) -> _Running:
+def _start(index: int, config: Config, workdir: Path, share: Share | None, work: Work) -> _Running:
     """Start the process of a cell; signals are held back until it can handle them."""
     (workdir / FAILED).unlink(missing_ok=True)
     process = multiprocessing.get_context("spawn").Process(
-        target=_train_cell, args=(to_dict(config), extensions(), workdir, share)
+        target=_run_cell, args=(to_dict(config), extensions(), workdir, share, work)
     )
     resource_tracker.ensure_running()  # its start would let the signals through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)  # the process inherits it
@@ -167,8 +181,8 @@ def _interrupt(number: int, names: Sequence[str]) -> NoReturn:
     raise KeyboardInterrupt(f"{saved}the same command resumes")
 
 
-def _train_cell(config: dict[str, Any], extended: Sequence[str], workdir: Path, share: Share | None) -> None:
-    """Train one cell in its own process; its output goes to its log."""
+def _run_cell(config: dict[str, Any], extended: Sequence[str], workdir: Path, share: Share | None, work: Work) -> None:
+    """Work on one cell in its own process; its output goes to its log."""
     # A signal to the sweep's group would arrive twice, directly and through the sweep; a second one ends at once.
     os.setpgrp()
     with (workdir / LOG).open("a", encoding="utf-8") as log:
@@ -180,10 +194,8 @@ def _train_cell(config: dict[str, Any], extended: Sequence[str], workdir: Path, 
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
         if share is not None:
             share.take()
-        from flaxmark.training.loop import train
-
         load_extensions(extended)
-        train(from_dict(config, Config), workdir)
+        work(from_dict(config, Config), workdir)
     except KeyboardInterrupt as error:
         print("interrupted", *error.args, flush=True)
         os._exit(getattr(error, "exit_status", INTERRUPTED))

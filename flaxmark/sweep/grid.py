@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -15,9 +16,11 @@ from flaxmark.models.losses import Loss
 from flaxmark.models.model import all_variants, find_variant
 from flaxmark.schema import remake
 from flaxmark.storage.workdir import stored_result
-from flaxmark.sweep.cell_processes import train_cells
-from flaxmark.sweep.status_line import StatusLine
+from flaxmark.sweep.cell_processes import run_cells
+from flaxmark.sweep.estimate import CellLeft, estimate_time
+from flaxmark.sweep.status_line import StatusLine, last_epoch
 from flaxmark.system.devices import check_devices
+from flaxmark.system.progress import format_seconds
 
 MAX_JOBS = 64  # each is a process that holds a network; more would only wait for each other
 CELL_NAME = re.compile(r"(.+_.+)_seed(\d+)")
@@ -110,33 +113,67 @@ def make_cells(
     return cells[shard_index::num_shards]
 
 
-def run_sweep(configs: Mapping[Cell, Config], folder: Path, jobs: int = 1) -> list[Outcome]:
+def run_sweep(configs: Mapping[Cell, Config], folder: Path, jobs: int = 1, *, estimate: bool = False) -> list[Outcome]:
     """Train every cell that has no result yet, `jobs` of them at a time; a failure does not stop the others.
 
     `configs` are in starting order. Each cell gets a workdir in `folder`, with log.txt, and failed.txt where it failed.
-    Returns the outcomes in order. Raises ConfigError where a config cannot work, and the storage's error where a folder
-    holds a result of another config; Ctrl-C and SIGTERM save the running cells first.
+    `estimate` prints how long it will take, unless the sweep is small. Returns the outcomes in order. Raises
+    ConfigError where a config cannot work, and the storage's error where a folder holds a result of another config;
+    Ctrl-C and SIGTERM save the running cells first.
     """
-    if not 1 <= jobs <= MAX_JOBS:
-        raise ConfigError(f"must be from 1 to {MAX_JOBS}; 1 trains one cell after another", field="jobs", value=jobs)
+    left = _check(configs, folder, jobs)
     cells = list(configs)
     if not cells:
         return []
+    _make_folders(folder, cells)
+    if estimate and (estimated := estimate_time(list(left.values()), jobs)):
+        print(estimated.line, file=sys.stderr)
+    status = StatusLine(
+        [config.model.relative_cost for config in configs.values()],
+        [cell not in left for cell in cells],
+        configs[cells[0]].train.epochs,
+        jobs,
+    )
+    runs = {i: (configs[cell], folder / cell.name) for i, cell in enumerate(cells) if cell in left}
+    failed = {i: reason for i, reason in run_cells(runs, jobs, status).items() if reason}
+    return [Outcome(cell, i not in failed, failed.get(i, "")) for i, cell in enumerate(cells)]
+
+
+def describe_sweep(configs: Mapping[Cell, Config], folder: Path, jobs: int = 1, *, estimate: bool = True) -> str:
+    """The cells in starting order and how long they will take, without starting or writing any; raises as `run_sweep`.
+
+    Without `estimate`, or where it fails, there are no times.
+    """
+    left = _check(configs, folder, jobs)
+    estimated = estimate_time(list(left.values()), jobs, always=True) if estimate else None
+    seconds = dict(zip(left, estimated.seconds, strict=True)) if estimated else {}
+    lines = []
+    for cell, config in configs.items():
+        epoch = left[cell].epoch if cell in left else config.train.epochs
+        state = "done" if cell not in left else f"from epoch {epoch + 1} of {config.train.epochs}" if epoch else "new"
+        lines.append(f"{cell.name}  {state}" + (f", about {format_seconds(seconds[cell])}" if cell in seconds else ""))
+    lines.append(estimated.line if estimated else f"{len(left)} of {len(configs)} cells to train")
+    return "\n".join(lines)
+
+
+def _check(configs: Mapping[Cell, Config], folder: Path, jobs: int) -> dict[Cell, CellLeft]:
+    """The cells that have no result yet; raises as `run_sweep` does before it starts anything."""
+    if not 1 <= jobs <= MAX_JOBS:
+        raise ConfigError(f"must be from 1 to {MAX_JOBS}; 1 trains one cell after another", field="jobs", value=jobs)
+    if not configs:
+        return {}
     for config in configs.values():
         check_config(config)
     check_devices()
-    base = configs[cells[0]]  # the settings below are the same in all cells
+    base = next(iter(configs.values()))  # the settings below are the same in all cells
     if find_data_set(base.data.name).in_folder:
         find_data_dir(base.data)  # once, not in every cell
     check_weights_exist(base)
-    _make_folders(folder, cells)
-    done = {cell for cell in cells if stored_result(folder / cell.name, configs[cell]) is not None}
-    status = StatusLine(
-        [configs[cell].model.relative_cost for cell in cells], [cell in done for cell in cells], base.train.epochs, jobs
-    )
-    runs = {i: (configs[cell], folder / cell.name) for i, cell in enumerate(cells) if cell not in done}
-    failed = {i: reason for i, reason in train_cells(runs, jobs, status).items() if reason}
-    return [Outcome(cell, i not in failed, failed.get(i, "")) for i, cell in enumerate(cells)]
+    return {
+        cell: CellLeft(config, last_epoch(folder / cell.name))
+        for cell, config in configs.items()
+        if stored_result(folder / cell.name, config) is None
+    }
 
 
 def _make_folders(folder: Path, cells: Sequence[Cell]) -> None:

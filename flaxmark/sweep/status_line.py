@@ -5,7 +5,7 @@ import heapq
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -20,6 +20,15 @@ class _Running:
     workdir: Path
     since: float
     resumed: int
+
+
+def time_until_done(waiting: Sequence[float], jobs: int, running: Sequence[float] = ()) -> float:
+    """Time until all cells have ended, `jobs` of them at a time, from the time that each still takes."""
+    places = [*running, *[0.0] * (jobs - len(running))]
+    heapq.heapify(places)
+    for seconds in waiting:  # each starts where a place is free first
+        heapq.heapreplace(places, places[0] + seconds)
+    return max(places)
 
 
 class StatusLine:
@@ -38,7 +47,7 @@ class StatusLine:
 
     def cell_started(self, index: int, workdir: Path) -> None:
         """Count a cell as running; the folder's name is the cell's."""
-        self._running[index] = _Running(workdir, time.perf_counter(), _epoch(last_validation(workdir)))
+        self._running[index] = _Running(workdir, time.perf_counter(), last_epoch(workdir))
 
     def show(self) -> None:
         """Refresh the live line; does nothing in a log."""
@@ -54,7 +63,7 @@ class StatusLine:
     def cell_ended(self, index: int, reason: str) -> None:
         """Write a permanent line; `reason` says why the cell failed and is empty where it succeeded."""
         cell = self._running.pop(index)
-        epoch = _epoch(last_validation(cell.workdir)) if reason else self._epochs
+        epoch = last_epoch(cell.workdir) if reason else self._epochs
         self._worked += self._cost(index, epoch - cell.resumed)
         self._busy += time.perf_counter() - cell.since
         self._ended[index] = True
@@ -85,17 +94,18 @@ class StatusLine:
         busy = self._busy + sum(now - cell.since for cell in self._running.values())
         if worked <= 0:
             return "time left unknown yet"
-        places = [self._cost(i, self._epochs - epoch) for i, epoch in epochs.items()]
-        places += [0.0] * (self._jobs - len(places))
-        heapq.heapify(places)
-        for index, cost in enumerate(self._costs):  # each starts where a place is free first
-            if not self._ended[index] and index not in self._running:
-                heapq.heapreplace(places, places[0] + cost)
-        return f"{format_seconds(busy / worked * max(places))} left"
+        running = [self._cost(i, self._epochs - epoch) for i, epoch in epochs.items()]
+        waiting = [c for i, c in enumerate(self._costs) if not self._ended[i] and i not in self._running]
+        return f"{format_seconds(busy / worked * time_until_done(waiting, self._jobs, running))} left"
 
     def _cost(self, index: int, epochs: int) -> float:
         """Relative cost of some of a cell's epochs."""
         return self._costs[index] * epochs / self._epochs
+
+
+def last_epoch(workdir: Path) -> int:
+    """Epochs that a cell has finished and validated."""
+    return _epoch(last_validation(workdir))
 
 
 def _epoch(last: Mapping[str, float] | None) -> int:

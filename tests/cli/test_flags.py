@@ -42,7 +42,7 @@ RUN = """
 OWN = {
     "train": "--config quickstart --workdir x --debug --distributed",
     "sweep": "--config quickstart --workdir x --debug --depths 18 34 --losses mae --seeds 1 2 --shard-index 1 "
-    "--num-shards 3 --jobs 2",
+    "--num-shards 3 --jobs 2 --no-estimate --dry-run",
     "aot": "--config quickstart --workdir x --debug --topology v5e:4x4 --chips 4",
     "evaluate": "--workdir x --out x.md --overwrite --debug",
     "audit": "--out x --show 9 --debug",
@@ -258,7 +258,7 @@ def test_help_shows_the_fields_of_the_chosen_member(capsys: pytest.CaptureFixtur
 def test_a_sweep_gives_each_loss_its_own_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: dict[str, Any] = {}
     sweep = importlib.import_module("flaxmark.cli.commands.sweep")
-    monkeypatch.setattr(sweep, "run_sweep", lambda configs, folder, jobs: found.update(configs) or [])
+    monkeypatch.setattr(sweep, "run_sweep", lambda configs, folder, jobs, estimate: found.update(configs) or [])
     flags = [
         "--depths",
         "18",

@@ -17,7 +17,7 @@ from flaxmark.cli.runs import ConfigArguments, config_from_arguments, default_wo
 from flaxmark.config import DEPTHS, Config, Depth
 from flaxmark.errors import ConfigError
 from flaxmark.models.model import find_variant
-from flaxmark.sweep.grid import Cell, SweepError, loss_variants, make_cells, run_sweep
+from flaxmark.sweep.grid import Cell, SweepError, describe_sweep, loss_variants, make_cells, run_sweep
 
 FIELDS_OF_CELLS = {
     "model.depth": "--depths", "model.name": "--networks", "loss.name": "--losses", "loss.beta": "--losses",
@@ -45,6 +45,10 @@ class Arguments(ConfigArguments):
     """Number of parts that the grid is divided into."""
     jobs: int = 1
     """Number of cells to train at a time; they share the cores and an accelerator's memory equally."""
+    estimate: bool = True
+    """Estimate the time before the first cell, from a few steps on this device; small sweeps start at once."""
+    dry_run: bool = False
+    """Print the cells and the estimate, and train nothing."""
 
 
 def main(arguments: list[str]) -> None:
@@ -61,7 +65,10 @@ def main(arguments: list[str]) -> None:
     refuse_flags_of_no_loss(of_losses, parsed.losses)
     bases = {pair: _base(others, of_losses, *pair) for pair in {(cell.network, cell.loss): None for cell in cells}}
     configs: dict[Cell, Config] = {cell: cell.config(bases[cell.network, cell.loss]) for cell in cells}
-    outcomes = run_sweep(configs, folder, parsed.jobs)
+    if parsed.dry_run and cells:
+        print(describe_sweep(configs, folder, parsed.jobs, estimate=parsed.estimate))
+        return
+    outcomes = run_sweep(configs, folder, parsed.jobs, estimate=parsed.estimate)
     if not cells:
         print(f"no cell of this grid falls to shard {parsed.shard_index} of {parsed.num_shards}")
         return
