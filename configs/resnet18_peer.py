@@ -20,7 +20,7 @@ def get_config() -> Config:
             pixel_std=(0.225, 0.225, 0.225),
             augment=AugmentConfig(rotation=30, scale=0.2, shift=0.04, flip=True, brightness=0.045, contrast=0.3),
         ),
-        model=ResNetConfig(depth=18, zero_init_residual=True, kernel_init="uniform", head_init_scale=0.1),
+        model=ResNetConfig(depth=18, residual_init="zero", kernel_init="uniform", head_init_scale=0.1),
         loss=SmoothL1(beta=0.02),
         optimizer=OptimizerConfig(
             name="adamw",

@@ -33,6 +33,8 @@ class OptimizerConfig:
     """Apply weight decay to biases and BatchNorm parameters, too, and not only to kernels."""
     clip_norm: float | None = bounded(None, "(0, inf)")
     """Largest global norm of the gradients; larger gradients are scaled down to it. None: no clipping."""
+    head_rate: float = bounded(1.0, "[0, inf)")
+    """Learning rate of the head, as a multiple of optimizer.learning-rate."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from flaxmark.config.config import Config, OptimizerConfig, TrainConfig
 from flaxmark.data.config import AugmentConfig, DataConfig
+from flaxmark.models.heads import DenseHead
 from flaxmark.models.losses import Loss, SmoothL1
 from flaxmark.models.resnet import Depth, ResNetConfig
 
@@ -9,8 +10,8 @@ from flaxmark.models.resnet import Depth, ResNetConfig
 def strong(depth: Depth, loss: str | Loss) -> Config:
     """Recipe with what published coordinate regressors have in common, for training from random weights.
 
-    60 epochs at 224 px in batches of 32 with strong augmentation, AdamW (peak learning rate 2e-3, weight decay 0.05),
-    warm-up and cosine schedule, and averaged weights.
+    60 epochs at 224 px in batches of 32 with strong augmentation, AdamW (peak learning rate 2e-3, weight decay 0.05, a
+    lower rate for the head), warm-up and cosine schedule, averaged weights, and a head that weighs places.
 
     Args:
         depth: ResNet depth: 18, 34, 50, 101 or 152.
@@ -35,11 +36,19 @@ def strong(depth: Depth, loss: str | Loss) -> Config:
     )
     return Config(
         data=DataConfig(augment=augment),
-        # Deeper networks hardly learn at first unless each block starts as the identity (docs/results/accuracy.md).
-        model=ResNetConfig(depth=depth, zero_init_residual=depth >= 34),
+        # Deep networks hardly learn at first unless their blocks start small and the head sees where things are
+        # (docs/results/deep_networks.md).
+        model=ResNetConfig(depth=depth, residual_init="depth", head=DenseHead("weighted")),
         loss=named_loss(loss, beta=0.02),
         optimizer=OptimizerConfig(
-            name="adamw", learning_rate=2e-3, schedule="cosine", warmup_steps=100, weight_decay=0.05
+            name="adamw",
+            learning_rate=2e-3,
+            schedule="cosine",
+            warmup_steps=30,
+            weight_decay=0.05,
+            # A step of Adam moves an output by the rate times the sum of the features: bottlenecks have four times as
+            # many. Yang et al., "Tensor Programs V", 2022 (arXiv:2203.03466), table 3: inversely to their number.
+            head_rate=0.1 if depth >= 50 else 0.4,
         ),
         train=TrainConfig(epochs=60, batch_size=32, ema_decay=0.998),
     )

@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import flax.struct
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from flaxmark.models.batch_norm import at_least_float32
@@ -13,6 +15,13 @@ from flaxmark.schema import Choice
 
 FIRST_SIGMA = 0.05
 """First sigma, crop units: about the error of the mean face, which a fresh network predicts."""
+
+HEAD = "head"
+"""The names of all layers of a head start with this."""
+POOLING = "head_pooling"
+WAVES = 4
+
+Features = Float[Array, "batch height width channels"]
 
 
 @flax.struct.dataclass
@@ -30,9 +39,7 @@ class Head(Choice):
 
     default_name = "dense"
 
-    def predict(
-        self, features: Float[Array, "batch height width channels"], num_points: int, *, sigma: bool, init_scale: float
-    ) -> Prediction:
+    def predict(self, features: Features, num_points: int, *, sigma: bool, init_scale: float) -> Prediction:
         """Create the head's layers and apply them.
 
         Args:
@@ -42,7 +49,7 @@ class Head(Choice):
             init_scale: Kernels start at this multiple of LeCun's normal initialisation.
 
         Returns:
-            The prediction. The names of all layers must start with `head`: `init-from` leaves those out.
+            The prediction. The names of all layers must start with `head`, so that `init-from` knows them.
         """
         raise NotImplementedError
 
@@ -58,19 +65,66 @@ class Head(Choice):
         """
         return params
 
+    def adopt(self, params: dict[str, Any], other: "Head") -> dict[str, Any]:
+        """Trained parameters of a network with another head, for this one to start from.
+
+        Args:
+            params: Parameters of the whole network.
+            other: The head that they were trained with.
+
+        Returns:
+            The parameters with what this head can use of the other's layers; by default all of the same head, and of
+            another head none.
+        """
+        return params if other == self else {name: own for name, own in params.items() if not name.startswith(HEAD)}
+
+
+class WeightedPooling(nn.Module):
+    """Mean of each channel over the image, weighted by a pattern of its own: a learnt sum of 4 x 4 cosines.
+
+    A plain mean over the places of an untrained network says next to nothing about where things are, and a deep network
+    takes hundreds of steps to change that (docs/results/deep_networks.md). Random patterns say it from the first step.
+    As in the global depthwise convolution of Chen et al., "MobileFaceNets", 2018 (arXiv:1804.07573), but the weights
+    are those of cosines, so that they fit images of every size.
+    """
+
+    @nn.compact
+    def __call__(self, x: Features) -> Float[Array, "batch channels"]:
+        """Pool over height and width."""
+        height, width, channels = x.shape[1:]
+        init = nn.initializers.normal(1 / WAVES)
+        coefficients = self.param("coefficients", init, (WAVES, WAVES, channels)).astype(x.dtype)
+        weights = jnp.einsum("hi,wj,ijc->hwc", _cosines(height, x.dtype), _cosines(width, x.dtype), coefficients)
+        return jnp.einsum("nhwc,hwc->nc", x, weights) / (height * width)
+
+
+def pooling_weights(coefficients: np.ndarray, size: int) -> Float[np.ndarray, "size size channels"]:
+    """Weight of each place and channel in `WeightedPooling` of square features; 1 is the weight of a plain mean."""
+    waves = _cosines(size, np.float64)
+    return np.einsum("hi,wj,ijc->hwc", waves, waves, np.asarray(coefficients, np.float64))
+
+
+def _cosines(length: int, dtype: Any) -> Float[np.ndarray, "length {WAVES}"]:
+    """Orthonormal cosines (DCT-II) of frequencies 0, 1, .. at `length` places, with a mean square of 1."""
+    places = (np.arange(length)[:, None] + 0.5) / length
+    waves = np.cos(np.pi * places * np.arange(WAVES)) * np.where(np.arange(WAVES) == 0, 1, math.sqrt(2))
+    return waves.astype(dtype)
+
 
 @dataclasses.dataclass(frozen=True)
 class DenseHead(Head):
-    """Global average pooling and a dense layer of two units per point, and one more for sigma."""
+    """Pooling over the image and a dense layer of two units per point, and one more for sigma."""
 
     name = "dense"
 
-    def predict(
-        self, features: Float[Array, "batch height width channels"], num_points: int, *, sigma: bool, init_scale: float
-    ) -> Prediction:
+    pooling: Literal["mean", "weighted"] = "mean"
+    """Pooling before the dense layer: the mean over the image, or weighted: a learnt pattern of weights per channel."""
+
+    def predict(self, features: Features, num_points: int, *, sigma: bool, init_scale: float) -> Prediction:
         """As `Head.predict`."""
         # Pooled and regressed in float32: coordinates need more digits than bfloat16 has.
-        pooled = features.astype(at_least_float32(features)).mean(axis=(1, 2))
+        wide = features.astype(at_least_float32(features))
+        pooled = wide.mean(axis=(1, 2)) if self.pooling == "mean" else WeightedPooling(name=POOLING)(wide)
         kernel_init = nn.initializers.variance_scaling(init_scale**2, "fan_in", "normal")
         flat = nn.Dense(2 * num_points, kernel_init=kernel_init, name="head")(pooled)
         landmarks = flat.reshape(-1, num_points, 2)
@@ -83,3 +137,12 @@ class DenseHead(Head):
     def start_at(self, params: dict[str, Any], mean_face: Float[Array, "points 2"]) -> dict[str, Any]:
         """As `Head.start_at`: the mean face is the bias."""
         return params | {"head": params["head"] | {"bias": mean_face.reshape(-1)}}
+
+    def adopt(self, params: dict[str, Any], other: Head) -> dict[str, Any]:
+        """As `Head.adopt`; a plain mean becomes the same mean as a pattern."""
+        if self.pooling != "weighted" or not isinstance(other, DenseHead) or other.pooling != "mean":
+            return super().adopt(params, other)
+        channels = params[HEAD]["kernel"].shape[0]
+        coefficients = np.zeros((WAVES, WAVES, channels), np.float32)
+        coefficients[0, 0] = 1
+        return params | {POOLING: {"coefficients": coefficients}}

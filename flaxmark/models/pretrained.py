@@ -10,6 +10,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.models.batch_norm import Variables
+from flaxmark.models.heads import HEAD
 from flaxmark.models.model import ModelConfig
 from flaxmark.models.weight_files import read_tensors
 
@@ -18,13 +19,12 @@ Tensors = Mapping[str, np.ndarray]
 SHIPPED_NAME = "flaxmark"
 """The value of `model.init_from` that names the model that comes with flaxmark."""
 
-HEAD = "head"
 IGNORED = re.compile(r"fc\.|classifier\.|(.*\.)?num_batches_tracked$")
 SHOWN = 6
 
 
 def start_from_run(own: Variables, variables: Variables, source: str) -> Variables:
-    """Fresh variables replaced by those of a trained run; the head only where it has as many points."""
+    """Fresh variables replaced by those of a trained run; layers of its head only where they have as many points."""
     return _adopt(_flatten(own), variables, source, keep_head=False)
 
 

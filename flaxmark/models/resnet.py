@@ -39,6 +39,11 @@ Features = Float[Array, "batch height width channels"]
 Maker = Callable[..., Any]
 
 
+def features_size(image_size: int) -> int:
+    """Side of the features of an image: five times half of it, rounded up."""
+    return -(-image_size // 32)
+
+
 def _shortcut(x: jax.Array, features: int, stride: int, conv: Maker, norm: Maker) -> jax.Array:
     """The input of a block, projected if the block changes its shape."""
     if stride == 1 and x.shape[-1] == features:
@@ -96,8 +101,9 @@ class ResNetConfig(ModelConfig):
 
     depth: Depth = 50
     """ResNet-18, 34 (basic blocks), 50, 101 or 152 (bottlenecks)."""
-    zero_init_residual: bool = False
-    """Start the last BatchNorm scale of each block at 0, so that every block starts as the identity."""
+    residual_init: Literal["one", "zero", "depth"] = "one"
+    """First value of the last BatchNorm scale of each block: one (as in torchvision), zero (every block starts as the
+    identity), or depth (1 / sqrt(number of blocks), so that all blocks together add as much as their input has)."""
     batch_norm_group: int | None = bounded(None, "[1, inf)")
     """Normalise over groups of this many examples instead of the global batch (ghost BatchNorm)."""
     remat: bool = False
@@ -125,6 +131,14 @@ class ResNetConfig(ModelConfig):
         """One variant for each depth."""
         return {f"resnet{depth}": {"depth": depth} for depth in DEPTHS}
 
+    @classmethod
+    def upgrade(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Earlier versions wrote `zero_init_residual`."""
+        if "zero_init_residual" not in values:
+            return values
+        rest = {name: value for name, value in values.items() if name != "zero_init_residual"}
+        return rest | {"residual_init": "zero" if values["zero_init_residual"] else "one"}
+
     @property
     def bottlenecks(self) -> bool:
         """Whether blocks are bottlenecks."""
@@ -142,6 +156,9 @@ class ResNetConfig(ModelConfig):
         block: Any = Bottleneck if self.bottlenecks else BasicBlock
         if self.remat:
             block = nn.remat(block)
+        # De and Smith, "Batch Normalization Biases Residual Blocks Towards the Identity Function", 2020
+        # (arXiv:2002.10444): the deeper a network, the less of each random block it can bear.
+        last_scale = {"one": 1.0, "zero": 0.0, "depth": sum(self.stage_sizes) ** -0.5}[self.residual_init]
         x = layers.max_pool(nn.relu(norm(name="stem_norm", after="stem_conv")(conv(64, 7, 2, "stem_conv")(images))))
         for stage, size in enumerate(self.stage_sizes):
             for index in range(size):
@@ -150,7 +167,7 @@ class ResNetConfig(ModelConfig):
                     stride=2 if stage > 0 and index == 0 else 1,
                     conv=conv,
                     norm=norm,
-                    last_scale=nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones,
+                    last_scale=nn.initializers.constant(last_scale),
                     name=f"stage{stage + 1}_block{index + 1}",
                 )(x)
         return x

@@ -52,6 +52,7 @@ def _load(config: Config, fresh: Variables) -> tuple[Variables, str]:
     if theirs.variant != config.model.variant:
         reason = f"weights of {theirs.title}, and this network is {config.model.title}"
         raise CheckpointError(reason, field="model.init_from", value=name)
+    own["params"] = config.model.head.adopt(own["params"], theirs.head)
     return start_from_run(own, fresh, name), str(metadata.get("terms", "unknown"))
 
 

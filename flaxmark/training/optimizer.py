@@ -6,6 +6,7 @@ import jax
 import optax
 
 from flaxmark.config.config import OptimizerConfig
+from flaxmark.models.heads import HEAD
 
 
 def make_schedule(config: OptimizerConfig, steps_per_epoch: int, total_steps: int) -> optax.Schedule:
@@ -27,19 +28,27 @@ def make_schedule(config: OptimizerConfig, steps_per_epoch: int, total_steps: in
 
 
 def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Adam or AdamW with the config's weight decay and gradient clipping."""
+    """Adam or AdamW with the config's weight decay, gradient clipping and rate of the head."""
     optimizers = {
         "adam": lambda: optax.adam(schedule),
         "adamw": lambda: optax.adamw(
             schedule, weight_decay=config.weight_decay, mask=None if config.decay_all else is_kernel
         ),
     }
-    optimizer = optimizers[config.name]()
-    if config.clip_norm is None:
-        return optimizer
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+    # A part that changes nothing is left out, so that older checkpoints of such runs fit.
+    parts = [optimizers[config.name]()]
+    if config.clip_norm is not None:
+        parts.insert(0, optax.clip_by_global_norm(config.clip_norm))
+    if config.head_rate != 1:
+        parts.append(optax.masked(optax.scale(config.head_rate), is_head))
+    return parts[0] if len(parts) == 1 else optax.chain(*parts)
 
 
 def is_kernel(params: Any) -> Any:
     """Tree of bools, True for the parameters that weight decay applies to: kernels, not biases or BatchNorm."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def is_head(params: Any) -> Any:
+    """Tree of bools, True for the parameters of the head."""
+    return {name: jax.tree.map(lambda _: name.startswith(HEAD), own) for name, own in params.items()}  # noqa: B023

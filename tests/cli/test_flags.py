@@ -31,7 +31,7 @@ DATA = """
 --data.augment.occlusion 0.1
 """
 RUN = """
---model.depth 18 --model.dtype bfloat16 --model.zero-init-residual --model.batch-norm-group 4 --model.sigma
+--model.depth 18 --model.dtype bfloat16 --model.residual-init zero --model.batch-norm-group 4 --model.sigma
 --model.remat --model.init-from x --model.kernel-init uniform --model.head-init-scale 0.2
 --loss.name wing --loss.pixels 128
 --optimizer.name adam --optimizer.learning-rate 1e-4 --optimizer.schedule step --optimizer.warmup-steps 5

@@ -74,6 +74,9 @@ def test_every_config_takes_two_real_steps(name: str) -> None:
         assert np.abs(np.asarray(after) - np.asarray(before)).max() > 0
 
 
-def test_deep_networks_of_the_table_start_at_the_identity() -> None:
-    networks = [load_config("table", depth).model for depth in (18, 34, 152)]
-    assert [isinstance(m, ResNetConfig) and m.zero_init_residual for m in networks] == [False, True, True]
+def test_deeper_networks_of_the_table_start_with_smaller_blocks_and_a_slower_head_for_more_features() -> None:
+    configs = [load_config("table", depth) for depth in (18, 34, 152)]
+    for config in configs:
+        assert isinstance(config.model, ResNetConfig)
+        assert config.model.residual_init == "depth"
+    assert [config.optimizer.head_rate for config in configs] == [0.4, 0.4, 0.1]

@@ -24,6 +24,7 @@ from flaxmark.inference.export.export import EXPORTERS, export, export_onnx, exp
 from flaxmark.inference.export.matrix_crop import JaxLibrary, cut_crops, square_crops
 from flaxmark.inference.export.verification import Agreement, Program
 from flaxmark.inference.network import Network, Outputs
+from flaxmark.models.heads import DenseHead
 from flaxmark.models.losses import MSE, GaussianNLL
 from flaxmark.models.model import make_model
 from flaxmark.models.resnet import ResNetConfig
@@ -32,10 +33,18 @@ from flaxmark.storage.packed import pack
 
 
 def packed_run(path: Path, depth: int, sigma: bool, dtype: str = "float32", stored_size: int = 256) -> Path:
-    """A small packed file with random weights: predictions depend on the image and on every bias."""
+    """A small packed file with random weights: predictions depend on the image and on every bias.
+
+    With sigma, its head weighs places.
+    """
     config = Config(
         data=DataConfig(markup=FIVE_POINTS, image_size=64, crop=CropDefinition(stored_size=stored_size)),
-        model=ResNetConfig(depth=depth, sigma=sigma, dtype=dtype),  # type: ignore[arg-type]
+        model=ResNetConfig(
+            depth=depth,  # type: ignore[arg-type]
+            dtype=dtype,  # type: ignore[arg-type]
+            head=DenseHead("weighted" if sigma else "mean"),
+            sigma=sigma,
+        ),
         loss=GaussianNLL() if sigma else MSE(),
     )
     model = make_model(config.model, 5, folded=True)

@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -54,12 +55,23 @@ def test_landmarks_for_any_input_size(depth: int, size: int, dtype: str) -> None
 
 @pytest.mark.parametrize("depth", [18, 50])
 def test_the_first_prediction_is_the_mean_face(depth: int) -> None:
-    config = ResNetConfig(depth=depth, zero_init_residual=True)  # type: ignore[arg-type]
+    config = ResNetConfig(depth=depth, residual_init="zero")  # type: ignore[arg-type]
     model, variables = make_model(config), start(config)
     images = jax.random.normal(jax.random.key(2), (4, 64, 64, 3))
     prediction, _ = applied(model, variables, images, True)
     assert float(jnp.abs(prediction.landmarks - MEAN_FACE[None]).mean()) < 0.1
     assert variables["params"]["head"]["bias"].tolist() == MEAN_FACE.ravel().tolist()
+
+
+@pytest.mark.parametrize(("depth", "kind", "scale"), [(18, "depth", 8**-0.5), (50, "depth", 0.25), (50, "zero", 0)])
+def test_first_scale_of_blocks(depth: int, kind: Any, scale: float) -> None:
+    """ResNet-18 has 8 blocks, ResNet-50 16."""
+    config = ResNetConfig(depth=depth, residual_init=kind)  # type: ignore[arg-type]
+    params = start(config)["params"]
+    blocks = [own for name, own in params.items() if "block" in name]
+    last = "norm3" if depth == 50 else "norm2"
+    np.testing.assert_allclose(np.concatenate([own[last]["scale"] for own in blocks]), scale, rtol=1e-6)
+    np.testing.assert_array_equal(np.concatenate([own["norm1"]["scale"] for own in blocks]), 1)
 
 
 def test_training_moves_statistics_and_evaluation_does_not() -> None:

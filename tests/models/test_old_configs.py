@@ -52,10 +52,13 @@ def test_a_loss_without_a_name_was_smooth_l1() -> None:
     assert from_dict({"beta": 0.5}, Loss) == SmoothL1(0.5)
 
 
-def test_networks() -> None:
-    model: Any = from_dict(OLD_MODEL, ModelConfig)
-    assert model == ResNetConfig(depth=18, sigma=True, head=DenseHead())
-    assert to_dict(model) == {"name": "resnet", "head": {"name": "dense"}, **OLD_MODEL}
+@pytest.mark.parametrize(("zero", "start"), [(False, "one"), (True, "zero")])
+def test_networks(zero: bool, start: Any) -> None:
+    model: Any = from_dict({**OLD_MODEL, "zero_init_residual": zero}, ModelConfig)
+    assert model == ResNetConfig(depth=18, sigma=True, residual_init=start, head=DenseHead())
+    kept = {name: value for name, value in OLD_MODEL.items() if name != "zero_init_residual"}
+    head = {"name": "dense", "pooling": "mean"}
+    assert to_dict(model) == {"name": "resnet", "head": head, **kept, "residual_init": start}
 
 
 def test_the_shipped_network() -> None:

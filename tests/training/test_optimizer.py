@@ -1,10 +1,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from flaxmark.config.config import OptimizerConfig
-from flaxmark.training.optimizer import is_kernel, make_optimizer, make_schedule
+from flaxmark.training.optimizer import is_head, is_kernel, make_optimizer, make_schedule
 
 
 def test_warm_up_and_cosine_by_hand() -> None:
@@ -43,3 +44,24 @@ def test_adam_first_step_by_hand() -> None:
     with jax.numpy_dtype_promotion("standard"):
         updates, _ = optimizer.update(grads, optimizer.init(params), params)
     np.testing.assert_allclose(updates["w"], [-0.1, 0.1], rtol=1e-3)
+
+
+def test_rate_of_the_head_by_hand() -> None:
+    # The first Adam step is the learning rate against the gradient's sign; the head's layers have a share of it.
+    params = {name: {"w": jnp.zeros(2)} for name in ("stem_conv", "head", "head_sigma")}
+    assert is_head(params) == {"stem_conv": {"w": False}, "head": {"w": True}, "head_sigma": {"w": True}}
+    grads = jax.tree.map(lambda _: jnp.array([3.0, -0.01]), params)
+    optimizer = make_optimizer(OptimizerConfig(name="adam", head_rate=0.2), lambda _: 0.1)
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    for name, rate in {"stem_conv": 0.1, "head": 0.02, "head_sigma": 0.02}.items():
+        np.testing.assert_allclose(updates[name]["w"], [-rate, rate], rtol=1e-3)
+
+
+def test_rates_of_one_leave_the_state_as_it_was() -> None:
+    """Checkpoints of earlier versions hold the state of the optimizer alone."""
+    params = {"head": {"w": jnp.zeros(2)}}
+    config = OptimizerConfig(name="adamw", weight_decay=0.1)
+    own = make_optimizer(config, lambda _: 0.1).init(params)
+    plain = optax.adamw(lambda _: 0.1, weight_decay=0.1, mask=is_kernel).init(params)
+    assert jax.tree.structure(own) == jax.tree.structure(plain)

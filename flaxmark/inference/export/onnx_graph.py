@@ -9,7 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from flaxmark.inference.export.matrix_crop import cut_crops, square_crops
 from flaxmark.inference.network import Network
-from flaxmark.models.resnet import ResNetConfig
+from flaxmark.models.heads import POOLING, pooling_weights
+from flaxmark.models.resnet import ResNetConfig, features_size
 
 OPSET, IR_VERSION = 20, 9
 
@@ -179,6 +180,9 @@ def add_network(graph: Graph, network: Network, crops: Tensor) -> dict[str, Tens
                 y = graph.add("Relu", y) if number < len(strides) else y
             x = conv(x, group, "conv_shortcut", stride) if "conv_shortcut" in group else x
             x = graph.add("Relu", y + x)
+    if POOLING in params:
+        weights = pooling_weights(params[POOLING]["coefficients"], features_size(data.image_size))
+        x = graph.add("Mul", x, weights.transpose(2, 0, 1)[None].astype(np.float32))
     features = graph.add("ReduceMean", x, np.array([2, 3]), keepdims=0)
 
     def head(name: str) -> Tensor:

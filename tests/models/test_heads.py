@@ -1,0 +1,99 @@
+"""The dense head and its pooling."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flaxmark.config import DenseHead, Head, ResNetConfig
+from flaxmark.models.heads import POOLING, WAVES, WeightedPooling, pooling_weights
+from flaxmark.models.model import make_model
+from flaxmark.models.resnet import features_size
+
+MEAN_FACE = np.linspace(0.2, 0.8, 136).reshape(68, 2).astype(np.float32)
+
+
+def weights_of(wave: tuple[int, int], size: int) -> np.ndarray:
+    """Weights of one wave alone, `[size, size]`."""
+    coefficients = np.zeros((WAVES, WAVES, 1))
+    coefficients[wave] = 1
+    return pooling_weights(coefficients, size)[..., 0]
+
+
+@pytest.mark.parametrize("size", [4, 5, 7, 12])
+def test_waves_are_orthonormal(size: int) -> None:
+    waves = np.stack([weights_of((i, j), size).ravel() for i in range(WAVES) for j in range(WAVES)])
+    np.testing.assert_allclose(waves @ waves.T / size**2, np.eye(WAVES**2), atol=1e-12)
+
+
+def test_waves_by_hand() -> None:
+    np.testing.assert_allclose(weights_of((0, 0), 2), np.ones((2, 2)))
+    # sqrt(2) cos(pi / 4) = 1 at the first of two places, and -1 at the second.
+    np.testing.assert_allclose(weights_of((0, 1), 2), [[1, -1], [1, -1]])
+    np.testing.assert_allclose(weights_of((1, 0), 2), [[1, 1], [-1, -1]])
+
+
+def test_the_constant_wave_is_the_mean() -> None:
+    x = jax.random.normal(jax.random.key(0), (2, 5, 5, 3))
+    coefficients = np.zeros((WAVES, WAVES, 3), np.float32)
+    coefficients[0, 0] = 1
+    pooled = WeightedPooling().apply({"params": {"coefficients": coefficients}}, x)
+    np.testing.assert_allclose(np.asarray(pooled), x.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6)
+
+
+def test_fresh_weights_tell_places_apart_and_a_mean_does_not() -> None:
+    """One bright place, moved across the image: all that there is to see is where it is."""
+    places = jnp.repeat(jnp.eye(25).reshape(25, 5, 5, 1), 64, axis=3)
+    pooling = WeightedPooling()
+    pooled = np.asarray(pooling.apply(pooling.init(jax.random.key(0), places), places))
+    distances = np.linalg.norm(pooled[:, None] - pooled[None], axis=2) + np.eye(25)
+    assert distances.min() > 0.1 * np.linalg.norm(pooled, axis=1).mean()
+    assert np.ptp(places.mean(axis=(1, 2)), axis=0).max() < 1e-7
+
+
+@pytest.mark.parametrize("size", [64, 97, 112, 224])
+def test_features_size(size: int) -> None:
+    config = ResNetConfig(depth=18)
+    model = make_model(dataclasses.replace(config, head=DenseHead("weighted")))
+    variables = jax.eval_shape(model.init, jax.random.key(0), MEAN_FACE)
+    shapes: list[tuple[int, ...]] = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Look(DenseHead):
+        """Notes the shape of its input."""
+
+        def predict(self, features: Any, num_points: int, *, sigma: bool, init_scale: float) -> Any:
+            """As `Head.predict`."""
+            shapes.append(features.shape)
+            return super().predict(features, num_points, sigma=sigma, init_scale=init_scale)
+
+    look = make_model(dataclasses.replace(config, head=Look("weighted")))
+    jax.eval_shape(lambda v: look.apply(v, jnp.zeros((1, size, size, 3)), False), variables)
+    assert shapes == [(1, features_size(size), features_size(size), 512)]
+
+
+def test_a_weighted_head_starts_from_a_mean_as_that_mean() -> None:
+    mean = ResNetConfig(depth=18, head_init_scale=1)
+    weighted = dataclasses.replace(mean, head=DenseHead("weighted"))
+    variables = jax.jit(make_model(mean).init)(jax.random.key(1), MEAN_FACE)
+    images = jax.random.normal(jax.random.key(2), (2, 80, 80, 3))
+    expected, _ = make_model(mean).apply(variables, images, False)
+    adopted = {**variables, "params": weighted.head.adopt(variables["params"], mean.head)}
+    found, _ = make_model(weighted).apply(adopted, images, False)
+    np.testing.assert_allclose(np.asarray(found.landmarks), expected.landmarks, atol=1e-5)
+    assert float(jnp.abs(expected.landmarks - MEAN_FACE[None]).max()) > 0.1
+
+
+def test_another_head_is_left_out_and_the_same_head_is_kept() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Other(Head):
+        """Another head."""
+
+    params = {"head": {"kernel": np.ones((512, 136))}, POOLING: {}, "stem_conv": {}}
+    assert set(Other().adopt(params, DenseHead())) == {"stem_conv"}
+    assert set(DenseHead().adopt(params, DenseHead("weighted"))) == {"stem_conv"}
+    assert DenseHead("weighted").adopt(params, DenseHead("weighted")) == params
+    assert DenseHead().adopt(params, DenseHead()) == params
