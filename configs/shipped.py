@@ -27,6 +27,6 @@ def get_config() -> Config:
         model=dataclasses.replace(
             config.model, residual_init="one", head=DenseHead(), sigma=True, init_from="runs/shipped_64px"
         ),
-        optimizer=dataclasses.replace(config.optimizer, learning_rate=1e-3, warmup_steps=100, head_rate=1.0),
+        optimizer=dataclasses.replace(config.optimizer, learning_rate=1e-3, warmup_steps=100, head_rate=None),
         train=dataclasses.replace(config.train, epochs=4, batch_size=16),
     )

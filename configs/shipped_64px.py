@@ -22,6 +22,6 @@ def get_config() -> Config:
             config.data, name="drawn_faces", drawn_train=20_000, drawn_validation=500, image_size=64
         ),
         model=dataclasses.replace(config.model, residual_init="one", head=DenseHead()),
-        optimizer=dataclasses.replace(config.optimizer, warmup_steps=100, head_rate=1.0),
+        optimizer=dataclasses.replace(config.optimizer, warmup_steps=100, head_rate=None),
         train=dataclasses.replace(config.train, epochs=8),
     )

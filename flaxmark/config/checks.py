@@ -1,6 +1,7 @@
 """Checks across the fields of a config; the bounds of single numbers stand on their fields."""
 
 from flaxmark.config.config import Config
+from flaxmark.config.files import find_config
 from flaxmark.data.config import check_data
 from flaxmark.errors import CheckpointError
 from flaxmark.models.pretrained import SHIPPED_NAME
@@ -26,6 +27,12 @@ def check_config(config: Config, device_count: int = 1) -> None:
         f"must be {'on' if config.loss.needs_sigma else 'off'} with the loss {config.loss.name}",
     )
     require(
+        config.model.init_from is not None or not config.model.freeze_batch_norm,
+        "model.freeze_batch_norm",
+        config.model.freeze_batch_norm,
+        "must be off without --model.init-from: fresh weights have no statistics",
+    )
+    require(
         profile is None or 1 <= profile[0] <= profile[1],
         "train.profile_steps",
         profile,
@@ -34,10 +41,17 @@ def check_config(config: Config, device_count: int = 1) -> None:
     _check_batches(config, device_count)
 
 
+def names_config(name: str | None) -> bool:
+    """Whether this value of `model.init_from` is a config file, to be trained first."""
+    return str(name).endswith(".py")
+
+
 def check_weights_exist(config: Config) -> None:
-    """Raise CheckpointError if `model.init_from` names nothing that exists."""
+    """Raise CheckpointError if `model.init_from` names nothing that exists, ConfigError for a missing config."""
     name = config.model.init_from
-    if name not in (None, SHIPPED_NAME) and not user_path(str(name)).exists():
+    if names_config(name):
+        find_config(str(name))
+    elif name not in (None, SHIPPED_NAME) and not user_path(str(name)).exists():
         reason = f"no such file or run; {SHIPPED_NAME} names the model that comes with flaxmark"
         raise CheckpointError(reason, field="model.init_from", value=name)
 

@@ -33,8 +33,11 @@ class OptimizerConfig:
     """Apply weight decay to biases and BatchNorm parameters, too, and not only to kernels."""
     clip_norm: float | None = bounded(None, "(0, inf)")
     """Largest global norm of the gradients; larger gradients are scaled down to it. None: no clipping."""
-    head_rate: float = bounded(1.0, "[0, inf)")
-    """Learning rate of the head, as a multiple of optimizer.learning-rate."""
+    backbone_rate: float = bounded(1.0, "[0, inf)")
+    """Learning rate of the backbone, as a multiple of optimizer.learning-rate; 0 trains the head alone."""
+    head_rate: float | None = bounded(None, "[0, inf)")
+    """Learning rate of a head for 512 features, as a multiple of optimizer.learning-rate; heads for more features have
+    a lower one, in inverse proportion to their number. None: the same rate as everywhere."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,9 +46,7 @@ def strong(depth: Depth, loss: str | Loss) -> Config:
             schedule="cosine",
             warmup_steps=30,
             weight_decay=0.05,
-            # A step of Adam moves an output by the rate times the sum of the features: bottlenecks have four times as
-            # many. Yang et al., "Tensor Programs V", 2022 (arXiv:2203.03466), table 3: inversely to their number.
-            head_rate=0.1 if depth >= 50 else 0.4,
+            head_rate=0.4,
         ),
         train=TrainConfig(epochs=60, batch_size=32, ema_decay=0.998),
     )

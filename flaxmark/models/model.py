@@ -99,9 +99,11 @@ class ModelConfig(Choice):
     """The head's kernel starts at this multiple of LeCun's normal initialisation."""
     sigma: bool = False
     """Also predict the expected error of each point: one more output per point, trained with loss.name nll."""
+    freeze_batch_norm: bool = False
+    """Normalise in training, too, by the statistics of the weights that the run starts from, and keep them."""
     init_from: str | None = None
-    """Start from weights: a run's workdir, a file of flaxmark pack, `flaxmark` (the model that comes with it), or a
-    .safetensors or .pth file with torchvision's or timm's names."""
+    """Start from weights: a run's workdir, a file of flaxmark pack, `flaxmark` (the model that comes with it), a
+    .safetensors or .pth file with torchvision's or timm's names, or a config (.py), which is trained first."""
 
     @property
     def title(self) -> str:
@@ -170,7 +172,7 @@ class BackboneAndHead(nn.Module):
     def __call__(self, images: Images, train: bool) -> Prediction:
         """Predict landmarks, and sigma if the config has it."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
-        layers = Layers(dtype, self.operations, train, self.folded, self.axis_name)
+        layers = Layers(dtype, self.operations, train and not config.freeze_batch_norm, self.folded, self.axis_name)
         features = config.features(images.astype(dtype), layers)
         return config.head.predict(features, self.num_points, sigma=config.sigma, init_scale=config.head_init_scale)
 

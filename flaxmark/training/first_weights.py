@@ -6,8 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from flaxmark.config.checks import names_config
 from flaxmark.config.config import Config
-from flaxmark.errors import CheckpointError
+from flaxmark.config.files import load_config
+from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.inference.network import SHIPPED
 from flaxmark.models.batch_norm import Variables
 from flaxmark.models.pretrained import SHIPPED_NAME, start_from_file, start_from_run
@@ -17,16 +19,44 @@ from flaxmark.system.files import user_path
 from flaxmark.training.train_state import TrainState
 
 FREE = "free"
+PRETRAINING = "pretraining"
+"""Folder in a workdir of the run that its weights come from."""
 
 
-def start_from_weights(config: Config, state: TrainState) -> tuple[TrainState, str]:
-    """Fresh state with the weights that `model.init_from` names, and their terms of use; `free` where it names none.
+def pretraining_config(config: Config) -> Config | None:
+    """The config of a run that is to be trained first, if `model.init_from` names a config file.
 
-    Raises CheckpointError if the weights cannot be used. Arrays are copied in jit, so that they may be donated.
+    Its faces, augmentation, optimizer and number of epochs are those of the file; the network, its input and the loss
+    are this run's. Raises ConfigError for a file that is no config.
     """
-    if config.model.init_from is None:
+    if not names_config(config.model.init_from):
+        return None
+    first = load_config(str(config.model.init_from), depth=getattr(config.model, "depth", None))
+    if names_config(first.model.init_from):
+        reason = f"starts from {first.model.init_from}, which starts from another config; pretrain once"
+        raise ConfigError(reason, field="model.init_from", value=config.model.init_from)
+    data = {name: getattr(config.data, name) for name in _SHARED_INPUT}
+    return dataclasses.replace(
+        first,
+        data=dataclasses.replace(first.data, **data),
+        model=dataclasses.replace(config.model, init_from=first.model.init_from, freeze_batch_norm=False),
+        loss=config.loss,
+        train=dataclasses.replace(first.train, seed=config.train.seed, compile=config.train.compile),
+    )
+
+
+_SHARED_INPUT = ("markup", "prepared_dir", "crop", "image_size", "pixel_mean", "pixel_std", "residency")
+
+
+def start_from_weights(config: Config, state: TrainState, name: str | None) -> tuple[TrainState, str]:
+    """Fresh state with the weights that `name` stands for, as `model.init_from` does, and their terms of use.
+
+    Without a name, the state as it is, which is `free`. Raises CheckpointError if the weights cannot be used. Arrays
+    are copied in jit, so that they may be donated.
+    """
+    if name is None:
         return state, FREE
-    variables, terms = _load(config, state.variables)
+    variables, terms = _load(config, state.variables, name)
 
     def replace(state: TrainState, variables: Any) -> TrainState:
         copy = jax.tree.map(jnp.copy, variables)
@@ -37,9 +67,8 @@ def start_from_weights(config: Config, state: TrainState) -> tuple[TrainState, s
     return jax.jit(replace, out_shardings=places)(state, variables), terms
 
 
-def _load(config: Config, fresh: Variables) -> tuple[Variables, str]:
-    """Fresh variables replaced by those that `model.init_from` names, and their terms of use."""
-    name = str(config.model.init_from)
+def _load(config: Config, fresh: Variables, name: str) -> tuple[Variables, str]:
+    """Fresh variables replaced by those that `name` stands for, and their terms of use."""
     source = SHIPPED if name == SHIPPED_NAME else user_path(name)
     if source.is_file() and not is_packed(source):
         return start_from_file(source, fresh, config.model), FREE  # such files state no terms

@@ -23,7 +23,8 @@ def variables_to_validate(run: Run) -> Variables:
     state keeps its averages in any case, so that validation does not change training.
     """
     variables = run.state.eval_variables
-    if not variables["batch_stats"] or int(run.state.step) >= VALIDATION_STEPS:
+    kept = not variables["batch_stats"] or run.config.model.freeze_batch_norm
+    if kept or int(run.state.step) >= VALIDATION_STEPS:
         return variables
     with closing(run.feed.batches()) as batches:
         found = [

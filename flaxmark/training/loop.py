@@ -24,7 +24,7 @@ from flaxmark.system.clock import Clock
 from flaxmark.system.devices import in_32_bits, start_devices
 from flaxmark.system.files import storage_errors, write_text
 from flaxmark.system.progress import Progress
-from flaxmark.training.first_weights import joint_terms, start_from_weights
+from flaxmark.training.first_weights import PRETRAINING, joint_terms, pretraining_config, start_from_weights
 from flaxmark.training.fresh_statistics import variables_to_validate
 from flaxmark.training.profiling import StepProfiler
 from flaxmark.training.run_faces import has_other_faces, list_faces, set_other_faces_aside, write_faces
@@ -68,7 +68,7 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
     clock = clock or Clock()
     start_devices()
     check_config(config, jax.device_count())
-    workdir = local_workdir(workdir)
+    given, workdir = workdir, local_workdir(workdir)
     first = jax.process_index() == 0
     result = stored_result(workdir, config)
     if result is not None:
@@ -76,10 +76,12 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
             push(workdir)  # a previous start may have ended before its last copy
         print(f"{workdir}: this run is finished. Its result:\n{format_results(result['rows'])}")
         return result
-    if not any(checkpoints_of(workdir).glob("*")):  # a run that resumes does not need them any more
+    resumes = any(checkpoints_of(workdir).glob("*"))
+    if not resumes:  # later it does not need them any more
         check_weights_exist(config)
     with lock_workdir(workdir) if first else nullcontext():
         claim_workdir(workdir, config, write=first)
+        weights = config.model.init_from if resumes else pretrain(config, given, clock)
         with clock.phase("prepare"):
             prepared = prepare(config.data)
         faces = list_faces(prepared)
@@ -88,7 +90,7 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
         with clock.phase("load"):
             restored = restore_newest(workdir, run.state)
             if restored is None:
-                run.state, terms = start_from_weights(config, run.state)
+                run.state, terms = start_from_weights(config, run.state, weights)
                 run.metadata["terms"] = joint_terms(prepared.terms, terms)
             else:
                 run.state, run.metadata["terms"] = restored, newest_metadata(workdir)["terms"]
@@ -111,6 +113,22 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
                 push(workdir)
                 print(f"time: {clock}")
             return result
+
+
+def pretrain(config: Config, workdir: str | Path, clock: Clock) -> str | None:
+    """What the run starts from, for `start_from_weights`; a config that `model.init_from` names is trained first.
+
+    That run is in `pretraining/` of the workdir. Raises as `train` does.
+    """
+    first = pretraining_config(config)
+    if first is None:
+        return config.model.init_from
+    folder = f"{workdir}/{PRETRAINING}"
+    if jax.process_index() == 0:
+        print(f"pretraining with {config.model.init_from}, in {folder}", flush=True)
+    with clock.phase("pretraining"):
+        train(first, folder)
+    return str(local_workdir(folder))
 
 
 def run_steps(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequests, clock: Clock) -> None:

@@ -8,6 +8,9 @@ import optax
 from flaxmark.config.config import OptimizerConfig
 from flaxmark.models.heads import HEAD
 
+HEAD_FEATURES = 512
+"""Features of the heads that `optimizer.head_rate` is given for."""
+
 
 def make_schedule(config: OptimizerConfig, steps_per_epoch: int, total_steps: int) -> optax.Schedule:
     """Learning rate as a function of the step, over `total_steps` steps with warm-up."""
@@ -28,7 +31,7 @@ def make_schedule(config: OptimizerConfig, steps_per_epoch: int, total_steps: in
 
 
 def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Adam or AdamW with the config's weight decay, gradient clipping and rate of the head."""
+    """Adam or AdamW with the config's weight decay, gradient clipping, and rates of backbone and head."""
     optimizers = {
         "adam": lambda: optax.adam(schedule),
         "adamw": lambda: optax.adamw(
@@ -39,16 +42,28 @@ def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.G
     parts = [optimizers[config.name]()]
     if config.clip_norm is not None:
         parts.insert(0, optax.clip_by_global_norm(config.clip_norm))
-    if config.head_rate != 1:
-        parts.append(optax.masked(optax.scale(config.head_rate), is_head))
+    if (config.backbone_rate, config.head_rate) != (1, None):
+        parts.append(optax.stateless(lambda updates, _: scale_parts(updates, config)))
     return parts[0] if len(parts) == 1 else optax.chain(*parts)
+
+
+def scale_parts(updates: Any, config: OptimizerConfig) -> Any:
+    """Updates of all parameters, with the rates of backbone and head.
+
+    A step of Adam moves an output of the head by the rate times the sum of its features, so that the rate has to fall
+    with their number: Yang et al., "Tensor Programs V", 2022 (arXiv:2203.03466), table 3.
+    """
+
+    def scaled(update: jax.Array) -> jax.Array:
+        features = update.shape[0] if update.ndim == 2 else HEAD_FEATURES  # a dense kernel, or something else
+        return update * (config.head_rate * HEAD_FEATURES / features) if config.head_rate is not None else update
+
+    return {
+        name: jax.tree.map(scaled if name.startswith(HEAD) else lambda x: x * config.backbone_rate, own)
+        for name, own in updates.items()
+    }
 
 
 def is_kernel(params: Any) -> Any:
     """Tree of bools, True for the parameters that weight decay applies to: kernels, not biases or BatchNorm."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
-
-
-def is_head(params: Any) -> Any:
-    """Tree of bools, True for the parameters of the head."""
-    return {name: jax.tree.map(lambda _: name.startswith(HEAD), own) for name, own in params.items()}  # noqa: B023

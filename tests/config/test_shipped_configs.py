@@ -74,9 +74,8 @@ def test_every_config_takes_two_real_steps(name: str) -> None:
         assert np.abs(np.asarray(after) - np.asarray(before)).max() > 0
 
 
-def test_deeper_networks_of_the_table_start_with_smaller_blocks_and_a_slower_head_for_more_features() -> None:
-    configs = [load_config("table", depth) for depth in (18, 34, 152)]
-    for config in configs:
-        assert isinstance(config.model, ResNetConfig)
-        assert config.model.residual_init == "depth"
-    assert [config.optimizer.head_rate for config in configs] == [0.4, 0.4, 0.1]
+def test_blocks_of_the_table_start_smaller_in_deeper_networks() -> None:
+    for depth in (18, 34, 152):
+        network = load_config("table", depth).model  # type: ignore[arg-type]
+        assert isinstance(network, ResNetConfig)
+        assert network.residual_init == "depth"

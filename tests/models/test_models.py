@@ -63,6 +63,16 @@ def test_the_first_prediction_is_the_mean_face(depth: int) -> None:
     assert variables["params"]["head"]["bias"].tolist() == MEAN_FACE.ravel().tolist()
 
 
+def test_frozen_statistics_are_used_and_kept_in_training() -> None:
+    config = ResNetConfig(depth=18, freeze_batch_norm=True)
+    model, variables = make_model(config), start()
+    images = 3 + jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
+    evaluated, _ = applied(model, variables, images, False)
+    trained, statistics = applied(model, variables, images, True)
+    np.testing.assert_array_equal(np.asarray(trained.landmarks), evaluated.landmarks)
+    jax.tree.map(np.testing.assert_array_equal, statistics, variables["batch_stats"])
+
+
 @pytest.mark.parametrize(("depth", "kind", "scale"), [(18, "depth", 8**-0.5), (50, "depth", 0.25), (50, "zero", 0)])
 def test_first_scale_of_blocks(depth: int, kind: Any, scale: float) -> None:
     """ResNet-18 has 8 blocks, ResNet-50 16."""

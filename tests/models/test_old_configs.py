@@ -58,7 +58,13 @@ def test_networks(zero: bool, start: Any) -> None:
     assert model == ResNetConfig(depth=18, sigma=True, residual_init=start, head=DenseHead())
     kept = {name: value for name, value in OLD_MODEL.items() if name != "zero_init_residual"}
     head = {"name": "dense", "pooling": "mean"}
-    assert to_dict(model) == {"name": "resnet", "head": head, **kept, "residual_init": start}
+    assert to_dict(model) == {
+        "name": "resnet",
+        "head": head,
+        **kept,
+        "residual_init": start,
+        "freeze_batch_norm": False,
+    }
 
 
 def test_the_shipped_network() -> None:

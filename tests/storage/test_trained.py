@@ -135,18 +135,18 @@ def fresh_state(config: Any, points: int) -> TrainState:
 def test_flaxmark_names_the_shipped_model() -> None:
     config = small_config()
     config = dataclasses.replace(config, model=ResNetConfig(depth=18, init_from="flaxmark"))
-    state, terms = start_from_weights(config, fresh_state(config, 68))
+    state, terms = start_from_weights(config, fresh_state(config, 68), "flaxmark")
     own, _ = load_trained(SHIPPED)
     np.testing.assert_array_equal(state.params["head"]["bias"], own["params"]["head"]["bias"])
     assert terms == "free"
     five = dataclasses.replace(config, data=DataConfig(markup=FIVE_POINTS))
     fresh = fresh_state(five, 5)
-    state, _ = start_from_weights(five, fresh)
+    state, _ = start_from_weights(five, fresh, "flaxmark")
     np.testing.assert_array_equal(state.params["head"]["bias"], fresh.params["head"]["bias"])
     np.testing.assert_array_equal(state.params["stem_conv"]["kernel"], own["params"]["stem_conv"]["kernel"])
     deeper = dataclasses.replace(config, model=ResNetConfig(depth=34, init_from="flaxmark"))
     with pytest.raises(CheckpointError) as caught:
-        start_from_weights(deeper, fresh)
+        start_from_weights(deeper, fresh, "flaxmark")
     assert (caught.value.field, caught.value.value) == ("model.init_from", "flaxmark")
 
 

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from flaxmark.config.config import OptimizerConfig
-from flaxmark.training.optimizer import is_head, is_kernel, make_optimizer, make_schedule
+from flaxmark.training.optimizer import is_kernel, make_optimizer, make_schedule
 
 
 def test_warm_up_and_cosine_by_hand() -> None:
@@ -46,16 +46,28 @@ def test_adam_first_step_by_hand() -> None:
     np.testing.assert_allclose(updates["w"], [-0.1, 0.1], rtol=1e-3)
 
 
-def test_rate_of_the_head_by_hand() -> None:
-    # The first Adam step is the learning rate against the gradient's sign; the head's layers have a share of it.
-    params = {name: {"w": jnp.zeros(2)} for name in ("stem_conv", "head", "head_sigma")}
-    assert is_head(params) == {"stem_conv": {"w": False}, "head": {"w": True}, "head_sigma": {"w": True}}
-    grads = jax.tree.map(lambda _: jnp.array([3.0, -0.01]), params)
-    optimizer = make_optimizer(OptimizerConfig(name="adam", head_rate=0.2), lambda _: 0.1)
+def test_rates_of_backbone_and_head_by_hand() -> None:
+    # The first Adam step is the learning rate against the gradient's sign. With 2,048 features, four times 512, the
+    # head's kernel has a quarter of the head's rate.
+    shapes = {"stem_conv": (3, 3, 3, 4), "head": (512, 6), "head_sigma": (2048, 3), "head_pooling": (4, 4, 8)}
+    params = {name: {"w": jnp.zeros(shape)} for name, shape in shapes.items()} | {"norm": {"scale": jnp.zeros(5)}}
+    grads = jax.tree.map(jnp.ones_like, params)
+    optimizer = make_optimizer(OptimizerConfig(name="adam", head_rate=0.2, backbone_rate=0.5), lambda _: 0.1)
     with jax.numpy_dtype_promotion("standard"):
         updates, _ = optimizer.update(grads, optimizer.init(params), params)
-    for name, rate in {"stem_conv": 0.1, "head": 0.02, "head_sigma": 0.02}.items():
-        np.testing.assert_allclose(updates[name]["w"], [-rate, rate], rtol=1e-3)
+    expected = {"stem_conv": 0.05, "norm": 0.05, "head": 0.02, "head_sigma": 0.005, "head_pooling": 0.02}
+    for name, rate in expected.items():
+        for update in updates[name].values():
+            np.testing.assert_allclose(update, -rate, rtol=1e-3)
+
+
+def test_without_a_rate_the_head_learns_like_the_rest() -> None:
+    params = {"stem": {"w": jnp.zeros(2)}, "head": {"w": jnp.zeros((2048, 2))}}
+    optimizer = make_optimizer(OptimizerConfig(name="adam", backbone_rate=0.0), lambda _: 0.1)
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = optimizer.update(jax.tree.map(jnp.ones_like, params), optimizer.init(params), params)
+    np.testing.assert_array_equal(updates["stem"]["w"], 0)
+    np.testing.assert_allclose(updates["head"]["w"], -0.1, rtol=1e-3)
 
 
 def test_rates_of_one_leave_the_state_as_it_was() -> None:
