@@ -46,6 +46,8 @@ class TrainConfig:
 
     epochs: int = bounded(20, "[1, inf)")
     """Number of passes over the training faces."""
+    min_steps: int | None = bounded(None, "[1, inf) steps")
+    """With so few faces that the epochs make fewer steps than this, as many more epochs as it takes."""
     batch_size: int = bounded(32, "[1, inf)")
     """Training faces per step, in total over all devices and processes."""
     accumulate: int = bounded(1, "[1, inf)")

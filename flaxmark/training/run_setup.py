@@ -1,6 +1,7 @@
 """Setup of a run before its first step: faces, compiled steps, initial state and the header that is printed."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,6 +81,13 @@ class Run:
         return [self.examples.files[row] for row in rows]
 
 
+def with_enough_epochs(config: Config, faces: int) -> Config:
+    """The config with as many epochs over this many faces as make `train.min_steps` steps."""
+    train = config.train
+    epochs = max(train.epochs, math.ceil((train.min_steps or 0) / (faces // train.batch_size)))
+    return dataclasses.replace(config, train=dataclasses.replace(train, epochs=epochs))
+
+
 def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) -> Run:
     """Load the faces, compile the steps and make the initial state.
 
@@ -89,6 +97,8 @@ def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) ->
     with clock.phase("load"):
         examples, validation = (load_split(prepared, split) for split in ("train", "validation"))
         mean_face = _check_faces(config, examples)
+        metadata = make_metadata(config, prepared, mean_face)  # of the config as it was given
+        config = with_enough_epochs(config, len(examples))
         mesh = make_mesh()
         faces = Faces(len(examples), examples.region_size, float(examples.crops[:, 2].max()))
         form = choose_form(config, faces, len(validation), mesh)
@@ -123,7 +133,7 @@ def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) ->
         validation=EvalFeed(validation, config, mesh, keep=form.resident),
         mean_face=mean_face,
         state=state,
-        metadata=make_metadata(config, prepared, mean_face),
+        metadata=metadata,
     )
 
 
