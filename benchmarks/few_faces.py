@@ -154,11 +154,9 @@ def run_flags(cell: Cell, parsed: Arguments, root: Path, lists: Path, further: S
     held_out = "five_points_validation.csv" if five else "validation.txt"
     flags = ["--config", parsed.config]
     if cell.start == "random":
-        train = load_config(parsed.random_config).train
-        batch = min(train.batch_size, cell.faces)
-        epochs = max(train.epochs, -(-parsed.random_steps // (cell.faces // batch)))
+        batch = min(load_config(parsed.random_config).train.batch_size, cell.faces)
         flags = ["--config", parsed.random_config, "--model.init-from", "None"]
-        flags += ["--train.batch-size", str(batch), "--train.epochs", str(epochs)]
+        flags += ["--train.batch-size", str(batch), "--train.min-steps", str(parsed.random_steps)]
     flags += [*data, "--data.dir", str(root), "--data.train-list", str(lists / _train_list(cell))]
     flags += ["--data.validation-list", str(lists / held_out), "--train.seed", str(cell.seed)]
     return [*flags, "--workdir", str(lists.parent / cell.name), *further]
