@@ -87,7 +87,8 @@ def print_readouts(config: Config, feed: TrainingFeed, batches: int) -> None:
         last = {
             name.split("_")[0]: own["__call__"][0] for name, own in seen["intermediates"].items() if "block" in name
         }
-        pooling, found = WeightedPooling(), {}
+        pooling = WeightedPooling()
+        found: dict[tuple[str, str], jax.Array] = {}
         for stage, x in last.items():
             weights = pooling.init(jax.random.key(1), x[:1])
             found |= {(stage, "mean"): x.mean(axis=(1, 2)), (stage, "weighted"): pooling.apply(weights, x)}

@@ -11,22 +11,20 @@ flaxmark pack --workdir runs/shipped --out flaxmark/inference/weights/resnet18_d
 
 import dataclasses
 
-from flaxmark.config import Config, DenseHead
+from flaxmark.config import Config, ResNetConfig
 from flaxmark.config.recipes import strong
 
 
 def get_config() -> Config:
     """4 epochs on the same 20,000 drawn faces."""
-    # The weights were trained with the head and the rates that `strong` had then.
+    # The weights were trained with the network and the rates that `strong` had then.
     config = strong(18, "nll")
     return dataclasses.replace(
         config,
         data=dataclasses.replace(
             config.data, name="drawn_faces", drawn_train=20_000, drawn_validation=500, image_size=112
         ),
-        model=dataclasses.replace(
-            config.model, residual_init="one", head=DenseHead(), sigma=True, init_from="runs/shipped_64px"
-        ),
+        model=ResNetConfig(depth=18, sigma=True, init_from="runs/shipped_64px"),
         optimizer=dataclasses.replace(config.optimizer, learning_rate=1e-3, warmup_steps=100, head_rate=None),
         train=dataclasses.replace(config.train, epochs=4, batch_size=16),
     )

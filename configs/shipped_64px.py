@@ -8,20 +8,20 @@ flaxmark train --config shipped_64px
 
 import dataclasses
 
-from flaxmark.config import Config, DenseHead
+from flaxmark.config import Config, ResNetConfig
 from flaxmark.config.recipes import strong
 
 
 def get_config() -> Config:
     """8 epochs on 20,000 drawn faces."""
-    # The weights were trained with the head and the rates that `strong` had then.
+    # The weights were trained with the network and the rates that `strong` had then.
     config = strong(18, "smooth_l1")
     return dataclasses.replace(
         config,
         data=dataclasses.replace(
             config.data, name="drawn_faces", drawn_train=20_000, drawn_validation=500, image_size=64
         ),
-        model=dataclasses.replace(config.model, residual_init="one", head=DenseHead()),
+        model=ResNetConfig(depth=18),
         optimizer=dataclasses.replace(config.optimizer, warmup_steps=100, head_rate=None),
         train=dataclasses.replace(config.train, epochs=8),
     )
