@@ -91,7 +91,8 @@ def print_readouts(config: Config, feed: TrainingFeed, batches: int) -> None:
         found: dict[tuple[str, str], jax.Array] = {}
         for stage, x in last.items():
             weights = pooling.init(jax.random.key(1), x[:1])
-            found |= {(stage, "mean"): x.mean(axis=(1, 2)), (stage, "weighted"): pooling.apply(weights, x)}
+            found[stage, "mean"] = x.mean(axis=(1, 2))
+            found[stage, "weighted"] = jnp.asarray(pooling.apply(weights, x))
         return found
 
     features: dict[tuple[str, str], list[np.ndarray]] = {}
