@@ -27,6 +27,7 @@ from flaxmark.config import Config
 from flaxmark.config.checks import check_config
 from flaxmark.data.input.feed import TrainingFeed
 from flaxmark.data.prepare.prepare import load_split, prepare
+from flaxmark.faces.missing import mean_points
 from flaxmark.models.heads import WeightedPooling
 from flaxmark.models.model import Layers, ModelConfig
 from flaxmark.models.operations import make_operations
@@ -157,9 +158,11 @@ def main(arguments: list[str]) -> None:
     prepared, mesh = prepare(config.data), make_mesh()
     examples = load_split(prepared, "train")
     faces = Faces(len(examples), examples.region_size, float(examples.crops[:, 2].max()))
-    feed = TrainingFeed(examples, config, mesh, choose_form(config, faces, 1, mesh))
+    # Images are made before the step, also on an accelerator.
+    form = dataclasses.replace(choose_form(config, faces, 1, mesh), in_step=False)
+    feed = TrainingFeed(examples, config, mesh, form)
     print_readouts(config, feed, parsed.batches)
-    print_steps(config, feed, len(examples), examples.landmarks.mean(axis=0).astype(np.float32), parsed.steps)
+    print_steps(config, feed, len(examples), mean_points(examples.landmarks).astype(np.float32), parsed.steps)
 
 
 if __name__ == "__main__":

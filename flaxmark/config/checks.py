@@ -3,7 +3,7 @@
 from flaxmark.config.config import Config
 from flaxmark.config.files import find_config
 from flaxmark.data.config import check_data
-from flaxmark.errors import CheckpointError
+from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.models.pretrained import SHIPPED_NAME
 from flaxmark.schema import check_bounds, require
 from flaxmark.system.files import user_path
@@ -50,9 +50,14 @@ def check_weights_exist(config: Config) -> None:
     """Raise CheckpointError if `model.init_from` names nothing that exists, ConfigError for a missing config."""
     name = config.model.init_from
     if names_config(name):
-        find_config(str(name))
+        try:
+            find_config(str(name))
+        except ConfigError as error:
+            raise ConfigError(error.reason, field="model.init_from", value=name) from error
     elif name not in (None, SHIPPED_NAME) and not user_path(str(name)).exists():
-        reason = f"no such file or run; {SHIPPED_NAME} names the model that comes with flaxmark"
+        reason = (
+            f"no such file or run; {SHIPPED_NAME} is the model that comes with flaxmark, a config's name ends in .py"
+        )
         raise CheckpointError(reason, field="model.init_from", value=name)
 
 

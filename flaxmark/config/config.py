@@ -34,7 +34,8 @@ class OptimizerConfig:
     clip_norm: float | None = bounded(None, "(0, inf)")
     """Largest global norm of the gradients; larger gradients are scaled down to it. None: no clipping."""
     backbone_rate: float = bounded(1.0, "[0, inf)")
-    """Learning rate of the backbone, as a multiple of optimizer.learning-rate; 0 trains the head alone."""
+    """Learning rate of the backbone, as a multiple of optimizer.learning-rate; with 0 only the head learns, and
+    with model.freeze-batch-norm the backbone stays as it is."""
     head_rate: float | None = bounded(None, "[0, inf)")
     """Learning rate of a head for 512 features, as a multiple of optimizer.learning-rate; heads for more features have
     a lower one, in inverse proportion to their number. None: the same rate as everywhere."""
@@ -47,7 +48,7 @@ class TrainConfig:
     epochs: int = bounded(20, "[1, inf)")
     """Number of passes over the training faces."""
     min_steps: int | None = bounded(None, "[1, inf) steps")
-    """With so few faces that the epochs make fewer steps than this, as many more epochs as it takes."""
+    """Minimum number of steps: with few faces there are more epochs than train.epochs. None: no minimum."""
     batch_size: int = bounded(32, "[1, inf)")
     """Training faces per step, in total over all devices and processes."""
     accumulate: int = bounded(1, "[1, inf)")

@@ -73,8 +73,8 @@ class Head(Choice):
             other: The head that they were trained with.
 
         Returns:
-            The parameters with what this head can use of the other's layers; by default all of the same head, and of
-            another head none.
+            The parameters with the layers of the other head that this one can use. By default all of them if it is the
+            same head with the same fields, and otherwise none.
         """
         return params if other == self else {name: own for name, own in params.items() if not name.startswith(HEAD)}
 
@@ -94,8 +94,10 @@ class WeightedPooling(nn.Module):
         height, width, channels = x.shape[1:]
         init = nn.initializers.normal(1 / WAVES)
         coefficients = self.param("coefficients", init, (WAVES, WAVES, channels)).astype(x.dtype)
-        weights = jnp.einsum("hi,wj,ijc->hwc", _cosines(height, x.dtype), _cosines(width, x.dtype), coefficients)
-        return jnp.einsum("nhwc,hwc->nc", x, weights) / (height * width)
+        waves = _cosines(height, x.dtype), _cosines(width, x.dtype)
+        # By default GPUs and TPUs multiply matrices with fewer digits than coordinates need.
+        weights = jnp.einsum("hi,wj,ijc->hwc", *waves, coefficients, precision="highest")
+        return (x * weights[None]).mean(axis=(1, 2))
 
 
 def pooling_weights(coefficients: np.ndarray, size: int) -> Float[np.ndarray, "size size channels"]:

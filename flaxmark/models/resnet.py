@@ -40,7 +40,7 @@ Maker = Callable[..., Any]
 
 
 def features_size(image_size: int) -> int:
-    """Side of the features of an image: five times half of it, rounded up."""
+    """Side of the features: that of the image, halved five times and rounded up each time."""
     return -(-image_size // 32)
 
 

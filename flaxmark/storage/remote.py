@@ -12,6 +12,8 @@ from flaxmark.system.files import atomic_write, user_path, write_text
 SCHEMES = ("gs://", "file://")  # file:// is a folder of this machine, such as a mounted share
 REMOTE = ".remote"
 CHECKPOINTS = "checkpoints"
+PRETRAINING = "pretraining"
+"""Folder of the run that a run's weights come from: a workdir of its own."""
 
 
 def local_workdir(workdir: str | Path) -> Path:
@@ -77,7 +79,7 @@ def fetch(workdir: Path) -> None:
     folders = [remote]
     for folder in folders:
         for path in folder.iterdir():
-            if path.is_dir() and path.name not in (CHECKPOINTS, "damaged"):
+            if path.is_dir() and path.name not in (CHECKPOINTS, "damaged", PRETRAINING):
                 folders.append(path)
             elif path.is_file():
                 _copy(path, epath.Path(workdir) / os.path.relpath(str(path), str(remote)))

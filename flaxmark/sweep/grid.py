@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from flaxmark.config.checks import check_config, check_weights_exist
+from flaxmark.config.checks import check_config, check_weights_exist, names_config
 from flaxmark.config.config import Config
 from flaxmark.data.data_sets import find_data_set
 from flaxmark.data.prepare.sources import find_data_dir
 from flaxmark.errors import ConfigError, StorageError
 from flaxmark.models.losses import Loss
 from flaxmark.models.model import all_variants, find_variant
-from flaxmark.schema import remake
+from flaxmark.schema import remake, require
 from flaxmark.storage.workdir import stored_result
 from flaxmark.sweep.cell_processes import run_cells
 from flaxmark.sweep.estimate import CellLeft, estimate_time
@@ -169,6 +169,10 @@ def _check(configs: Mapping[Cell, Config], folder: Path, jobs: int) -> dict[Cell
     if find_data_set(base.data.name).in_folder:
         find_data_dir(base.data)  # once, not in every cell
     check_weights_exist(base)
+    reason = "must be None in a sweep, whose cells have the same number of epochs; set train.epochs"
+    require(base.train.min_steps is None, "train.min_steps", base.train.min_steps, reason)
+    reason = "must not be a config in a sweep, which would train it for every cell; train it once and name its run"
+    require(not names_config(base.model.init_from), "model.init_from", base.model.init_from, reason)
     return {
         cell: CellLeft(config, last_epoch(folder / cell.name))
         for cell, config in configs.items()

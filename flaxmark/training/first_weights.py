@@ -19,8 +19,6 @@ from flaxmark.system.files import user_path
 from flaxmark.training.train_state import TrainState
 
 FREE = "free"
-PRETRAINING = "pretraining"
-"""Folder in a workdir of the run that its weights come from."""
 
 
 def pretraining_config(config: Config) -> Config | None:
@@ -33,7 +31,7 @@ def pretraining_config(config: Config) -> Config | None:
         return None
     first = load_config(str(config.model.init_from), depth=getattr(config.model, "depth", None))
     if names_config(first.model.init_from):
-        reason = f"starts from {first.model.init_from}, which starts from another config; pretrain once"
+        reason = f"itself starts from the config {first.model.init_from}; name one that does not"
         raise ConfigError(reason, field="model.init_from", value=config.model.init_from)
     data = {name: getattr(config.data, name) for name in _SHARED_INPUT}
     return dataclasses.replace(
@@ -41,10 +39,11 @@ def pretraining_config(config: Config) -> Config | None:
         data=dataclasses.replace(first.data, **data),
         model=dataclasses.replace(config.model, init_from=first.model.init_from, freeze_batch_norm=False),
         loss=config.loss,
-        train=dataclasses.replace(first.train, seed=config.train.seed, compile=config.train.compile),
+        train=dataclasses.replace(first.train, **{name: getattr(config.train, name) for name in _SHARED_LOOP}),
     )
 
 
+_SHARED_LOOP = ("seed", "compile", "log_every", "save_every", "accept_other_data")
 _SHARED_INPUT = ("markup", "prepared_dir", "crop", "image_size", "pixel_mean", "pixel_std", "residency")
 
 

@@ -18,13 +18,13 @@ from flaxmark.models.batch_norm import Variables
 from flaxmark.models.confidence import doubt, fit_face_score
 from flaxmark.storage.checkpoint import RunCheckpoints, newest_metadata, restore_newest
 from flaxmark.storage.metric_log import MetricWriter
-from flaxmark.storage.remote import checkpoints_of, local_workdir, push
+from flaxmark.storage.remote import PRETRAINING, checkpoints_of, local_workdir, push
 from flaxmark.storage.workdir import BAD_FACES, claim_workdir, lock_workdir, stored_result
 from flaxmark.system.clock import Clock
 from flaxmark.system.devices import in_32_bits, start_devices
 from flaxmark.system.files import storage_errors, write_text
 from flaxmark.system.progress import Progress
-from flaxmark.training.first_weights import PRETRAINING, joint_terms, pretraining_config, start_from_weights
+from flaxmark.training.first_weights import joint_terms, pretraining_config, start_from_weights
 from flaxmark.training.fresh_statistics import variables_to_validate
 from flaxmark.training.profiling import StepProfiler
 from flaxmark.training.run_faces import has_other_faces, list_faces, set_other_faces_aside, write_faces
@@ -76,16 +76,16 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
             push(workdir)  # a previous start may have ended before its last copy
         print(f"{workdir}: this run is finished. Its result:\n{format_results(result['rows'])}")
         return result
-    resumes = any(checkpoints_of(workdir).glob("*"))
+    resumes = any(path.name.isdigit() for path in checkpoints_of(workdir).glob("*"))
     if not resumes:  # later it does not need them any more
         check_weights_exist(config)
     with lock_workdir(workdir) if first else nullcontext():
         claim_workdir(workdir, config, write=first)
-        weights = config.model.init_from if resumes else pretrain(config, given, clock)
         with clock.phase("prepare"):
             prepared = prepare(config.data)
         faces = list_faces(prepared)
         others = has_other_faces(workdir, config, faces)
+        weights = config.model.init_from if resumes else pretrain(config, given, clock)
         run = make_run(config, workdir, prepared, clock)
         with clock.phase("load"):
             restored = restore_newest(workdir, run.state)

@@ -1,5 +1,6 @@
 """Learning-rate schedules and optimizers, from optax."""
 
+import math
 from typing import Any
 
 import jax
@@ -55,7 +56,8 @@ def scale_parts(updates: Any, config: OptimizerConfig) -> Any:
     """
 
     def scaled(update: jax.Array) -> jax.Array:
-        features = update.shape[0] if update.ndim == 2 else HEAD_FEATURES  # a dense kernel, or something else
+        # Inputs of an output of a dense or convolution kernel; other parameters have none.
+        features = math.prod(update.shape[:-1]) if update.ndim in (2, 4) else HEAD_FEATURES
         return update * (config.head_rate * HEAD_FEATURES / features) if config.head_rate is not None else update
 
     return {

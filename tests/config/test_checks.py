@@ -143,3 +143,10 @@ def test_an_interval_that_is_none_is_named(interval: str) -> None:
     with pytest.raises(ConfigError) as caught:
         bounded(0.5, interval)
     assert repr(interval) in caught.value.reason
+
+
+def test_frozen_statistics_need_weights_to_start_from() -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_config(Config(model=ResNetConfig(freeze_batch_norm=True)))
+    assert caught.value.field == "model.freeze_batch_norm"
+    check_config(Config(model=ResNetConfig(freeze_batch_norm=True, init_from="flaxmark")))

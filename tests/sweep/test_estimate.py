@@ -11,6 +11,7 @@ import pytest
 from helpers.commands import command_main
 from helpers.small_config import small_config
 
+from flaxmark.errors import ConfigError
 from flaxmark.sweep import estimate, grid
 from flaxmark.sweep.estimate import CellLeft, estimate_time, make_estimate, seconds_of_cells, steps_left
 from flaxmark.sweep.grid import Cell, describe_sweep, make_cells, run_sweep
@@ -163,3 +164,14 @@ def test_cells_are_measured_together_and_none_waits_for_one_that_fails() -> None
     broken = dataclasses.replace(config, train=dataclasses.replace(config.train, batch_size=16))
     with pytest.raises(estimate.NoEstimateError, match="only 8 training faces"):
         estimate.measure_cells([sound[0], CellLeft(broken, 0)], 2)
+
+
+@pytest.mark.parametrize("field", ["train.min_steps", "model.init_from"])
+def test_cells_of_unknown_length_are_refused(field: str, tmp_path: Path) -> None:
+    config = small_config(min_steps=200) if field == "train.min_steps" else small_config()
+    if field == "model.init_from":
+        config = dataclasses.replace(config, model=dataclasses.replace(config.model, init_from="drawn_112px.py"))
+    cells = make_cells(("resnet18",), ("mse",), (0,))
+    with pytest.raises(ConfigError) as caught:
+        describe_sweep({cell: cell.config(config) for cell in cells}, tmp_path)
+    assert caught.value.field == field

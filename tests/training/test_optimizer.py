@@ -47,15 +47,28 @@ def test_adam_first_step_by_hand() -> None:
 
 
 def test_rates_of_backbone_and_head_by_hand() -> None:
-    # The first Adam step is the learning rate against the gradient's sign. With 2,048 features, four times 512, the
-    # head's kernel has a quarter of the head's rate.
-    shapes = {"stem_conv": (3, 3, 3, 4), "head": (512, 6), "head_sigma": (2048, 3), "head_pooling": (4, 4, 8)}
+    # The first Adam step is the learning rate against the gradient's sign. With 2,048 features, four times 512, a
+    # kernel of the head has a quarter of the head's rate.
+    shapes = {
+        "stem_conv": (3, 3, 3, 4),
+        "head": (512, 6),
+        "head_sigma": (2048, 3),
+        "head_pooling": (4, 4, 8),
+        "head_maps": (1, 1, 1024, 2),
+    }
     params = {name: {"w": jnp.zeros(shape)} for name, shape in shapes.items()} | {"norm": {"scale": jnp.zeros(5)}}
     grads = jax.tree.map(jnp.ones_like, params)
     optimizer = make_optimizer(OptimizerConfig(name="adam", head_rate=0.2, backbone_rate=0.5), lambda _: 0.1)
     with jax.numpy_dtype_promotion("standard"):
         updates, _ = optimizer.update(grads, optimizer.init(params), params)
-    expected = {"stem_conv": 0.05, "norm": 0.05, "head": 0.02, "head_sigma": 0.005, "head_pooling": 0.02}
+    expected = {
+        "stem_conv": 0.05,
+        "norm": 0.05,
+        "head": 0.02,
+        "head_sigma": 0.005,
+        "head_pooling": 0.02,
+        "head_maps": 0.01,
+    }
     for name, rate in expected.items():
         for update in updates[name].values():
             np.testing.assert_allclose(update, -rate, rtol=1e-3)

@@ -115,5 +115,5 @@ def test_a_missing_file_is_noticed_before_anything_is_written(config: Any, tmp_p
     (tmp_path / "first.py").unlink()
     with pytest.raises(ConfigError) as caught:
         train(config, tmp_path / "run")
-    assert caught.value.value == str(tmp_path / "first.py")
+    assert (caught.value.field, caught.value.value) == ("model.init_from", str(tmp_path / "first.py"))
     assert not (tmp_path / "run").exists()
