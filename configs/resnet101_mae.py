@@ -3,7 +3,8 @@
 Result: not measured at 224 px. 20 epochs at 64 px on part of 300-W's training faces (1,836 for training, 176 for
 validation) reach a validation NME of 6.97 % (mean face 18.23 %) in 74 minutes: config `table` with
 `--model.depth 101 --loss.name mae --data.image-size 64`, one seed, 2 cores (AMD EPYC) beside other work,
-JAX 0.10.2, 2026-11-26 and 27 (docs/results/table.md).
+JAX 0.10.2, 2026-11-26 and 27 (docs/results/table.md), before `strong` changed
+(docs/results/deep_networks.md).
 Time: not measured.
 
 flaxmark train --config resnet101_mae

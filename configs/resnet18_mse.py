@@ -3,7 +3,8 @@
 Result: not measured at 224 px. 20 epochs at 64 px on part of 300-W's training faces (1,836 for training, 176 for
 validation) reach a validation NME of 7.02 % (mean face 18.23 %) in 4 minutes: config `table` with
 `--model.depth 18 --loss.name mse --data.image-size 64`, one seed, 2 cores (AMD EPYC) beside other work,
-JAX 0.10.2, 2026-11-26 and 27 (docs/results/table.md).
+JAX 0.10.2, 2026-11-26 and 27 (docs/results/table.md), before `strong` changed
+(docs/results/deep_networks.md).
 Time: about 79 minutes for the steps on 2 cores (AMD EPYC), estimated from 1.39 s a step (docs/results/speed.md).
 
 flaxmark train --config resnet18_mse
