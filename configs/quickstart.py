@@ -2,7 +2,7 @@
 
 Result: NME 6.3 % on the drawn test faces (mean face 18.4 %) and 8.1 % on 176 validation faces of 300-W (mean face
 18.2 %).
-Time: 2.1 minutes with reports and without drawing: `make demo`, 2 cores (AMD EPYC), JAX 0.10.2, 2026-11-28.
+Time: 2.1 minutes with reports and without drawing: `make demo`, 2 cores (AMD EPYC), JAX 0.12.0.1, 2026-11-28.
 
 flaxmark train --config quickstart
 """
