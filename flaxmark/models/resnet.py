@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
-from jaxtyping import Array, Float
 
 from flaxmark.errors import ConfigError
+from flaxmark.models.heads import Features
 from flaxmark.models.model import HE_NORMAL, Images, Layers, ModelConfig
 from flaxmark.schema import bounded
 
@@ -35,7 +35,6 @@ KERNEL_INITS: dict[str, nn.initializers.Initializer] = {
     "uniform": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
 }
 
-Features = Float[Array, "batch height width channels"]
 Maker = Callable[..., Any]
 
 

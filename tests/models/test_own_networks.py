@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers.networks import own_networks
 from helpers.quick import quick_jit
 
 from flaxmark.config.config import Config
@@ -31,59 +32,57 @@ IMAGES = jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
 @pytest.fixture(autouse=True, scope="module")
 def networks() -> Iterator[dict[str, ModelConfig]]:
     """Name -> config; the names are forgotten afterwards."""
-    before = dict(ModelConfig.members)
+    with own_networks():
 
-    @dataclasses.dataclass(frozen=True)
-    class Plain(ModelConfig):
-        name = "test_plain"
-        width: int = 8
+        @dataclasses.dataclass(frozen=True)
+        class Plain(ModelConfig):
+            name = "test_plain"
+            width: int = 8
 
-        def features(self, images: jax.Array, layers: Layers) -> jax.Array:
-            return nn.relu(layers.conv(self.width, 3, 2, "conv1")(images))
+            def features(self, images: jax.Array, layers: Layers) -> jax.Array:
+                return nn.relu(layers.conv(self.width, 3, 2, "conv1")(images))
 
-    @dataclasses.dataclass(frozen=True)
-    class Normed(ModelConfig):
-        """A pair of conv and norm, a norm without a convolution, and one after a convolution with a bias."""
+        @dataclasses.dataclass(frozen=True)
+        class Normed(ModelConfig):
+            """A pair of conv and norm, a norm without a convolution, and one after a convolution with a bias."""
 
-        name = "test_normed"
+            name = "test_normed"
 
-        def features(self, images: jax.Array, layers: Layers) -> jax.Array:
-            x = layers.norm("norm_in")(images)
-            x = nn.relu(layers.norm("norm1", after="conv1")(layers.conv(8, 3, 2, "conv1")(x)))
-            x = nn.Conv(8, (3, 3), dtype=layers.dtype, bias_init=nn.initializers.ones, name="conv2")(x)
-            return layers.max_pool(nn.relu(layers.norm("norm2", after="conv2")(x)))
+            def features(self, images: jax.Array, layers: Layers) -> jax.Array:
+                x = layers.norm("norm_in")(images)
+                x = nn.relu(layers.norm("norm1", after="conv1")(layers.conv(8, 3, 2, "conv1")(x)))
+                x = nn.Conv(8, (3, 3), dtype=layers.dtype, bias_init=nn.initializers.ones, name="conv2")(x)
+                return layers.max_pool(nn.relu(layers.norm("norm2", after="conv2")(x)))
 
-    @dataclasses.dataclass(frozen=True)
-    class Foreign(ModelConfig):
-        """BatchNorm of Flax under names like ours, beside a pair of ours, in a module of its own."""
+        @dataclasses.dataclass(frozen=True)
+        class Foreign(ModelConfig):
+            """BatchNorm of Flax under names like ours, beside a pair of ours, in a module of its own."""
 
-        name = "test_foreign"
+            name = "test_foreign"
 
-        def features(self, images: jax.Array, layers: Layers) -> jax.Array:
-            class Block(nn.Module):
-                @nn.compact
-                def __call__(self, x: jax.Array) -> jax.Array:
-                    x = nn.Conv(8, (3, 3), (2, 2), use_bias=False, name="conv1")(x)
-                    x = nn.BatchNorm(use_running_average=not layers.train, name="norm1")(x)
-                    x = nn.relu(layers.norm("norm2", after="conv2")(layers.conv(8, 3, 1, "conv2")(x)))
-                    return nn.BatchNorm(use_running_average=not layers.train, use_scale=False, use_bias=False)(x)
+            def features(self, images: jax.Array, layers: Layers) -> jax.Array:
+                class Block(nn.Module):
+                    @nn.compact
+                    def __call__(self, x: jax.Array) -> jax.Array:
+                        x = nn.Conv(8, (3, 3), (2, 2), use_bias=False, name="conv1")(x)
+                        x = nn.BatchNorm(use_running_average=not layers.train, name="norm1")(x)
+                        x = nn.relu(layers.norm("norm2", after="conv2")(layers.conv(8, 3, 1, "conv2")(x)))
+                        return nn.BatchNorm(use_running_average=not layers.train, use_scale=False, use_bias=False)(x)
 
-            return Block(name="block")(images)
+                return Block(name="block")(images)
 
-    @dataclasses.dataclass(frozen=True)
-    class PreActivation(ModelConfig):
-        """Norms before the convolutions that have their numbers, as in He et al., 2016 (arXiv:1603.05027)."""
+        @dataclasses.dataclass(frozen=True)
+        class PreActivation(ModelConfig):
+            """Norms before the convolutions that have their numbers, as in He et al., 2016 (arXiv:1603.05027)."""
 
-        name = "test_pre_activation"
+            name = "test_pre_activation"
 
-        def features(self, images: jax.Array, layers: Layers) -> jax.Array:
-            x = layers.conv(8, 3, 2, "conv0")(images)
-            x = layers.conv(8, 3, 2, "conv1")(nn.relu(layers.norm("norm1")(x)))
-            return layers.conv(8, 3, 1, "conv2")(nn.relu(layers.norm("norm2", after="conv1")(x)))
+            def features(self, images: jax.Array, layers: Layers) -> jax.Array:
+                x = layers.conv(8, 3, 2, "conv0")(images)
+                x = layers.conv(8, 3, 2, "conv1")(nn.relu(layers.norm("norm1")(x)))
+                return layers.conv(8, 3, 1, "conv2")(nn.relu(layers.norm("norm2", after="conv1")(x)))
 
-    yield {kind.name: kind(head_init_scale=1.0) for kind in (Plain, Normed, Foreign, PreActivation)}
-    ModelConfig.members.clear()
-    ModelConfig.members.update(before)
+        yield {kind.name: kind(head_init_scale=1.0) for kind in (Plain, Normed, Foreign, PreActivation)}
 
 
 NAMES = ["test_plain", "test_normed", "test_foreign", "test_pre_activation"]

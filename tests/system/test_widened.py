@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.networks import own_networks
 from helpers.small_config import small_config
 from PIL import Image
 
@@ -57,20 +58,18 @@ def test_the_setting_of_the_caller_stays() -> None:
 @pytest.fixture
 def network() -> Iterator[ModelConfig]:
     """A network that compiles in a moment, with an array of JAX's default type."""
-    before = dict(ModelConfig.members)
+    with own_networks():
 
-    @dataclasses.dataclass(frozen=True)
-    class OneNorm(ModelConfig):
-        name = "test_widened"
+        @dataclasses.dataclass(frozen=True)
+        class OneNorm(ModelConfig):
+            name = "test_widened"
 
-        def features(self, images: jax.Array, layers: Layers) -> jax.Array:
-            x = layers.norm("norm", after="conv")(layers.conv(8, 7, 8, "conv")(images))
-            return nn.relu(x * jnp.ones(()))
+            def features(self, images: jax.Array, layers: Layers) -> jax.Array:
+                x = layers.norm("norm", after="conv")(layers.conv(8, 7, 8, "conv")(images))
+                return nn.relu(x * jnp.ones(()))
 
-    yield OneNorm()
-    jax.config.update("jax_enable_x64", False)
-    ModelConfig.members.clear()
-    ModelConfig.members.update(before)
+        yield OneNorm()
+        jax.config.update("jax_enable_x64", False)
 
 
 def landmarks(checkpoint: Path | None) -> np.ndarray:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.networks import own_networks
 from helpers.quick import quick_jit
 from helpers.runs import load
 from helpers.small_config import small_config
@@ -25,21 +26,19 @@ IMAGES = jax.random.normal(jax.random.key(0), (4, 64, 64, 3)) + 1
 @pytest.fixture(scope="module")
 def network() -> Iterator[ModelConfig]:
     """A network with two BatchNorms that compiles in a moment."""
-    before = dict(ModelConfig.members)
+    with own_networks():
 
-    @dataclasses.dataclass(frozen=True)
-    class TwoNorms(ModelConfig):
-        name = "test_two_norms"
+        @dataclasses.dataclass(frozen=True)
+        class TwoNorms(ModelConfig):
+            name = "test_two_norms"
 
-        group: int | None = None
+            group: int | None = None
 
-        def features(self, images: jax.Array, layers: Layers) -> jax.Array:
-            x = nn.relu(layers.norm("norm1", after="conv1")(layers.conv(16, 7, 4, "conv1")(images)))
-            return nn.relu(layers.norm("norm2", self.group, after="conv2")(layers.conv(16, 3, 4, "conv2")(x)))
+            def features(self, images: jax.Array, layers: Layers) -> jax.Array:
+                x = nn.relu(layers.norm("norm1", after="conv1")(layers.conv(16, 7, 4, "conv1")(images)))
+                return nn.relu(layers.norm("norm2", self.group, after="conv2")(layers.conv(16, 3, 4, "conv2")(x)))
 
-    yield TwoNorms()
-    ModelConfig.members.clear()
-    ModelConfig.members.update(before)
+        yield TwoNorms()
 
 
 @pytest.mark.parametrize("group", [None, 2])

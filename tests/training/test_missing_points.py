@@ -14,6 +14,7 @@ import optax
 import pytest
 from helpers.images import draw, encode
 from helpers.linear_model import linear_model
+from helpers.networks import own_networks
 
 from flaxmark.config.config import Config, OptimizerConfig, TrainConfig
 from flaxmark.data.config import AugmentConfig, DataConfig
@@ -35,18 +36,16 @@ CORNERS = (36, 45)
 @pytest.fixture(autouse=True, scope="module")
 def network() -> Iterator[type[ModelConfig]]:
     """A network that compiles in a moment; its name is forgotten afterwards."""
-    before = dict(ModelConfig.members)
+    with own_networks():
 
-    @dataclasses.dataclass(frozen=True)
-    class Small(ModelConfig):
-        name = "test_missing_points"
+        @dataclasses.dataclass(frozen=True)
+        class Small(ModelConfig):
+            name = "test_missing_points"
 
-        def features(self, images: jax.Array, layers: Layers) -> jax.Array:
-            return nn.relu(layers.norm("norm1", after="conv1")(layers.conv(8, 3, 4, "conv1")(images)))
+            def features(self, images: jax.Array, layers: Layers) -> jax.Array:
+                return nn.relu(layers.norm("norm1", after="conv1")(layers.conv(8, 3, 4, "conv1")(images)))
 
-    yield Small
-    ModelConfig.members.clear()
-    ModelConfig.members.update(before)
+        yield Small
 
 
 def write_faces(folder: Path, never: int | None = None) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from helpers.networks import own_networks
 from helpers.small_config import small_config
 
 from flaxmark.config import DenseHead, ModelConfig, SmoothL1
@@ -38,18 +39,16 @@ def get_config():
 @pytest.fixture
 def network() -> Iterator[ModelConfig]:
     """A network that compiles in a moment."""
-    before = dict(ModelConfig.members)
+    with own_networks():
 
-    @dataclasses.dataclass(frozen=True)
-    class OneConvolution(ModelConfig):
-        name = "test_one_convolution"
+        @dataclasses.dataclass(frozen=True)
+        class OneConvolution(ModelConfig):
+            name = "test_one_convolution"
 
-        def features(self, images: jax.Array, layers: Any) -> jax.Array:
-            return nn.relu(layers.norm("norm1", after="conv1")(layers.conv(16, 7, 16, "conv1")(images)))
+            def features(self, images: jax.Array, layers: Any) -> jax.Array:
+                return nn.relu(layers.norm("norm1", after="conv1")(layers.conv(16, 7, 16, "conv1")(images)))
 
-    yield OneConvolution(head=DenseHead("weighted"))
-    ModelConfig.members.clear()
-    ModelConfig.members.update(before)
+        yield OneConvolution(head=DenseHead("weighted"))
 
 
 @pytest.fixture

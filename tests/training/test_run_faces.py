@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import pytest
+from helpers.networks import own_networks
 from helpers.small_config import small_config
 from PIL import Image
 
@@ -24,18 +25,16 @@ from flaxmark.training.run_faces import has_other_faces
 @pytest.fixture(scope="module")
 def network() -> Iterator[ModelConfig]:
     """A network that compiles in a moment."""
-    before = dict(ModelConfig.members)
+    with own_networks():
 
-    @dataclasses.dataclass(frozen=True)
-    class OneNorm(ModelConfig):
-        name = "test_one_norm"
+        @dataclasses.dataclass(frozen=True)
+        class OneNorm(ModelConfig):
+            name = "test_one_norm"
 
-        def features(self, images: jax.Array, layers: Layers) -> jax.Array:
-            return nn.relu(layers.norm("norm1", after="conv1")(layers.conv(8, 7, 8, "conv1")(images)))
+            def features(self, images: jax.Array, layers: Layers) -> jax.Array:
+                return nn.relu(layers.norm("norm1", after="conv1")(layers.conv(8, 7, 8, "conv1")(images)))
 
-    yield OneNorm()
-    ModelConfig.members.clear()
-    ModelConfig.members.update(before)
+        yield OneNorm()
 
 
 def row(number: int, moved: float = 0.0) -> str:
