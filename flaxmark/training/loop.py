@@ -11,6 +11,7 @@ import numpy as np
 from flaxmark.config.checks import check_config, check_weights_exist
 from flaxmark.config.config import Config
 from flaxmark.data.prepare.prepare import prepare
+from flaxmark.errors import FlaxmarkError
 from flaxmark.evaluation.evaluate_split import Outputs, format_results, is_known, predict_split
 from flaxmark.evaluation.metrics import mean_nme, sigma_scale, summarize
 from flaxmark.evaluation.run_report import write_report
@@ -127,7 +128,11 @@ def pretrain(config: Config, workdir: str | Path, clock: Clock) -> str | None:
     if jax.process_index() == 0:
         print(f"pretraining with {config.model.init_from}, in {folder}", flush=True)
     with clock.phase("pretraining"):
-        train(first, folder)
+        try:
+            train(first, folder)
+        except FlaxmarkError as error:  # its fields have the names of this run's
+            error.reason = f"in pretraining with {config.model.init_from}: {error.reason}"
+            raise
     return str(local_workdir(folder))
 
 

@@ -116,3 +116,10 @@ def test_a_missing_file_is_noticed_before_anything_is_written(config: Any, tmp_p
         train(config, tmp_path / "run")
     assert (caught.value.field, caught.value.value) == ("model.init_from", str(tmp_path / "first.py"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("standard_promotion")
+def test_an_error_of_the_first_run_says_that_it_is_about_that(config: Any, tmp_path: Path) -> None:
+    (tmp_path / "first.py").write_text(FIRST.replace("batch_size=8,", "batch_size=32,"))
+    with pytest.raises(ConfigError, match=r"train\.batch_size 32: in pretraining with .*first\.py: "):
+        train(config, tmp_path / "run")
