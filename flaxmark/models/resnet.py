@@ -33,6 +33,7 @@ GFLOP: dict[int, float] = {18: 1.8, 34: 3.6, 50: 3.8, 101: 7.6, 152: 11.3}
 KERNEL_INITS: dict[str, nn.initializers.Initializer] = {
     "he_normal": HE_NORMAL,
     "uniform": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+    "normal": nn.initializers.normal(0.05),
 }
 
 Maker = Callable[..., Any]
@@ -107,8 +108,10 @@ class ResNetConfig(ModelConfig):
     """Normalise over groups of this many examples instead of the global batch (ghost BatchNorm)."""
     remat: bool = False
     """Compute the inside of each block again in the backward pass instead of keeping it: less memory, more time."""
-    kernel_init: Literal["he_normal", "uniform"] = "he_normal"
-    """Convolutions start as in torchvision (he_normal) or a bare PyTorch layer (uniform, about half as large)."""
+    kernel_init: Literal["he_normal", "uniform", "normal"] = "he_normal"
+    """Convolutions start as in torchvision (he_normal), as a bare PyTorch layer (uniform, about half as large), or all
+    with a deviation of 0.05 (normal). BatchNorm undoes the size of a kernel, but Adam's steps do not grow with it: with
+    normal all convolutions change at the same relative rate."""
 
     @property
     def title(self) -> str:

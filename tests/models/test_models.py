@@ -160,9 +160,14 @@ def test_remat_changes_no_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "deviation"), [("he_normal", (2 / (9 * 64)) ** 0.5), ("uniform", (1 / (3 * 9 * 64)) ** 0.5)]
+    ("name", "first", "last"),
+    [
+        ("he_normal", (2 / (9 * 64)) ** 0.5, (2 / (9 * 512)) ** 0.5),
+        ("uniform", (1 / (3 * 9 * 64)) ** 0.5, (1 / (3 * 9 * 512)) ** 0.5),
+        ("normal", 0.05, 0.05),
+    ],
 )
-def test_start_of_convolutions(name: str, deviation: float) -> None:
-    variables = start(ResNetConfig(depth=18, kernel_init=name))  # type: ignore[arg-type]
-    kernel = variables["params"]["stage1_block1"]["conv1"]["kernel"]
-    assert float(kernel.std()) == pytest.approx(deviation, rel=0.02)
+def test_start_of_convolutions(name: str, first: float, last: float) -> None:
+    params = start(ResNetConfig(depth=18, kernel_init=name))["params"]  # type: ignore[arg-type]
+    assert float(params["stage1_block1"]["conv1"]["kernel"].std()) == pytest.approx(first, rel=0.02)
+    assert float(params["stage4_block2"]["conv2"]["kernel"].std()) == pytest.approx(last, rel=0.02)
