@@ -32,6 +32,9 @@ from flaxmark.training.xla_programs import build_programs
 VALIDATION_STEPS = 200
 """Minimum number of steps between validations, unless the config sets the epochs between them."""
 
+FEW_FACES = 500
+"""From this number of training faces on, the usual recipes are better for trained weights, too."""
+
 
 @dataclasses.dataclass
 class Run:
@@ -207,6 +210,7 @@ def print_header(run: Run, prepared: Prepared) -> None:
         "loss": config.loss.title,
         "data": f"{prepared.name}: " + ", ".join(f"{name} {count:,}" for name, count in prepared.counts.items()),
         **_describe_listing(prepared),
+        **describe_start(config, prepared.counts["train"]),
         "devices": f"{run.mesh.size} x {device.device_kind} ({device.platform}), {train_config.compile}",
         "input": f"{config.data.image_size} px, batch {train_config.batch_size}, {run.steps_per_epoch} steps per epoch",
         "faces": _describe_form(run),
@@ -216,6 +220,15 @@ def print_header(run: Run, prepared: Prepared) -> None:
         lines["resuming"] = f"after step {step} of {run.total_steps}"
     if jax.process_index() == 0:
         print("\n".join(f"{name:<9} {text}" for name, text in lines.items()), flush=True)
+
+
+def describe_start(config: Config, faces: int) -> dict[str, str]:
+    """Header line about the first weights, with a hint where so few training faces need another recipe."""
+    if config.model.init_from is None:
+        return {}
+    gentle = config.model.freeze_batch_norm or config.optimizer.backbone_rate < 1
+    hint = "" if gentle or faces >= FEW_FACES else "; so few faces gain more from config few_faces"
+    return {"start": f"weights of {config.model.init_from}{hint}"}
 
 
 def _describe_form(run: Run) -> str:

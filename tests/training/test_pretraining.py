@@ -14,11 +14,13 @@ from helpers.networks import own_networks
 from helpers.small_config import small_config
 
 from flaxmark.config import DenseHead, ModelConfig, SmoothL1
+from flaxmark.config.files import load_config
 from flaxmark.errors import ConfigError
 from flaxmark.storage.trained import load_trained
 from flaxmark.training import loop
 from flaxmark.training.first_weights import pretraining_config
 from flaxmark.training.loop import train
+from flaxmark.training.run_setup import describe_start
 
 FIRST = """
 import dataclasses
@@ -123,3 +125,11 @@ def test_an_error_of_the_first_run_says_that_it_is_about_that(config: Any, tmp_p
     (tmp_path / "first.py").write_text(FIRST.replace("batch_size=8,", "batch_size=32,"))
     with pytest.raises(ConfigError, match=r"train\.batch_size 32: in pretraining with .*first\.py: "):
         train(config, tmp_path / "run")
+
+
+def test_few_faces_from_trained_weights_are_pointed_to_their_recipe() -> None:
+    usual = load_config("shipped_then_real")
+    assert "few_faces" in describe_start(usual, faces=50)["start"]
+    assert "few_faces" not in describe_start(usual, faces=500)["start"]
+    assert "few_faces" not in describe_start(load_config("few_faces"), faces=50)["start"]
+    assert describe_start(load_config("resnet18_112px"), faces=50) == {}
