@@ -1,8 +1,8 @@
-"""ResNet-18 at 112 px in 15 minutes on 2 cores: recipe `short`.
+"""ResNet-18 at 112 px in 8 minutes on 2 cores: recipe `short`.
 
-Result: validation NME 5.13 % (mean face 18.23 %) on part of 300-W's training faces (1,815 for training, 176 for
+Result: validation NME 5.12 % (mean face 18.23 %) on part of 300-W's training faces (1,815 for training, 176 for
 validation).
-Time: 15 minutes beside other work: 2 cores (AMD EPYC), JAX 0.10.2, 2026-11-28 (docs/results/accuracy.md).
+Time: 8.4 minutes: 2 cores (AMD EPYC), JAX 0.10.2, 2026-11-28 (docs/results/accuracy.md).
 
 flaxmark train --config resnet18_112px --data.train-list train.txt --data.validation-list val.txt
 """
