@@ -1,6 +1,6 @@
 """ResNet-18 at 80 px on drawn faces: the whole job in a few minutes on a laptop.
 
-Result: NME 6.2 % on the drawn test faces (mean face 18.4 %) and 8.0 % on 176 validation faces of 300-W (mean face
+Result: NME 6.25 % on the drawn test faces (mean face 18.4 %) and 8.0 % on 176 validation faces of 300-W (mean face
 18.2 %).
 Time: 2 minutes with reports and without drawing: `make demo`, 2 cores (AMD EPYC), JAX 0.12.0.1, 2026-11-28.
 
