@@ -12,9 +12,11 @@ from helpers.commands import ROOT
 from PIL import Image
 
 from flaxmark.cli.runs import RunArguments, config_from_arguments
+from flaxmark.data.drawn import convert_landmarks, draw_face
 from flaxmark.data.entries import FaceEntry
 from flaxmark.data.readers.csv_files import read_csv_folder
 from flaxmark.errors import ConfigError
+from flaxmark.faces.crop import landmark_box, square_crop
 
 FILES = [f"afw/{number}.jpg" for number in range(40)]
 
@@ -105,6 +107,20 @@ def test_a_random_start_has_enough_steps(few_faces: ModuleType, faces: int, batc
     assert (config.train.batch_size, config.train.min_steps, config.train.seed) == (batch, 600, 7)
     assert config.model.init_from is None and config.data.image_size == 64
     assert config.data.name == "csv" and config.data.markup.num_points == 5
+
+
+def test_crops_around_five_points_show_as_much_as_those_around_68(few_faces: ModuleType) -> None:
+    scales = []
+    for markup in ("ibug_68", "five_points"):
+        cell = few_faces.Cell(markup, "shipped", 50, 0)
+        flags = few_faces.run_flags(cell, few_faces.Arguments(), ROOT, Path("lists"), [])
+        scales.append(config_from_arguments(RunArguments, None, flags).run.data.crop.scale)
+    points = np.stack([draw_face(seed, 160)[1] for seed in range(20)])
+    sides = [
+        square_crop(landmark_box(convert_landmarks(points, markup)), scale)[:, 2]
+        for markup, scale in zip(("ibug_68", "five_points"), scales, strict=True)
+    ]
+    assert np.median(sides[1] / sides[0]) == pytest.approx(1, abs=0.1)
 
 
 def test_the_shipped_start_is_the_default_that_users_get(few_faces: ModuleType) -> None:
