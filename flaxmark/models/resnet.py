@@ -103,7 +103,8 @@ class ResNetConfig(ModelConfig):
     """ResNet-18, 34 (basic blocks), 50, 101 or 152 (bottlenecks)."""
     residual_init: Literal["one", "zero", "depth"] = "one"
     """First value of the last BatchNorm scale of each block: one (as in torchvision), zero (every block starts as the
-    identity), or depth (1 / sqrt(number of blocks), so that all blocks together add as much as their input has)."""
+    identity), or depth (1 / (2 sqrt(blocks of the stage)), so that each stage adds a quarter of the variance that it
+    gets, however many blocks it has)."""
     batch_norm_group: int | None = bounded(None, "[1, inf)")
     """Normalise over groups of this many examples instead of the global batch (ghost BatchNorm)."""
     remat: bool = False
@@ -158,11 +159,12 @@ class ResNetConfig(ModelConfig):
         block: Any = Bottleneck if self.bottlenecks else BasicBlock
         if self.remat:
             block = nn.remat(block)
-        # De and Smith, "Batch Normalization Biases Residual Blocks Towards the Identity Function", 2020
-        # (arXiv:2002.10444): the deeper a network, the less of each random block it can bear.
-        last_scale = {"one": 1.0, "zero": 0.0, "depth": sum(self.stage_sizes) ** -0.5}[self.residual_init]
         x = layers.max_pool(nn.relu(norm(name="stem_norm", after="stem_conv")(conv(64, 7, 2, "stem_conv")(images))))
         for stage, size in enumerate(self.stage_sizes):
+            # De and Smith, "Batch Normalization Biases Residual Blocks Towards the Identity Function", 2020
+            # (arXiv:2002.10444): the more blocks, the less of each random one a network can bear. By stage, so that
+            # the 36 blocks of ResNet-152's third stage do not weaken the 3 of its last.
+            last_scale = {"one": 1.0, "zero": 0.0, "depth": 0.5 * size**-0.5}[self.residual_init]
             for index in range(size):
                 x = block(
                     width=64 * 2**stage,

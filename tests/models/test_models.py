@@ -73,15 +73,25 @@ def test_frozen_statistics_are_used_and_kept_in_training() -> None:
     jax.tree.map(np.testing.assert_array_equal, statistics, variables["batch_stats"])
 
 
-@pytest.mark.parametrize(("depth", "kind", "scale"), [(18, "depth", 8**-0.5), (50, "depth", 0.25), (50, "zero", 0)])
-def test_first_scale_of_blocks(depth: int, kind: Any, scale: float) -> None:
-    """ResNet-18 has 8 blocks, ResNet-50 16."""
+@pytest.mark.parametrize(
+    ("depth", "kind", "stages"),
+    [
+        (18, "depth", [8**-0.5] * 4),
+        (50, "depth", [12**-0.5, 1 / 4, 24**-0.5, 12**-0.5]),
+        (101, "depth", [12**-0.5, 1 / 4, 92**-0.5, 12**-0.5]),
+        (50, "zero", [0, 0, 0, 0]),
+        (18, "one", [1, 1, 1, 1]),
+    ],
+)
+def test_first_scale_of_blocks(depth: int, kind: Any, stages: list[float]) -> None:
+    """1 / (2 sqrt(blocks of the stage)): ResNet-18 has 2, ResNet-50 3, 4, 6, 3, ResNet-101 3, 4, 23, 3."""
     config = ResNetConfig(depth=depth, residual_init=kind)  # type: ignore[arg-type]
     params = start(config)["params"]
-    blocks = [own for name, own in params.items() if "block" in name]
-    last = "norm3" if depth == 50 else "norm2"
-    np.testing.assert_allclose(np.concatenate([own[last]["scale"] for own in blocks]), scale, rtol=1e-6)
-    np.testing.assert_array_equal(np.concatenate([own["norm1"]["scale"] for own in blocks]), 1)
+    last = "norm2" if depth == 18 else "norm3"
+    for stage, scale in enumerate(stages, start=1):
+        blocks = [own for name, own in params.items() if name.startswith(f"stage{stage}_")]
+        np.testing.assert_allclose(np.concatenate([own[last]["scale"] for own in blocks]), scale, rtol=1e-6)
+        np.testing.assert_array_equal(np.concatenate([own["norm1"]["scale"] for own in blocks]), 1)
 
 
 def test_training_moves_statistics_and_evaluation_does_not() -> None:
