@@ -19,8 +19,9 @@ from flaxmark.data.input.network_input import InputForm
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split
 from flaxmark.errors import ConfigError, DataError
 from flaxmark.evaluation.eval_step import Evaluation
-from flaxmark.faces.markup_files import FLIP_TOLERANCE, check_flip_order
+from flaxmark.faces.markup_files import check_flip_order
 from flaxmark.faces.missing import mean_points, mean_shape, present
+from flaxmark.models.pretrained import SHIPPED_NAME
 from flaxmark.schema import to_dict
 from flaxmark.storage.checksum import compile_checksums
 from flaxmark.system.clock import Clock
@@ -152,13 +153,9 @@ def _check_faces(config: Config, examples: Examples) -> Float[np.ndarray, "point
         reason = f"no training face has point {points}; add faces that have it, or use a mark-up without it"
         raise DataError(reason, field="data.markup", value=config.data.markup.name)
     try:
-        count = present(examples.landmarks).sum(axis=0).min()
-        if count == len(examples):
-            check_flip_order(config.data.markup, mean_face)
-        else:
-            # Each point is the mean of other faces, turned this way and that: its error is at most 0.9 / sqrt(count)
-            # for 8 to 120 drawn faces that lack 10 to 70 % of their points.
-            check_flip_order(config.data.markup, mean_shape(examples.landmarks), max(FLIP_TOLERANCE, count**-0.5))
+        # Where points are missing, each is the mean of other faces, turned this way and that.
+        complete = present(examples.landmarks).all()
+        check_flip_order(config.data.markup, mean_face if complete else mean_shape(examples.landmarks))
     except ValueError as error:
         raise ConfigError(str(error), field="data.markup", value=config.data.markup.name) from error
     return mean_face
@@ -223,11 +220,12 @@ def print_header(run: Run, prepared: Prepared) -> None:
 
 
 def describe_start(config: Config, faces: int) -> dict[str, str]:
-    """Header line about the first weights, with a hint where so few training faces need another recipe."""
+    """Header line about the first weights, with a hint where so few faces need another recipe for the shipped ones."""
     if config.model.init_from is None:
         return {}
     gentle = config.model.freeze_batch_norm or config.optimizer.backbone_rate < 1
-    hint = "" if gentle or faces >= FEW_FACES else "; so few faces gain more from config few_faces"
+    fitting = gentle or faces >= FEW_FACES or config.model.init_from != SHIPPED_NAME
+    hint = "" if fitting else "; so few faces gain more from config few_faces"
     return {"start": f"weights of {config.model.init_from}{hint}"}
 
 

@@ -79,6 +79,18 @@ def test_faces_that_look_one_way_are_no_mistake() -> None:
         check_flip_order(dataclasses.replace(FIVE_POINTS, flip_order=(1, 0, 2, 3, 4)), points)
 
 
+@pytest.mark.parametrize("count", [1, 3, 10])
+@pytest.mark.parametrize("side", [1, -1])
+def test_so_are_faces_that_are_all_turned_to_one_side(count: int, side: int) -> None:
+    """As few photographs may be, or those of one film."""
+    faces = np.stack([draw(seed, 48)[1] for seed in range(40)])
+    nose = (faces[:, 30] - faces[:, [36, 45]].mean(axis=1))[:, 0] / np.ptp(faces[:, [36, 45], 0], axis=1)
+    turned = faces[np.argsort(side * nose)[:count]].mean(axis=0)
+    check_flip_order(IBUG_68, turned)
+    with pytest.raises(ValueError, match="flip_order"):
+        check_flip_order(dataclasses.replace(IBUG_68, flip_order=tuple(range(68))), turned)
+
+
 def test_not_mirroring_at_all_is_a_mistake_and_no_flip_order_is_none() -> None:
     with pytest.raises(ValueError, match="flip_order"):
         check_flip_order(dataclasses.replace(IBUG_68, flip_order=tuple(range(68))), mean_face())
