@@ -17,7 +17,7 @@ from orbax.checkpoint import v1 as ocp
 from flaxmark.errors import CheckpointError, ConfigError, DeviceError, StorageError
 from flaxmark.models.model import make_model
 from flaxmark.storage.checksum import check_checksums, make_checksums
-from flaxmark.storage.remote import CHECKPOINTS, checkpoints_of, push
+from flaxmark.storage.remote import CHECKPOINTS, checkpoints_of, push, saved_checkpoints
 from flaxmark.storage.stored_config import prediction_config
 from flaxmark.system.devices import all_agree, in_32_bits, start_devices
 from flaxmark.system.reading import POINTER, kind_of, reading
@@ -87,7 +87,7 @@ class RunCheckpoints:
 
     def describe_latest(self) -> str:
         """Path of the newest checkpoint, for messages."""
-        folders = _folders(self.directory)  # orbax forgets them after a failed save
+        folders = saved_checkpoints(self._workdir)  # orbax forgets them after a failed save
         return str(folders[-1]) if folders else "none"
 
     @property
@@ -140,7 +140,7 @@ def restore_newest(workdir: str | Path, like: SomeState) -> SomeState | None:
     checkpoints are reported and moved to `damaged/`; CheckpointError where all of them are damaged.
     """
     start_devices()
-    folders = _folders(checkpoints_of(workdir))
+    folders = saved_checkpoints(workdir)
     # Of the older ones only the part that predict loads is checked, while training can still make a better one.
     older, state = {"model": jax.tree.map(_abstract, like.eval_variables)}, None
     newest = older | {"state": jax.tree.map(_abstract, like)}
@@ -173,13 +173,7 @@ def restore_newest(workdir: str | Path, like: SomeState) -> SomeState | None:
 
 def newest_metadata(workdir: str | Path) -> dict[str, Any]:
     """Metadata of the newest checkpoint of a workdir that has one."""
-    return _metadata(_folders(checkpoints_of(workdir))[-1])
-
-
-def _folders(directory: epath.Path) -> list[epath.Path]:
-    """The checkpoints in a folder, oldest first."""
-    found = [path for path in directory.glob("*") if path.name.isdigit()]
-    return sorted(found, key=lambda path: int(path.name))
+    return _metadata(saved_checkpoints(workdir)[-1])
 
 
 def _load(folder: epath.Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,13 +234,13 @@ def load_best(workdir: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Returns its variables, on the first local device, and its metadata with `config` and `step`. Raises CheckpointError
     where there is no validated checkpoint, or all of them are damaged.
     """
-    directory = checkpoints_of(Path(workdir).parent if Path(workdir).name == CHECKPOINTS else workdir)
-    if not directory.is_dir():
+    run = Path(workdir).parent if Path(workdir).name == CHECKPOINTS else workdir
+    if not checkpoints_of(run).is_dir():
         missing = "no checkpoints/ in it" if Path(workdir).exists() else "no such folder"
         raise CheckpointError(f"{missing}; name the workdir of a run, or a file of flaxmark pack", file=workdir)
     start_devices()
     scored: dict[epath.Path, tuple[float, dict[str, Any]]] = {}
-    for folder in _folders(directory):
+    for folder in saved_checkpoints(run):
         try:
             with reading(folder):
                 metadata = _metadata(folder)

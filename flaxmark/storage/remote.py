@@ -58,6 +58,12 @@ def checkpoints_of(workdir: str | Path) -> epath.Path:
     return epath.Path(workdir).absolute() / CHECKPOINTS if remote is None else remote / CHECKPOINTS
 
 
+def saved_checkpoints(workdir: str | Path) -> list[epath.Path]:
+    """The checkpoints of a run, oldest first, without what an unfinished save has left."""
+    found = [path for path in checkpoints_of(workdir).glob("*") if path.name.isdigit()]
+    return sorted(found, key=lambda path: int(path.name))
+
+
 def push(workdir: Path) -> None:
     """Copy the files of a local workdir, but for hidden ones, to its remote storage, where it has one."""
     remote = remote_of(workdir)

@@ -11,7 +11,7 @@ import filelock
 from flaxmark.config.config import Config
 from flaxmark.errors import CheckpointError, ConfigError, StorageError
 from flaxmark.schema import from_dict, to_dict
-from flaxmark.storage.remote import checkpoints_of
+from flaxmark.storage.remote import saved_checkpoints
 from flaxmark.system.files import write_text
 from flaxmark.system.reading import reason_for_text
 
@@ -54,10 +54,11 @@ def claim_workdir(workdir: Path, config: Config, *, write: bool = True) -> None:
     """
     path = workdir / CONFIG
     # A start that failed before its first checkpoint holds nothing that another config could spoil.
-    if path.exists() and checkpoints_of(workdir).exists():
+    saved = bool(saved_checkpoints(workdir))
+    if path.exists() and saved:
         _refuse_another_config(path, _read(path, "put the run's own config back"), config)
         return
-    if write and any(checkpoints_of(workdir).glob("*")):
+    if write and saved:
         reason = "is missing, and there are checkpoints; put the run's own config back, or give another --workdir"
         raise CheckpointError(reason, file=path)
     try:
@@ -82,6 +83,14 @@ def stored_result(workdir: Path, config: Config) -> dict[str, Any] | None:
         raise CheckpointError(reason, file=path)
     _refuse_another_config(path, result["config"], config)
     return result
+
+
+def data_set_of(workdir: Path) -> str | None:
+    """Name of the data set in the config of a run; None where there is no config that can be read."""
+    try:
+        return str(json.loads((workdir / CONFIG).read_text(encoding="utf-8"))["data"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _not_writable(workdir: Path, error: OSError) -> StorageError:

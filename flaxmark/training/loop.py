@@ -10,7 +10,7 @@ import numpy as np
 
 from flaxmark.config.checks import check_config, check_weights_exist
 from flaxmark.config.config import Config
-from flaxmark.data.prepare.prepare import prepare
+from flaxmark.data.prepare.prepare import Prepared, prepare
 from flaxmark.errors import FlaxmarkError
 from flaxmark.evaluation.evaluate_split import Outputs, format_results, is_known, predict_split
 from flaxmark.evaluation.metrics import mean_nme, sigma_scale, summarize
@@ -19,7 +19,7 @@ from flaxmark.models.batch_norm import Variables
 from flaxmark.models.confidence import doubt, fit_face_score
 from flaxmark.storage.checkpoint import RunCheckpoints, newest_metadata, restore_newest
 from flaxmark.storage.metric_log import MetricWriter
-from flaxmark.storage.remote import PRETRAINING, checkpoints_of, local_workdir, push
+from flaxmark.storage.remote import PRETRAINING, local_workdir, push, saved_checkpoints
 from flaxmark.storage.workdir import BAD_FACES, claim_workdir, lock_workdir, stored_result
 from flaxmark.system.clock import Clock
 from flaxmark.system.devices import in_32_bits, start_devices
@@ -29,11 +29,7 @@ from flaxmark.training.first_weights import joint_terms, pretraining_config, sta
 from flaxmark.training.fresh_statistics import variables_to_validate
 from flaxmark.training.profiling import StepProfiler
 from flaxmark.training.run_faces import has_other_faces, list_faces, set_other_faces_aside, write_faces
-from flaxmark.training.run_setup import (
-    Run,
-    make_run,
-    print_header,
-)
+from flaxmark.training.run_setup import Run, make_run, print_header
 from flaxmark.training.stop_requests import StopRequests, stop_requests
 
 EXPLODED = 1000
@@ -51,7 +47,8 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
     Args:
         config: Config of the run; it has to be the workdir's own where the workdir holds a run.
         workdir: A folder, or a URL (see `storage.remote`). Gets config.json, faces.tsv, train_faces.txt, metrics.jsonl,
-            tensorboard/, checkpoints/, and at the end result.json, predictions.npz, table.md, curves.png and test.png.
+            tensorboard/, checkpoints/, and at the end result.json, predictions.npz, table.md, curves.png and test.png;
+            pretraining/ is the workdir of a config that `model.init_from` names.
         clock: Clock of a command that has been running for a while; a new one by default.
 
     Returns:
@@ -77,7 +74,7 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
             push(workdir)  # a previous start may have ended before its last copy
         print(f"{workdir}: this run is finished. Its result:\n{format_results(result['rows'])}")
         return result
-    resumes = any(path.name.isdigit() for path in checkpoints_of(workdir).glob("*"))
+    resumes = bool(saved_checkpoints(workdir))
     if not resumes:  # later it does not need them any more
         check_weights_exist(config)
     with lock_workdir(workdir) if first else nullcontext():
@@ -89,31 +86,22 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
         weights = config.model.init_from if resumes else pretrain(config, given, clock)
         run = make_run(config, workdir, prepared, clock)
         with clock.phase("load"):
-            restored = restore_newest(workdir, run.state)
-            if restored is None:
-                run.state, terms = start_from_weights(config, run.state, weights)
-                run.metadata["terms"] = joint_terms(prepared.terms, terms)
-            else:
-                run.state, run.metadata["terms"] = restored, newest_metadata(workdir)["terms"]
+            resume_or_start(run, weights)
         if others:
             set_other_faces_aside(workdir)
             validate_again(run, clock)
         write_faces(workdir, faces)
-        checkpoints = RunCheckpoints(workdir)
-        with storage_errors(workdir, lambda: checkpoints.kept):
-            with stop_requests() as stop_requested:
-                with clock.phase("saving"), checkpoints:  # leaving waits for the last save
-                    print_header(run, prepared)
-                    with clock.phase("steps"):
-                        run_steps(run, checkpoints, stop_requested, clock)
-                if stop_requested(run.total_steps):
-                    raise stop_requested.interruption("after the last step; the same command writes the report")
-            with clock.phase("report"):
-                result = write_report(workdir, prepared, run.evaluation, run.mesh, clock)
-            if first:
-                push(workdir)
-                print(f"time: {clock}")
-            return result
+        return finish(run, prepared, clock)
+
+
+def resume_or_start(run: Run, weights: str | None) -> None:
+    """Give the run the state and terms of its newest checkpoint, or of the weights that it starts from."""
+    restored = restore_newest(run.workdir, run.state)
+    if restored is None:
+        run.state, terms = start_from_weights(run.config, run.state, weights)
+        run.metadata["terms"] = joint_terms(run.metadata["terms"], terms)
+    else:
+        run.state, run.metadata["terms"] = restored, newest_metadata(run.workdir)["terms"]
 
 
 def pretrain(config: Config, workdir: str | Path, clock: Clock) -> str | None:
@@ -134,6 +122,25 @@ def pretrain(config: Config, workdir: str | Path, clock: Clock) -> str | None:
             error.reason = f"in pretraining with {config.model.init_from}: {error.reason}"
             raise
     return str(local_workdir(folder))
+
+
+def finish(run: Run, prepared: Prepared, clock: Clock) -> dict[str, Any]:
+    """Make all remaining steps and write the report; returns the content of result.json. Raises as `train` does."""
+    checkpoints = RunCheckpoints(run.workdir)
+    with storage_errors(run.workdir, lambda: checkpoints.kept):
+        with stop_requests() as stop_requested:
+            with clock.phase("saving"), checkpoints:  # leaving waits for the last save
+                print_header(run, prepared)
+                with clock.phase("steps"):
+                    run_steps(run, checkpoints, stop_requested, clock)
+            if stop_requested(run.total_steps):
+                raise stop_requested.interruption("after the last step; the same command writes the report")
+        with clock.phase("report"):
+            result = write_report(run.workdir, prepared, run.evaluation, run.mesh, clock)
+        if jax.process_index() == 0:
+            push(run.workdir)
+            print(f"time: {clock}")
+        return result
 
 
 def run_steps(run: Run, checkpoints: RunCheckpoints, stop_requested: StopRequests, clock: Clock) -> None:

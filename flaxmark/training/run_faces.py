@@ -12,7 +12,7 @@ from flaxmark.config.config import Config
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split
 from flaxmark.errors import DataError
 from flaxmark.storage.metric_log import METRICS, keep_lines
-from flaxmark.storage.remote import checkpoints_of
+from flaxmark.storage.remote import saved_checkpoints
 from flaxmark.storage.workdir import FACES, TRAIN_FACES
 from flaxmark.system.devices import all_agree
 from flaxmark.system.files import write_text
@@ -72,7 +72,7 @@ def has_other_faces(workdir: Path, config: Config, faces: Faces) -> bool:
 
     Raises DataError that names the differences where the config does not accept them.
     """
-    if not any(checkpoints_of(workdir).glob("*")):
+    if not saved_checkpoints(workdir):
         return False
     stored = stored_faces(workdir)
     differing = "; ".join(_differences(stored, faces)) if stored else ""
@@ -120,7 +120,7 @@ def set_other_faces_aside(workdir: Path) -> None:
     The newest checkpoint stays, to go on from; until it is validated anew it has the figures of the faces before.
     """
     if jax.process_index() == 0:
-        folders = sorted((p for p in checkpoints_of(workdir).glob("*") if p.name.isdigit()), key=lambda p: int(p.name))
+        folders = saved_checkpoints(workdir)
         aside = folders[-1].parent.parent / "other_data" / folders[-1].name
         while aside.exists():
             aside = aside.with_name(aside.name + "_again")

@@ -44,7 +44,7 @@ def test_a_workdir_belongs_to_one_config(tmp_path: Path) -> None:
     claim_workdir(tmp_path / "x", Config(data=DataConfig(dir="/elsewhere")))  # where files lie may change
     claim_workdir(tmp_path / "x", Config(train=TrainConfig(epochs=9)))  # nothing was trained yet
     claim_workdir(tmp_path / "x", config)
-    (tmp_path / "x" / "checkpoints").mkdir()
+    (tmp_path / "x" / "checkpoints" / "2").mkdir(parents=True)
     claim_workdir(tmp_path / "x", Config(train=TrainConfig(log_every=3)))  # what changes no number may change
     with pytest.raises(CheckpointError, match=r"train\.epochs.*20.*7"):
         claim_workdir(tmp_path / "x", Config(train=TrainConfig(epochs=7)))
@@ -52,11 +52,10 @@ def test_a_workdir_belongs_to_one_config(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):
         claim_workdir(tmp_path / "x", Config())
     (tmp_path / "x" / "config.json").unlink()
-    claim_workdir(tmp_path / "x", Config())  # there is no checkpoint yet
-    (tmp_path / "x" / "config.json").unlink()
-    (tmp_path / "x" / "checkpoints" / "3").mkdir()
     with pytest.raises(CheckpointError):
         claim_workdir(tmp_path / "x", Config())
+    (tmp_path / "x" / "checkpoints" / "2").rename(tmp_path / "x" / "checkpoints" / "2.orbax-checkpoint-tmp")
+    claim_workdir(tmp_path / "x", Config(train=TrainConfig(epochs=7)))  # a save that did not finish is no checkpoint
 
 
 def test_a_result_counts_wherever_it_is_brought_but_for_its_own_config(tmp_path: Path) -> None:
@@ -79,7 +78,7 @@ def test_a_workdir_of_version_0_1_goes_on(tmp_path: Path) -> None:
     stored["loss"] = {"name": "mae", "beta": 0.02, "pixels": 256.0}
     del stored["train"]["accumulate"]  # a field that was added later had its default
     (tmp_path / "config.json").write_text(json.dumps(stored))
-    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "3").mkdir(parents=True)
     (tmp_path / "result.json").write_text(json.dumps({"config": stored}))
     config = Config(model=ResNetConfig(depth=18), loss=MAE())
     claim_workdir(tmp_path, config)

@@ -1,6 +1,7 @@
 """Runs that resume after their data set has changed."""
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,10 @@ from PIL import Image
 from flaxmark.config.config import Config
 from flaxmark.data.drawn import draw_face
 from flaxmark.errors import DataError
+from flaxmark.models.losses import MAE
 from flaxmark.models.model import Layers, ModelConfig
 from flaxmark.storage.checkpoint import load_best, newest_metadata
+from flaxmark.storage.workdir import claim_workdir
 from flaxmark.training.loop import train
 from flaxmark.training.run_faces import has_other_faces
 
@@ -108,6 +111,19 @@ def test_other_faces_are_named_refused_and_accepted(
     assert (aside / "metrics.jsonl").read_text().count('"validation"') == 2
     assert (workdir / "faces.tsv").read_text().count("\n") == 11
     assert "1 gone (11.png)" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("quick_runs")
+def test_what_an_unfinished_save_has_left_is_no_run(network: ModelConfig, tmp_path: Path) -> None:
+    """Killed during the first save: neither other faces nor another config spoil anything."""
+    folder, workdir = write_faces(tmp_path / "faces", [row(n) for n in range(8)], [row(8)]), tmp_path / "run"
+    config = config_of(network, folder)
+    claim_workdir(workdir, dataclasses.replace(config, loss=MAE()))
+    (workdir / "checkpoints" / "1.orbax-checkpoint-tmp").mkdir(parents=True)
+    (workdir / "faces.tsv").write_text("train\t1\ta.jpg\n")
+    assert train(config, workdir)["rows"][0]["faces"] == 1
+    assert (workdir / "faces.tsv").read_text().count("\n") == 9
+    assert json.loads((workdir / "config.json").read_text())["loss"]["name"] == "smooth_l1"
 
 
 def test_runs_of_earlier_versions_know_their_training_files(tmp_path: Path) -> None:
