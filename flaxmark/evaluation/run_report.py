@@ -32,8 +32,9 @@ from flaxmark.evaluation.result_json import cost_of_run, provenance, split_figur
 from flaxmark.faces.markup import Markup
 from flaxmark.schema import from_dict
 from flaxmark.storage.metric_log import read_metrics
+from flaxmark.storage.remote import PRETRAINING
 from flaxmark.storage.trained import load_trained
-from flaxmark.storage.workdir import PREDICTIONS, RESULT, TRAIN_FACES
+from flaxmark.storage.workdir import PREDICTIONS, RESULT, TRAIN_FACES, data_set_of
 from flaxmark.system.clock import Clock
 from flaxmark.system.devices import in_32_bits, make_mesh
 from flaxmark.system.files import atomic_write, write_text
@@ -139,13 +140,15 @@ def _mean_face(workdir: Path, metadata: dict[str, Any], markup: Markup) -> Float
 def _warn_of_trained_faces(
     workdir: Path, metadata: dict[str, Any], prepared: Prepared, split: str, examples: Examples
 ) -> None:
-    """Warn about faces that the run was trained on: metrics on them say nothing about new faces."""
-    path = workdir / TRAIN_FACES
-    if metadata.get("data") == prepared.name and path.is_file() and jax.process_index() == 0:
-        trained = set(path.read_text(encoding="utf-8").splitlines())
-        count = sum(file in trained for file in examples.files)
-        if count:
-            print(f"warning: {count} of the {len(examples.files)} {split} faces were trained on", file=sys.stderr)
+    """Warn about faces that the run or its pretraining was trained on: metrics on them say nothing about new faces."""
+    trained: set[str] = set()
+    for folder, data in ((workdir, metadata.get("data")), (workdir / PRETRAINING, data_set_of(workdir / PRETRAINING))):
+        path = folder / TRAIN_FACES
+        if data == prepared.name and path.is_file():
+            trained.update(path.read_text(encoding="utf-8").splitlines())
+    count = sum(file in trained for file in examples.files)
+    if count and jax.process_index() == 0:
+        print(f"warning: {count} of the {len(examples.files)} {split} faces were trained on", file=sys.stderr)
 
 
 def write_report(workdir: Path, prepared: Prepared, evaluation: Evaluation, mesh: Mesh, clock: Clock) -> dict[str, Any]:

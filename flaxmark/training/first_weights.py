@@ -20,6 +20,11 @@ from flaxmark.training.train_state import TrainState
 
 FREE = "free"
 
+_SHARED_INPUT = ("markup", "prepared_dir", "crop", "image_size", "pixel_mean", "pixel_std", "residency")
+_SHARED_LOOP = (
+    "seed", "compile", "accumulate", "eval_batch_size", "log_every", "save_every", "accept_other_data",
+)  # fmt: skip
+
 
 def pretraining_config(config: Config) -> Config | None:
     """The config of a run that is to be trained first, if `model.init_from` names a config file.
@@ -34,17 +39,14 @@ def pretraining_config(config: Config) -> Config | None:
         reason = f"itself starts from the config {first.model.init_from}; name one that does not"
         raise ConfigError(reason, field="model.init_from", value=config.model.init_from)
     data = {name: getattr(config.data, name) for name in _SHARED_INPUT}
+    start = {name: getattr(first.model, name) for name in ("init_from", "freeze_batch_norm")}
     return dataclasses.replace(
         first,
         data=dataclasses.replace(first.data, **data),
-        model=dataclasses.replace(config.model, init_from=first.model.init_from, freeze_batch_norm=False),
+        model=dataclasses.replace(config.model, **start),
         loss=config.loss,
         train=dataclasses.replace(first.train, **{name: getattr(config.train, name) for name in _SHARED_LOOP}),
     )
-
-
-_SHARED_LOOP = ("seed", "compile", "log_every", "save_every", "accept_other_data")
-_SHARED_INPUT = ("markup", "prepared_dir", "crop", "image_size", "pixel_mean", "pixel_std", "residency")
 
 
 def start_from_weights(config: Config, state: TrainState, name: str | None) -> tuple[TrainState, str]:

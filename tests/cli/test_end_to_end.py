@@ -129,6 +129,13 @@ def test_evaluate_counts_faces_that_were_trained_on(environment: dict[str, str],
     (tmp_path / "run" / "train_faces.txt").write_text("".join(f"drawn/{10**9 + i:010d}\n" for i in (0, 4, 9)))
     done = run_command(environment, "evaluate", "--workdir", tmp_path / "run")
     assert "warning: 3 of the 10 validation faces were trained on" in done.stderr
+    # As if the run that it had started from had been trained on them.
+    (tmp_path / "run" / "pretraining").mkdir()
+    (tmp_path / "run" / "train_faces.txt").rename(tmp_path / "run" / "pretraining" / "train_faces.txt")
+    assert "trained on" not in run_command(environment, "evaluate", "--workdir", tmp_path / "run").stderr
+    shutil.copy(tmp_path / "run" / "config.json", tmp_path / "run" / "pretraining")
+    done = run_command(environment, "evaluate", "--workdir", tmp_path / "run")
+    assert "warning: 3 of the 10 validation faces were trained on" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,14 @@ def test_network_input_and_loss_are_the_runs_own_and_the_rest_is_the_files(confi
     assert pretraining_config(first) is None
 
 
+def test_statistics_stay_where_the_file_says_so_and_memory_is_used_as_in_this_run() -> None:
+    config = small_config(batch_size=12, accumulate=3, eval_batch_size=6)
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, init_from="few_faces.py"))
+    first: Any = pretraining_config(config)
+    assert first.model == dataclasses.replace(config.model, init_from="flaxmark", freeze_batch_norm=True)
+    assert (first.train.batch_size, first.train.accumulate, first.train.eval_batch_size) == (10, 3, 6)
+
+
 @pytest.mark.usefixtures("standard_promotion")
 def test_the_file_is_trained_first_and_only_once(config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Any] = []
@@ -132,4 +140,6 @@ def test_few_faces_from_trained_weights_are_pointed_to_their_recipe() -> None:
     assert "few_faces" in describe_start(usual, faces=50)["start"]
     assert "few_faces" not in describe_start(usual, faces=500)["start"]
     assert "few_faces" not in describe_start(load_config("few_faces"), faces=50)["start"]
+    # Another network cannot start from the weights that few_faces starts from.
+    assert "few_faces" not in describe_start(load_config("drawn_then_real", 50), faces=50)["start"]
     assert describe_start(load_config("resnet18_112px"), faces=50) == {}
