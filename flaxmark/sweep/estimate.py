@@ -36,6 +36,11 @@ class CellLeft:
     """Epochs that an earlier start has finished."""
 
     @property
+    def network(self) -> str:
+        """Name of its network, such as `resnet18`."""
+        return self.config.model.variant
+
+    @property
     def cost(self) -> float:
         """Relative cost of its network."""
         return self.config.model.relative_cost
@@ -54,14 +59,17 @@ def steps_left(cells: Sequence[CellLeft]) -> int:
     return sum((train.epochs - epoch) * (faces // train.batch_size) for train, epoch in trains)
 
 
-def measure_cells(cells: Sequence[CellLeft], jobs: int) -> dict[float, CellTime]:
-    """Time a cell of the cheapest and one of the costliest network: relative cost -> its time, `jobs` at a time.
+def measure_cells(cells: Sequence[CellLeft], jobs: int) -> dict[str, CellTime]:
+    """Time a cell of the cheapest and one of the costliest network, `jobs` at a time: network -> its time.
+
+    Of several networks with that cost, all: a network of one's own that gives no `relative_cost` has 1.
 
     Raises NoEstimateError with the reason where that fails, KeyboardInterrupt and SystemExit as `run_cells`.
     """
     jobs = min(jobs, len(cells))
-    ends = sorted({min(cell.cost for cell in cells), max(cell.cost for cell in cells)})
-    return {cost: _measure([cell for cell in cells if cell.cost == cost], jobs) for cost in ends}
+    ends = min(cell.cost for cell in cells), max(cell.cost for cell in cells)
+    networks = dict.fromkeys(cell.network for cell in cells if cell.cost in ends)
+    return {network: _measure([cell for cell in cells if cell.network == network], jobs) for network in networks}
 
 
 def _measure(cells: Sequence[CellLeft], jobs: int) -> CellTime:
@@ -82,21 +90,21 @@ def _measure(cells: Sequence[CellLeft], jobs: int) -> CellTime:
     return CellTime(*map(statistics.mean, zip(*times, strict=True)))
 
 
-def seconds_of_cells(cells: Sequence[CellLeft], measured: Mapping[float, CellTime]) -> list[float]:
+def seconds_of_cells(cells: Sequence[CellLeft], measured: Mapping[str, CellTime]) -> list[float]:
     """Seconds of each cell, in starting order: between the measured networks they grow evenly with the relative cost.
 
     Programs are compiled for the first of the cells that share them.
     """
-    costs = list(measured)
+    cost_of = {cell.network: cell.cost for cell in cells}
+    networks = sorted(measured, key=cost_of.__getitem__)
+    costs = [cost_of[network] for network in networks]
+    figures = list(zip(*(dataclasses.astuple(measured[network]) for network in networks), strict=True))
     compiled: set[str] = set()
     seconds = []
     for cell in cells:
-        start, compiling, work, _ = (
-            float(np.interp(cell.cost, costs, values))
-            for values in zip(*map(dataclasses.astuple, measured.values()), strict=True)
-        )
+        time = measured.get(cell.network) or CellTime(*(float(np.interp(cell.cost, costs, ends)) for ends in figures))
         left = 1 - cell.epoch / cell.config.train.epochs
-        seconds.append(start + work * left + (0.0 if cell.programs in compiled else compiling))
+        seconds.append(time.start + time.work * left + (0.0 if cell.programs in compiled else time.compile))
         compiled.add(cell.programs)
     return seconds
 
@@ -109,11 +117,11 @@ class Estimate:
     line: str
 
 
-def make_estimate(cells: Sequence[CellLeft], jobs: int, measured: Mapping[float, CellTime]) -> Estimate:
+def make_estimate(cells: Sequence[CellLeft], jobs: int, measured: Mapping[str, CellTime]) -> Estimate:
     """Estimate of the cells that are left, `jobs` of them at a time."""
     seconds = seconds_of_cells(cells, measured)
-    networks = {cell.cost: cell.config.model for cell in cells}
-    each = ", ".join(f"{networks[cost].title} {time.step:.2g} s a step" for cost, time in measured.items())
+    titles = {cell.network: cell.config.model.title for cell in cells}
+    each = ", ".join(f"{titles[network]} {time.step:.2g} s a step" for network, time in measured.items())
     count = f"{len(cells)} cell{'s' if len(cells) > 1 else ''}" + (f", {jobs} at a time" if jobs > 1 else "")
     total = format_seconds(time_until_done(seconds, jobs))
     return Estimate(seconds, f"about {total} for {count} (measured here: {each})")

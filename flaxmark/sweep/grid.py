@@ -162,17 +162,18 @@ def _check(configs: Mapping[Cell, Config], folder: Path, jobs: int) -> dict[Cell
         raise ConfigError(f"must be from 1 to {MAX_JOBS}; 1 trains one cell after another", field="jobs", value=jobs)
     if not configs:
         return {}
+    no_minimum = "must be None in a sweep, whose cells have the same number of epochs; set train.epochs"
+    no_config = "must not be a config in a sweep, which would train it for every cell; train it once and name its run"
     for config in configs.values():
         check_config(config)
+        require(config.train.min_steps is None, "train.min_steps", config.train.min_steps, no_minimum)
+        require(not names_config(config.model.init_from), "model.init_from", config.model.init_from, no_config)
     check_devices()
-    base = next(iter(configs.values()))  # the settings below are the same in all cells
-    if find_data_set(base.data.name).in_folder:
-        find_data_dir(base.data)  # once, not in every cell
-    check_weights_exist(base)
-    reason = "must be None in a sweep, whose cells have the same number of epochs; set train.epochs"
-    require(base.train.min_steps is None, "train.min_steps", base.train.min_steps, reason)
-    reason = "must not be a config in a sweep, which would train it for every cell; train it once and name its run"
-    require(not names_config(base.model.init_from), "model.init_from", base.model.init_from, reason)
+    for data in {config.data for config in configs.values()}:
+        if find_data_set(data.name).in_folder:
+            find_data_dir(data)  # once, not in every cell
+    for config in configs.values():
+        check_weights_exist(config)
     return {
         cell: CellLeft(config, last_epoch(folder / cell.name))
         for cell, config in configs.items()

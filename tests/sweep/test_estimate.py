@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from helpers.commands import command_main
+from helpers.networks import own_networks
 from helpers.small_config import small_config
 
 from flaxmark.errors import ConfigError
+from flaxmark.models.model import ModelConfig
 from flaxmark.sweep import estimate, grid
 from flaxmark.sweep.estimate import CellLeft, estimate_time, make_estimate, seconds_of_cells, steps_left
 from flaxmark.sweep.grid import Cell, describe_sweep, make_cells, run_sweep
@@ -20,7 +22,7 @@ from flaxmark.sweep.status_line import time_until_done
 
 # ResNet-18, 50 and 152 cost 1.8, 3.8 and 11.3 GFLOP.
 CHEAP, COSTLY = CellTime(start=10, compile=5, work=100, step=0.1), CellTime(start=20, compile=25, work=1070, step=1.07)
-MEASURED = {1.8: CHEAP, 11.3: COSTLY}
+MEASURED = {"resnet18": CHEAP, "resnet152": COSTLY}
 
 
 def cells_left(networks: Sequence[str], seeds: Sequence[int] = (0,), epochs: int = 4, epoch: int = 0) -> list[CellLeft]:
@@ -28,8 +30,8 @@ def cells_left(networks: Sequence[str], seeds: Sequence[int] = (0,), epochs: int
     return [CellLeft(cell.config(small_config(epochs=epochs)), epoch) for cell in cells]
 
 
-def measured(cells: Sequence[CellLeft], jobs: int) -> dict[float, CellTime]:
-    return {cost: time for cost, time in MEASURED.items() if cost in {cell.cost for cell in cells}}
+def measured(cells: Sequence[CellLeft], jobs: int = 1) -> dict[str, CellTime]:
+    return {network: time for network, time in MEASURED.items() if network in {cell.network for cell in cells}}
 
 
 def test_cells_take_what_was_measured() -> None:
@@ -37,14 +39,36 @@ def test_cells_take_what_was_measured() -> None:
     assert seconds_of_cells(both, MEASURED) == pytest.approx([10 + 5 + 100, 20 + 25 + 1070])
     # 2.0 of the 9.5 GFLOP between the two: each figure has gone 4/19 of the way.
     middle = (10 + 40 / 19) + (5 + 80 / 19) + (100 + 3880 / 19)
-    assert seconds_of_cells(cells_left(("resnet50",)), MEASURED) == pytest.approx([middle])
-    assert seconds_of_cells(cells_left(("resnet50",)), {3.8: CHEAP}) == pytest.approx([115])
+    three = cells_left(("resnet18", "resnet50", "resnet152"))
+    assert seconds_of_cells(three, MEASURED) == pytest.approx([10 + 5 + 100, middle, 20 + 25 + 1070])
+    assert seconds_of_cells(cells_left(("resnet50",)), {"resnet50": CHEAP}) == pytest.approx([115])
+
+
+def test_networks_of_the_same_cost_are_measured_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As networks of one's own are, which have cost 1 unless they say otherwise."""
+    with own_networks():
+
+        @dataclasses.dataclass(frozen=True)
+        class Quick(ModelConfig):
+            name = "test_quick"
+
+        @dataclasses.dataclass(frozen=True)
+        class Slow(ModelConfig):
+            name = "test_slow"
+
+        times = {"test_quick": CHEAP, "test_slow": COSTLY}
+        monkeypatch.setattr(estimate, "_measure", lambda cells, jobs: times[cells[0].network])
+        cells = [CellLeft(dataclasses.replace(small_config(), model=kind()), 0) for kind in (Slow, Quick)]
+        found = estimate.measure_cells(cells, 1)
+        assert found == times
+        assert seconds_of_cells(cells, found) == pytest.approx([20 + 25 + 1070, 10 + 5 + 100])
 
 
 def test_programs_are_compiled_once_and_epochs_that_are_done_are_not_made_again() -> None:
-    assert seconds_of_cells(cells_left(("resnet18",), seeds=(0, 1, 2)), MEASURED) == pytest.approx([115, 110, 110])
+    three = cells_left(("resnet18",), seeds=(0, 1, 2))
+    assert seconds_of_cells(three, measured(three)) == pytest.approx([115, 110, 110])
     resumed = cells_left(("resnet18",), epoch=3)
-    assert seconds_of_cells(resumed, MEASURED) == pytest.approx([10 + 5 + 100 / 4])
+    assert seconds_of_cells(resumed, measured(resumed)) == pytest.approx([10 + 5 + 100 / 4])
 
 
 def test_cells_start_where_a_place_is_free() -> None:
@@ -63,7 +87,7 @@ def test_the_line_gives_the_total() -> None:
 def test_small_sweeps_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def measure(cells: Sequence[CellLeft], jobs: int) -> dict[float, CellTime]:
+    def measure(cells: Sequence[CellLeft], jobs: int) -> dict[str, CellTime]:
         asked.append(steps_left(cells))
         return measured(cells, jobs)
 
@@ -171,7 +195,7 @@ def test_cells_of_unknown_length_are_refused(field: str, tmp_path: Path) -> None
     config = small_config(min_steps=200) if field == "train.min_steps" else small_config()
     if field == "model.init_from":
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, init_from="drawn_112px.py"))
-    cells = make_cells(("resnet18",), ("mse",), (0,))
+    usual, odd = make_cells(("resnet18", "resnet50"), ("mse",), (0,))
     with pytest.raises(ConfigError) as caught:
-        describe_sweep({cell: cell.config(config) for cell in cells}, tmp_path)
+        describe_sweep({usual: usual.config(small_config()), odd: odd.config(config)}, tmp_path)
     assert caught.value.field == field
