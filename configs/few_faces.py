@@ -34,5 +34,5 @@ def get_config() -> Config:
         optimizer=dataclasses.replace(
             config.optimizer, learning_rate=1e-3, warmup_steps=20, backbone_rate=0.1, head_rate=None
         ),
-        train=dataclasses.replace(config.train, epochs=40, batch_size=10, ema_decay=0.98),
+        train=dataclasses.replace(config.train, epochs=40, batch_size=10, ema_decay=0.98, validate_every=8),
     )

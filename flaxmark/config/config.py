@@ -38,7 +38,8 @@ class OptimizerConfig:
     with model.freeze-batch-norm the backbone stays as it is."""
     head_rate: float | None = bounded(None, "[0, inf)")
     """Learning rate of a head for 512 features, as a multiple of optimizer.learning-rate; heads for more features have
-    a lower one, in inverse proportion to their number. None: the same rate as everywhere."""
+    a lower one and heads for fewer a higher one, in inverse proportion to their number. None: the same rate as
+    everywhere."""
 
 
 @dataclasses.dataclass(frozen=True)

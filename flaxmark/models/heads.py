@@ -18,10 +18,16 @@ FIRST_SIGMA = 0.05
 
 HEAD = "head"
 """The names of all layers of a head start with this."""
+
 POOLING = "head_pooling"
 WAVES = 4
 
 Features = Float[Array, "batch height width channels"]
+
+
+def in_head(layer: str) -> bool:
+    """Whether a top-level layer of a network, by its name, is part of the head."""
+    return layer.startswith(HEAD)
 
 
 @flax.struct.dataclass
@@ -76,7 +82,7 @@ class Head(Choice):
             The parameters with the layers of the other head that this one can use. By default all of them if it is the
             same head with the same fields, and otherwise none.
         """
-        return params if other == self else {name: own for name, own in params.items() if not name.startswith(HEAD)}
+        return params if other == self else {name: own for name, own in params.items() if not in_head(name)}
 
 
 class WeightedPooling(nn.Module):
@@ -85,7 +91,8 @@ class WeightedPooling(nn.Module):
     A plain mean over the places of an untrained network says next to nothing about where things are, and a deep network
     takes hundreds of steps to change that (docs/results/deep_networks.md). Random patterns say it from the first step.
     As in the global depthwise convolution of Chen et al., "MobileFaceNets", 2018 (arXiv:1804.07573), but the weights
-    are those of cosines, so that they fit images of every size.
+    are those of cosines, so that they fit images of other sizes. With fewer than 4 places in a row (images below 97 px
+    in a ResNet) some cosines coincide or vanish there: patterns learnt at such a size mean something else at others.
     """
 
     @nn.compact
@@ -107,7 +114,7 @@ def pooling_weights(coefficients: np.ndarray, size: int) -> Float[np.ndarray, "s
 
 
 def _cosines(length: int, dtype: Any) -> Float[np.ndarray, "length {WAVES}"]:
-    """Orthonormal cosines (DCT-II) of frequencies 0, 1, .. at `length` places, with a mean square of 1."""
+    """Cosines (DCT-II) of frequencies 0, 1, .. at `length` places; from 4 on orthonormal, with a mean square of 1."""
     places = (np.arange(length)[:, None] + 0.5) / length
     waves = np.cos(np.pi * places * np.arange(WAVES)) * np.where(np.arange(WAVES) == 0, 1, math.sqrt(2))
     return waves.astype(dtype)

@@ -10,7 +10,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.models.batch_norm import Variables
-from flaxmark.models.heads import HEAD
+from flaxmark.models.heads import in_head
 from flaxmark.models.model import ModelConfig
 from flaxmark.models.weight_files import read_tensors
 
@@ -66,7 +66,7 @@ def _adopt(
     """Variables with the tensors of the same names; CheckpointError lists all that do not fit."""
     own = _flatten(variables)
     names = dict(originals or {})
-    heads = {name for name in own if f"/{HEAD}" in name}
+    heads = {name for name in own if _in_head(name)}
     missing, misshapen, infinite = [], [], []
     for name, array in own.items():
         if name in heads and (keep_head or name not in found or found[name].shape != array.shape):
@@ -79,12 +79,17 @@ def _adopt(
             own[name] = np.asarray(found[name], np.float32)
             if not np.isfinite(own[name]).all():
                 infinite.append(names.get(name, name))
-    left = list(surplus or []) + [n for n in found if n not in own and f"/{HEAD}" not in n]
+    left = list(surplus or []) + [n for n in found if n not in own and not _in_head(n)]
     kinds = {"missing": missing, "not known": left, "misshapen": misshapen, "not finite": infinite}
     text = "; ".join(f"{len(items)} {kind}: {_some(items)}" for kind, items in kinds.items() if items)
     if text:
         raise CheckpointError(f"not the weights of this network: {text}", field="model.init_from", value=source)
     return {**variables, **unflatten_dict(own, sep="/")}
+
+
+def _in_head(name: str) -> bool:
+    """Whether an array such as `params/head/kernel` is part of the head."""
+    return in_head(name.split("/")[1])
 
 
 def _some(items: list[str]) -> str:

@@ -7,7 +7,7 @@ import jax
 import optax
 
 from flaxmark.config.config import OptimizerConfig
-from flaxmark.models.heads import HEAD
+from flaxmark.models.heads import in_head
 
 HEAD_FEATURES = 512
 """Features of the heads that `optimizer.head_rate` is given for."""
@@ -61,7 +61,7 @@ def scale_parts(updates: Any, config: OptimizerConfig) -> Any:
         return update * (config.head_rate * HEAD_FEATURES / features) if config.head_rate is not None else update
 
     return {
-        name: jax.tree.map(scaled if name.startswith(HEAD) else lambda x: x * config.backbone_rate, own)
+        name: jax.tree.map(scaled if in_head(name) else lambda x: x * config.backbone_rate, own)
         for name, own in updates.items()
     }
 

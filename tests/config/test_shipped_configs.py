@@ -74,7 +74,7 @@ def test_every_config_takes_two_real_steps(name: str) -> None:
         assert np.abs(np.asarray(after) - np.asarray(before)).max() > 0
 
 
-def test_blocks_of_the_table_start_smaller_where_there_are_more() -> None:
+def test_blocks_of_the_table_start_by_their_number() -> None:
     for depth in (18, 34, 152):
         network = load_config("table", depth).model  # type: ignore[arg-type]
         assert isinstance(network, ResNetConfig)

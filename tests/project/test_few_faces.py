@@ -99,6 +99,13 @@ def test_runs_in_order(few_faces: ModuleType) -> None:
             few_faces.grid(few_faces.Arguments(sizes=sizes), 1836)
 
 
+@pytest.mark.parametrize("start", ["shipped", "random"])
+def test_a_batch_is_not_larger_than_the_subset(few_faces: ModuleType, start: str) -> None:
+    cell = few_faces.Cell("ibug_68", start, 5, 0)
+    flags = few_faces.run_flags(cell, few_faces.Arguments(), ROOT, Path("lists"), [])
+    assert config_from_arguments(RunArguments, None, flags).run.train.batch_size == 5
+
+
 @pytest.mark.parametrize(("faces", "batch"), [(10, 10), (300, 16)])
 def test_a_random_start_has_enough_steps(few_faces: ModuleType, faces: int, batch: int) -> None:
     cell = few_faces.Cell("five_points", "random", faces, 7)

@@ -86,3 +86,15 @@ def test_so_are_a_few_steps_of_weights_that_were_trained_before(network: ModelCo
     stored = load(tmp_path / "again" / "checkpoints" / "1")
     averaged, measured = (part["batch_stats"]["norm2"]["var"] for part in (stored["state"], stored["model"]))
     assert not np.allclose(averaged, measured, rtol=0.1)
+
+
+@pytest.mark.usefixtures("quick_runs")
+def test_statistics_that_stay_are_validated_as_they_are(network: ModelConfig, tmp_path: Path) -> None:
+    config = small_config(batch_size=8, eval_batch_size=8)
+    config = dataclasses.replace(config, model=network, optimizer=OptimizerConfig(learning_rate=0.03))
+    train(config, tmp_path / "first")
+    start = dataclasses.replace(network, init_from=str(tmp_path / "first"), freeze_batch_norm=True)
+    train(dataclasses.replace(config, model=start), tmp_path / "again")
+    before, after = (load(tmp_path / name / "checkpoints" / "1")["model"] for name in ("first", "again"))
+    jax.tree.map(np.testing.assert_array_equal, before["batch_stats"], after["batch_stats"])
+    assert not np.array_equal(before["params"]["head"]["kernel"], after["params"]["head"]["kernel"])

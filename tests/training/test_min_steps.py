@@ -1,10 +1,20 @@
 """The least number of steps of a run."""
 
 import dataclasses
+import json
+from pathlib import Path
+from typing import Any
 
+import flax.linen as nn
+import jax
 import pytest
+from helpers.networks import own_networks
+from helpers.small_config import small_config
 
-from flaxmark.config import Config, TrainConfig
+from flaxmark.config import Config, ModelConfig, TrainConfig
+from flaxmark.schema import to_dict
+from flaxmark.storage.checkpoint import newest_metadata
+from flaxmark.training.loop import train
 from flaxmark.training.run_setup import with_enough_epochs
 
 
@@ -24,3 +34,25 @@ def test_epochs_by_hand(faces: int, batch: int, least: int | None, epochs: int) 
     enough = with_enough_epochs(config, faces)
     assert enough.train.epochs == epochs
     assert dataclasses.replace(enough, train=config.train) == config
+
+
+@pytest.mark.usefixtures("quick_runs")
+def test_a_run_makes_them_and_keeps_its_config(tmp_path: Path) -> None:
+    with own_networks():
+
+        @dataclasses.dataclass(frozen=True)
+        class OneConvolution(ModelConfig):
+            name = "test_one_convolution"
+
+            def features(self, images: jax.Array, layers: Any) -> jax.Array:
+                return nn.relu(layers.conv(8, 7, 16, "conv1")(images))
+
+        config = small_config(batch_size=8, eval_batch_size=8, min_steps=5)
+        data = dataclasses.replace(config.data, drawn_train=16)  # two steps an epoch
+        config = dataclasses.replace(config, data=data, model=OneConvolution())
+        result = train(config, tmp_path)
+        assert result["history"][-1]["epoch"] == 3 and (tmp_path / "checkpoints" / "6").is_dir()
+        stored = json.loads((tmp_path / "config.json").read_text())
+        assert stored == newest_metadata(tmp_path)["config"] == json.loads(json.dumps(to_dict(config)))
+        (tmp_path / "result.json").unlink()
+        assert train(config, tmp_path)["rows"] == result["rows"]
