@@ -16,7 +16,8 @@ from flaxmark.system.reading import reason_for_text
 MAX_BYTES, MAX_POINTS = 1_000_000, 10_000
 # They tell a wrong flip order from faces that look to one side. In 300-W, with one face or with the 2 % most turned to
 # a side, the right order fits the mirrored face by at least 0.81, and its points are off by at most 5.9 times the
-# median. The identity fits by 0.14; in the mean of all faces, two pairs that are mixed up are off by 20 times the median.
+# median. The identity fits by 0.14. In the mean of all faces, two pairs that are mixed up are off by 20 times the
+# median.
 LEAST_FIT, FLIP_TOLERANCE, TIMES_MEDIAN = 0.7, 0.08, 6
 
 # The points of detectors such as MTCNN and RetinaFace: centres of the eyes, tip of the nose, corners of the mouth.
