@@ -20,7 +20,8 @@ def variables_to_validate(run: Run) -> Variables:
     but that. There the statistics are those of the run's first batches with the weights as they are now, "precise
     BatchNorm": Wu and Johnson, 2021 (arXiv:2105.07576). That holds for weights that were trained before, too: their
     averages are of other faces, often at another size. Later the averages are better: they are of more batches. The
-    state keeps its averages in any case, so that validation does not change training.
+    state keeps its averages in any case, so that validation does not change training. Statistics that
+    `model.freeze_batch_norm` keeps are validated as they are.
     """
     variables = run.state.eval_variables
     kept = not variables["batch_stats"] or run.config.model.freeze_batch_norm
