@@ -56,7 +56,7 @@ def test_two_at_a_time_are_as_one_after_another(tmp_path: Path, monkeypatch: pyt
     compiled = sorted(path.name for path in programs.glob("*-cache"))
     assert compiled
     *sound, broken = [tmp_path / "two" / cell.name for cell in cells]
-    (broken / "checkpoints").mkdir(parents=True)
+    (broken / "checkpoints" / "9").mkdir(parents=True)
     (broken / "config.json").write_text(json.dumps(to_dict(small_config(epochs=9))))
     assert [outcome.done for outcome in run_sweep(configs, tmp_path / "two", jobs=2)] == [True, True, False]
     assert "train.epochs" in (broken / "failed.txt").read_text()

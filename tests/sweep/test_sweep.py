@@ -175,7 +175,7 @@ def test_a_cell_that_fails_does_not_stop_the_others_and_results_are_kept(tmp_pat
     base = dataclasses.replace(small_config(), model=model)
     cells = make_cells(("resnet18",), ("mse", "nll"), (0,))
     broken = tmp_path / cells[0].name
-    (broken / "checkpoints").mkdir(parents=True)
+    (broken / "checkpoints" / "9").mkdir(parents=True)
     other = dataclasses.replace(base, train=TrainConfig(epochs=9))
     (broken / "config.json").write_text(json.dumps(to_dict(other)))
     configs = {cell: cell.config(base) for cell in cells}
