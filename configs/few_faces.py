@@ -1,6 +1,7 @@
 """A few dozen to a few hundred faces of your own: the model that comes with flaxmark, trained further in small steps.
 
-Result: with 50 faces of 300-W NME 4.99 % on 176 others, where the shipped model has 5.70 % (mean face 18.3 %).
+Result: with 50 faces of 300-W NME 4.99 % on 176 others, where the shipped model has 5.70 % (mean face 18.3 %); the
+network of the last epoch, before the config chose among every eighth.
 Time: 1.6 minutes on 2 cores (AMD EPYC) that other programs used, too, JAX 0.10.2, 2026-11-28
 (docs/guide/own_photographs.md).
 
