@@ -43,6 +43,7 @@ from flaxmark.sweep.cell_files import LOG, last_error
 from flaxmark.system.files import new_folder, write_text
 from flaxmark.system.progress import format_seconds
 from flaxmark.system.signals import end_when_preempted
+from flaxmark.training.run_setup import FEW_FACES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,9 @@ class Arguments:
     markups: tuple[Literal["ibug_68", "five_points"], ...] = ("ibug_68", "five_points")
     """Landmark schemes."""
     config: str = "few_faces"
-    """Config of the runs from the shipped weights."""
+    """Config of the runs from the shipped weights with fewer than 500 faces."""
+    many_config: str = "shipped_then_real"
+    """Config of the runs from the shipped weights with 500 faces or more."""
     random_config: str = "resnet18_112px"
     """Config of the runs from random weights."""
     random_steps: int = 600
@@ -156,7 +159,8 @@ def run_flags(cell: Cell, parsed: Arguments, root: Path, lists: Path, further: S
         # The box of five points is half as wide as that of 68, with which the weights know faces.
         data += ["--data.crop.scale", "3"]
     held_out = "five_points_validation.csv" if five else "validation.txt"
-    config = parsed.config if cell.start == "shipped" else parsed.random_config
+    shipped_config = parsed.config if cell.faces < FEW_FACES else parsed.many_config
+    config = shipped_config if cell.start == "shipped" else parsed.random_config
     flags = ["--config", config]
     if cell.faces < load_config(config).train.batch_size:
         flags += ["--train.batch-size", str(cell.faces)]

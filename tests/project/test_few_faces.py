@@ -130,9 +130,11 @@ def test_crops_around_five_points_show_as_much_as_those_around_68(few_faces: Mod
     assert np.median(sides[1] / sides[0]) == pytest.approx(1, abs=0.1)
 
 
-def test_the_shipped_start_is_the_default_that_users_get(few_faces: ModuleType) -> None:
-    cell, parsed = few_faces.Cell("ibug_68", "shipped", 10, 0), few_faces.Arguments()
+@pytest.mark.parametrize(("faces", "config"), [(10, "few_faces"), (499, "few_faces"), (500, "shipped_then_real")])
+def test_the_shipped_start_is_the_default_that_users_get(few_faces: ModuleType, faces: int, config: str) -> None:
+    cell, parsed = few_faces.Cell("ibug_68", "shipped", faces, 0), few_faces.Arguments()
     flags = few_faces.run_flags(cell, parsed, ROOT, Path("lists"), [])
+    assert flags[:2] == ["--config", config]
     changed = {flag for flag in flags if flag.startswith("--")}
     assert changed == {
         "--config", "--data.dir", "--data.train-list", "--data.validation-list", "--train.seed", "--workdir"
