@@ -84,6 +84,18 @@ class Head(Choice):
         """
         return params if other == self else {name: own for name, own in params.items() if not in_head(name)}
 
+    def convert(self, params: dict[str, Any], weights: Float[np.ndarray, "new old"]) -> dict[str, Any]:
+        """Trained parameters of a network for one landmark scheme, for this one to start from with another.
+
+        Args:
+            params: Parameters of the whole network, for `old` points.
+            weights: Each of the `new` points as a weighted mean of the old ones.
+
+        Returns:
+            The parameters; by default they are not changed, and layers with other shapes start afresh.
+        """
+        return params
+
 
 class WeightedPooling(nn.Module):
     """Mean of each channel over the image, weighted by a pattern of its own: a learnt sum of 4 x 4 cosines.
@@ -155,3 +167,18 @@ class DenseHead(Head):
         coefficients = np.zeros((WAVES, WAVES, channels), np.float32)
         coefficients[0, 0] = 1
         return params | {POOLING: {"coefficients": coefficients}}
+
+    def convert(self, params: dict[str, Any], weights: Float[np.ndarray, "new old"]) -> dict[str, Any]:
+        """As `Head.convert`: the predicted points are the same means, and so are the logarithms of sigma."""
+
+        def mixed(layer: dict[str, Any], values: int) -> dict[str, Any]:
+            return {
+                name: np.einsum(
+                    "no,...ov->...nv", weights, np.asarray(array).reshape(*array.shape[:-1], -1, values)
+                ).reshape(*array.shape[:-1], -1)
+                for name, array in layer.items()
+            }
+
+        return params | {
+            name: mixed(params[name], values) for name, values in (("head", 2), ("head_sigma", 1)) if name in params
+        }

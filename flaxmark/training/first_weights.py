@@ -9,7 +9,10 @@ import jax.numpy as jnp
 from flaxmark.config.checks import names_config
 from flaxmark.config.config import Config
 from flaxmark.config.files import load_config
+from flaxmark.data.drawn.other_markups import point_weights
 from flaxmark.errors import CheckpointError, ConfigError
+from flaxmark.faces.markup import IBUG_68
+from flaxmark.faces.markup_files import MARKUPS
 from flaxmark.inference.network import SHIPPED
 from flaxmark.models.batch_norm import Variables
 from flaxmark.models.pretrained import SHIPPED_NAME, start_from_file, start_from_run
@@ -78,11 +81,14 @@ def _load(config: Config, fresh: Variables, name: str) -> tuple[Variables, str]:
     except CheckpointError as error:
         error.field, error.value = error.field or "model.init_from", error.value or name
         raise
-    theirs = prediction_config(metadata["config"]).model
-    if theirs.variant != config.model.variant:
-        reason = f"weights of {theirs.title}, and this network is {config.model.title}"
+    trained = prediction_config(metadata["config"])
+    if trained.model.variant != config.model.variant:
+        reason = f"weights of {trained.model.title}, and this network is {config.model.title}"
         raise CheckpointError(reason, field="model.init_from", value=name)
-    own["params"] = config.model.head.adopt(own["params"], theirs.head)
+    head, markup = config.model.head, config.data.markup
+    own["params"] = head.adopt(own["params"], trained.model.head)
+    if trained.data.markup == IBUG_68 != markup and MARKUPS.get(markup.name) == markup:
+        own["params"] = head.convert(own["params"], point_weights(markup.name))
     return start_from_run(own, fresh, name), str(metadata.get("terms", "unknown"))
 
 

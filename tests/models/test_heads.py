@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flaxmark.config import DenseHead, Head, ResNetConfig
+from flaxmark.data.drawn.other_markups import convert_landmarks, point_weights
 from flaxmark.models.heads import POOLING, WAVES, WeightedPooling, pooling_weights
 from flaxmark.models.model import make_model
 from flaxmark.models.resnet import features_size
@@ -85,6 +86,20 @@ def test_a_weighted_head_starts_from_a_mean_as_that_mean() -> None:
     found, _ = make_model(weighted).apply(adopted, images, False)
     np.testing.assert_allclose(np.asarray(found.landmarks), expected.landmarks, atol=1e-5)
     assert float(jnp.abs(expected.landmarks - MEAN_FACE[None]).max()) > 0.1
+
+
+@pytest.mark.parametrize("markup", ["five_points", "wflw_98"])
+def test_a_head_for_another_scheme_predicts_the_same_face(markup: str) -> None:
+    old = ResNetConfig(depth=18, head_init_scale=1, sigma=True, head=DenseHead("weighted"))
+    variables = jax.jit(make_model(old).init)(jax.random.key(1), MEAN_FACE)
+    images, weights = jax.random.normal(jax.random.key(2), (2, 80, 80, 3)), point_weights(markup)
+    expected, _ = make_model(old).apply(variables, images, False)
+    params = old.head.convert(variables["params"], weights)
+    found, _ = make_model(old, len(weights)).apply({**variables, "params": params}, images, False)
+    np.testing.assert_allclose(found.landmarks, convert_landmarks(np.asarray(expected.landmarks), markup), atol=1e-5)
+    assert found.log_sigma is not None and expected.log_sigma is not None
+    np.testing.assert_allclose(found.log_sigma, np.asarray(expected.log_sigma) @ weights.T, atol=1e-5)
+    assert Head().convert(params, weights) is params
 
 
 def test_another_head_is_left_out_and_the_same_head_is_kept() -> None:

@@ -16,7 +16,7 @@ from helpers.small_config import small_config
 from PIL import Image
 
 from flaxmark.data.config import DataConfig
-from flaxmark.data.drawn import draw_face
+from flaxmark.data.drawn import convert_landmarks, draw_face
 from flaxmark.errors import CheckpointError
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup_files import FIVE_POINTS
@@ -142,6 +142,11 @@ def test_flaxmark_names_the_shipped_model() -> None:
     five = dataclasses.replace(config, data=DataConfig(markup=FIVE_POINTS))
     fresh = fresh_state(five, 5)
     state, _ = start_from_weights(five, fresh, "flaxmark")
+    # The head predicts the means of its points that make the five.
+    expected = convert_landmarks(own["params"]["head"]["bias"].reshape(68, 2), "five_points").ravel()
+    np.testing.assert_allclose(state.params["head"]["bias"], expected, rtol=1e-6)
+    mine = dataclasses.replace(five, data=DataConfig(markup=dataclasses.replace(FIVE_POINTS, name="mine")))
+    state, _ = start_from_weights(mine, fresh, "flaxmark")
     np.testing.assert_array_equal(state.params["head"]["bias"], fresh.params["head"]["bias"])
     np.testing.assert_array_equal(state.params["stem_conv"]["kernel"], own["params"]["stem_conv"]["kernel"])
     deeper = dataclasses.replace(config, model=ResNetConfig(depth=34, init_from="flaxmark"))

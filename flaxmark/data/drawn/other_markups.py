@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flaxmark.data.drawn.arrays import Floats
+from flaxmark.data.drawn.arrays import Floats, Points
 
 Weights = dict[int, float]
 """Weight of each of the 68 points, by its index, in one point of another scheme."""
@@ -16,8 +16,11 @@ def convert_landmarks(landmarks: Floats, markup: str) -> Floats:
     Each point is a weighted mean of the 68, exact where both schemes define the same place. Raises ValueError for
     another scheme.
     """
-    if markup == "ibug_68":
-        return landmarks
+    return landmarks if markup == "ibug_68" else point_weights(markup) @ landmarks
+
+
+def point_weights(markup: str) -> Points:
+    """Weights `[points, 68]` of the 68 points in each point of `five_points` or `wflw_98`; else as above."""
     places = {"five_points": _five_points, "wflw_98": _wflw_98}
     if markup not in places:
         raise ValueError(f"drawn faces have the points of ibug_68, {' or '.join(places)}, not of {markup}")
@@ -25,7 +28,7 @@ def convert_landmarks(landmarks: Floats, markup: str) -> Floats:
     matrix = np.zeros((len(weights), 68))
     for row, point in zip(matrix, weights, strict=True):
         row[list(point)] = list(point.values())
-    return matrix @ landmarks
+    return matrix
 
 
 def _five_points() -> list[Weights]:
