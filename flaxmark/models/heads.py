@@ -170,15 +170,9 @@ class DenseHead(Head):
 
     def convert(self, params: dict[str, Any], weights: Float[np.ndarray, "new old"]) -> dict[str, Any]:
         """As `Head.convert`: the predicted points are the same means, and so are the logarithms of sigma."""
-
-        def mixed(layer: dict[str, Any], values: int) -> dict[str, Any]:
-            return {
-                name: np.einsum(
-                    "no,...ov->...nv", weights, np.asarray(array).reshape(*array.shape[:-1], -1, values)
-                ).reshape(*array.shape[:-1], -1)
-                for name, array in layer.items()
-            }
-
-        return params | {
-            name: mixed(params[name], values) for name, values in (("head", 2), ("head_sigma", 1)) if name in params
-        }
+        mixed = {}
+        for name, values in (("head", 2), ("head_sigma", 1)):
+            if name in params:
+                mix = np.kron(weights, np.eye(values)).T  # the values of a point lie side by side
+                mixed[name] = {part: np.asarray(array) @ mix for part, array in params[name].items()}
+        return params | mixed
