@@ -108,9 +108,14 @@ def load_markup(name: str | Path) -> Markup:
         raise DataError(str(error), file=path) from error
 
 
+def is_built_in(markup: Markup) -> bool:
+    """Whether a scheme is one of flaxmark's own, and not another one of the same name."""
+    return MARKUPS.get(markup.name) == markup
+
+
 def markup_to_json(markup: Markup) -> str | dict[str, Any]:
     """The form in configs: the name of a built-in scheme, all fields of another."""
-    return markup.name if MARKUPS.get(markup.name) == markup else dataclasses.asdict(markup)
+    return markup.name if is_built_in(markup) else dataclasses.asdict(markup)
 
 
 def markup_from_json(value: Any) -> Markup:

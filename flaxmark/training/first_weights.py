@@ -12,7 +12,7 @@ from flaxmark.config.files import load_config
 from flaxmark.data.drawn.other_markups import point_weights
 from flaxmark.errors import CheckpointError, ConfigError
 from flaxmark.faces.markup import IBUG_68
-from flaxmark.faces.markup_files import MARKUPS
+from flaxmark.faces.markup_files import is_built_in
 from flaxmark.inference.network import SHIPPED
 from flaxmark.models.batch_norm import Variables
 from flaxmark.models.pretrained import SHIPPED_NAME, start_from_file, start_from_run
@@ -87,7 +87,7 @@ def _load(config: Config, fresh: Variables, name: str) -> tuple[Variables, str]:
         raise CheckpointError(reason, field="model.init_from", value=name)
     head, markup = config.model.head, config.data.markup
     own["params"] = head.adopt(own["params"], trained.model.head)
-    if trained.data.markup == IBUG_68 != markup and MARKUPS.get(markup.name) == markup:
+    if trained.data.markup == IBUG_68 != markup and is_built_in(markup):
         own["params"] = head.convert(own["params"], point_weights(markup.name))
     return start_from_run(own, fresh, name), str(metadata.get("terms", "unknown"))
 

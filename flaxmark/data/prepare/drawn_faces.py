@@ -15,7 +15,7 @@ from flaxmark.data.entries import Problem
 from flaxmark.data.prepare.sources import Division, hash_values, stored_settings
 from flaxmark.data.records.stored_face import StoredFace, store_face
 from flaxmark.faces.crop import CropDefinition, landmark_box
-from flaxmark.faces.markup_files import MARKUPS
+from flaxmark.faces.markup_files import MARKUPS, is_built_in
 from flaxmark.schema import require
 
 # So far apart that no split reaches the seeds of the next.
@@ -108,7 +108,7 @@ class DrawnSource:
 def _check(config: DataConfig) -> None:
     """Only the landmark schemes that come with flaxmark can be drawn."""
     name = config.markup.name
-    require(MARKUPS.get(name) == config.markup, "data.markup", name, f"must be one of {', '.join(MARKUPS)}")
+    require(is_built_in(config.markup), "data.markup", name, f"must be one of {', '.join(MARKUPS)}")
 
 
 register(

@@ -10,7 +10,7 @@ from flaxmark.data.drawn.head.frontal import neutral_points
 from flaxmark.data.drawn.other_markups import convert_landmarks
 from flaxmark.errors import DataError
 from flaxmark.faces.markup import Markup
-from flaxmark.faces.markup_files import MARKUPS
+from flaxmark.faces.markup_files import is_built_in
 
 MOST_FACES = 1000
 # Misfit is 0 for the shape of the reference face and 1 for points without any likeness to it. It is 0.15 in the median
@@ -23,7 +23,7 @@ Points = Float[np.ndarray, "faces points 2"]
 
 def reference_face(markup: Markup) -> Float64[np.ndarray, "points 2"] | None:
     """The points of a neutral frontal face in any unit, y downwards; None for a scheme that is not flaxmark's own."""
-    return convert_landmarks(neutral_points(), markup.name) if MARKUPS.get(markup.name) == markup else None
+    return convert_landmarks(neutral_points(), markup.name) if is_built_in(markup) else None
 
 
 def misfits(
