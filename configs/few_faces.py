@@ -33,7 +33,7 @@ def get_config() -> Config:
             config.model, head=DenseHead(), sigma=True, freeze_batch_norm=True, init_from="flaxmark"
         ),
         optimizer=dataclasses.replace(
-            config.optimizer, learning_rate=1e-3, warmup_steps=20, backbone_rate=0.1, head_rate=None
+            config.optimizer, learning_rate=5e-4, warmup_steps=20, backbone_rate=0.1, head_rate=None
         ),
         train=dataclasses.replace(config.train, epochs=40, batch_size=10, ema_decay=0.98, validate_every=40),
     )
