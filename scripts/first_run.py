@@ -17,7 +17,8 @@ def main(arguments: list[str]) -> None:
     from flaxmark.errors import ConfigError
     from flaxmark.evaluation.metrics import nme
     from flaxmark.faces.crop import landmark_box
-    from flaxmark.inference.overlay import draw, save_image
+    from flaxmark.inference.files.image_files import save_image
+    from flaxmark.inference.overlay import draw
     from flaxmark.inference.predictor import Predictor
     from flaxmark.training.loop import train
 

@@ -18,7 +18,7 @@ from flaxmark.faces.missing import count_missing
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """Description of one field of `Face`.
+    """Description of one field or property of `Face`.
 
     Attributes:
         per_point: The field has one row per landmark, else it is one value or row per face.
@@ -59,7 +59,8 @@ class Face:
     """One face of an image.
 
     A further output of the network is one more field here, with the name that it has in `models.heads.Prediction`:
-    predict fills it, and JSON lines, CSV and the demo page contain it.
+    predict fills it, and JSON lines, CSV and the demo page contain it. What follows from other fields, such as `pose`,
+    is a property with an entry in `COMPUTED`, and is written in the same way.
 
     Attributes:
         landmarks: float64 `[num_points, 2]`, the x and y coordinates of the points in pixels of the image as it is
@@ -99,6 +100,25 @@ class Face:
         without = f" ({missing} of them missing)" if missing else ""
         return f"{type(self).__name__}({len(self.landmarks)} points{without}, box {box}{score})"
 
+    @property
+    def pose(self) -> np.ndarray | None:
+        """Head pose: yaw, pitch and roll in degrees, `[3]`, 0 for a face that looks into the camera, upright.
+
+        Positive yaw turns the nose to the image's right, positive pitch turns it down, and positive roll turns the head
+        clockwise in the image; `faces.head_pose.rotation` is their matrix. They are those of the mean drawn head under
+        weak perspective (seen from far away, at any scale) whose points have the least squared distance from the
+        landmarks; points of the jaw count a tenth, because they lie where its outline is seen.
+
+        Returns:
+            float64 `[3]`: yaw in (-180, 180], pitch in [-90, 90], roll in (-180, 180]. None for a landmark scheme
+            other than flaxmark's own, and where too few points are known.
+        """
+        from flaxmark.data.drawn.head.mean_head import mean_head
+        from flaxmark.faces.head_pose import head_pose
+
+        mean = None if self.markup is None else mean_head(self.markup)
+        return None if mean is None else head_pose(np.asarray(self.landmarks, np.float64), *mean)
+
     def to_dict(self) -> dict[str, Any]:
         """Convert the face to plain numbers and lists, as JSON lines have it.
 
@@ -106,8 +126,8 @@ class Face:
             json.dumps([face.to_dict() for face in flaxmark.predict("photo.jpg")])
 
         Returns:
-            Field -> float or nested lists, in pixels, rounded: `box` `[4]`, `landmarks` `[num_points][2]`, and `score`
-            and `sigma` `[num_points]` where they are known.
+            Field -> float or nested lists, in pixels, rounded: `box` `[4]`, `landmarks` `[num_points][2]`, and `score`,
+            `sigma` `[num_points]` and `pose` `[3]` (degrees) where they are known.
         """
         values = {name: (getattr(self, name), output.digits) for name, output in outputs_of(type(self)).items()}
         return {name: rounded(value, digits) for name, (value, digits) in values.items() if value is not None}
@@ -179,10 +199,14 @@ def rounded(value: Any, digits: int) -> Any:
     return round(float(value), digits) if np.ndim(value) == 0 else np.asarray(value, np.float64).round(digits).tolist()
 
 
+COMPUTED = {"pose": Output(per_point=False, digits=1, columns=("yaw", "pitch", "roll"), in_coco=True)}
+"""Properties of `Face` that files contain, too."""
+
+
 def outputs_of(kind: type[Face]) -> dict[str, Output]:
-    """Description of each field of `Face` or a subclass, in the order in which files have them: the box first."""
+    """Description of each output of `Face` or a subclass, in the order in which files have them: the box first."""
     described = {f.name: f.metadata["output"] for f in dataclasses.fields(kind) if "output" in f.metadata}
-    return dict(sorted(described.items(), key=lambda item: item[0] != "box"))
+    return dict(sorted((described | COMPUTED).items(), key=lambda item: item[0] != "box"))
 
 
 OUTPUTS = outputs_of(Face)

@@ -1,12 +1,10 @@
 """Drawing faces onto images and video frames."""
 
-import contextlib
 import dataclasses
 import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -14,14 +12,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from flaxmark.data.images import ImageSource, read_image
 from flaxmark.errors import ConfigError
+from flaxmark.faces.head_pose import rotation
 from flaxmark.faces.markup import Markup
 from flaxmark.faces.missing import present
 from flaxmark.inference.face import Face
-from flaxmark.system.files import atomic_write
 
 # Hues of Okabe and Ito, distinct for colour-blind readers, light enough for skin and for dark hair. Parts with other
 # names take them in this order.
 COLOURS = {"jaw": "#56B4E9", "eyes": "#F0E442", "nose": "#E88FC0", "brows": "#FFB000", "mouth": "#2FD3A2"}
+AXES = ("#FF5C5C", "#5CE65C", "#5C8CFF")
+AXIS = 0.6  # length of an axis relative to the face
 FRAME, INK, SHADOW = "#FFFFFF", "#000000", 0.55
 SCREEN = 1000  # pixels: larger images are looked at shrunk to about this size, and must be readable then
 SMALL, LARGE = 9, 14  # height of letters on the screen, pixels
@@ -34,7 +34,12 @@ Line = Float[np.ndarray, "n 2"]
 
 
 def draw(
-    image: ImageSource, faces: Face | Iterable[Face], *, labels: Sequence[str] | None = None, sigma: bool = False
+    image: ImageSource,
+    faces: Face | Iterable[Face],
+    *,
+    labels: Sequence[str] | None = None,
+    sigma: bool = False,
+    pose: bool = False,
 ) -> Pixels:
     """Draw faces onto a copy of an image: their boxes, and their parts as smooth lines through the points.
 
@@ -49,6 +54,7 @@ def draw(
         labels: Text beside the box of each face; `()` writes nothing. None writes their numbers, from 1, and scores;
             the score is left out where the face is small, and the number where it is the only one.
         sigma: Draw a circle of the radius `Face.sigma` around each point.
+        pose: Draw the axes of the head where its pose is known: red to its left, green down, and blue forward.
 
     Returns:
         uint8 `[height, width, 3]`, RGB: the upright image with the faces. The input is not changed.
@@ -63,7 +69,7 @@ def draw(
     canvas = read_image(image, math.inf).copy()
     zoom = max(1.0, max(canvas.shape) / SCREEN)
     for face in faces:
-        _draw_face(canvas, face, zoom, sigma)
+        _draw_face(canvas, face, zoom, sigma, pose)
     _write_labels(canvas, faces, labels, zoom)  # on top of everything
     return canvas
 
@@ -132,12 +138,13 @@ def _unbroken(landmarks: np.ndarray, there: np.ndarray, outline: tuple[int, ...]
             yield smooth_line(landmarks[points[first + 1 : last]], closed=False)
 
 
-def _draw_face(canvas: Pixels, face: Face, zoom: float, sigma: bool) -> None:
+def _draw_face(canvas: Pixels, face: Face, zoom: float, sigma: bool, pose: bool) -> None:
     """Draw the box and the points of a face; the image around it is not touched, which takes time in large ones."""
     landmarks, box = face.landmarks, face.box.round()
     there = present(landmarks)
-    shown = np.concatenate([landmarks[there], box.reshape(2, 2)])
     size = float(np.ptp(landmarks[there], axis=0).max()) if there.any() else 0.0
+    axes = head_axes(face, AXIS * size) if pose else []
+    shown = np.concatenate([landmarks[there], box.reshape(2, 2), *axes])
     # Visible on a screen, but never so thick that they hide the face.
     thin = 1.2 * zoom
     width = min(max(0.008 * size, thin), max(0.75, 0.016 * size))
@@ -150,7 +157,18 @@ def _draw_face(canvas: Pixels, face: Face, zoom: float, sigma: bool) -> None:
     region = Image.fromarray(canvas[top:bottom, left:right])
     _draw_box(region, box - np.tile([left, top], 2), frame)
     _draw_points(region, landmarks - (left, top), face.markup, width, size > TINY, width > thin, radii)
+    for axis, colour in zip(axes, AXES, strict=False):
+        _paint(region, [axis - (left, top)], 3 * width, INK, SHADOW)
+        _paint(region, [axis - (left, top)], 1.8 * width, colour)
     canvas[top:bottom, left:right] = np.asarray(region)
+
+
+def head_axes(face: Face, length: float) -> list[Line]:
+    """Lines from the middle of a face along the axes of its head, of a length in pixels; the foremost one is last."""
+    if (pose := face.pose) is None:
+        return []
+    middle = face.landmarks[present(face.landmarks)].mean(axis=0)
+    return [np.stack([middle, middle + length * axis]) for axis in rotation(*pose)[:2].T]
 
 
 def _draw_box(image: Image.Image, box: Float[np.ndarray, " 4"], width: int) -> None:
@@ -280,20 +298,3 @@ def _covered(tag: Float[np.ndarray, " 4"], boxes: Float[np.ndarray, "n 4"]) -> f
     """Area of a rectangle that lies in others, in pixels."""
     sides = np.minimum(tag[2:], boxes[:, 2:]) - np.maximum(tag[:2], boxes[:, :2])
     return float(np.maximum(sides, 0).prod(axis=1).sum())
-
-
-def save_image(image: Pixels, path: Path, like: Path | None = None) -> None:
-    """Write an image atomically, in the format of the path's suffix, with the colour profile of the file `like`."""
-    with atomic_write(path) as temporary:
-        # Thin coloured lines need chroma at full resolution.
-        Image.fromarray(image).save(temporary, quality=95, subsampling=0, icc_profile=_rgb_profile(like))
-
-
-def _rgb_profile(path: Path | None) -> bytes | None:
-    """ICC profile of a file whose colours are RGB."""
-    if path is None:
-        return None
-    with contextlib.suppress(OSError), Image.open(path) as image:
-        profile = image.info.get("icc_profile") or b""
-        return profile if profile[16:20] == b"RGB " else None
-    return None

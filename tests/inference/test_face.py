@@ -73,7 +73,8 @@ class SeenFace(Face):
 
 def test_an_output_is_one_field_of_face(tmp_path: Path) -> None:
     points, box = np.arange(10.0).reshape(5, 2), np.array([0.0, 1, 8, 9])
-    faces = [SeenFace(points, box, 0.5, None, 0.256, np.linspace(0, 1, 5)), SeenFace(points, box)]
+    seen = SeenFace(points, box, 0.5, None, 0.256, np.linspace(0, 1, 5))  # on a line: without a pose
+    faces = [seen, SeenFace(points, box)]
     for form in ("jsonl", "csv", "coco"):
         writer = make_writer(form, PartialResults(form, tmp_path / form), FIVE_POINTS, "free")
         writer.write(Input(Path("a.png"), "a.png"), (10, 10), faces, {})
@@ -85,7 +86,7 @@ def test_an_output_is_one_field_of_face(tmp_path: Path) -> None:
     with (tmp_path / "csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     places = [f"{axis}{point}" for point in range(5) for axis in "xy"]
-    head = ["file", "frame", "face", "left", "top", "right", "bottom", "score", "glasses"]
+    head = ["file", "frame", "face", "left", "top", "right", "bottom", "score", "glasses", "yaw", "pitch", "roll"]
     assert list(rows[0]) == [*head, *places, *(f"visible{point}" for point in range(5))]
     assert (rows[0]["glasses"], rows[0]["visible3"], rows[1]["glasses"], rows[1]["visible3"]) == ("0.26", "0.8", "", "")
     annotations = json.loads((tmp_path / "coco").read_text())["annotations"]

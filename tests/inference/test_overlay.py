@@ -13,13 +13,16 @@ from helpers.images import encode
 from PIL import Image, ImageCms
 
 import flaxmark
+from flaxmark.data.drawn.head.mean_head import mean_head
 from flaxmark.errors import ConfigError, ImageError
+from flaxmark.faces.head_pose import rotation
 from flaxmark.faces.markup import IBUG_68
 from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference.face import Face
 from flaxmark.inference.files.drawing_paths import image_suffix
+from flaxmark.inference.files.image_files import save_image
 from flaxmark.inference.files.inputs import Input
-from flaxmark.inference.overlay import draw, part_lines, save_image, smooth_line
+from flaxmark.inference.overlay import AXIS, draw, head_axes, part_lines, smooth_line
 
 GREY = np.full((480, 640, 3), 128, np.uint8)
 BOX = np.array([200.0, 100, 440, 340])
@@ -168,6 +171,24 @@ def test_sigma_is_drawn_on_request() -> None:
     assert changed(with_sigma)[circle[1], circle[0]]
     assert not changed(without)[circle[1], circle[0]]
     np.testing.assert_array_equal(draw(GREY, face_at(), sigma=True), without)  # there is none
+
+
+def test_axes_of_the_head_are_drawn_on_request() -> None:
+    mean = mean_head(IBUG_68)
+    assert mean is not None
+    points = (mean[0] @ rotation(40, 0, 0).T)[:, :2] * 200 + (320, 200)
+    face = Face(points, np.array([220.0, 100, 420, 340]), markup=IBUG_68)
+    left, down, forward = (line[-1].round().astype(int) for line in head_axes(face, 150))
+    assert down[1] > points[:, 1].mean() + 140 and left[0] > points[:, 0].mean() + 100
+    assert (
+        forward[0] > points[:, 0].mean() + 90 and abs(forward[1] - points[:, 1].mean()) < 2
+    )  # the nose is at the right
+    drawn = draw(GREY, face, pose=True)
+    tip = head_axes(face, AXIS * np.ptp(points, axis=0).max() - 3)[1][-1].round().astype(int)
+    assert drawn[tip[1], tip[0]].argmax() == 1  # green
+    assert head_axes(dataclasses.replace(face, markup=dataclasses.replace(IBUG_68, name="own")), 150) == []
+    face = dataclasses.replace(face, landmarks=np.full((68, 2), np.nan))
+    np.testing.assert_array_equal(draw(GREY, face, pose=True), draw(GREY, face))
 
 
 def test_points_without_lines_are_dots() -> None:

@@ -8,6 +8,7 @@ Examples:
 
 import contextlib
 import dataclasses
+import functools
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -77,6 +78,8 @@ class Arguments:
     """Write images and videos with the landmarks drawn: a new folder, or a file for a single input."""
     draw_sigma: bool = False
     """Drawings also show the expected error of each point as a circle."""
+    draw_pose: bool = False
+    """Drawings also show the axes of each head: red to its left, green down, blue forward."""
     aligned: Annotated[str | None, tyro.conf.DisallowNone, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = (
         None
     )
@@ -201,6 +204,7 @@ def predict(parsed: Arguments, form: Format, inputs: list[Input], results: Parti
     from flaxmark.inference.files.drawing_paths import drawing_paths, refuse_pts_files
     from flaxmark.inference.files.predict_all import predict_all
     from flaxmark.inference.files.writers import make_writer
+    from flaxmark.inference.overlay import draw
     from flaxmark.inference.predictor import Predictor
     from flaxmark.inference.video.smoothing import OneEuroConfig
     from flaxmark.inference.video.tracking import TrackConfig
@@ -226,11 +230,10 @@ def predict(parsed: Arguments, form: Format, inputs: list[Input], results: Parti
             error.field = "pts"
             raise
     writer = make_writer(form, results, predictor.markup, predictor.metadata["terms"])
+    paint = functools.partial(draw, sigma=parsed.draw_sigma, pose=parsed.draw_pose)
     track = TrackConfig(smoothing=OneEuroConfig() if parsed.smoothing else None, min_score=parsed.min_score)
     try:
-        broken = predict_all(
-            inputs, predictor, boxes, writer, drawings, track, parsed.camera, parsed.draw_sigma, aligned
-        )
+        broken = predict_all(inputs, predictor, boxes, writer, drawings, track, parsed.camera, paint, aligned)
     except KeyboardInterrupt as stop:
         writer.close(complete=parsed.camera is not None)  # a camera has no other end
         if results is not None and parsed.camera is None:

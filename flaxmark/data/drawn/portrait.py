@@ -10,7 +10,7 @@ from flaxmark.data.drawn.arrays import Array, Colours, Floats, Image, Landmarks,
 from flaxmark.data.drawn.camera import photograph
 from flaxmark.data.drawn.head.distribution import sample_parameters
 from flaxmark.data.drawn.head.parameters import FaceParameters
-from flaxmark.data.drawn.head.pose import PIVOT, View, rotation
+from flaxmark.data.drawn.head.pose import PIVOT, View
 from flaxmark.data.drawn.head.shape import Head
 from flaxmark.data.drawn.paint import accessories
 from flaxmark.data.drawn.paint.canvas import Canvas
@@ -19,6 +19,7 @@ from flaxmark.data.drawn.paint.features import paint_brow, paint_eye, paint_mout
 from flaxmark.data.drawn.paint.raster import Fragments, Patch, rasterise, refine, refinement
 from flaxmark.data.drawn.paint.shading import cast_shadow, expose, illuminate, sample_map
 from flaxmark.data.drawn.paint.skin import paint_beard, paint_complexion, paint_creases, paint_nose, paint_scalp
+from flaxmark.faces.head_pose import rotation
 
 SUPERSAMPLING = 2
 """Rendered pixels along the side of each pixel of the image."""

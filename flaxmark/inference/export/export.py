@@ -29,8 +29,12 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
+from flaxmark.data.drawn.head.mean_head import mean_head
 from flaxmark.errors import ConfigError, MissingPackageError
+from flaxmark.faces.head_pose import angles, fit_matrix
+from flaxmark.faces.markup import Markup
 from flaxmark.inference.export.matrix_crop import JaxLibrary, cut_crops, square_crops
 from flaxmark.inference.export.verification import Agreement, Program, check_agreement
 from flaxmark.inference.face import in_pixels
@@ -47,12 +51,14 @@ def make_program(network: Network) -> Program:
     """Make one JAX function of all that predict does after detection.
 
     It maps an image uint8 `[height, width, 3]` and boxes float32 `[n, 4]` (left, top, right, bottom in pixels, tight
-    around the landmarks) to `landmarks` float32 `[n, num_points, 2]` in pixels and the network's other outputs, such as
-    `sigma` float32 `[n, num_points]` in pixels.
+    around the landmarks) to `landmarks` float32 `[n, num_points, 2]` in pixels, the network's other outputs, such as
+    `sigma` float32 `[n, num_points]` in pixels, and for flaxmark's own landmark schemes `pose` float32 `[n, 3]`: yaw,
+    pitch and roll in degrees.
     """
     forward = make_forward(network.config, make_operations("tpu"), flip=False)  # plain convolutions of XLA
     data, scale = network.data, network.metadata.get("sigma_scale", 1.0)
     variables = jax.tree.map(np.asarray, network.variables)
+    pose = pose_matrix(network.markup)
 
     def program(image: Any, boxes: Any) -> Outputs:
         with jax.numpy_rank_promotion("allow"):
@@ -63,10 +69,21 @@ def make_program(network: Network) -> Program:
             outputs = forward(variables, crops.transpose(0, 2, 3, 1))
             if "sigma" in outputs:
                 outputs["sigma"] = outputs["sigma"] * scale
+            if pose is not None:
+                projections = jnp.matmul(pose, outputs["landmarks"], precision="highest")
+                columns = jnp.split(projections.reshape(-1, 6), 6, axis=1)
+                outputs["pose"] = jnp.concatenate(angles(jnp, columns[0::2], columns[1::2]), axis=1)
             corner = jnp.concatenate([left, top], axis=-1)
             return {name: in_pixels(name, values, corner, side) for name, values in outputs.items()}
 
     return program
+
+
+def pose_matrix(markup: Markup) -> Float[np.ndarray, "3 points"] | None:
+    """`fit_matrix` of the mean head, float32; None for landmark schemes without one."""
+    mean = mean_head(markup)
+    matrix = None if mean is None else fit_matrix(*mean)
+    return None if matrix is None else matrix.astype(np.float32)
 
 
 def describe(network: Network) -> dict[str, Any]:
@@ -109,7 +126,7 @@ def export_onnx(network: Network, path: Path) -> Program:
         raise MissingPackageError(f"{error.name} is not installed: pip install 'flaxmark[export]'") from error
     from flaxmark.inference.export.onnx_graph import make_face_model
 
-    onnx.save(make_face_model(network, json.dumps(describe(network))), path)
+    onnx.save(make_face_model(network, json.dumps(describe(network)), pose_matrix(network.markup)), path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 

@@ -1,12 +1,15 @@
 """ONNX graph of a trained ResNet, built operator by operator; its crop is that of `matrix_crop`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
+from jaxtyping import Float
 from onnx import TensorProto, helper, numpy_helper
 
+from flaxmark.faces.head_pose import angles
 from flaxmark.inference.export.matrix_crop import cut_crops, square_crops
 from flaxmark.inference.network import Network
 from flaxmark.models.heads import POOLING, pooling_weights
@@ -111,6 +114,15 @@ class OnnxLibrary:
         """1.0 where x < y, else 0.0."""
         return self._graph.add("Cast", self._graph.add("Less", x, y), to=TensorProto.FLOAT)
 
+    def sqrt(self, x: Any) -> Tensor:
+        """Square root."""
+        return self._graph.add("Sqrt", x)
+
+    def arctan2(self, y: Any, x: Any) -> Tensor:
+        """Angle of (x, y) in radians, for which ONNX has no operator."""
+        half_turn = math.pi - 2 * math.pi * self.less(y, 0.0)
+        return self._graph.add("Atan", y / x) + self.less(x, 0.0) * half_turn
+
     def sum_last(self, x: Any) -> Tensor:
         """Sum over the last axis, which stays with length 1."""
         return self._graph.add("ReduceSum", x, np.array([-1]), keepdims=1)
@@ -194,11 +206,20 @@ def add_network(graph: Graph, network: Network, crops: Tensor) -> dict[str, Tens
     return {"landmarks": landmarks, **sigma}
 
 
-def make_face_model(network: Network, description: str) -> onnx.ModelProto:
+def add_pose(graph: Graph, landmarks: Tensor, matrix: Float[np.ndarray, "3 points"]) -> Tensor:
+    """Add the head pose `[n, 3]` in degrees of landmarks `[n, num_points, 2]`; the matrix is that of `fit_matrix`."""
+    projections = graph.add("Reshape", graph.add("MatMul", matrix, landmarks), np.array([-1, 6]))
+    column = [graph.add("Gather", projections, np.array([i]), axis=1) for i in range(6)]
+    u, v = (column[0], column[2], column[4]), (column[1], column[3], column[5])
+    return graph.add("Concat", *angles(OnnxLibrary(graph), u, v), axis=1)
+
+
+def make_face_model(network: Network, description: str, pose: Float[np.ndarray, "3 points"] | None) -> onnx.ModelProto:
     """ONNX model from `image` uint8 `[height, width, 3]` and `boxes` float32 `[faces, 4]` to landmarks in pixels.
 
-    The outputs are `landmarks` float32 `[faces, num_points, 2]` and, if the network predicts it, `sigma` float32
-    `[faces, num_points]`. The description is stored as metadata under `flaxmark`.
+    The outputs are `landmarks` float32 `[faces, num_points, 2]`, if the network predicts it, `sigma` float32
+    `[faces, num_points]`, and with the matrix `pose` of `fit_matrix` the `pose` float32 `[faces, 3]` in degrees. The
+    description is stored as metadata under `flaxmark`.
     """
     graph, data = Graph(), network.data
     boxes = Tensor(graph, "boxes")
@@ -216,6 +237,8 @@ def make_face_model(network: Network, description: str) -> onnx.ModelProto:
     if "sigma" in predicted:
         length = graph.add("Squeeze", side, np.array([2]))
         outputs["sigma"] = predicted["sigma"] * network.metadata["sigma_scale"] * length
+    if pose is not None:
+        outputs["pose"] = add_pose(graph, predicted["landmarks"], pose)
     inputs: Inputs = {
         "image": (TensorProto.UINT8, ["height", "width", 3]),
         "boxes": (TensorProto.FLOAT, ["faces", 4]),
@@ -243,7 +266,11 @@ def _finish(
     description: str,
 ) -> onnx.ModelProto:
     """Name the outputs, and build and check the model."""
-    shapes: dict[str, list[str | int | None]] = {"landmarks": ["faces", points, 2], "sigma": ["faces", points]}
+    shapes: dict[str, list[str | int | None]] = {
+        "landmarks": ["faces", points, 2],
+        "sigma": ["faces", points],
+        "pose": ["faces", 3],
+    }
     for name, tensor in outputs.items():
         graph.nodes.append(helper.make_node("Identity", [tensor.name], [name]))
     made = helper.make_graph(

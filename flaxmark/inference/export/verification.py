@@ -10,6 +10,7 @@ from PIL import Image
 
 from flaxmark.data.drawn import draw_face
 from flaxmark.faces.crop import landmark_box, square_crop
+from flaxmark.inference.face import Face
 from flaxmark.inference.network import Outputs
 from flaxmark.inference.predictor import Predictor
 
@@ -71,10 +72,21 @@ def check_agreement(program: Program, predictor: Predictor) -> Agreement:
         found = {name: np.asarray(values) for name, values in program(image, boxes).items()}
         sides = square_crop(boxes, predictor.crop.scale)[:, 2]
         for row, expected in enumerate(predictor.predict(image, boxes)):
-            gap = max(float(np.abs(values[row] - getattr(expected, name)).max()) for name, values in found.items())
-            differences[bool(sides[row] > predictor.crop.stored_size)].append(gap)
+            gaps = [difference(name, values[row], expected, sides[row]) for name, values in found.items()]
+            differences[bool(sides[row] > predictor.crop.stored_size)].append(max(gaps))
     faces = sum(len(values) for values in differences.values())
     return Agreement(faces, max(differences[False]), max(differences[True]), predictor.crop.stored_size)
+
+
+def difference(name: str, found: Any, expected: Face, side: float) -> float:
+    """Largest difference of an output from a face's in pixels; a pose moves points at half the side of the crop."""
+    known = getattr(expected, name)
+    if name != "pose":
+        return float(np.abs(found - known).max())
+    if known is None:  # predict refuses points that are no face
+        return 0.0
+    degrees = (found - known + 180) % 360 - 180
+    return float(np.abs(np.radians(degrees)).max() * side / 2)
 
 
 def _drawn(seed: int, size: int) -> tuple[UInt8[np.ndarray, "size size 3"], Float[np.ndarray, " 4"]]:

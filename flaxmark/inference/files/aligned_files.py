@@ -10,8 +10,8 @@ from jaxtyping import UInt8
 from flaxmark.errors import ConfigError
 from flaxmark.inference.face import ALIGNED_SIZES, Face
 from flaxmark.inference.files.drawing_paths import image_suffix, refuse_same_names
+from flaxmark.inference.files.image_files import save_image
 from flaxmark.inference.files.inputs import Input
-from flaxmark.inference.overlay import save_image
 from flaxmark.system.files import new_folder
 
 

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from flaxmark.errors import ImageError
 from flaxmark.faces.boxes import Boxes
 from flaxmark.inference import overlay
 from flaxmark.inference.files.aligned_files import AlignedFiles
+from flaxmark.inference.files.image_files import save_image
 from flaxmark.inference.files.inputs import Input
 from flaxmark.inference.files.writers import FaceWriter
 from flaxmark.inference.predictor import Predictor
@@ -25,6 +26,9 @@ from flaxmark.inference.video.writing import VideoWriter
 from flaxmark.system.progress import Progress
 
 NAMED = 10  # images without a face
+
+Painter = Callable[..., overlay.Pixels]
+"""`overlay.draw`, perhaps with some of its arguments bound."""
 
 
 @dataclasses.dataclass
@@ -79,16 +83,16 @@ def predict_all(
     drawings: dict[str, Path],
     track: TrackConfig,
     camera: int | None = None,
-    sigma: bool = False,
+    paint: Painter = overlay.draw,
     aligned: AlignedFiles | None = None,
 ) -> list[str]:
     """Process images, then videos; one line for each file that could not be read.
 
-    `boxes` are those of every image, None runs the detector. `drawings` come from `drawing_paths`, with circles of
-    the radius `sigma` or without. With `camera`, its frames take the place of the only input's.
+    `boxes` are those of every image, None runs the detector. `drawings` come from `drawing_paths`; `paint` makes them,
+    and takes the arguments of `overlay.draw`. With `camera`, its frames take the place of the only input's.
     """
     images, limit = [item for item in inputs if not item.is_video], predictor.max_megapixels
-    broken = predict_images(images, predictor, boxes, writer, drawings, sigma, aligned).broken if images else []
+    broken = predict_images(images, predictor, boxes, writer, drawings, paint, aligned).broken if images else []
     _print_broken(broken, inputs)
     for item in inputs:
         if item.is_video:
@@ -97,7 +101,7 @@ def predict_all(
             if draw is not None:
                 form = video_format(item.path) if camera is None else form
                 draw.parent.mkdir(parents=True, exist_ok=True)
-            own = predict_video(item, frames, Tracker(predictor, track), writer, draw, form, sigma).broken
+            own = predict_video(item, frames, Tracker(predictor, track), writer, draw, form, paint).broken
             _print_broken(own, inputs)
             broken = broken + own
     return broken
@@ -115,7 +119,7 @@ def predict_images(
     boxes: Boxes | None,
     writer: FaceWriter,
     drawings: dict[str, Path],
-    sigma: bool = False,
+    paint: Painter = overlay.draw,
     aligned: AlignedFiles | None = None,
 ) -> Report:
     """Process images in batches; the arguments are those of `predict_all`."""
@@ -145,7 +149,7 @@ def predict_images(
             image = read_image(item.path, predictor.max_megapixels)
             if item.name in drawings:
                 drawings[item.name].parent.mkdir(parents=True, exist_ok=True)
-                overlay.save_image(overlay.draw(image, faces, sigma=sigma), drawings[item.name], like=item.path)
+                save_image(paint(image, faces), drawings[item.name], like=item.path)
             if aligned:
                 aligned.write(item, image, faces)
         writer.write(item, size, faces, {})  # last, because --resume skips images that are written
@@ -169,7 +173,7 @@ def predict_video(
     writer: FaceWriter,
     draw: Path | None,
     form: VideoFormat,
-    sigma: bool = False,
+    paint: Painter = overlay.draw,
 ) -> Report:
     """Process the frames of a video up to a damaged one, or of a camera until KeyboardInterrupt.
 
@@ -187,7 +191,7 @@ def predict_video(
                 if draw is not None:
                     if video is None:
                         video = drawn.enter_context(VideoWriter(draw, frame.shape[1::-1], form))
-                    video.write(_drawn(frame, faces, sigma), seconds)
+                    video.write(_drawn(frame, faces, paint), seconds)
                 report.add(faces)
                 if live:
                     rate = report.done / (time.perf_counter() - start)
@@ -202,10 +206,10 @@ def predict_video(
     return report
 
 
-def _drawn(frame: UInt8[np.ndarray, "height width 3"], faces: Sequence[TrackedFace], sigma: bool) -> np.ndarray:
+def _drawn(frame: UInt8[np.ndarray, "height width 3"], faces: Sequence[TrackedFace], paint: Painter) -> np.ndarray:
     """A frame with its faces and their numbers."""
     numbers = [str(tracked.id) for tracked in faces]
-    return overlay.draw(frame, [tracked.face for tracked in faces], labels=numbers, sigma=sigma)
+    return paint(frame, [tracked.face for tracked in faces], labels=numbers)
 
 
 def _repeated(boxes: Boxes | None) -> Iterator[Boxes | None]:

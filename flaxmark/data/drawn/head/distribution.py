@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -45,9 +46,8 @@ def _colour(
     return float(red), float(green), float(blue)
 
 
-def _identity(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
-    """A copy with a random shape of the person."""
-    n = rng.standard_normal
+def _identity(n: Callable[[], float], p: FaceParameters) -> FaceParameters:
+    """A copy with a random shape of the person; `n` gives numbers of the standard normal distribution."""
     return replace(
         p,
         length=-0.065 + 0.055 * n(),
@@ -167,7 +167,7 @@ def _colouring(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
 def sample_parameters(rng: np.random.Generator) -> FaceParameters:
     """Sample the parameters of a random face; the same state of `rng` gives the same face."""
     p = FaceParameters(plain=False, detail_seed=int(rng.integers(2**31)))
-    p = _colouring(rng, _pose(rng, _expression(rng, _identity(rng, p))))
+    p = _colouring(rng, _pose(rng, _expression(rng, _identity(rng.standard_normal, p))))
     azimuth, elevation = rng.uniform(-1.5, 1.5), rng.uniform(-0.3, 1.2)
     if rng.random() < 0.2:  # a flash beside the lens
         azimuth, elevation = 0.15 * azimuth, 0.2 * elevation
@@ -186,3 +186,8 @@ def sample_parameters(rng: np.random.Generator) -> FaceParameters:
         cast=0.0 if rng.random() < 0.7 else rng.uniform(0.2, 0.8),
         margins=(margins[0], margins[1], margins[2], margins[3]),
     )
+
+
+def mean_person() -> FaceParameters:
+    """The mean of the distribution of people, with a neutral expression."""
+    return replace(_identity(lambda: 0.0, FaceParameters()), jitter=0.0)

@@ -1,4 +1,4 @@
-"""Rotation, perspective, and the landmarks as the camera sees them."""
+"""Perspective, and the landmarks as the camera sees them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,10 @@ import numpy as np
 from flaxmark.data.drawn.arrays import Floats, Points
 from flaxmark.data.drawn.head.shape import Head
 from flaxmark.data.drawn.paint.curves import spline
+from flaxmark.faces.head_pose import rotation
 
 PIVOT = np.array([0.0, 0.25, 0.0])
 """The head's centre, about which it turns, face units."""
-
-
-def rotation(yaw: float, pitch: float, roll: float) -> Points:
-    """Rotation matrix `[3, 3]` of the head, for column vectors; angles in degrees.
-
-    Positive yaw turns the nose to the image's right, positive pitch turns it down, and positive roll turns the head
-    clockwise in the image.
-    """
-    a, b, c = np.radians([yaw, pitch, roll])
-    about_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
-    about_x = np.array([[1, 0, 0], [0, np.cos(b), np.sin(b)], [0, -np.sin(b), np.cos(b)]])
-    about_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
-    return np.asarray(about_z @ about_x @ about_y)
 
 
 class View:

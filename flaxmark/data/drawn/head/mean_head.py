@@ -1,0 +1,30 @@
+"""The mean head of the drawn people: landmarks in three dimensions, for head poses."""
+
+from functools import cache
+
+import numpy as np
+
+from flaxmark.data.drawn.arrays import Points
+from flaxmark.data.drawn.head.distribution import mean_person
+from flaxmark.data.drawn.head.shape import Head
+from flaxmark.data.drawn.other_markups import convert_landmarks, point_weights
+from flaxmark.faces.markup import IBUG_68, Markup
+from flaxmark.faces.markup_files import is_built_in
+
+JAW_WEIGHT = 0.1
+"""Of a point of the jaw, relative to others: it is where the outline is seen, and not a fixed place of the head."""
+
+
+@cache
+def mean_head(markup: Markup) -> tuple[Points, Points] | None:
+    """Landmarks `[points, 3]` in face units and their weights `[points]` in a fit; None for schemes of the user's.
+
+    x is to the image's right, y down, z towards the camera.
+    """
+    if not is_built_in(markup):
+        return None
+    head = Head(mean_person())
+    weights = np.where(np.isin(np.arange(IBUG_68.num_points), IBUG_68.parts["jaw"]), JAW_WEIGHT, 1.0)
+    if markup.name != IBUG_68.name:
+        weights = point_weights(markup.name) @ weights
+    return np.asarray(convert_landmarks(head.lift(head.points), markup.name), np.float64), np.asarray(weights)
