@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from flaxmark.config.config import Config
 from flaxmark.data.input.network_input import Batch, make_eval_images, make_upright_images, shuffle_tiles
-from flaxmark.evaluation.face_traits import TRAIT_SIZE, sharpness
+from flaxmark.evaluation.sharpness import TRAIT_SIZE, sharpness
 from flaxmark.models.batch_norm import Variables
 from flaxmark.models.losses import Loss, face_losses
 from flaxmark.models.model import Model, make_model

@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Float
 
 from flaxmark.config.config import Config
+from flaxmark.data.drawn.head.mean_head import poses_of
 from flaxmark.data.prepare.prepare import Examples
 from flaxmark.evaluation.eval_step import forward_flops
 from flaxmark.evaluation.evaluate_split import Outputs
-from flaxmark.evaluation.face_traits import head_yaw
 from flaxmark.evaluation.metrics import coverage, has_normaliser, nme, normalising_distance, point_errors
 from flaxmark.faces.markup import IBUG_68, Markup
 from flaxmark.faces.missing import mean_where, present
@@ -58,7 +58,7 @@ def split_figures(
     if outputs.sharpness is not None:
         faces["sharpness"] = _rounded(outputs.sharpness, 4)
     if markup == IBUG_68:
-        faces["yaw"] = _rounded(head_yaw(target), 1)
+        faces["yaw"] = _rounded(poses_of(target, markup)[:, 0], 1)
     figures: dict[str, Any] = {"points": _rounded(point_means, 3), "faces": faces}
     if outputs.sigma is not None and scale is not None:
         held = {

@@ -16,6 +16,9 @@ from flaxmark.faces.missing import present
 FLAT = 0.1
 """Smallest extent of the points of a head in any direction for a fit, relative to the largest."""
 
+LEAST_WEIGHT = 5
+"""Smallest sum of the weights of the points that are there."""
+
 NARROW = 0.25
 """Least area of a projection relative to the squares of its lengths, at most 0.5: other points are no face."""
 
@@ -72,18 +75,26 @@ def angles(library: AngleLibrary, u: Sequence[Any], v: Sequence[Any]) -> tuple[A
     return yaw * degrees, pitch * degrees, roll * degrees
 
 
-def head_pose(
-    landmarks: Float[np.ndarray, "points 2"],
+def head_poses(
+    landmarks: Float[np.ndarray, "*faces points 2"],
     head: Float[np.ndarray, "points 3"],
     weights: Float[np.ndarray, " points"],
-) -> Float[np.ndarray, " 3"] | None:
-    """Yaw, pitch and roll of a face in degrees; None where too few points are there for a fit, or lie on a line."""
-    there = present(landmarks)
-    if there.sum() < 4:
-        return None
-    matrix = fit_matrix(head[there], weights[there])
-    if matrix is None:
-        return None
-    u, v = (matrix @ (landmarks[there] - landmarks[there][0])).T
-    area, size = np.linalg.norm(np.cross(u, v)), u @ u + v @ v  # area is half the size for a head without distortion
-    return np.array(angles(np, tuple(u), tuple(v))) if area > NARROW * size else None
+) -> Float[np.ndarray, "*faces 3"]:
+    """Yaw, pitch and roll of faces in degrees; NaN where too few points are there, or where they form no face."""
+    points = np.asarray(landmarks, np.float64)
+    there = present(points)
+    poses = np.full((*there.shape[:-1], 3), np.nan)
+    for known in np.unique(there[there @ weights >= LEAST_WEIGHT], axis=0):
+        matrix = fit_matrix(head[known], weights[known])
+        if matrix is not None:
+            faces = (there == known).all(axis=-1)
+            poses[faces] = _poses(points[faces][:, known], matrix)
+    return poses
+
+
+def _poses(points: Float[np.ndarray, "n known 2"], matrix: Float[np.ndarray, "3 known"]) -> Float[np.ndarray, "n 3"]:
+    """As `head_poses`, for faces with the same points, from the matrix of `fit_matrix` for them."""
+    u, v = np.moveaxis(matrix @ (points - points[:, :1]), -1, 0)
+    area, size = np.linalg.norm(np.cross(u, v), axis=-1), (u * u + v * v).sum(axis=-1)
+    found = np.stack(angles(np, tuple(u.T), tuple(v.T)), axis=-1)
+    return np.where((area > NARROW * size)[:, None], found, np.nan)

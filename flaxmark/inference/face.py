@@ -113,11 +113,12 @@ class Face:
             float64 `[3]`: yaw in (-180, 180], pitch in [-90, 90], roll in (-180, 180]. None for a landmark scheme
             other than flaxmark's own, and where too few points are known.
         """
-        from flaxmark.data.drawn.head.mean_head import mean_head
-        from flaxmark.faces.head_pose import head_pose
+        from flaxmark.data.drawn.head.mean_head import poses_of
 
-        mean = None if self.markup is None else mean_head(self.markup)
-        return None if mean is None else head_pose(np.asarray(self.landmarks, np.float64), *mean)
+        if self.markup is None:
+            return None
+        pose = poses_of(self.landmarks, self.markup)
+        return None if np.isnan(pose).any() else pose
 
     def to_dict(self) -> dict[str, Any]:
         """Convert the face to plain numbers and lists, as JSON lines have it.

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Float
 
 from flaxmark.data.annotated_images import read_annotated
+from flaxmark.data.drawn.head.mean_head import poses_of
 from flaxmark.data.entries import FaceEntry
 from flaxmark.data.images import ImageError
 from flaxmark.errors import ConfigError, DataError
-from flaxmark.evaluation.face_traits import head_yaw
 from flaxmark.evaluation.metrics import has_normaliser, nme, normalising_distance, point_errors, summarize
 from flaxmark.faces.boxes import in_image
 from flaxmark.faces.crop import CropDefinition, landmark_box, square_crop, to_crop_units
@@ -127,7 +127,7 @@ def _result(entries: Sequence[FaceEntry], predicted: Sequence[np.ndarray | None]
 def _details(found: Float[np.ndarray, "n 68 2"], target: Float[np.ndarray, "n 68 2"]) -> dict[str, float]:
     """NME in percent of each part of the face and of each range of yaw."""
     errors = 100 * point_errors(found, target) / normalising_distance(target)[:, None]
-    turned = np.abs(head_yaw(target))
+    turned = np.abs(poses_of(target, IBUG_68)[:, 0])
     faces = {f"{low} to {high}°": (turned >= low) & (turned < high) for low, high in YAW_RANGES}
     there = present(target)
     details = {

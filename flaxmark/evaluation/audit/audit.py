@@ -13,13 +13,13 @@ from jaxtyping import Float
 from flaxmark.data.annotated_images import OtherSizeError, check_orientation, read_annotated
 from flaxmark.data.config import DataConfig
 from flaxmark.data.data_sets import find_data_set
+from flaxmark.data.drawn.head.mean_head import poses_of
 from flaxmark.data.entries import HELD_OUT, OTHER_SIZE, UNREADABLE, FaceEntry, Problem
 from flaxmark.data.images import ImageError
 from flaxmark.data.readers.listing import read_listing
 from flaxmark.errors import DataError
 from flaxmark.evaluation.audit.checks import Finding, check_boxes_fit, check_copies, check_names, check_points
 from flaxmark.evaluation.audit.image_hash import Fingerprint, fingerprint
-from flaxmark.evaluation.face_traits import head_yaw
 from flaxmark.evaluation.metrics import normalising_distance
 from flaxmark.evaluation.plots import plot_audit, plot_faces
 from flaxmark.faces.crop import cut_region, landmark_box, square_crop, to_crop_units
@@ -153,4 +153,4 @@ def _traits(faces: Sequence[FaceEntry], markup: Markup) -> dict[str, Float[np.nd
     """Size of the faces of a subset and, for 68 points, their yaw; NaN where missing points leave it unknown."""
     points = np.stack([face.landmarks_px for face in faces])
     size = {"size": normalising_distance(points, markup=markup)}
-    return size | ({"yaw": head_yaw(points)} if markup == IBUG_68 else {})
+    return size | ({"yaw": poses_of(points, markup)[:, 0]} if markup == IBUG_68 else {})
