@@ -1,0 +1,68 @@
+"""What benchmarks/drawn_to_real.py measures, on shapes whose differences are known."""
+
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+from helpers.commands import ROOT
+
+from flaxmark.data.drawn import draw_face
+
+
+@pytest.fixture(scope="module")
+def shape_errors() -> ModuleType:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
+        import shape_errors
+    return shape_errors
+
+
+@pytest.fixture(scope="module")
+def faces() -> np.ndarray:
+    return np.stack([draw_face(seed, 64)[1] for seed in range(30)])
+
+
+def test_the_eyes_are_level_and_one_apart(shape_errors: ModuleType, faces: np.ndarray) -> None:
+    shapes = shape_errors.in_face_frame(faces, faces)
+    np.testing.assert_allclose(shapes[:, [36, 45]], np.tile([[-0.5, 0], [0.5, 0]], (30, 1, 1)), atol=1e-12)
+    angle = np.radians(30)
+    turned = 2 * faces @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) + (5, 7)
+    np.testing.assert_allclose(shape_errors.in_face_frame(turned, turned), shapes, atol=1e-9)
+
+
+def test_a_constant_error_is_found_on_both_sides(shape_errors: ModuleType, faces: np.ndarray) -> None:
+    true = shape_errors.in_face_frame(faces, faces)
+    predicted = true.copy()
+    predicted[:, 48] += (-0.03, -0.02)  # mouth corners too far outside and too high
+    predicted[:, 54] += (0.03, -0.02)
+    predicted[..., 0] -= 0.01  # and everything to the left
+    found = shape_errors.constants(predicted, true)
+    np.testing.assert_allclose(found[[48, 54]], [[0.03, 0.02], [-0.03, 0.02]], atol=1e-9)
+    np.testing.assert_allclose(np.delete(found, [48, 54], axis=0), 0, atol=1e-9)
+    assert shape_errors.sideways(predicted, true) == pytest.approx(0.01)
+
+
+def test_mirroring_twice_is_nothing(shape_errors: ModuleType, faces: np.ndarray) -> None:
+    true = shape_errors.in_face_frame(faces, faces)
+    np.testing.assert_array_equal(shape_errors.mirror(shape_errors.mirror(true)), true)
+    ratios = shape_errors.RATIOS
+    for name, ratio in ratios.items():
+        np.testing.assert_allclose(ratio(shape_errors.mirror(true)), ratio(true), err_msg=name)
+        assert ratio(true).shape == (30,)
+        np.testing.assert_allclose(ratio(3 * true), ratio(true), err_msg=name)
+
+
+def test_modes_that_are_learnt(shape_errors: ModuleType, faces: np.ndarray) -> None:
+    true = shape_errors.in_face_frame(faces, faces)
+    mean, components = shape_errors.modes(true, 4)
+    np.testing.assert_allclose(components @ components.T, np.eye(4), atol=1e-9)
+    np.testing.assert_allclose(shape_errors.learnt(true + 0.05, true, mean, components), 1)
+    average = np.broadcast_to(mean.reshape(68, 2), true.shape)
+    np.testing.assert_allclose(shape_errors.learnt(average, true, mean, components), 0, atol=1e-9)
+
+
+def test_correlation(shape_errors: ModuleType) -> None:
+    values = np.array([1.0, 2, 4, 7])
+    assert shape_errors.correlation(values, -2 * values + 1) == pytest.approx(-1)
+    assert np.isnan(shape_errors.correlation(values, np.ones(4)))
