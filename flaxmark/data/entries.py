@@ -83,6 +83,8 @@ class FaceEntry:
     the stored image. Readers need not set it: `data.orientation` and the data set's record decide."""
     size: tuple[int, int] | None = None
     """Width and height of the image that was annotated, where the annotation tells."""
+    visible: Float[np.ndarray, " num_points"] | None = None
+    """Whether each point is seen (1) or hidden (0), NaN where that is not known; None: of no point."""
 
 
 @dataclasses.dataclass(frozen=True)

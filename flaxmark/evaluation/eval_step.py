@@ -76,14 +76,16 @@ def forward_flops(config: Config, images: int) -> float:
 def make_eval_step(model: Model, loss: Loss) -> EvalStep:
     """Build the evaluation of one batch with running statistics: `(variables, batch) -> outputs`.
 
-    The outputs are `landmarks` float32 `[batch, points, 2]` (crop units), `loss` float32 `[batch]` and, where the
-    network predicts it, `log_sigma` float32 `[batch, points]`. Padded rows are computed too; the caller drops them.
+    The outputs are `landmarks` float32 `[batch, points, 2]` (crop units), `loss` float32 `[batch]` (of the landmarks)
+    and, where the network predicts them, `log_sigma` and `visible_logit` float32 `[batch, points]`. Padded rows are
+    computed too; the caller drops them.
     """
 
     def eval_step(variables: Variables, batch: Batch) -> dict[str, jax.Array]:
         prediction, _ = model.apply(variables, batch["image"], False)
         losses = face_losses(loss, prediction, batch["landmarks"])
         outputs = {"landmarks": prediction.landmarks, "loss": losses}
-        return outputs if prediction.log_sigma is None else outputs | {"log_sigma": prediction.log_sigma}
+        further = {"log_sigma": prediction.log_sigma, "visible_logit": prediction.visible_logit}
+        return outputs | {name: values for name, values in further.items() if values is not None}
 
     return eval_step

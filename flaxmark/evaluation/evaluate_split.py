@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from flaxmark.data.input.feed import EvalFeed
 from flaxmark.data.prepare.prepare import Examples
-from flaxmark.evaluation.metrics import NORMALISERS, count_left_out, summarize
+from flaxmark.evaluation.metrics import NORMALISERS, count_left_out, summarize, visibility_figures
 from flaxmark.faces.markup import Markup
 from flaxmark.faces.missing import mean_where, present
 from flaxmark.models.batch_norm import Variables
@@ -41,12 +41,14 @@ class Outputs:
         losses: Loss of each face.
         sigma: Expected error of each coordinate in crop units, uncalibrated; None where the network has none.
         sharpness: Sharpness of each crop; None where it was not measured.
+        visible_logit: Logit of the probability that each point is seen; None where the network has none.
     """
 
     landmarks: Float[np.ndarray, "n points 2"]
     losses: Float[np.ndarray, " n"]
     sigma: Float[np.ndarray, "n points"] | None = None
     sharpness: Float[np.ndarray, " n"] | None = None
+    visible_logit: Float[np.ndarray, "n points"] | None = None
 
 
 def predict_split(
@@ -64,7 +66,7 @@ def predict_split(
     count = len(feed.examples)
     joined = {name: np.concatenate([np.asarray(o[name]) for o in outputs])[:count] for name in outputs[0]}
     sigma = np.exp(joined["log_sigma"]) if "log_sigma" in joined else None
-    return Outputs(joined["landmarks"], joined["loss"], sigma, joined.get("sharpness"))
+    return Outputs(joined["landmarks"], joined["loss"], sigma, joined.get("sharpness"), joined.get("visible_logit"))
 
 
 def mean_face_losses(
@@ -88,7 +90,9 @@ def rows_of_split(
 ) -> list[Row]:
     """Table rows of a split: network and mean face on all faces and, where there are several subsets, on each subset.
 
-    Each has `split`, `subset`, `predictor`, the metrics of `summarize`, and what they leave out by `count_left_out`.
+    Each has `split`, `subset`, `predictor`, the metrics of `summarize`, and what they leave out by `count_left_out`;
+    that of a network which predicts visibility also has `visible_auc` (percent, see `visible_auc`) and `hidden`, the
+    share of hidden points among those of which it is known (percent), where both kinds are there.
     """
     target = examples.landmarks
     constant = np.broadcast_to(mean_face, target.shape)
@@ -107,6 +111,8 @@ def rows_of_split(
         ):
             figures = summarize(points[mask], target[mask], values[mask], markup)
             rows.append({"split": split, "subset": subset, "predictor": predictor, **figures, **left_out})
+            if predictor == "network" and outputs.visible_logit is not None:
+                rows[-1] |= visibility_figures(outputs.visible_logit[mask], examples.visible[mask])
     return rows
 
 
@@ -150,6 +156,9 @@ def remarks(rows: list[Mapping[str, Any]] | list[Row]) -> list[str]:
             ]
             counted = f"{row['split']}: {row['missing_points']:,} missing points are not counted"
             lines.append("; ".join([counted, *without]))
+        if "visible_auc" in row:
+            told = f"{row['visible_auc']:.1f} % area under the ROC; {row['hidden']:.1f} % of the points are hidden"
+            lines.append(f"{row['split']}: hidden points are told from seen ones with {told}")
         constant = whole.get((row["split"], "mean face"), {})
         # By the box where no face has both outer corners of the eyes.
         name = next((name for name in ("nme", "nme_box") if is_known(row[name])), None)

@@ -6,6 +6,7 @@ needs has no NME with it, which is NaN; the metrics of several faces are those o
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.stats import rankdata
 
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import IBUG_68, Markup
@@ -138,6 +139,28 @@ def summarize(
         "fr_10": failure_rate(interocular, 10),
         "auc_10": auc(interocular, 10),
     }
+
+
+def visible_auc(logits: Float[np.ndarray, "n points"], visible: Float[np.ndarray, "n points"]) -> float:
+    """Area under the ROC of telling seen points from hidden ones, in percent; points of which it is not known are NaN.
+
+    It is the probability that a seen point has a larger logit than a hidden one (Fawcett, "An introduction to ROC
+    analysis", 2006); equal ones count half. NaN where all points are seen, or all hidden.
+    """
+    known = ~np.isnan(visible)
+    ranks, seen = rankdata(logits[known]), visible[known] > 0
+    count, others = int(seen.sum()), int((~seen).sum())
+    if not count or not others:
+        return float("nan")
+    return float(100 * (ranks[seen].sum() - count * (count + 1) / 2) / (count * others))
+
+
+def visibility_figures(
+    logits: Float[np.ndarray, "n points"], visible: Float[np.ndarray, "n points"]
+) -> dict[str, float]:
+    """`visible_auc`, and the share of `hidden` points in percent; empty where there are not both kinds."""
+    area = visible_auc(logits, visible)
+    return {} if np.isnan(area) else {"visible_auc": area, "hidden": float(100 * (1 - np.nanmean(visible)))}
 
 
 def measured_nme(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from flaxmark.data.images import ImageSource, read_image
 from flaxmark.errors import ConfigError
@@ -71,6 +71,8 @@ class Face:
             None if neither gives one.
         sigma: float64 `[num_points]`, the expected error (standard deviation) of each coordinate of a point in pixels,
             calibrated on the validation faces; None if the network does not predict it.
+        visible: float64 `[num_points]`, the probability in [0, 1] that each point is seen, and not hidden by the head
+            itself, hair, hands or things; None if the network does not predict it.
         markup: The landmark scheme: which points lie on which part of the face, and which of them lines join. None
             becomes the one of flaxmark's own that has so many points, if there is one.
         mean_face: float64 `[num_points, 2]`, the mean training face, upright, in any unit. None stands for a neutral
@@ -83,6 +85,7 @@ class Face:
     box: np.ndarray = output(per_point=False, columns=("left", "top", "right", "bottom"))
     score: float | None = output(per_point=False, digits=4, columns=("score",), in_coco=True, default=None)
     sigma: np.ndarray | None = output(per_point=True, unit="length", default=None)
+    visible: np.ndarray | None = output(per_point=True, digits=2, columns=("visible{}",), default=None)
     markup: Markup | None = dataclasses.field(default=None, kw_only=True)
     mean_face: np.ndarray | None = dataclasses.field(default=None, kw_only=True)
 
@@ -128,7 +131,8 @@ class Face:
 
         Returns:
             Field -> float or nested lists, in pixels, rounded: `box` `[4]`, `landmarks` `[num_points][2]`, and `score`,
-            `sigma` `[num_points]` and `pose` `[3]` (degrees) where they are known.
+            `sigma` `[num_points]`, `visible` `[num_points]` (probabilities) and `pose` `[3]` (degrees) where they are
+            known.
         """
         values = {name: (getattr(self, name), output.digits) for name, output in outputs_of(type(self)).items()}
         return {name: rounded(value, digits) for name, (value, digits) in values.items() if value is not None}
@@ -193,6 +197,11 @@ class Face:
         from flaxmark.faces.alignment import sample_similarity
 
         return sample_similarity(read_image(image, math.inf), self.alignment(size), size)
+
+
+def hidden_points(face: Face) -> Bool[np.ndarray, " num_points"]:
+    """Which points are more likely hidden than seen; none where the network does not predict it."""
+    return np.zeros(len(face.landmarks), bool) if face.visible is None else np.asarray(face.visible) < 0.5
 
 
 def rounded(value: Any, digits: int) -> Any:

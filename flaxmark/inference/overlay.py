@@ -2,20 +2,19 @@
 
 import dataclasses
 import functools
-import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from flaxmark.data.images import ImageSource, read_image
 from flaxmark.errors import ConfigError
 from flaxmark.faces.head_pose import rotation
-from flaxmark.faces.markup import Markup
 from flaxmark.faces.missing import present
-from flaxmark.inference.face import Face
+from flaxmark.inference.face import Face, hidden_points
+from flaxmark.inference.outlines import Line, part_lines
 
 # Hues of Okabe and Ito, distinct for colour-blind readers, light enough for skin and for dark hair. Parts with other
 # names take them in this order.
@@ -27,10 +26,10 @@ SCREEN = 1000  # pixels: larger images are looked at shrunk to about this size, 
 SMALL, LARGE = 9, 14  # height of letters on the screen, pixels
 TINY = 40  # pixels: the lines of smaller faces have no room for a dark edge
 FINE = 4  # lines are drawn so many times as large, then shrunk
+HOLLOW = 0.6  # diameter of the dark middle of a hidden point's dot relative to the dot
 MASK = 25_000  # pixels: lines with a larger bounding box are drawn in pieces
 
 Pixels = UInt8[np.ndarray, "height width 3"]
-Line = Float[np.ndarray, "n 2"]
 
 
 def draw(
@@ -42,6 +41,8 @@ def draw(
     pose: bool = False,
 ) -> Pixels:
     """Draw faces onto a copy of an image: their boxes, and their parts as smooth lines through the points.
+
+    Where points are drawn as dots, those that are more likely hidden than seen (`Face.visible` below 0.5) are rings.
 
     Example:
         faces = flaxmark.predict("photo.jpg")
@@ -85,59 +86,6 @@ def _placed(face: Face) -> Face:
     return dataclasses.replace(face, landmarks=landmarks, box=box)
 
 
-def smooth_line(points: Line, closed: bool, samples: int = 8) -> Line:
-    """Centripetal Catmull-Rom curve through points, `samples` pieces from each to the next.
-
-    Centripetal ones (Yuksel, Schaefer, Keyser, "On the parameterization of Catmull-Rom curves", 2009) have no loops
-    where points lie close together. Fewer than four points are joined by straight lines.
-    """
-    points = np.asarray(points, np.float64)
-    if len(points) < 4:
-        return np.concatenate([points, points[:1]]) if closed else points
-    if closed:
-        padded = np.concatenate([points[-1:], points, points[:2]])
-    else:
-        padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
-    # Square roots of the distances; a point that is there twice must not divide by 0.
-    steps = np.sqrt(np.linalg.norm(np.diff(padded, axis=0), axis=1))[:, None] + 1e-6
-    slopes = np.diff(padded, axis=0) / steps
-    wide = (padded[2:] - padded[:-2]) / (steps[1:] + steps[:-1])
-    tangents = slopes[:-1] - wide + slopes[1:]
-    start, end, step = padded[1:-2, None], padded[2:-1, None], steps[1:-1, None]
-    leave, arrive = tangents[:-1, None] * step, tangents[1:, None] * step
-    t = (np.arange(samples) / samples)[None, :, None]
-    curve = start + t * (
-        leave + t * (3 * (end - start) - 2 * leave - arrive + t * (2 * (start - end) + leave + arrive))
-    )
-    return np.concatenate([curve.reshape(-1, 2), padded[-2:-1]])
-
-
-def part_lines(landmarks: Float[np.ndarray, "points 2"], markup: Markup) -> dict[str, list[Line]]:
-    """Smooth lines of each part of a mark-up, interrupted at missing points; "" is the part of other lines."""
-    there = present(landmarks)
-    lines: dict[str, list[Line]] = {}
-    for outline in markup.outlines:
-        part = next((name for name, points in markup.parts.items() if outline[0] in points), "")
-        lines.setdefault(part, []).extend(_unbroken(landmarks, there, outline))
-    return lines
-
-
-def _unbroken(landmarks: np.ndarray, there: np.ndarray, outline: tuple[int, ...]) -> Iterator[Line]:
-    """Smooth lines through the points of an outline that follow each other without a missing one between."""
-    closed = len(outline) > 2 and outline[0] == outline[-1]
-    points = list(outline[:-1] if closed else outline)
-    gaps = [place for place, point in enumerate(points) if not there[point]]
-    if closed and not gaps:
-        yield smooth_line(landmarks[points], closed=True)
-        return
-    if closed:  # begins behind a gap
-        points = points[gaps[0] :] + points[: gaps[0]]
-        gaps = [place for place, point in enumerate(points) if not there[point]]
-    for first, last in itertools.pairwise([-1, *gaps, len(points)]):
-        if last - first > 2:
-            yield smooth_line(landmarks[points[first + 1 : last]], closed=False)
-
-
 def _draw_face(canvas: Pixels, face: Face, zoom: float, sigma: bool, pose: bool) -> None:
     """Draw the box and the points of a face; the image around it is not touched, which takes time in large ones."""
     landmarks, box = face.landmarks, face.box.round()
@@ -156,7 +104,8 @@ def _draw_face(canvas: Pixels, face: Face, zoom: float, sigma: bool, pose: bool)
     left, top, right, bottom = window
     region = Image.fromarray(canvas[top:bottom, left:right])
     _draw_box(region, box - np.tile([left, top], 2), frame)
-    _draw_points(region, landmarks - (left, top), face.markup, width, size > TINY, width > thin, radii)
+    moved = dataclasses.replace(face, landmarks=landmarks - (left, top))
+    _draw_points(region, moved, width, size > TINY, width > thin, radii)
     for axis, colour in zip(axes, AXES, strict=False):
         _paint(region, [axis - (left, top)], 3 * width, INK, SHADOW)
         _paint(region, [axis - (left, top)], 1.8 * width, colour)
@@ -181,34 +130,34 @@ def _draw_box(image: Image.Image, box: Float[np.ndarray, " 4"], width: int) -> N
 
 
 def _draw_points(
-    image: Image.Image,
-    landmarks: Float[np.ndarray, "points 2"],
-    markup: Markup | None,
-    width: float,
-    edges: bool,
-    dotted: bool,
-    radii: Float[np.ndarray, " present"],
+    image: Image.Image, face: Face, width: float, edges: bool, dotted: bool, radii: Float[np.ndarray, " present"]
 ) -> None:
     """Draw parts as lines with or without dark edges, circles of radii around the points, and dots on the lines.
 
     Unless `dotted`, there are dots only where they are far from each other.
     """
-    points = landmarks[present(landmarks)]
+    there = present(face.landmarks)
+    points, hidden = face.landmarks[there], hidden_points(face)[there]
     if not len(points):
         return
-    lines = part_lines(landmarks, markup) if markup else {}
+    lines = part_lines(face.landmarks, face.markup) if face.markup else {}
     circles = [_circle(point, radius) for point, radius in zip(points, radii, strict=False)]
     _paint(image, circles, 0.7 * width, FRAME, 0.8)
     for strokes in lines.values() if edges else ():
         _paint(image, strokes, 2.2 * width, INK, SHADOW)
     for number, (part, strokes) in enumerate(lines.items()):
         _paint(image, strokes, width, COLOURS.get(part) or list(COLOURS.values())[number % len(COLOURS)])
-    dots = list(points[:, None])
     if not lines:
-        _paint(image, dots, 4 * width, INK, SHADOW)
-        _paint(image, dots, 2.8 * width, COLOURS["jaw"])
+        _paint(image, list(points[:, None]), 4 * width, INK, SHADOW)
+        _draw_dots(image, points, hidden, 2.8 * width, COLOURS["jaw"])
     elif (spacing := _spacing(points)) > (4 if dotted else 10) * width:
-        _paint(image, dots, min(max(1.8 * width, 0.25 * spacing), 3 * width), FRAME)
+        _draw_dots(image, points, hidden, min(max(1.8 * width, 0.25 * spacing), 3 * width), FRAME)
+
+
+def _draw_dots(image: Image.Image, points: Line, hidden: Bool[np.ndarray, " n"], width: float, colour: str) -> None:
+    """Draw points as dots of a diameter; the middle of hidden ones is dark, which is seen on skin and on dark hair."""
+    _paint(image, list(points[:, None]), width, colour)
+    _paint(image, list(points[hidden, None]), HOLLOW * width, INK)
 
 
 def _paint(image: Image.Image, strokes: list[Line], width: float, colour: str, opacity: float = 1.0) -> None:

@@ -16,10 +16,14 @@ from flaxmark.schema import Choice
 FIRST_SIGMA = 0.05
 """First sigma, crop units: about the error of the mean face, which a fresh network predicts."""
 
+FIRST_VISIBLE = 0.9
+"""First probability that a point is seen: most points are."""
+
 HEAD = "head"
 """The names of all layers of a head start with this."""
 
 POOLING = "head_pooling"
+VISIBLE = "head_visible"
 WAVES = 4
 
 Features = Float[Array, "batch height width channels"]
@@ -38,6 +42,8 @@ class Prediction:
     """Crop units."""
     log_sigma: Float[Array, "batch points"] | None = None
     """Logarithm of the expected error in crop units, or None."""
+    visible_logit: Float[Array, "batch points"] | None = None
+    """Logit of the probability that a point is seen, and not hidden, or None."""
 
 
 class Head(Choice):
@@ -134,12 +140,14 @@ def _cosines(length: int, dtype: Any) -> Float[np.ndarray, "length {WAVES}"]:
 
 @dataclasses.dataclass(frozen=True)
 class DenseHead(Head):
-    """Pooling over the image and a dense layer of two units per point, and one more for sigma."""
+    """Pooling over the image and a dense layer of two units per point, and one more each for sigma and visibility."""
 
     name = "dense"
 
     pooling: Literal["mean", "weighted"] = "mean"
     """Pooling before the dense layer: the mean over the image, or weighted: a learnt pattern of weights per channel."""
+    visible: bool = False
+    """Whether to also predict which points are seen, and not hidden."""
 
     def predict(self, features: Features, num_points: int, *, sigma: bool, init_scale: float) -> Prediction:
         """As `Head.predict`."""
@@ -147,31 +155,37 @@ class DenseHead(Head):
         wide = features.astype(at_least_float32(features))
         pooled = wide.mean(axis=(1, 2)) if self.pooling == "mean" else WeightedPooling(name=POOLING)(wide)
         kernel_init = nn.initializers.variance_scaling(init_scale**2, "fan_in", "normal")
-        flat = nn.Dense(2 * num_points, kernel_init=kernel_init, name="head")(pooled)
-        landmarks = flat.reshape(-1, num_points, 2)
-        if not sigma:
-            return Prediction(landmarks)
-        start = nn.initializers.constant(math.log(FIRST_SIGMA))
-        log_sigma = nn.Dense(num_points, kernel_init=kernel_init, bias_init=start, name="head_sigma")(pooled)
-        return Prediction(landmarks, log_sigma)
+
+        def dense(name: str, values: int, start: float = 0.0) -> Array:
+            bias_init = nn.initializers.constant(start)
+            return nn.Dense(values * num_points, kernel_init=kernel_init, bias_init=bias_init, name=name)(pooled)
+
+        landmarks = dense("head", 2).reshape(-1, num_points, 2)
+        log_sigma = dense("head_sigma", 1, math.log(FIRST_SIGMA)) if sigma else None
+        logit = dense(VISIBLE, 1, math.log(FIRST_VISIBLE / (1 - FIRST_VISIBLE))) if self.visible else None
+        return Prediction(landmarks, log_sigma, logit)
 
     def start_at(self, params: dict[str, Any], mean_face: Float[Array, "points 2"]) -> dict[str, Any]:
         """As `Head.start_at`: the mean face is the bias."""
         return params | {"head": params["head"] | {"bias": mean_face.reshape(-1)}}
 
     def adopt(self, params: dict[str, Any], other: Head) -> dict[str, Any]:
-        """As `Head.adopt`; a plain mean becomes the same mean as a pattern."""
-        if self.pooling != "weighted" or not isinstance(other, DenseHead) or other.pooling != "mean":
+        """As `Head.adopt`; a plain mean becomes the same mean as a pattern, and visibility may be new or left out."""
+        if not isinstance(other, DenseHead):
             return super().adopt(params, other)
+        if not self.visible:
+            params = {name: own for name, own in params.items() if name != VISIBLE}
+        if (self.pooling, other.pooling) != ("weighted", "mean"):
+            return super().adopt(params, dataclasses.replace(other, visible=self.visible))
         channels = params[HEAD]["kernel"].shape[0]
         coefficients = np.zeros((WAVES, WAVES, channels), np.float32)
         coefficients[0, 0] = 1
         return params | {POOLING: {"coefficients": coefficients}}
 
     def convert(self, params: dict[str, Any], weights: Float[np.ndarray, "new old"]) -> dict[str, Any]:
-        """As `Head.convert`: the predicted points are the same means, and so are the logarithms of sigma."""
+        """As `Head.convert`: the predicted points are the same means, as are logarithms of sigma and logits."""
         mixed = {}
-        for name, values in (("head", 2), ("head_sigma", 1)):
+        for name, values in (("head", 2), ("head_sigma", 1), (VISIBLE, 1)):
             if name in params:
                 mix = np.kron(weights, np.eye(values)).T  # the values of a point lie side by side
                 mixed[name] = {part: np.asarray(array) @ mix for part, array in params[name].items()}

@@ -208,6 +208,7 @@ def print_header(run: Run, prepared: Prepared) -> None:
         "data": f"{prepared.name}: " + ", ".join(f"{name} {count:,}" for name, count in prepared.counts.items()),
         **_describe_listing(prepared),
         **describe_start(config, prepared.counts["train"]),
+        **_describe_visibility(run),
         "devices": f"{run.mesh.size} x {device.device_kind} ({device.platform}), {train_config.compile}",
         "input": f"{config.data.image_size} px, batch {train_config.batch_size}, {run.steps_per_epoch} steps per epoch",
         "faces": _describe_form(run),
@@ -227,6 +228,14 @@ def describe_start(config: Config, faces: int) -> dict[str, str]:
     fitting = gentle or faces >= FEW_FACES or config.model.init_from != SHIPPED_NAME
     hint = "" if fitting else "; so few faces gain more from config few_faces"
     return {"start": f"weights of {config.model.init_from}{hint}"}
+
+
+def _describe_visibility(run: Run) -> dict[str, str]:
+    """Header line about a head for visibility: which part of the faces trains it."""
+    if not getattr(run.config.model.head, "visible", False):
+        return {}
+    told = int((run.examples.visible == run.examples.visible).any(axis=1).sum())
+    return {"visible": f"{told:,} of {len(run.examples):,} training faces tell which points are hidden"}
 
 
 def _describe_form(run: Run) -> str:

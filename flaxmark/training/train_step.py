@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from flaxmark.models.losses import Loss, face_losses
+from flaxmark.models.losses import Loss, face_losses, visibility_losses
 from flaxmark.models.model import Model
 from flaxmark.training.train_state import TrainState
 
@@ -24,18 +24,20 @@ def make_train_step(
     *,
     steps_per_epoch: int,
     accumulate: int = 1,
+    visible_weight: float = 0.0,
     ema_decay: float | None = None,
     axis_name: str | None = None,
 ) -> TrainStep:
     """Build the update.
 
     Its batch has `image` float32 `[batch, height, width, 3]`, `landmarks` float32 `[batch, points, 2]` (NaN where they
-    are missing) and `mask` float32 `[batch]`. Its metrics are the scalars `loss`, `grad_norm`, `learning_rate` and, for
-    the epoch so far, `epoch_loss` (mean) and `finite_steps` (steps before the first loss that was not finite).
-    `accumulate` parts of a batch are computed one after another. `axis_name` is the mapped axis under pmap and None
-    under jit.
+    are missing), `mask` float32 `[batch]` and, for networks that predict it, `visible` float32 `[batch, points]` (NaN
+    where it is not known); its loss counts `visible_weight` times. The metrics are the scalars `loss`, `grad_norm`,
+    `learning_rate` and, for the epoch so far, `epoch_loss` (mean) and `finite_steps` (steps before the first loss that
+    was not finite). `accumulate` parts of a batch are computed one after another. `axis_name` is the mapped axis under
+    pmap and None under jit.
     """
-    gradient = make_gradient(model, loss, accumulate)
+    gradient = make_gradient(model, loss, accumulate, visible_weight)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
         value, batch_stats, grads = gradient(state, batch)
@@ -61,7 +63,7 @@ def make_train_step(
 
 
 def make_gradient(
-    model: Model, loss: Loss, accumulate: int
+    model: Model, loss: Loss, accumulate: int, visible_weight: float = 0.0
 ) -> Callable[[TrainState, Batch], tuple[Float[Array, ""], Any, Any]]:
     """Build the gradient of the batch's mean loss: `(state, batch) -> (loss, batch_stats after it, gradient)`."""
 
@@ -69,6 +71,8 @@ def make_gradient(
         variables = {"params": params, "batch_stats": batch_stats}
         prediction, batch_stats = model.apply(variables, part["image"], True)
         losses = face_losses(loss, prediction, part["landmarks"])
+        if visible_weight and prediction.visible_logit is not None:
+            losses += visible_weight * visibility_losses(prediction, part["visible"])
         return jnp.sum(losses * part["mask"]) / jnp.sum(part["mask"]), batch_stats
 
     gradient = jax.value_and_grad(loss_fn, has_aux=True)

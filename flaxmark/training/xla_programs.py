@@ -51,6 +51,7 @@ def build_programs(config: Config, steps_per_epoch: int, mesh: Mesh, form: Input
         schedule,
         steps_per_epoch=steps_per_epoch,
         accumulate=config.train.accumulate,
+        visible_weight=config.train.visible_weight,
         ema_decay=config.train.ema_decay,
         axis_name=axis_name,
     )

@@ -39,8 +39,9 @@ def test_every_change_keeps_its_range_and_leaves_out_what_is_off() -> None:
     """A field at 0 compiles nothing, and so an image without changes is the warped one."""
     config = DataConfig(image_size=64)
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    arguments: Any = (pixels, np.float32([0, 0, 64]), np.zeros((68, 2), np.float32), jax.random.key(0), config, 1)
-    image, _ = augment_face(*arguments)
+    crop = np.float32([0, 0, 64])
+    arguments: Any = (pixels, crop, np.zeros((68, 2), np.float32), np.ones(68), jax.random.key(0), config, 1)
+    image, _, _ = augment_face(*arguments)
     expected = (pixels / 255 - IMAGENET_MEAN) / IMAGENET_STD
     np.testing.assert_allclose(image, expected, atol=1e-5)
 
@@ -167,12 +168,50 @@ def test_one_by_one_under_vmap_and_lax_map_are_the_same() -> None:
     most = most_samples(80, 64, 0.8)
 
     def one(pixels: Any, crop: Any, landmarks: Any, key: Any) -> Any:
-        return augment_face(pixels, crop, landmarks, key, config, most)
+        return augment_face(pixels, crop, landmarks, jnp.ones(68), key, config, most)
 
     alone = [jax.jit(one)(*arguments) for arguments in zip(pixels, crop, landmarks, keys(3), strict=True)]
     together = jax.jit(jax.vmap(one))(pixels, crop, landmarks, keys(3))
     mapped = jax.jit(lambda *a: jax.lax.map(lambda x: one(*x), a))(pixels, crop, landmarks, keys(3))
-    for row, (image, points) in enumerate(alone):
-        for images, moved in (together, mapped):
+    for row, (image, points, seen) in enumerate(alone):
+        for images, moved, visible in (together, mapped):
+            np.testing.assert_array_equal(visible[row], seen)
             np.testing.assert_allclose(images[row], image, atol=2e-4)
             np.testing.assert_allclose(moved[row], points, atol=1e-6)
+
+
+def test_points_under_the_rectangle_are_hidden_and_no_others() -> None:
+    config = DataConfig(image_size=64, augment=AugmentConfig(occlusion=0.6))
+    grid = np.stack(np.meshgrid(*2 * [(8 * np.arange(8) + 4.5) / 64]), axis=-1).reshape(-1, 2)
+    landmarks = np.concatenate([grid, [[2.0, 0.5]] * 4]).astype(np.float32)  # 4 beyond the image
+    visible = np.ones(68, np.float32)
+    visible[:3] = np.nan
+    whole = np.full((64, 64, 3), 7, np.uint8)
+    crop, hidden = np.float32([0, 0, 64]), 0
+    make = jax.jit(lambda key: augment_face(whole, crop, landmarks, visible, key, config, 1))
+    for key in keys(12):
+        image, points, seen = map(np.asarray, make(key))
+        np.testing.assert_allclose(points, landmarks, atol=1e-6)
+        places = (grid * 64).astype(int)
+        plain = np.asarray(config.normalize(jnp.full((1, 1, 3), 7 / 255)))[0, 0]
+        covered = np.append(np.abs(image[places[:, 1], places[:, 0]] - plain).max(axis=-1) > 1e-3, [False] * 4)
+        np.testing.assert_array_equal(seen[3:], np.where(covered, 0, 1)[3:])
+        assert np.isnan(seen[:3]).all()
+        hidden += covered.sum()
+    assert hidden > 20
+
+
+def test_visibility_goes_with_its_points_when_a_face_is_mirrored() -> None:
+    config = DataConfig(image_size=64, augment=AugmentConfig(flip=True))
+    landmarks = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2)).astype(np.float32)
+    visible = np.arange(68, dtype=np.float32)
+    pixels, crop = np.zeros((64, 64, 3), np.uint8), np.float32([0, 0, 64])
+    mirrored = 0
+    for key in keys(6):
+        _, points, seen = augment_face(pixels, crop, landmarks, visible, key, config, 1)
+        order = np.asarray(seen).astype(int)
+        if order[0] != 0:
+            mirrored += 1
+            np.testing.assert_array_equal(order, IBUG_68.flip_order)
+        np.testing.assert_allclose(points[:, 1], landmarks[order, 1], atol=1e-6)
+    assert 0 < mirrored < 6

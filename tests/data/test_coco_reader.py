@@ -122,3 +122,29 @@ def test_an_absolute_path_never_leads_out_of_the_folder(tmp_path: Path) -> None:
     listing = read_coco_folder(tmp_path / "set", 68, None, None, None)
     assert not listing.entries
     assert {problem.reason for problem in listing.problems} <= {entries.MISSING, entries.LEAVES_FOLDER}
+
+
+def with_v(*changes: tuple[int, int]) -> list[float]:
+    """The points of the face, all seen but those with another v."""
+    points = np.column_stack([FACE, np.full(68, 2)])
+    for point, v in changes:
+        points[point, 2] = v
+    return points.ravel().tolist()
+
+
+def test_v_tells_hidden_points_from_seen_ones(tmp_path: Path) -> None:
+    shown = [{"image_id": 1, "keypoints": with_v((3, 1), (5, 0), (7, 9))}, {"image_id": 1, "keypoints": with_v()}]
+    first, second = (entry.visible for entry in read_coco_folder(write(tmp_path, shown), 68, None, None, None).entries)
+    assert first is not None
+    assert second is not None
+    assert first[3] == 0
+    assert np.isnan(first[[5, 7]]).all()  # missing, and of a kind that COCO does not have
+    assert (np.delete(first, [3, 5, 7]) == 1).all()
+    assert (second == 1).all()
+
+
+@pytest.mark.parametrize("v", [1, 2])
+def test_one_v_for_all_points_tells_nothing(tmp_path: Path, v: int) -> None:
+    same = [{"image_id": 1, "keypoints": with_v(*((point, v) for point in range(1, 68)), (0, 0))}]
+    (entry,) = read_coco_folder(write(tmp_path, same), 68, None, None, None).entries
+    assert entry.visible is None

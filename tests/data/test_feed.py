@@ -60,7 +60,7 @@ def images_of(name: str, devices: int = 1, mode: str = "jit", first_step: int = 
 
 
 EXPECTED = "ahead, memory"
-ARRAYS = ("landmarks", "crops", "boxes", "source_crops")
+ARRAYS = ("landmarks", "crops", "boxes", "source_crops", "visible")
 
 
 class Modulo:
@@ -83,6 +83,7 @@ def test_images_are_the_same_everywhere(name: str, devices: int, mode: str) -> N
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_allclose(other["image"], one["image"], atol=5e-4)  # of values up to 3
         np.testing.assert_allclose(other["landmarks"], one["landmarks"], atol=1e-5)
+        np.testing.assert_array_equal(other["visible"], one["visible"])
         np.testing.assert_array_equal(other["mask"], one["mask"])
 
 

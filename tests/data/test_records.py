@@ -18,6 +18,8 @@ from PIL import Image
 
 from flaxmark.data import entries
 from flaxmark.data.config import DataConfig
+from flaxmark.data.drawn import portray_face
+from flaxmark.data.prepare.drawn_faces import drawn_name
 from flaxmark.data.prepare.prepare import Examples, Prepared, load_split, prepare
 from flaxmark.data.tensorflow_setup import tfds
 from flaxmark.errors import DataError
@@ -45,6 +47,21 @@ def spoilt(drawn: Prepared, tmp_path: Path) -> Prepared:
 
 def images(examples: Examples) -> list[bytes]:
     return [examples.encoded(index) for index in range(len(examples))]
+
+
+def test_drawn_faces_know_which_points_are_hidden(drawn: Prepared) -> None:
+    examples = load_split(drawn, "train")
+    assert examples.visible.shape == (30, 68)
+    assert examples.visible.dtype == np.float32
+    assert set(np.unique(examples.visible).tolist()) == {0.0, 1.0}
+    for seed in range(5):
+        row = examples.files.index(drawn_name(seed))
+        np.testing.assert_array_equal(examples.visible[row], portray_face(seed, 64).visible)
+
+
+def test_photographs_do_not_tell_unless_their_annotation_does(official_tree: Tree) -> None:
+    examples = load_split(prepare(DataConfig(dir=str(official_tree.folder))), "train")
+    assert np.isnan(examples.visible).all()
 
 
 def record_file(prepared: Prepared, split: str = "train") -> Path:

@@ -17,7 +17,7 @@ def test_rows_have_the_mean_face_and_every_subset() -> None:
     target = rng.uniform(size=(3, 68, 2)).astype(np.float32)
     names = ["a", "b", "b"]
     nothing = np.zeros((3, 4), np.float32)
-    examples = Examples(target, nothing, nothing, nothing, names, names, names, 16, [b""] * 3)
+    examples = Examples(target, nothing, nothing, nothing, target[..., 0] * np.nan, names, names, names, 16, [b""] * 3)
     mean_face = target.mean(0)
     rows = rows_of_split("validation", examples, Outputs(target, np.zeros(3, np.float32)), mean_face, MSE(), IBUG_68)
     assert [(r["subset"], r["predictor"], r["faces"]) for r in rows] == [
@@ -35,7 +35,8 @@ def test_rows_have_the_mean_face_and_every_subset() -> None:
 def examples_of(target: np.ndarray, subsets: list[str]) -> Examples:
     nothing = np.zeros((len(target), 4), np.float32)
     names = [str(number) for number in range(len(target))]
-    return Examples(target, nothing, nothing, nothing, subsets, names, names, 16, [b""] * len(target))
+    seen = np.full(target.shape[:2], np.nan)
+    return Examples(target, nothing, nothing, nothing, seen, subsets, names, names, 16, [b""] * len(target))
 
 
 def test_missing_points_are_counted_and_faces_without_a_normaliser_are_left_out_of_its_metrics_alone() -> None:
@@ -92,3 +93,19 @@ def test_a_network_worse_than_the_mean_face_is_named_with_what_to_do(corner: int
     again = json.loads(json_text(rows))
     assert (again[0]["nme"] is None) == (corner is not None)
     assert format_results(again) == format_results(rows)
+
+
+def test_visibility_is_measured_where_it_is_known_and_predicted() -> None:
+    target = np.random.default_rng(3).uniform(size=(2, 68, 2)).astype(np.float32)
+    examples = examples_of(target, ["a", "b"])
+    examples.visible[0, :4] = [1, 1, 0, 0]  # of the second face nothing is known
+    logits = np.zeros((2, 68), np.float32)
+    logits[0, :4] = [3, 1, 1, 0]
+    outputs = Outputs(target, np.zeros(2), visible_logit=logits)
+    rows = rows_of_split("validation", examples, outputs, target.mean(0), MSE(), IBUG_68)
+    assert [row.get("visible_auc") for row in rows] == [87.5, None, 87.5, None, None, None]
+    assert rows[0]["hidden"] == 50
+    assert any("87.5 %" in remark for remark in remarks(rows))
+    without = rows_of_split("validation", examples, Outputs(target, np.zeros(2)), target.mean(0), MSE(), IBUG_68)
+    assert "visible_auc" not in without[0]
+    json_text(rows)

@@ -16,6 +16,8 @@ from flaxmark.evaluation.metrics import (
     point_errors,
     sigma_scale,
     summarize,
+    visibility_figures,
+    visible_auc,
 )
 
 
@@ -179,3 +181,12 @@ def test_sigma_is_calibrated_on_the_points_that_are_there() -> None:
     shares = np.array([0.0, 0.5, 0.68, 0.95])
     assert sigma_scale(predicted, target, sigma) == pytest.approx(2, rel=0.01)
     np.testing.assert_allclose(coverage(predicted, target, 2 * sigma, shares), shares, atol=0.01)
+
+
+def test_area_under_the_roc_of_visibility_by_hand() -> None:
+    # Seen: 3 and 1; hidden: 1 and 0. Of the four pairs 3 are in order, and one is equal.
+    logits, visible = np.array([[3.0, 1.0, 9.0], [1.0, 0.0, -9.0]]), np.array([[1, 1, np.nan], [0, 0, np.nan]])
+    assert visible_auc(logits, visible) == pytest.approx(87.5)
+    assert visibility_figures(logits, visible) == {"visible_auc": pytest.approx(87.5), "hidden": pytest.approx(50)}
+    assert visibility_figures(logits, np.ones((2, 3))) == {}
+    assert visibility_figures(logits, np.full((2, 3), np.nan)) == {}

@@ -21,9 +21,10 @@ def make_examples(count: int) -> Examples:
         encoded.append(encode(Image.fromarray(small).resize((120, 112), Image.Resampling.BICUBIC), "JPEG", quality=95))
     landmarks = rng.uniform(0.2, 0.8, (count, 68, 2)).astype(np.float32)
     landmarks[:, 0, 0] = np.arange(count)
+    seen = rng.choice(np.float32([0, 1, np.nan]), (count, 68))
     names = [str(i) for i in range(count)]
     crops = np.tile(np.float32([20, 20, 80]), (count, 1))
-    return Examples(landmarks, crops, np.zeros((count, 4), np.float32), crops, names, names, names, 128, encoded)
+    return Examples(landmarks, crops, np.zeros((count, 4), np.float32), crops, seen, names, names, names, 128, encoded)
 
 
 EXAMPLES = make_examples(22)

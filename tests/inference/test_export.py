@@ -35,14 +35,14 @@ from flaxmark.storage.packed import pack
 def packed_run(path: Path, depth: int, sigma: bool, dtype: str = "float32", stored_size: int = 256) -> Path:
     """A small packed file with random weights: predictions depend on the image and on every bias.
 
-    With sigma, its head weighs places.
+    With sigma, its head weighs places, and predicts which points are seen.
     """
     config = Config(
         data=DataConfig(markup=FIVE_POINTS, image_size=64, crop=CropDefinition(stored_size=stored_size)),
         model=ResNetConfig(
             depth=depth,  # type: ignore[arg-type]
             dtype=dtype,  # type: ignore[arg-type]
-            head=DenseHead("weighted" if sigma else "mean"),
+            head=DenseHead("weighted", visible=True) if sigma else DenseHead(),
             sigma=sigma,
         ),
         loss=GaussianNLL() if sigma else MSE(),
@@ -111,7 +111,7 @@ def traced(planes: jax.Array, boxes: jax.Array, definition: CropDefinition, size
         ).transpose(0, 2, 3, 1)
 
 
-def test_the_program_agrees_with_predict_sigma_too(predictor: flaxmark.Predictor) -> None:
+def test_the_program_agrees_with_predict_in_all_outputs(predictor: flaxmark.Predictor) -> None:
     program = jax.jit(make_program(predictor.network))
     image, landmarks = draw(4, 150)
     box = landmark_box(landmarks).astype(np.float32)
@@ -119,6 +119,8 @@ def test_the_program_agrees_with_predict_sigma_too(predictor: flaxmark.Predictor
     for row, face in enumerate(predictor.predict(image, np.stack([box, box + 9]))):
         np.testing.assert_allclose(outputs["landmarks"][row], face.landmarks, atol=1e-3)
         np.testing.assert_allclose(outputs["sigma"][row], face.sigma, rtol=1e-4)
+        np.testing.assert_allclose(outputs["visible"][row], face.visible, atol=1e-4)
+        assert 0 < outputs["visible"].min() < outputs["visible"].max() < 1
 
 
 def test_stablehlo_is_loaded_without_flaxmark(predictor: flaxmark.Predictor, tmp_path: Path) -> None:
@@ -163,6 +165,7 @@ def test_onnx_runtime_agrees_with_predict(depth: int, packed: Path, tmp_path: Pa
             np.testing.assert_allclose(found[0][row], face.landmarks, atol=1e-3)
             if face.sigma is not None:
                 np.testing.assert_allclose(found[1][row], face.sigma, rtol=1e-4)
+                np.testing.assert_allclose(found[2][row], face.visible, atol=1e-4)
 
 
 def test_the_network_alone_agrees_in_onnx_runtime(predictor: flaxmark.Predictor) -> None:
@@ -174,8 +177,11 @@ def test_the_network_alone_agrees_in_onnx_runtime(predictor: flaxmark.Predictor)
         make_crop_model(predictor.network).SerializeToString(), providers=["CPUExecutionProvider"]
     )
     crops = np.random.default_rng(0).uniform(0, 255, (3, 64, 64, 3)).astype(np.float32)
-    landmarks = session.run(["landmarks"], {"crops": crops})[0]
-    np.testing.assert_allclose(landmarks, predictor.network.run_images(crops)["landmarks"], atol=1e-5)
+    expected = predictor.network.run_images(crops)
+    for name, found in zip(
+        ("landmarks", "visible"), session.run(["landmarks", "visible"], {"crops": crops}), strict=True
+    ):
+        np.testing.assert_allclose(found, expected[name], atol=1e-5)
 
 
 @pytest.mark.parametrize(("dtype", "stored_size"), [("bfloat16", 256), ("float32", 64), ("float32", 640)])

@@ -22,7 +22,8 @@ from flaxmark.inference.face import Face
 from flaxmark.inference.files.drawing_paths import image_suffix
 from flaxmark.inference.files.image_files import save_image
 from flaxmark.inference.files.inputs import Input
-from flaxmark.inference.overlay import AXIS, draw, head_axes, part_lines, smooth_line
+from flaxmark.inference.outlines import part_lines, smooth_line
+from flaxmark.inference.overlay import AXIS, draw, head_axes
 
 GREY = np.full((480, 640, 3), 128, np.uint8)
 BOX = np.array([200.0, 100, 440, 340])
@@ -202,6 +203,28 @@ def test_points_without_lines_are_dots() -> None:
     assert not unknown[290, 320]
     assert five[290, 320]  # the mouth
     assert five[210, 285]  # straight from the eye to the nose
+
+
+@pytest.mark.parametrize("outlines", [(), FIVE_POINTS.outlines])
+def test_dots_of_hidden_points_are_hollow(outlines: Any) -> None:
+    grey = np.full((960, 1280, 3), 128, np.uint8)
+    points = np.array([[300.0, 200], [980, 200], [640, 480], [400, 760], [880, 760]])
+    face = Face(points, np.array([300.0, 200, 980, 760]), markup=dataclasses.replace(FIVE_POINTS, outlines=outlines))
+    unknown, seen = draw(grey, face), draw(grey, dataclasses.replace(face, visible=np.full(5, 0.5)))
+    np.testing.assert_array_equal(seen, unknown)
+    drawn = draw(grey, dataclasses.replace(face, visible=np.array([1, 1, 0.49, 1, 0])))
+    differing = changed(drawn, seen)
+    for x, y, hollow in ((640, 480, True), (880, 760, True), (400, 760, False)):
+        assert differing[y, x] == hollow
+        assert (drawn[y, x].max() == 0) == hollow  # a dark middle
+        assert changed(drawn, grey)[y - 6, x]
+        differing[y - 5 : y + 6, x - 5 : x + 6] = False  # the ring around it is that of a dot
+    assert not differing.any()
+
+
+def test_hidden_points_of_a_small_face_have_no_dots() -> None:
+    face = face_at(np.array([200.0, 100, 235, 140]))
+    np.testing.assert_array_equal(draw(GREY, dataclasses.replace(face, visible=np.zeros(68))), draw(GREY, face))
 
 
 def test_sizes_suit_the_image_and_the_face() -> None:

@@ -115,6 +115,24 @@ def test_csv_has_a_line_a_face(images: Path, tmp_path: Path) -> None:
     assert float(rows[2]["left"]) == 11
 
 
+@pytest.mark.parametrize("visible", [None, np.array([0.987, 0.5, 0.499, 0.0, 1.0])])
+def test_hidden_points(visible: np.ndarray | None, tmp_path: Path) -> None:
+    """COCO's v is 1 for them; CSV has their probabilities behind the points if the network predicts them."""
+    face = Face(np.arange(10.0).reshape(5, 2), np.array([0.0, 1, 8, 9]), visible=visible)
+    for form in ("csv", "coco"):
+        writer = make_writer(form, results_in(form, tmp_path / form), FIVE_POINTS, "free")
+        writer.write(Input(Path("a.png"), "a.png"), (10, 10), [face], {})
+        writer.close()
+    (annotation,) = json.loads((tmp_path / "coco").read_text())["annotations"]
+    assert annotation["keypoints"][2::3] == ([2] * 5 if visible is None else [2, 2, 1, 1, 2])
+    assert annotation["num_keypoints"] == 5
+    with (tmp_path / "csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    columns = list(row)[list(row).index("y4") + 1 :]
+    assert columns == ([] if visible is None else ["visible0", "visible1", "visible2", "visible3", "visible4"])
+    assert [row[column] for column in columns] == ([] if visible is None else ["0.99", "0.5", "0.5", "0.0", "1.0"])
+
+
 def test_pts_are_read_back(images: Path, tmp_path: Path) -> None:
     run(images, "pts", tmp_path / "out")
     names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.pts"))

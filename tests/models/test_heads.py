@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from flaxmark.config import DenseHead, Head, ResNetConfig
 from flaxmark.data.drawn.other_markups import convert_landmarks, point_weights
-from flaxmark.models.heads import POOLING, WAVES, WeightedPooling, pooling_weights
+from flaxmark.models.heads import FIRST_SIGMA, POOLING, VISIBLE, WAVES, Prediction, WeightedPooling, pooling_weights
 from flaxmark.models.model import make_model
+from flaxmark.models.pretrained import start_from_run
 from flaxmark.models.resnet import features_size
 
 MEAN_FACE = np.linspace(0.2, 0.8, 136).reshape(68, 2).astype(np.float32)
@@ -90,7 +92,7 @@ def test_a_weighted_head_starts_from_a_mean_as_that_mean() -> None:
 
 @pytest.mark.parametrize("markup", ["five_points", "wflw_98"])
 def test_a_head_for_another_scheme_predicts_the_same_face(markup: str) -> None:
-    old = ResNetConfig(depth=18, head_init_scale=1, sigma=True, head=DenseHead("weighted"))
+    old = ResNetConfig(depth=18, head_init_scale=1, sigma=True, head=DenseHead("weighted", visible=True))
     variables = jax.jit(make_model(old).init)(jax.random.key(1), MEAN_FACE)
     images, weights = jax.random.normal(jax.random.key(2), (2, 80, 80, 3)), point_weights(markup)
     expected, _ = make_model(old).apply(variables, images, False)
@@ -99,7 +101,45 @@ def test_a_head_for_another_scheme_predicts_the_same_face(markup: str) -> None:
     np.testing.assert_allclose(found.landmarks, convert_landmarks(np.asarray(expected.landmarks), markup), atol=1e-5)
     assert found.log_sigma is not None and expected.log_sigma is not None
     np.testing.assert_allclose(found.log_sigma, np.asarray(expected.log_sigma) @ weights.T, atol=1e-5)
+    assert found.visible_logit is not None and expected.visible_logit is not None
+    np.testing.assert_allclose(found.visible_logit, np.asarray(expected.visible_logit) @ weights.T, atol=1e-5)
     assert Head().convert(params, weights) is params
+
+
+class HeadAlone(nn.Module):
+    """A head for three points."""
+
+    head: Head
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> Prediction:
+        """As `Head.predict`."""
+        return self.head.predict(features, 3, sigma=True, init_scale=1.0)
+
+
+def test_a_head_predicts_which_points_are_seen() -> None:
+    alone = HeadAlone(DenseHead(visible=True))
+    variables = alone.init(jax.random.key(0), jnp.zeros((1, 2, 2, 2)))
+    first: Any = alone.apply(variables, jnp.zeros((1, 2, 2, 2)))
+    np.testing.assert_allclose(jax.nn.sigmoid(first.visible_logit), np.full((1, 3), 0.9), rtol=1e-5)
+    np.testing.assert_allclose(jnp.exp(first.log_sigma), np.full((1, 3), FIRST_SIGMA), rtol=1e-5)
+    layer = {"kernel": jnp.array([[1.0, 0, -1], [0.5, 0, 0]]), "bias": jnp.array([0.0, 1, 0])}
+    features = jnp.array([[[[0.0, 2], [2, 2]], [[0, 2], [2, 2]]]])  # means 1 and 2
+    found: Any = alone.apply({"params": variables["params"] | {VISIBLE: layer}}, features)
+    np.testing.assert_allclose(found.visible_logit, [[2, 1, -1]], atol=1e-6)
+    without: Any = HeadAlone(DenseHead()).apply(variables, features)
+    assert without.visible_logit is None
+    np.testing.assert_array_equal(without.landmarks, found.landmarks)
+
+
+def test_a_run_with_visibility_starts_from_one_without() -> None:
+    features, new, old = jnp.ones((1, 2, 2, 2)), DenseHead(visible=True), DenseHead()
+    fresh, trained = (HeadAlone(head).init(jax.random.key(i), features) for i, head in enumerate((new, old)))
+    own = {"params": new.adopt(trained["params"], old)}
+    started = start_from_run(own, fresh, "run")["params"]
+    assert set(started) == {"head", "head_sigma", VISIBLE}
+    for name, source in (("head", trained), ("head_sigma", trained), (VISIBLE, fresh)):
+        np.testing.assert_array_equal(started[name]["kernel"], source["params"][name]["kernel"])
 
 
 def test_another_head_is_left_out_and_the_same_head_is_kept() -> None:
@@ -112,3 +152,14 @@ def test_another_head_is_left_out_and_the_same_head_is_kept() -> None:
     assert set(DenseHead().adopt(params, DenseHead("weighted"))) == {"stem_conv"}
     assert DenseHead("weighted").adopt(params, DenseHead("weighted")) == params
     assert DenseHead().adopt(params, DenseHead()) == params
+
+
+def test_visibility_is_kept_or_left_out_and_nothing_else_changes() -> None:
+    without: dict[str, Any] = {"head": {"kernel": np.ones((512, 136))}, "head_sigma": {}, "stem_conv": {}}
+    params = without | {VISIBLE: {}}
+    assert DenseHead(visible=True).adopt(without, DenseHead()) == without
+    assert DenseHead(visible=True).adopt(params, DenseHead(visible=True)) == params
+    assert DenseHead().adopt(params, DenseHead(visible=True)) == without
+    assert set(DenseHead("weighted").adopt(params, DenseHead(visible=True))) == {*without, POOLING}
+    assert set(DenseHead("weighted", True).adopt(params, DenseHead(visible=True))) == {*params, POOLING}
+    assert set(DenseHead(visible=True).adopt(params, DenseHead("weighted", True))) == {"stem_conv"}

@@ -57,7 +57,7 @@ def test_networks(zero: bool, start: Any) -> None:
     model: Any = from_dict({**OLD_MODEL, "zero_init_residual": zero}, ModelConfig)
     assert model == ResNetConfig(depth=18, sigma=True, residual_init=start, head=DenseHead())
     kept = {name: value for name, value in OLD_MODEL.items() if name != "zero_init_residual"}
-    head = {"name": "dense", "pooling": "mean"}
+    head = {"name": "dense", "pooling": "mean", "visible": False}
     assert to_dict(model) == {
         "name": "resnet",
         "head": head,

@@ -11,6 +11,7 @@ from helpers.linear_model import linear_model
 from helpers.small_state import make_state
 
 from flaxmark.evaluation.eval_step import make_eval_step
+from flaxmark.models.heads import DenseHead
 from flaxmark.models.losses import MSE, SmoothL1
 from flaxmark.models.model import make_model
 from flaxmark.models.resnet import ResNetConfig
@@ -72,6 +73,25 @@ def test_one_update_by_hand() -> None:
     # The average's decay at step 0 is min(0.5, 1 / 10).
     np.testing.assert_allclose(state.ema["params"]["bias"], 0.1 + 0.9 * expected, rtol=1e-6)
     np.testing.assert_allclose(metrics["grad_norm"], 4 / 136 * np.sqrt(136), rtol=1e-5)
+
+
+def test_the_loss_of_visibility_is_added_with_its_weight() -> None:
+    network = make_model(ResNetConfig(depth=18, head=DenseHead(visible=True)))
+    state = init_train_state(jax.random.key(0), network, OPTIMIZER, MEAN_FACE, False)
+    seen = np.random.default_rng(2).choice(np.float32([0, 1, np.nan]), (16, 68))
+    batch = jax.tree.map(jnp.asarray, BATCH | {"visible": seen})
+    values = {}
+    for weight in (0.0, 0.5):
+        step = make_train_step(network, MSE(), OPTIMIZER, lambda _: 0.1, steps_per_epoch=9, visible_weight=weight)
+        after, metrics = jax.jit(step)(state, batch)
+        moved = after.params["head_visible"]["bias"] - state.params["head_visible"]["bias"]
+        values[weight] = float(metrics["loss"]), float(jnp.abs(moved).max())
+    # Nearly all logits are that of 0.9 at first.
+    known = seen[seen == seen]
+    entropy = -np.where(known == 1, np.log(0.9), np.log(0.1)).mean()
+    assert values[0.5][0] - values[0.0][0] == pytest.approx(0.5 * entropy, rel=0.1)
+    assert values[0.0][1] == 0
+    assert values[0.5][1] > 0
 
 
 def test_the_epoch_loss_starts_anew_and_counts_up_to_the_first_that_is_not_finite() -> None:

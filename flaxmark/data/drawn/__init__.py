@@ -2,7 +2,17 @@
 
 from flaxmark.data.drawn.head.distribution import sample_parameters
 from flaxmark.data.drawn.head.parameters import FaceParameters
-from flaxmark.data.drawn.other_markups import convert_landmarks
-from flaxmark.data.drawn.portrait import draw, draw_face
+from flaxmark.data.drawn.other_markups import convert_landmarks, convert_visible
+from flaxmark.data.drawn.portrait import Portrait, draw, draw_face, portray, portray_face
 
-__all__ = ["FaceParameters", "convert_landmarks", "draw", "draw_face", "sample_parameters"]
+__all__ = [
+    "FaceParameters",
+    "Portrait",
+    "convert_landmarks",
+    "convert_visible",
+    "draw",
+    "draw_face",
+    "portray",
+    "portray_face",
+    "sample_parameters",
+]

@@ -9,6 +9,7 @@ from flaxmark.data.drawn.arrays import Array, Image, Landmarks, Plane
 from flaxmark.data.drawn.head.parameters import FaceParameters
 from flaxmark.data.drawn.paint.curves import TILE, noise_tile, smoothstep
 from flaxmark.data.drawn.scene import tile_window
+from flaxmark.data.drawn.visibility import PaintedImage
 
 
 def cast_shadow(image: Image, p: FaceParameters, rng: np.random.Generator) -> None:
@@ -25,9 +26,9 @@ def cast_shadow(image: Image, p: FaceParameters, rng: np.random.Generator) -> No
     image *= np.sqrt(shade)[..., None]  # the display scale is the square root of light
 
 
-def strands(image: Image, points: Landmarks, p: FaceParameters, rng: np.random.Generator) -> None:
+def strands(painted: PaintedImage, points: Landmarks, p: FaceParameters, rng: np.random.Generator) -> None:
     """Draw `p.strands` locks of hair across the face, in place; landmarks in pixels."""
-    size = len(image)
+    size = len(painted.image)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
     left, right, top, bottom = points[0, 0], points[16, 0], points[17:27, 1].min(), points[8, 1]
     extent = bottom - top
@@ -42,12 +43,12 @@ def strands(image: Image, points: Landmarks, p: FaceParameters, rng: np.random.G
         width = extent * rng.choice([0.008, 0.02, 0.05, 0.1]) * np.sqrt(np.clip(1 - drop / end, 0, 1))
         mask = smoothstep(0, 1.5, width - np.abs(x - course) + 0.5) * (drop > -0.2) * (width > 0)
         colour = np.array(p.hair, np.float32) * np.float32(rng.uniform(0.7, 1.2))
-        image += (rng.uniform(0.6, 1.0) * mask)[..., None] * (colour * grain[..., None] - image)
+        painted.paint(rng.uniform(0.6, 1.0) * mask, colour * grain[..., None])
 
 
-def occlude(image: Image, points: Landmarks, p: FaceParameters, rng: np.random.Generator) -> None:
+def occlude(painted: PaintedImage, points: Landmarks, p: FaceParameters, rng: np.random.Generator) -> None:
     """Cover part of the face with fingers, a fist or a patch (`p.occluder`), in place; landmarks in pixels."""
-    size = len(image)
+    size = len(painted.image)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
     at = rng.integers(2, 15) if p.occluder == "fist" else rng.integers(0, 17)
     centre, extent = points[at], float(np.ptp(points, axis=0).max())
@@ -61,14 +62,14 @@ def occlude(image: Image, points: Landmarks, p: FaceParameters, rng: np.random.G
         wide, tall = rng.uniform(0.06, 0.3, 2)
         mask = smoothstep(0, 0.02, 1 - (np.abs(a / wide) ** 4 + np.abs((b - tall) / tall) ** 4) ** 0.25)
         texture = 1 + 0.2 * tile_window(noise_tile(1.2, 4), size, 1.0, rng.integers(0, TILE, 2))
-        image += mask[..., None] * (rng.uniform(0, 1, 3) * texture[..., None] - image)
+        painted.paint(mask, rng.uniform(0, 1, 3) * texture[..., None])
     elif p.occluder == "fist":
-        _fist(image, a, b, skin, rng)
+        _fist(painted, a, b, skin, rng)
     else:
-        _fingers(image, a, b, skin, rng)
+        _fingers(painted, a, b, skin, rng)
 
 
-def _fist(image: Image, a: Plane, b: Plane, skin: Array, rng: np.random.Generator) -> None:
+def _fist(painted: PaintedImage, a: Plane, b: Plane, skin: Array, rng: np.random.Generator) -> None:
     """Paint a closed hand and its arm, in place.
 
     `a` runs across the arm and `b` along it, both from the hand's centre, in extents of the face.
@@ -82,11 +83,11 @@ def _fist(image: Image, a: Plane, b: Plane, skin: Array, rng: np.random.Generato
     sleeve = skin if rng.random() < 0.5 else rng.uniform(0, 1, 3).astype(np.float32)
     cloth = np.where((b > tall + rng.uniform(0, 0.2))[..., None], sleeve, skin)
     rounded = 0.6 + 0.4 * np.sqrt(np.clip(1 - np.square(a / (0.75 * wide)), 0, 1))
-    image += arm[..., None] * (cloth * rounded[..., None] - image)
-    image += smoothstep(0, 0.08, 1 - r)[..., None] * (skin * shade[..., None] - image)
+    painted.paint(arm, cloth * rounded[..., None])
+    painted.paint(smoothstep(0, 0.08, 1 - r), skin * shade[..., None])
 
 
-def _fingers(image: Image, a: Plane, b: Plane, skin: Array, rng: np.random.Generator) -> None:
+def _fingers(painted: PaintedImage, a: Plane, b: Plane, skin: Array, rng: np.random.Generator) -> None:
     """Paint the fingers of a hand that reaches into the face, in place.
 
     `a` runs across the fingers and `b` along them, about 0 at their tips, in extents of the face.
@@ -98,15 +99,16 @@ def _fingers(image: Image, a: Plane, b: Plane, skin: Array, rng: np.random.Gener
         r = np.hypot(offset, np.minimum(b - tip, 0)) / wide
         shade = np.sqrt(np.clip(1 - 0.8 * r * r, 0.1, 1)) * (1 - 0.15 * np.exp(-(((b - tip - 0.14) / 0.015) ** 2)))
         reach = smoothstep(0, 0.02, 0.5 - b)
-        image += (smoothstep(0, 0.08, 1 - r) * reach)[..., None] * (skin * shade[..., None] - image)
+        painted.paint(smoothstep(0, 0.08, 1 - r) * reach, skin * shade[..., None])
 
 
-def cut_off(image: NDArray[np.uint8], points: Landmarks, p: FaceParameters) -> None:
-    """Blacken everything beyond `p.margins` around the landmarks (pixels), in place.
+def cut_off(image: NDArray[np.uint8], cover: Plane, points: Landmarks, p: FaceParameters) -> None:
+    """Blacken and cover everything beyond `p.margins` around the landmarks (pixels), in place.
 
     This is what the crop of a face at the border of a photograph looks like.
     """
     extent = float(np.ptp(points, axis=0).max())
     left, top = np.maximum(np.floor(points.min(0) - extent * np.array(p.margins[:2])), 0).astype(int)
     right, bottom = np.ceil(points.max(0) + extent * np.array(p.margins[2:])).astype(int)
-    image[:, :left] = image[:top] = image[:, max(right, 0) :] = image[max(bottom, 0) :] = 0
+    for plane, value in ((image, 0), (cover, 1)):
+        plane[:, :left] = plane[:top] = plane[:, max(right, 0) :] = plane[max(bottom, 0) :] = value

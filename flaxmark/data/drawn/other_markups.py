@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flaxmark.data.drawn.arrays import Floats, Points
+from flaxmark.data.drawn.arrays import Floats, Mask, Points
 
 Weights = dict[int, float]
 """Weight of each of the 68 points, by its index, in one point of another scheme."""
@@ -17,6 +17,18 @@ def convert_landmarks(landmarks: Floats, markup: str) -> Floats:
     another scheme.
     """
     return landmarks if markup == "ibug_68" else point_weights(markup) @ landmarks
+
+
+def convert_visible(visible: Mask, markup: str) -> Mask:
+    """Which points of `ibug_68`, `five_points` or `wflw_98` are seen, from the 68 that are, `[..., 68]`.
+
+    A mean of several points is seen where at least half of its weight is. Raises ValueError for another scheme.
+    """
+    if markup == "ibug_68":
+        return visible
+    weights = np.abs(point_weights(markup))
+    # Half of the weight may be less than one half by a rounding error.
+    return np.asarray(visible @ weights.T > 0.499 * weights.sum(1))
 
 
 def point_weights(markup: str) -> Points:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,10 +21,26 @@ from flaxmark.data.drawn.paint.features import paint_brow, paint_eye, paint_mout
 from flaxmark.data.drawn.paint.raster import Fragments, Patch, rasterise, refine, refinement
 from flaxmark.data.drawn.paint.shading import cast_shadow, expose, illuminate, sample_map
 from flaxmark.data.drawn.paint.skin import paint_beard, paint_complexion, paint_creases, paint_nose, paint_scalp
+from flaxmark.data.drawn.visibility import PaintedImage, on_visible_surface, uncovered
 from flaxmark.faces.head_pose import rotation
 
 SUPERSAMPLING = 2
 """Rendered pixels along the side of each pixel of the image."""
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A drawn face.
+
+    Attributes:
+        image: `[size, size, 3]`, RGB.
+        landmarks: In the order of ibug_68, (x, y) in pixels, where pixel centres have integer coordinates.
+        visible: `[68]`, whether each landmark is seen: nothing hides it, and it is in the image.
+    """
+
+    image: NDArray[np.uint8]
+    landmarks: Landmarks
+    visible: Mask
 
 
 def head_patch(head: Head, view: View) -> Patch:
@@ -120,8 +138,13 @@ def part_colour(name: str, head: Head, view: View, seen: Fragments, rng: np.rand
     return illuminate(p, colour, seen.normals, shine, lit)
 
 
-def render_head(head: Head, view: View, fine: View, size: int, rng: np.random.Generator) -> tuple[Image, Plane, Floats]:
-    """Render all meshes: the image, its opacity, and where the clothes begin (x, y, z), in pixels of `view`.
+def render_head(
+    head: Head, view: View, fine: View, size: int, rng: np.random.Generator
+) -> tuple[Image, Plane, Mask, Floats]:
+    """Render all meshes.
+
+    Returns the image, its opacity, whether each landmark is on the visible surface of the face, and where the clothes
+    begin (x, y, z), in pixels of `view`.
 
     `fine` is the same camera at the supersampled resolution, `size` the supersampled side in pixels.
     """
@@ -133,6 +156,7 @@ def render_head(head: Head, view: View, fine: View, size: int, rng: np.random.Ge
         [None, None, *keeps],
     )
     seen = rasterise(patches, [fine.project(patch.positions) for patch in patches], keeps, size)
+    shown = on_visible_surface(fine.landmarks, fine.depths, seen[0], size)
     lights, reference = [], np.zeros((0, 3), np.float32)
     for name, part in zip(names, seen, strict=True):
         if name == "face":
@@ -144,11 +168,14 @@ def render_head(head: Head, view: View, fine: View, size: int, rng: np.random.Ge
     canvas, cover = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
     pixels = np.concatenate([part.pixels for part in seen])
     canvas[pixels], cover[pixels] = expose(head.p, np.concatenate(lights), reference), 1
-    return canvas.reshape(size, size, 3), cover.reshape(size, size), view.project(base)
+    return canvas.reshape(size, size, 3), cover.reshape(size, size), shown, view.project(base)
 
 
-def put_on_glasses(head: Head, fine: View, canvas: Image, cover: Plane, rng: np.random.Generator) -> None:
-    """Draw glasses onto the canvas and its opacity `cover`, in place; `fine` is the canvas's camera."""
+def put_on_glasses(head: Head, fine: View, canvas: Image, cover: Plane, rng: np.random.Generator) -> Plane:
+    """Draw glasses onto the canvas and its opacity `cover`, in place, and return their own opacity.
+
+    `fine` is the canvas's camera.
+    """
     z = head.lift(head.points[27:28])[0, 2] + 0.03
     level = head.points[36:48, 1].mean()
     corners = fine.project(fine.turn(np.array([[x, level + y, z] for x in (-0.5, 0.5) for y in (-0.2, 0.25)])))[:, :2]
@@ -175,6 +202,9 @@ def put_on_glasses(head: Head, fine: View, canvas: Image, cover: Plane, rng: np.
     window += share[..., None] * (colour.reshape(window.shape) - window)
     behind = cover[low[1] : high[1], low[0] : high[0]]
     behind += share * (1 - behind)
+    opacity = np.zeros_like(cover)
+    opacity[low[1] : high[1], low[0] : high[0]] = share
+    return opacity
 
 
 def shrink(image: Array) -> Array:
@@ -184,31 +214,42 @@ def shrink(image: Array) -> Array:
     return np.asarray(np.add.reduce([lines[:, i::n] for i in range(n)]) / np.float32(n * n))
 
 
-def draw(p: FaceParameters, size: int = 160) -> tuple[NDArray[np.uint8], Landmarks]:
-    """Draw the face that the parameters describe; returns what `draw_face` returns."""
+def portray(p: FaceParameters, size: int = 160) -> Portrait:
+    """Draw the face that the parameters describe, in an image of `size` pixels."""
     rng = np.random.default_rng(p.detail_seed)
     head = Head(p)
     view = View(head, size)
     fine = view.magnified(SUPERSAMPLING)
-    canvas, cover, base = render_head(head, view, fine, SUPERSAMPLING * size, rng)
+    canvas, cover, shown, base = render_head(head, view, fine, SUPERSAMPLING * size, rng)
+    front = np.zeros((size, size), np.float32)
     if p.glasses:
-        put_on_glasses(head, fine, canvas, cover, rng)
+        front = shrink(put_on_glasses(head, fine, canvas, cover, rng))
     opacity, ahead = shrink(cover)[..., None], shrink(canvas)
-    image = scene.background(p, size, rng) * (1 - opacity) + ahead
+    painted = PaintedImage(scene.background(p, size, rng) * (1 - opacity) + ahead, front)
     below = view.landmarks[:, 1].max() + p.collar * view.scale
     collar = np.array([base[0], max(base[1], below) if p.collar >= 0.16 else below])
-    scene.clothes(image, collar, view.scale, p, rng)
+    scene.clothes(painted, collar, view.scale, p, rng)
     if p.strands:
-        foreground.strands(image, view.landmarks, p, rng)
+        foreground.strands(painted, view.landmarks, p, rng)
     if p.occluder:
-        foreground.occlude(image, view.landmarks, p, rng)
+        foreground.occlude(painted, view.landmarks, p, rng)
     if p.cast:
-        foreground.cast_shadow(image, p, rng)
-    if not p.plain:
-        image = photograph(image, rng)
+        foreground.cast_shadow(painted.image, p, rng)
+    image = painted.image if p.plain else photograph(painted.image, rng)
     finished = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
-    foreground.cut_off(finished, view.landmarks, p)
-    return finished, view.landmarks
+    foreground.cut_off(finished, painted.cover, view.landmarks, p)
+    return Portrait(finished, view.landmarks, shown & uncovered(view.landmarks, painted.cover))
+
+
+def portray_face(seed: int, size: int = 160) -> Portrait:
+    """Draw a random face; the same seed and size give the same one. Raises ValueError if the seed is negative."""
+    return portray(sample_parameters(np.random.default_rng(seed)), size)
+
+
+def draw(p: FaceParameters, size: int = 160) -> tuple[NDArray[np.uint8], Landmarks]:
+    """Draw the face that the parameters describe; returns what `draw_face` returns."""
+    portrait = portray(p, size)
+    return portrait.image, portrait.landmarks
 
 
 def draw_face(seed: int, size: int = 160) -> tuple[NDArray[np.uint8], Landmarks]:

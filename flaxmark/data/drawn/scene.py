@@ -9,6 +9,7 @@ from flaxmark.data.drawn.arrays import Floats, Image, Plane, Tile
 from flaxmark.data.drawn.head.parameters import FaceParameters
 from flaxmark.data.drawn.paint.curves import TILE, noise_tile, smoothstep
 from flaxmark.data.drawn.paint.raster import refine
+from flaxmark.data.drawn.visibility import PaintedImage
 
 
 def tile_window(tile: Tile, size: int, zoom: float, shift: NDArray[np.integer]) -> Plane:
@@ -80,14 +81,13 @@ def passer_by(image: Image, x: Plane, y: Plane, p: FaceParameters, rng: np.rando
         image += mask[..., None] * (colour.astype(np.float32) - image)
 
 
-def clothes(image: Image, neck: Floats, scale: float, p: FaceParameters, rng: np.random.Generator) -> None:
+def clothes(painted: PaintedImage, neck: Floats, scale: float, p: FaceParameters, rng: np.random.Generator) -> None:
     """Add shoulders below the neck, in place.
 
     `neck` is (x, y) of the collar in pixels, `scale` is in pixels per face unit.
     """
-    size = len(image)
+    size = len(painted.image)
     first = int(np.clip(neck[1] - 0.75 * scale, 0, size - 1))
-    image = image[first:]
     y, x = np.mgrid[first:size, 0:size].astype(np.float32)
     a, b = (x - np.float32(neck[0])) / np.float32(scale), (y - np.float32(neck[1])) / np.float32(scale)
     slope = rng.uniform(0.15, 0.5)
@@ -100,6 +100,5 @@ def clothes(image: Image, neck: Floats, scale: float, p: FaceParameters, rng: np
     pattern = 1 + rng.uniform(-0.4, 0.4) * (rng.random() < 0.4) * np.sign(
         np.sin(b * rng.uniform(10, 60) + a * rng.uniform(-60, 60))
     )
-    image += mask[..., None] * (
-        colour * (fold * pattern * (0.7 + 0.3 * smoothstep(0, 0.3, b - top)))[..., None] - image
-    )
+    shade = fold * pattern * (0.7 + 0.3 * smoothstep(0, 0.3, b - top))
+    painted.below(first).paint(mask, colour * shade[..., None])

@@ -35,15 +35,20 @@ def draw_affine(key: jax.Array, config: AugmentConfig) -> Affine:
 
 
 def warp_landmarks(landmarks: Landmarks, affine: Affine, markup: Markup) -> Landmarks:
-    """Move landmarks (crop units) as the sampler moves pixels; their order changes where the face is mirrored."""
+    """Move landmarks (crop units) as the sampler moves pixels; in the order of the landmark scheme."""
     (a, b), (c, d) = affine.matrix
-    determinant = a * d - b * c
-    inverse = jnp.stack([jnp.stack([d, -b]), jnp.stack([-c, a])]) / determinant
+    inverse = jnp.stack([jnp.stack([d, -b]), jnp.stack([-c, a])]) / (a * d - b * c)
     from_middle = landmarks - (0.5 + affine.shift)[None]
     moved = jnp.matmul(from_middle, inverse.T, precision="highest") + 0.5
+    return in_order(moved, affine, markup)
+
+
+def in_order(values: Float[Array, "points ..."], affine: Affine, markup: Markup) -> Float[Array, "points ..."]:
+    """Values of the points of a warped face in the order of the landmark scheme, which changes where it is mirrored."""
     if markup.flip_order is None:  # then nothing is mirrored
-        return moved
-    return jnp.where(determinant < 0, moved[np.array(markup.flip_order)], moved)
+        return values
+    (a, b), (c, d) = affine.matrix
+    return jnp.where(a * d - b * c < 0, values[np.array(markup.flip_order)], values)
 
 
 def blur(image: Image, key: jax.Array, config: AugmentConfig) -> Image:
@@ -104,13 +109,27 @@ def _factor(key: jax.Array, largest: float) -> jax.Array:
 
 def occlude(image: Image, key: jax.Array, config: AugmentConfig) -> Image:
     """Cover a rectangle of half of the images with one colour."""
+    start, end, colour = _rectangle(key, config)
+    units = (jnp.arange(image.shape[0], dtype=jnp.float32) + 0.5) / image.shape[0]
+    columns, rows = ((units >= start[axis]) & (units < end[axis]) for axis in (0, 1))
+    return jnp.where((rows[:, None] & columns[None, :])[..., None], colour[None, None], image)
+
+
+def hide_points(
+    visible: Float[Array, " num_points"], landmarks: Landmarks, key: jax.Array, config: AugmentConfig
+) -> Float[Array, " num_points"]:
+    """Mark the points that `occlude` covers with the same key as hidden, where it is known whether they are seen."""
+    start, end, _ = _rectangle(key, config)
+    covered = ((landmarks >= start[None]) & (landmarks < end[None])).all(axis=-1)
+    return jnp.where(covered, 0 * visible, visible)  # NaN stays
+
+
+def _rectangle(key: jax.Array, config: AugmentConfig) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Left top and right bottom (parts of the image) of a rectangle, without extent for half of the keys; its RGB."""
     draws = jax.random.uniform(key, (8,), jnp.float32)
     extent = draws[:2] * config.occlusion
     start = draws[3:5] * (1 - extent)
-    units = (jnp.arange(image.shape[0], dtype=jnp.float32) + 0.5) / image.shape[0]
-    columns, rows = ((units >= start[axis]) & (units < start[axis] + extent[axis]) for axis in (0, 1))
-    covered = rows[:, None] & columns[None, :] & (draws[2] < 0.5)
-    return jnp.where(covered[..., None], draws[None, None, 5:8], image)
+    return start, jnp.where(draws[2] < 0.5, start + extent, start), draws[5:8]
 
 
 AUGMENTATIONS: dict[str, PixelChange] = {
@@ -129,26 +148,32 @@ def augment_face(
     pixels: UInt8[Array, "height width 3"],
     crop: Float[Array, "3"],
     landmarks: Landmarks,
+    visible: Float[Array, " num_points"],
     key: jax.Array,
     config: DataConfig,
     most: int,
-) -> tuple[Image, Landmarks]:
+) -> tuple[Image, Landmarks, Float[Array, " num_points"]]:
     """Make a training example of a face.
 
     Args:
         pixels: Region around the face.
         crop: Left, top, side in pixels of the region.
         landmarks: Crop units.
+        visible: 1 for points that are seen, 0 for hidden ones, NaN where that is not known.
         key: Decides everything random.
         config: Ranges, size and normalisation.
         most: Samples a pixel along each axis, from `most_samples`.
 
     Returns:
-        The normalised image, and the landmarks in units of the warped crop.
+        The normalised image, the landmarks in units of the warped crop, and whether they are seen.
     """
     affine = draw_affine(jax.random.fold_in(key, 0), config.augment)
+    landmarks = warp_landmarks(landmarks, affine, config.markup)
+    visible = in_order(visible, affine, config.markup)
     image = sample_crop(pixels, crop, config.image_size, most, affine) / 255
     for number, (field, change) in enumerate(AUGMENTATIONS.items(), start=1):
         if getattr(config.augment, field, 0):  # an extension's field is not in every config
             image = change(image, jax.random.fold_in(key, number), config.augment)
-    return config.normalize(image), warp_landmarks(landmarks, affine, config.markup)
+            if change is occlude:
+                visible = hide_points(visible, landmarks, jax.random.fold_in(key, number), config.augment)
+    return config.normalize(image), landmarks, visible

@@ -61,7 +61,8 @@ def region_batches(examples: Examples, rows: Callable[[], Iterator[np.ndarray]],
 
     `rows` is called twice; each time it gives the faces of each batch, int64 `[batch_size]`, perhaps without end.
     Batches are `{"pixels": uint32 [batch, num_tiles, 8, 128], "crop": float32 [batch, 3], "landmarks": float32
-    [batch, num_points, 2]}`, with regions as `pack_region` lays them out. Raises DataError for a damaged record.
+    [batch, num_points, 2], "visible": float32 [batch, num_points]}`, with regions as `pack_region` lays them out.
+    Raises DataError for a damaged record.
     """
     side = padded_side(examples.region_size)
     failed: list[Exception] = []
@@ -84,7 +85,8 @@ def region_batches(examples: Examples, rows: Callable[[], Iterator[np.ndarray]],
     try:
         regions = _dataset(encoded, batch_size, region_of).as_numpy_iterator()
         for chosen, pixels in zip(rows(), regions, strict=True):
-            yield {"pixels": pixels, "crop": examples.crops[chosen], "landmarks": examples.landmarks[chosen]}
+            points = {"landmarks": examples.landmarks[chosen], "visible": examples.visible[chosen]}
+            yield {"pixels": pixels, "crop": examples.crops[chosen], **points}
     except tf.errors.OpError as error:
         raise failed[0] if failed else error from None
 

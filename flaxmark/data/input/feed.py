@@ -75,7 +75,8 @@ class TrainingFeed:
         resident: Batch = {}
         if form.resident:
             pixels = join_regions(load_regions(examples))
-            resident = {"pixels": pixels, "crop": examples.crops, "landmarks": examples.landmarks}
+            points = {"landmarks": examples.landmarks, "visible": examples.visible}
+            resident = {"pixels": pixels, "crop": examples.crops, **points}
         self.faces = replicate(resident, mesh) if form.in_step else {}
         # One program per batch of this process; steps run at the same time on the same cores.
         self._images = in_32_bits(jax.jit(make_training_images(config.data, form.largest_side, one_after_another)))

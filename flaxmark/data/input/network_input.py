@@ -16,9 +16,9 @@ from flaxmark.data.input.region_tiles import TILE, num_tiles, pick_region, unpac
 from flaxmark.faces.crop_sampler import most_samples, sample_crop
 
 Batch = Mapping[str, Any]
-"""Either `image`, `landmarks` and `mask`; or what images are made from: `row` uint32 `[batch]` (the face's number in
-its split) and `key` uint32 `[batch, 2]` (of the epoch), with `pixels`, `crop` and `landmarks` unless those are stored
-on the device."""
+"""Either `image`, `landmarks`, `visible` and `mask`; or what images are made from: `row` uint32 `[batch]` (the face's
+number in its split) and `key` uint32 `[batch, 2]` (of the epoch), with `pixels`, `crop`, `landmarks` and `visible`
+unless those are stored on the device."""
 
 KEY_KIND = "threefry2x32"  # explicit, as JAX's default can be configured
 AUGMENTATION = 1_000_003  # keeps these keys apart from those of initial weights
@@ -60,7 +60,7 @@ class InputForm:
         return {
             "pixels": jax.ShapeDtypeStruct((tiles, *TILE), jnp.uint32),
             "crop": jax.ShapeDtypeStruct((self.faces, 3), jnp.float32),
-            "landmarks": jax.ShapeDtypeStruct((self.faces, points, 2), jnp.float32),
+            **_point_shapes(self.faces, points),
         }
 
     def batch_shapes(self, data: DataConfig, size: int) -> Shapes:
@@ -68,8 +68,8 @@ class InputForm:
         mask = {"mask": jax.ShapeDtypeStruct((size,), jnp.float32)}
         if not self.in_step:
             image = (size, data.image_size, data.image_size, 3)
-            points = jax.ShapeDtypeStruct((size, data.markup.num_points, 2), jnp.float32)
-            return {"image": jax.ShapeDtypeStruct(image, jnp.float32), "landmarks": points, **mask}
+            points = _point_shapes(size, data.markup.num_points)
+            return {"image": jax.ShapeDtypeStruct(image, jnp.float32), **points, **mask}
         regions = {} if self.resident else self.region_shapes(data, size)
         row, key = jax.ShapeDtypeStruct((size,), jnp.uint32), jax.ShapeDtypeStruct((size, 2), jnp.uint32)
         return {"row": row, "key": key, **mask, **regions}
@@ -79,8 +79,16 @@ class InputForm:
         return {
             "pixels": jax.ShapeDtypeStruct((size, num_tiles(self.side), *TILE), jnp.uint32),
             "crop": jax.ShapeDtypeStruct((size, 3), jnp.float32),
-            "landmarks": jax.ShapeDtypeStruct((size, data.markup.num_points, 2), jnp.float32),
+            **_point_shapes(size, data.markup.num_points),
         }
+
+
+def _point_shapes(faces: int, points: int) -> Shapes:
+    """Shapes of what is known of each point of some faces."""
+    return {
+        "landmarks": jax.ShapeDtypeStruct((faces, points, 2), jnp.float32),
+        "visible": jax.ShapeDtypeStruct((faces, points), jnp.float32),
+    }
 
 
 def epoch_key(seed: int, epoch: int) -> UInt32[np.ndarray, "2"]:
@@ -96,8 +104,9 @@ def make_training_images(
 
     `each` maps a function of one face over a batch: `jax.vmap`, or one face after another. `largest_side` is the
     largest side of a training face's crop, pixels of its region. The result is
-    `(faces, batch) -> {"image", "landmarks", "mask"}`: `faces` are those stored on the device, or empty; images are
-    float32 `[batch, size, size, 3]`, landmarks float32 `[batch, num_points, 2]`, crop units.
+    `(faces, batch) -> {"image", "landmarks", "visible", "mask"}`: `faces` are those stored on the device, or empty;
+    images are float32 `[batch, size, size, 3]`, landmarks float32 `[batch, num_points, 2]`, crop units, and whether
+    they are seen float32 `[batch, num_points]`.
     """
     most = most_samples(largest_side, data.image_size, 1 - data.augment.scale)
 
@@ -109,8 +118,9 @@ def make_training_images(
             region = pick_region(faces, face["row"]) if faces else face
             key = jax.random.fold_in(jax.random.wrap_key_data(face["key"], impl=KEY_KIND), face["row"])
             pixels = unpack_region(region["pixels"])
-            image, landmarks = augment_face(pixels, region["crop"], region["landmarks"], key, data, most)
-            return {"image": image, "landmarks": landmarks, "mask": face["mask"]}
+            points = region["landmarks"], region["visible"]
+            image, landmarks, visible = augment_face(pixels, region["crop"], *points, key, data, most)
+            return {"image": image, "landmarks": landmarks, "visible": visible, "mask": face["mask"]}
 
         return each(of_one)(dict(batch))
 

@@ -88,6 +88,7 @@ def store_entry(
             subset=entry.subset,
             photograph=entry.photograph,
             file=entry.file,
+            visible=entry.visible,
         )
     except ValueError as error:
         return Problem(entry.file, OUTSIDE_IMAGE, str(error))

@@ -52,19 +52,20 @@ def drawn_name(seed: int) -> str:
 
 def draw_stored(seed: int, size: int, definition: CropDefinition, markup: str) -> StoredFace:
     """Draw and store the face of a seed in an image of `size` pixels; `markup` is the name of a landmark scheme."""
-    from flaxmark.data.drawn import convert_landmarks, draw_face  # only workers need it
+    from flaxmark.data.drawn import convert_landmarks, convert_visible, portray_face  # only workers need it
 
-    image, drawn_px = draw_face(seed, size)
-    landmarks_px = convert_landmarks(drawn_px, markup)
+    drawn = portray_face(seed, size)
+    landmarks_px = convert_landmarks(drawn.landmarks, markup)
     name = drawn_name(seed)
     return store_face(
-        image,
+        drawn.image,
         landmarks_px,
         landmark_box(landmarks_px),
         definition,
         subset="drawn",
         photograph=name,
         file=name,
+        visible=convert_visible(drawn.visible, markup),
     )
 
 

@@ -115,6 +115,7 @@ def load_split(prepared: Prepared, split: str) -> Examples:
         crops=index.crops,
         boxes=index.boxes,
         source_crops=index.source_crops,
+        visible=index.visible,
         subsets=index.subsets,
         photographs=index.photographs,
         files=index.files,

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
+
 from flaxmark.data.annotated_images import check_orientation
 from flaxmark.data.config import DataConfig
 from flaxmark.data.data_sets import find_data_set
@@ -28,7 +30,7 @@ Undivided = Literal["never", "unless_divided", "always"]
 """Whether all faces of a folder make one split, `WHOLE`: never, unless it has held-out faces of its own, or always."""
 WHOLE = "all"
 
-FORMAT_VERSION = 2  # of stored faces; increasing it makes every set be prepared anew
+FORMAT_VERSION = 3  # of stored faces; increasing it makes every set be prepared anew
 
 
 def find_data_dir(config: DataConfig) -> Path:
@@ -193,7 +195,8 @@ def _identity(root: Path, entry: FaceEntry) -> list[Any]:
     names = [entry.file, entry.subset, entry.photograph, entry.split]
     # 300-W's are in no image's orientation, so that sets prepared before there was another are found again.
     orientation = [entry.oriented, entry.size] if entry.oriented else []
-    return [*names, state.st_size, state.st_mtime_ns, box, entry.landmarks_px.tolist(), *orientation]
+    visible = [] if entry.visible is None else [np.nan_to_num(entry.visible, nan=-1).tolist()]
+    return [*names, state.st_size, state.st_mtime_ns, box, entry.landmarks_px.tolist(), *orientation, *visible]
 
 
 def _has_validation(entries: Iterable[FaceEntry]) -> bool:

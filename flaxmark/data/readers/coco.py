@@ -28,6 +28,7 @@ from flaxmark.data.entries import (
 from flaxmark.data.readers.lists import check_size, find_list
 from flaxmark.data.readers.missing_marks import mark_missing
 from flaxmark.errors import DataError
+from flaxmark.faces.missing import present
 from flaxmark.system.reading import reason_for_text
 
 MAX_BYTES = 250_000_000  # in memory it takes up to 25 times as much; COCO's own largest has 238 MB
@@ -57,9 +58,10 @@ def read_coco_folder(
 
     Images are looked for in the folder, in its `images/`, and beside the file. Without a list, all JSON files of the
     folder and of its `annotations/` are read: those with `val` in their names are for validation, with `test` for test.
-    A point with v = 0 is missing. Of COCO-WholeBody, `face_kpts` and `face_box` are read where the landmark scheme has
-    68 points. Crowds, annotations of categories with other points, and faces marked as not valid are skipped and
-    counted. With `needs_box`, faces without a bounding box are left out. `found` counts each file. Raises DataError
+    A point with v = 0 is missing, one with v = 1 is hidden, and with v = 2 it is seen; a file in which v is the same
+    for all labelled points does not tell. Of COCO-WholeBody, `face_kpts` and `face_box` are read where the landmark
+    scheme has 68 points. Crowds, annotations of categories with other points, and faces marked as not valid are skipped
+    and counted. With `needs_box`, faces without a bounding box are left out. `found` counts each file. Raises DataError
     where there is no such file, or a named one cannot be read.
     """
     named = {"validation": validation_list, "test": test_list, "train": train_list}
@@ -86,10 +88,17 @@ def read_coco_folder(
             continue
         wanted = _Keypoints(num_points, _categories(content, num_points), needs_box)
         good, bad = divide(_read_faces(content, path, root, split, wanted))
+        good = _without_meaningless_visibility(good)
         entries += good
         problems += bad + _skipped_notes(content, path, wanted)
         found[path.name] = (len(good), len(good) + len(bad))
     return Listing(sorted(entries, key=lambda entry: entry.file), problems, found)
+
+
+def _without_meaningless_visibility(entries: list[FaceEntry]) -> list[FaceEntry]:
+    """The faces of a file; without visibility if it is the same for all points, as many tools write it."""
+    values = {value for entry in entries if entry.visible is not None for value in entry.visible.tolist()}
+    return entries if {0.0, 1.0} <= values else [dataclasses.replace(entry, visible=None) for entry in entries]
 
 
 def _split_of(name: str) -> str:
@@ -174,14 +183,15 @@ def _read_faces(
             continue
         points, box = _fields(annotation, wanted.num_points)
         try:
-            landmarks_px = _read_keypoints(annotation.get(points), where, wanted.num_points)
+            landmarks_px, visible = _read_keypoints(annotation.get(points), where, wanted.num_points)
             edges = _read_box(annotation.get(box), where, box, wanted.needs_box)
         except AnnotationError as error:
             yield Problem(place, error.kind, str(error))
             continue
         file = PurePosixPath(place)
         photograph, subset = file.with_suffix("").as_posix(), file.parent.as_posix()
-        yield FaceEntry(place, landmarks_px, edges, subset, photograph, split, size=_size_of(image))
+        size = _size_of(image)
+        yield FaceEntry(place, landmarks_px, edges, subset, photograph, split, size=size, visible=visible)
     check_one_image({name: place for name, place in places.items() if isinstance(place, str)}, path)
 
 
@@ -220,8 +230,10 @@ def _named_after(folder: Path, stem: str) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and stem.endswith(path.name))
 
 
-def _read_keypoints(values: Any, where: str, num_points: int) -> Float[np.ndarray, "num_points 2"]:
-    """Pixels of each point from its x, y and visibility."""
+def _read_keypoints(
+    values: Any, where: str, num_points: int
+) -> tuple[Float[np.ndarray, "num_points 2"], Float[np.ndarray, " num_points"]]:
+    """Pixels of each point from its x, y and v; and 1 for a point that is seen, 0 for a hidden one, else NaN."""
     numbers = _numbers(values)
     if numbers is None or len(numbers) % 3:
         raise AnnotationError("keypoints must be a list of numbers, three for each point", MALFORMED, file=where)
@@ -229,7 +241,9 @@ def _read_keypoints(values: Any, where: str, num_points: int) -> Float[np.ndarra
     if len(points) != num_points:
         raise AnnotationError(wrong_count(len(points), num_points), POINT_COUNT, file=where)
     labelled = np.where(points[:, 2:] > 0, points[:, :2], np.nan)
-    return check_landmarks(mark_missing(labelled), where, num_points)
+    landmarks_px = check_landmarks(mark_missing(labelled), where, num_points)
+    seen = np.select([points[:, 2] == 2, points[:, 2] == 1], [1.0, 0.0], np.nan)
+    return landmarks_px, np.where(present(landmarks_px), seen, np.nan)
 
 
 def _read_box(values: Any, where: str, name: str, needed: bool) -> Float[np.ndarray, "4"] | None:

@@ -18,7 +18,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     TFDS keeps 1 GB of them to bring them into its order; beyond that it sorts them on disk.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     DESCRIPTION = ""
     HOMEPAGE = ""
 
@@ -40,6 +40,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
                 "subset": tfds.features.Text(),
                 "photograph": tfds.features.Text(),
                 "file": tfds.features.Text(),
+                "visible": tfds.features.Tensor(shape=(None,), dtype=tf.float32),
             }
         )
         return tfds.core.DatasetInfo(

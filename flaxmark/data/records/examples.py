@@ -34,6 +34,8 @@ class Examples:
     """float32: left, top, right, bottom in pixels of the original image."""
     source_crops: Float[np.ndarray, "n 3"]
     """float32: the crops in pixels of the original image."""
+    visible: Float[np.ndarray, "n num_points"]
+    """float32: 1 for a point that is seen, 0 for a hidden one, NaN where that is not known."""
     subsets: list[str]
     """What metrics are reported for."""
     photographs: list[str]

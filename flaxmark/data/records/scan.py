@@ -68,6 +68,7 @@ def _describe(data: bytes, file: int, start: int) -> tuple[dict[str, Any], dict[
         "crops": floats("crop"),
         "boxes": floats("box"),
         "source_crops": floats("source_crop"),
+        "visible": floats("visible"),
         "sizes": np.array([height, width], np.int32),
         "places": np.array([file, start + offset, len(image)], np.int64),
         "checksums": np.uint32(zlib.crc32(image)),

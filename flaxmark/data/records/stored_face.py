@@ -32,6 +32,8 @@ class StoredFace:
     """Identifier that faces share which must stay on one side of a split."""
     file: str
     """The original image, relative to the data set's folder."""
+    visible: Float[np.ndarray, " num_points"]
+    """float32: 1 for a point that is seen, 0 for a hidden one, NaN where that is not known."""
 
 
 def store_face(
@@ -43,8 +45,12 @@ def store_face(
     subset: str,
     photograph: str,
     file: str,
+    visible: Float[np.ndarray, " num_points"] | None = None,
 ) -> StoredFace:
-    """Cut a face out of its image around `box` (pixels) and encode it; ValueError for a crop outside the image."""
+    """Cut a face out of its image around `box` (pixels) and encode it; ValueError for a crop outside the image.
+
+    `visible` is 1 for points that are seen, 0 for hidden ones, and NaN where that is not known, as without it.
+    """
     source_crop = square_crop(box, definition.scale)
     region = cut_region(image, source_crop, definition)
     encoded = io.BytesIO()
@@ -58,4 +64,5 @@ def store_face(
         subset=subset,
         photograph=photograph,
         file=file,
+        visible=np.full(len(landmarks_px), np.nan, np.float32) if visible is None else visible.astype(np.float32),
     )

@@ -52,8 +52,8 @@ def make_program(network: Network) -> Program:
 
     It maps an image uint8 `[height, width, 3]` and boxes float32 `[n, 4]` (left, top, right, bottom in pixels, tight
     around the landmarks) to `landmarks` float32 `[n, num_points, 2]` in pixels, the network's other outputs, such as
-    `sigma` float32 `[n, num_points]` in pixels, and for flaxmark's own landmark schemes `pose` float32 `[n, 3]`: yaw,
-    pitch and roll in degrees.
+    `sigma` float32 `[n, num_points]` in pixels and `visible` float32 `[n, num_points]` in [0, 1], and for flaxmark's
+    own landmark schemes `pose` float32 `[n, 3]`: yaw, pitch and roll in degrees.
     """
     forward = make_forward(network.config, make_operations("tpu"), flip=False)  # plain convolutions of XLA
     data, scale = network.data, network.metadata.get("sigma_scale", 1.0)

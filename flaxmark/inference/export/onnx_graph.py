@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from flaxmark.faces.head_pose import angles
 from flaxmark.inference.export.matrix_crop import cut_crops, square_crops
 from flaxmark.inference.network import Network
-from flaxmark.models.heads import POOLING, pooling_weights
+from flaxmark.models.heads import POOLING, VISIBLE, pooling_weights
 from flaxmark.models.resnet import ResNetConfig, features_size
 
 OPSET, IR_VERSION = 20, 9
@@ -163,8 +163,8 @@ class OnnxLibrary:
 def add_network(graph: Graph, network: Network, crops: Tensor) -> dict[str, Tensor]:
     """Add normalisation, ResNet and dense head for crops float32 `[n, 3, size, size]` in [0, 255].
 
-    The outputs are `landmarks` `[n, num_points, 2]` and, if the network predicts it, `sigma` `[n, num_points]`, both in
-    crop units.
+    The outputs are `landmarks` `[n, num_points, 2]` and, if the network predicts them, `sigma` `[n, num_points]`, both
+    in crop units, and `visible` `[n, num_points]` in [0, 1].
     """
     params, data, config = network.variables["params"], network.data, network.config.model
     assert isinstance(config, ResNetConfig)
@@ -203,7 +203,8 @@ def add_network(graph: Graph, network: Network, crops: Tensor) -> dict[str, Tens
 
     landmarks = graph.add("Reshape", head("head"), np.array([-1, data.markup.num_points, 2]))
     sigma = {"sigma": graph.add("Exp", head("head_sigma"))} if config.sigma else {}
-    return {"landmarks": landmarks, **sigma}
+    visible = {"visible": graph.add("Sigmoid", head(VISIBLE))} if VISIBLE in params else {}
+    return {"landmarks": landmarks, **sigma, **visible}
 
 
 def add_pose(graph: Graph, landmarks: Tensor, matrix: Float[np.ndarray, "3 points"]) -> Tensor:
@@ -217,9 +218,9 @@ def add_pose(graph: Graph, landmarks: Tensor, matrix: Float[np.ndarray, "3 point
 def make_face_model(network: Network, description: str, pose: Float[np.ndarray, "3 points"] | None) -> onnx.ModelProto:
     """ONNX model from `image` uint8 `[height, width, 3]` and `boxes` float32 `[faces, 4]` to landmarks in pixels.
 
-    The outputs are `landmarks` float32 `[faces, num_points, 2]`, if the network predicts it, `sigma` float32
-    `[faces, num_points]`, and with the matrix `pose` of `fit_matrix` the `pose` float32 `[faces, 3]` in degrees. The
-    description is stored as metadata under `flaxmark`.
+    The outputs are `landmarks` float32 `[faces, num_points, 2]`, if the network predicts them, `sigma` and `visible`
+    float32 `[faces, num_points]`, and with the matrix `pose` of `fit_matrix` the `pose` float32 `[faces, 3]` in
+    degrees. The description is stored as metadata under `flaxmark`.
     """
     graph, data = Graph(), network.data
     boxes = Tensor(graph, "boxes")
@@ -233,7 +234,7 @@ def make_face_model(network: Network, description: str, pose: Float[np.ndarray, 
     planes = graph.add("Transpose", planes, perm=[2, 0, 1])
     crops = cut_crops(xp, planes, (left, top, side), data.crop, data.image_size)
     predicted = add_network(graph, network, crops)
-    outputs = {"landmarks": predicted["landmarks"] * side + graph.add("Concat", left, top, axis=2) - 0.5}
+    outputs = predicted | {"landmarks": predicted["landmarks"] * side + graph.add("Concat", left, top, axis=2) - 0.5}
     if "sigma" in predicted:
         length = graph.add("Squeeze", side, np.array([2]))
         outputs["sigma"] = predicted["sigma"] * network.metadata["sigma_scale"] * length
@@ -269,6 +270,7 @@ def _finish(
     shapes: dict[str, list[str | int | None]] = {
         "landmarks": ["faces", points, 2],
         "sigma": ["faces", points],
+        "visible": ["faces", points],
         "pose": ["faces", 3],
     }
     for name, tensor in outputs.items():

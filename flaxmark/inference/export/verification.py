@@ -33,7 +33,8 @@ class Agreement:
 
     Attributes:
         faces: Number of faces compared.
-        largest: Largest difference of any output in pixels, for faces that are not shrunk before sampling.
+        largest: Largest difference of any output in pixels, or of a probability, for faces that are not shrunk before
+            sampling.
         shrunk: The same for larger faces.
         stored_size: Side in pixels to which larger faces are shrunk.
     """
@@ -79,7 +80,10 @@ def check_agreement(program: Program, predictor: Predictor) -> Agreement:
 
 
 def difference(name: str, found: Any, expected: Face, side: float) -> float:
-    """Largest difference of an output from a face's in pixels; a pose moves points at half the side of the crop."""
+    """Largest difference of an output from a face's in pixels; a pose moves points at half the side of the crop.
+
+    Probabilities such as `visible` are compared as they are.
+    """
     known = getattr(expected, name)
     if name != "pose":
         return float(np.abs(found - known).max())

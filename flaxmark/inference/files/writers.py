@@ -12,7 +12,7 @@ import numpy as np
 
 from flaxmark.errors import ConfigError, StorageError
 from flaxmark.faces.markup import Markup
-from flaxmark.inference.face import Face, outputs_of, rounded
+from flaxmark.inference.face import Face, hidden_points, outputs_of, rounded
 from flaxmark.inference.files.inputs import Input
 from flaxmark.inference.files.partial import Format, PartialResults
 from flaxmark.system.files import write_text
@@ -50,12 +50,17 @@ def make_writer(form: Format, results: PartialResults | None, markup: Markup, te
 
 
 def face_to_cells(face: Face) -> dict[str, Any]:
-    """CSV columns of a face and their cells: first the values per face, then those per point."""
+    """CSV columns of a face and their cells: first the values per face, then those per point.
+
+    An output per point that the network does not predict has no columns: there would be one for each point.
+    """
     cells: dict[str, Any] = {}
     for name, output in sorted(outputs_of(type(face)).items(), key=lambda item: item[1].per_point):
+        value = getattr(face, name)
+        if value is None and output.per_point:
+            continue
         points = range(len(face.landmarks) if output.per_point else 1)
         columns = [column.format(point) for point in points for column in output.columns]
-        value = getattr(face, name)
         values = [""] * len(columns) if value is None else np.ravel(rounded(value, output.digits)).tolist()
         cells |= dict(zip(columns, values, strict=True)) if columns else {}
     return cells
@@ -101,7 +106,7 @@ class LineWriter:
         rows, self._waiting = [*self._waiting, *rows], []
         lines: list[Sequence[Any]] = []
         if not self._columns:
-            self._columns = list(rows[-1])
+            self._columns = max(map(list, rows), key=len)
             lines.append(self._columns)
         lines += [[row.get(column, "") for column in self._columns] for row in rows]
         self._print("".join(_csv_line(line) for line in lines))
@@ -186,9 +191,10 @@ class CocoWriter:
         """A face as COCO describes it, without ids."""
         left, top, right, bottom = face.box
         wide, high = right - left + 1, bottom - top + 1
-        seen = np.concatenate([face.landmarks, np.full((len(face.landmarks), 1), 2)], axis=1)
+        # v is 1 for a labelled point that is hidden, and 2 for one that is seen.
+        points = np.column_stack([face.landmarks, np.where(hidden_points(face), 1, 2)])
         annotation = {
-            "category_id": 1, "iscrowd": 0, "num_keypoints": len(seen), "keypoints": rounded(seen.ravel(), DIGITS),
+            "category_id": 1, "iscrowd": 0, "num_keypoints": len(points), "keypoints": rounded(points.ravel(), DIGITS),
             "bbox": rounded(np.array([left, top, wide, high]), DIGITS), "area": rounded(wide * high, DIGITS),
         }  # fmt: skip
         described = outputs_of(type(face))

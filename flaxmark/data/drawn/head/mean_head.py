@@ -3,9 +3,8 @@
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float
 
-from flaxmark.data.drawn.arrays import Points
+from flaxmark.data.drawn.arrays import Floats, Points
 from flaxmark.data.drawn.head.distribution import mean_person
 from flaxmark.data.drawn.head.shape import Head
 from flaxmark.data.drawn.other_markups import convert_landmarks, point_weights
@@ -32,7 +31,7 @@ def mean_head(markup: Markup) -> tuple[Points, Points] | None:
     return np.asarray(convert_landmarks(head.lift(head.points), markup.name), np.float64), np.asarray(weights)
 
 
-def poses_of(landmarks: Float[np.ndarray, "*faces points 2"], markup: Markup) -> Float[np.ndarray, "*faces 3"]:
-    """Yaw, pitch and roll of faces in degrees, as `faces.head_pose` defines them; NaN where they are not known."""
+def poses_of(landmarks: Floats, markup: Markup) -> Points:
+    """Yaw, pitch and roll `[..., 3]` of faces with landmarks `[..., points, 2]`, in degrees; NaN where not known."""
     mean = mean_head(markup)
     return np.full((*np.shape(landmarks)[:-2], 3), np.nan) if mean is None else head_poses(landmarks, *mean)

@@ -20,6 +20,7 @@ class View:
 
     Attributes:
         landmarks: As the camera sees them, pixels.
+        depths: `[68]`, of the landmarks, face units, greater towards the camera.
         scale: Pixels per face unit at the head's centre.
     """
 
@@ -29,7 +30,8 @@ class View:
         self.matrix = rotation(p.yaw, p.pitch, p.roll)
         self.distance = p.distance
         self.scale, self.offset = 1.0, np.zeros(2)
-        points = self.project(self.turn(landmark_positions(head, self)))[..., :2]
+        projected = self.project(self.turn(landmark_positions(head, self)))
+        points, self.depths = projected[:, :2], projected[:, 2]
         low, high = points.min(0), points.max(0)
         self.scale = size / 2.2 * p.zoom / float((high - low).max())
         self.offset = (size - 1) / 2 + size * np.array(p.centre) - self.scale * (low + high) / 2

@@ -13,6 +13,9 @@ from flaxmark.data.drawn.arrays import Array, Floats, Mask
 ID_BITS = 24
 """Low bits of the z-buffer, which hold the number of a sample; the depth is above them."""
 
+FARTHEST, DEPTH_STEPS = -8, 65536
+"""Depth of the z-buffer's zero, face units, and steps in a face unit."""
+
 
 @dataclass
 class Patch:
@@ -43,11 +46,13 @@ class Fragments:
         pixels: `[n]`, indices into the flattened image.
         coordinates: `[n, k]`, surface coordinates of the patch.
         normals: `[n, 3]`, unit vectors.
+        depths: `[n]`, face units, greater towards the camera.
     """
 
     pixels: NDArray[np.int64]
     coordinates: Array
     normals: Array
+    depths: Array
 
 
 def refine(grid: Floats, rows: int, columns: int) -> Array:
@@ -83,7 +88,7 @@ def rasterise(
         if keep is not None:
             number, fine = number[keep.ravel()], fine[keep.ravel()]
         column, line = (np.clip(fine[:, k] + np.float32(1.5), 0, size + 1).astype(np.int32) for k in (0, 1))
-        depth = ((fine[:, 2] + 8) * 65536).astype(np.int64)
+        depth = ((fine[:, 2] - FARTHEST) * DEPTH_STEPS).astype(np.int64)
         np.maximum.at(keys, line * (size + 2) + column, (depth << ID_BITS) + number)
         dense.append((start, steps, shape))
         start += shape[0] * shape[1]
@@ -94,8 +99,9 @@ def rasterise(
     for _ in range(2):
         grid[:, 1:-1] = np.maximum(grid[:, 1:-1], np.minimum(grid[:, :-2], grid[:, 2:]))
         grid[1:-1] = np.maximum(grid[1:-1], np.minimum(grid[:-2], grid[2:]))
-    numbers = (grid[1:-1, 1:-1] & ((1 << ID_BITS) - 1)).ravel()
-    return [gather(patch, numbers, *info) for patch, info in zip(patches, dense, strict=True)]
+    nearest = grid[1:-1, 1:-1].ravel()
+    numbers = nearest & ((1 << ID_BITS) - 1)
+    return [gather(patch, nearest, numbers, *info) for patch, info in zip(patches, dense, strict=True)]
 
 
 def refinement(screen: Floats) -> tuple[int, int]:
@@ -114,12 +120,17 @@ def refinement(screen: Floats) -> tuple[int, int]:
 
 
 def gather(
-    patch: Patch, numbers: NDArray[np.int64], start: int, steps: tuple[int, int], shape: tuple[int, int]
+    patch: Patch,
+    nearest: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+    start: int,
+    steps: tuple[int, int],
+    shape: tuple[int, int],
 ) -> Fragments:
-    """Coordinates and normals of a patch in the pixels where it is nearest to the camera.
+    """Coordinates, normals and depths of a patch in the pixels where it is nearest to the camera.
 
-    `numbers` `[pixels]` holds the number of the nearest sample, `start` is that of the patch's first one; `steps` and
-    `shape` are the refinement of its grid and the size of the refined grid.
+    `nearest` `[pixels]` is the z-buffer. `numbers` `[pixels]` holds the number of the nearest sample, `start` is that
+    of the patch's first one; `steps` and `shape` are the refinement of its grid and the size of the refined grid.
     """
     pixels = np.flatnonzero((numbers >= start) & (numbers < start + shape[0] * shape[1]))
     row, column = np.divmod(numbers[pixels] - start, shape[1])
@@ -136,4 +147,5 @@ def gather(
     mixed += step_right
     mixed += step_down
     k = patch.coordinates.shape[-1]
-    return Fragments(pixels, mixed[:, :k], mixed[:, k:])
+    depths = (nearest[pixels] >> ID_BITS) / np.float32(DEPTH_STEPS) + np.float32(FARTHEST)
+    return Fragments(pixels, mixed[:, :k], mixed[:, k:], depths.astype(np.float32))
