@@ -217,18 +217,8 @@ def test_configs_have_names_and_differences() -> None:
 def test_moved_boxes_move_the_points_the_other_way() -> None:
     landmarks = np.float32([[[0.5, 0.5], [0.75, 0.25]]])
     square = np.float32([[10, 20, 60]])
-    examples = Examples(
-        landmarks,
-        square,
-        np.zeros((1, 4), np.float32),
-        square,
-        landmarks[..., 0] * np.nan,
-        ["s"],
-        ["p"],
-        ["f"],
-        16,
-        [b""],
-    )
+    box, seen = np.zeros((1, 4), np.float32), np.full((1, 68), np.nan)
+    examples = Examples(landmarks, square, box, square, seen, ["s"], ["p"], ["f"], 16, [b""])
     moved = move_boxes(examples, np.array([[0.15, 0.0, 0.0]]), 1.5)
     np.testing.assert_allclose(moved.crops, [[16, 20, 60]])
     np.testing.assert_allclose(moved.landmarks, [[[0.4, 0.5], [0.65, 0.25]]], atol=1e-6)
