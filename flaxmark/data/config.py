@@ -48,6 +48,17 @@ class AugmentConfig(Choice):
     """Largest standard deviation of a Gaussian blur applied to half of the faces, in 1/100 of the crop's side."""
     occlusion: float = bounded(0.0, "[0, 1]")
     """Largest side of a random patch that hides part of half of the faces, in sides of the crop."""
+    motion: float = bounded(0.0, "[0, 20]")
+    """Largest length of a motion blur of half of the faces, in 1/100 of the crop's side."""
+    temperature: float = bounded(0.0, "[0, 1)")
+    """Largest relative change of red against blue: 0.2 is 0.8 to 1.2 times as much red, and 1.2 to 0.8 times as much
+    blue."""
+    grey: float = bounded(0.0, "[0, 1]")
+    """Share of the faces that lose their colour."""
+    noise: float = bounded(0.0, "[0, 1]")
+    """Largest standard deviation of a noise added to half of the faces, where 1 is white minus black."""
+    jpeg: float = bounded(0.0, "[0, 0.99]")
+    """Largest loss of a JPEG compression of half of the faces: 0.5 is a quality of 50 to 100."""
 
 
 @dataclasses.dataclass(frozen=True)

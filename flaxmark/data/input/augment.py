@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from flaxmark.data.config import AugmentConfig, DataConfig
+from flaxmark.data.input import camera_effects
 from flaxmark.faces.crop_sampler import Affine, by_platform, sample_crop
 from flaxmark.faces.markup import Markup
 
@@ -138,6 +139,11 @@ AUGMENTATIONS: dict[str, PixelChange] = {
     "contrast": change_contrast,
     "brightness": change_brightness,
     "occlusion": occlude,
+    "motion": camera_effects.move,
+    "temperature": camera_effects.change_temperature,
+    "grey": camera_effects.make_grey,
+    "noise": camera_effects.add_noise,
+    "jpeg": camera_effects.compress,
 }
 """Field of `AugmentConfig` -> change of the pixels, in the order of their application; a field at 0 turns its own off.
 
