@@ -3,7 +3,7 @@
 With 68 points, and with five points of another landmark scheme, which are made from the 68; their NME is divided by the
 distance of the eye centres. Trains one cell after another with the recipes as users get them; the same command again
 skips finished cells and resumes an interrupted one. --workdir gets results.jsonl, few_faces.md and few_faces.png, with
-the cells that the command names.
+all finished cells in it, also those of other commands.
 
 The best epoch is chosen on the same validation faces; results.jsonl also has the NME of the last epoch.
 
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from few_faces_report import Cell, Record, record, write_results
+from few_faces_report import Cell, Record, finished_cells, record, write_results
 
 from flaxmark.cli.flags import parse_flags
 from flaxmark.cli.main import run_main
@@ -244,12 +244,11 @@ def main(arguments: list[str]) -> None:
     write_lists(folder / "lists", cells, train, held_out)
     flags = {cell: run_flags(cell, parsed, root, folder / "lists", further) for cell in cells}
     configs = {cell: config_from_arguments(RunArguments, None, flags[cell]).run for cell in cells}
-    results = {cell: stored_result(folder / cell.name, configs[cell]) for cell in cells}
-    records = [record(cell, result) for cell, result in results.items() if result is not None]
+    waiting, failed = [cell for cell in cells if stored_result(folder / cell.name, configs[cell]) is None], []
+    records = finished_cells(folder)
     # In a process of its own: this one must not hold an accelerator that the runs need.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         shipped = pool.submit(shipped_nme, root, parsed.data.train_list, parsed.data.validation_list).result()
-    waiting, failed = [cell for cell in cells if results[cell] is None], []
     print(f"faces: training {len(train):,}, validation {len(held_out):,}")
     print(f"{len(cells)} cells, {len(cells) - len(waiting)} done before; logs: {folder}/*/{LOG}", flush=True)
     end_when_preempted()
@@ -261,9 +260,9 @@ def main(arguments: list[str]) -> None:
             failed.append(cell)
             outcome = f"FAILED: {reason}"
         else:
-            records.append(record(cell, result))
+            records = finished_cells(folder)
             write_results(folder, records, shipped)
-            outcome = f"NME {records[-1]['nme']:.2f} % in {format_seconds(time.perf_counter() - begun)}"
+            outcome = f"NME {record(cell, result)['nme']:.2f} % in {format_seconds(time.perf_counter() - begun)}"
         left = seconds_left(records, waiting)
         about = f", about {format_seconds(left)}" if left else ""
         print(f"{cell.name}: {outcome}; {len(waiting)} left{about}", flush=True)

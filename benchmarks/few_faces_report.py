@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,17 @@ def record(cell: Cell, result: Mapping[str, Any]) -> Record:
         "commit": result["commit"],
         "date": result["date"],
     }
+
+
+def finished_cells(folder: Path) -> list[Record]:
+    """Lines of results.jsonl of the finished cells in a folder, in the order of their names."""
+    records = []
+    for path in sorted(folder.glob("*_seed*/result.json")):
+        name = re.fullmatch(rf"({'|'.join(MARKUPS)})_({'|'.join(STARTS)})_(\d+)_seed(\d+)", path.parent.name)
+        if name:
+            cell = Cell(name[1], name[2], int(name[3]), int(name[4]))
+            records.append(record(cell, json.loads(path.read_text(encoding="utf-8"))))
+    return records
 
 
 def curve(records: Iterable[Record], markup: str, start: str, field: str) -> dict[int, list[float]]:

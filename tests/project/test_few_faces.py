@@ -200,6 +200,28 @@ def test_record(report: ModuleType) -> None:
     assert (line["markup"], line["start"], line["faces"], line["seed"]) == ("ibug_68", "shipped", 10, 0)
 
 
+def test_all_finished_cells_of_a_folder_are_reported(report: ModuleType, tmp_path: Path) -> None:
+    cells = [report.Cell("ibug_68", "random", 1815, 1), report.Cell("five_points", "shipped", 10, 0)]
+    for number, cell in enumerate(cells):
+        (tmp_path / cell.name).mkdir()
+        row = {"split": "validation", "subset": "all", "nme": 5.0 + number}
+        rows = [row | {"predictor": predictor} for predictor in ("network", "mean face")]
+        result = {
+            "rows": rows, "history": [{"nme": 5.2}], "epochs": 4, "config": {"train": {"batch_size": 10}},
+            "best_step": 20, "cost": {"seconds": 50.0}, "time": {}, "versions": {}, "device": "cpu", "commit": None,
+            "date": "2026-11-28",
+        }  # fmt: skip
+        (tmp_path / cell.name / "result.json").write_text(json.dumps(result))
+    (tmp_path / "ibug_68_random_10_seed0").mkdir()  # not finished
+    (tmp_path / "other_seed0").mkdir()
+    (tmp_path / "other_seed0" / "result.json").write_text("{}")
+    found = report.finished_cells(tmp_path)
+    assert [(line["markup"], line["start"], line["faces"], line["seed"], line["nme"]) for line in found] == [
+        ("five_points", "shipped", 10, 0, 6.0),
+        ("ibug_68", "random", 1815, 1, 5.0),
+    ]
+
+
 def test_time_left(few_faces: ModuleType) -> None:
     cells = [few_faces.Cell("ibug_68", "shipped", faces, 0) for faces in (10, 40)]
     assert few_faces.seconds_left([], cells) is None
