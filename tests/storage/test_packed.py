@@ -79,8 +79,8 @@ def test_packing_measures_a_few_crops_at_a_time(
     monkeypatch.setattr("flaxmark.data.prepare.prepare.prepare", lambda *_, **__: None)
     names = [str(number) for number in range(len(truth))]
     nothing = np.zeros((len(truth), 4), np.float32)
-    seen = np.full(truth.shape[:2], np.nan)
-    examples = Examples(truth, nothing, nothing, nothing, seen, names, names, names, 64, [b""] * len(truth))
+    unknown = np.full(truth.shape[:2], np.nan)
+    examples = Examples(truth, nothing, nothing, nothing, unknown, names, names, names, 64, [b""] * len(truth))
     monkeypatch.setattr("flaxmark.data.prepare.prepare.load_split", lambda *_: examples)
     monkeypatch.setattr(
         "flaxmark.data.input.feed.crops_of",
