@@ -2,7 +2,8 @@
 
 Writes report.md, constants.png (what to add to each point on average) and worst.png into --out. With --data.dir the
 validation faces of 300-W measure the error, and its training faces everything that needs many faces; --london is the
-folder of the Face Research Lab London Set with 12 labelled points, for the error by group of people.
+folder of the Face Research Lab London Set with a points.csv, for the error by group of people: file, left, top, right,
+bottom, x36, y36, x45, y45 and further labelled points in pixels from 0, age, gender, ethnicity.
 
 python benchmarks/drawn_to_real.py --data.dir 300W --data.train-list train.txt --data.validation-list val.txt \
     [--workdir RUN] [--london FOLDER] [--out runs/drawn_to_real]
@@ -11,11 +12,11 @@ python benchmarks/drawn_to_real.py --data.dir 300W --data.train-list train.txt -
 import csv
 import dataclasses
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from drawn_to_real_report import write_report
+from drawn_to_real_report import MODES, write_report
 from jaxtyping import Float
 from shape_errors import in_face_frame, mirror
 
@@ -32,6 +33,9 @@ from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import IBUG_68
 from flaxmark.inference.predictor import Predictor
 from flaxmark.system.files import new_folder
+
+COLUMNS = ("left", "top", "right", "bottom", "file", "x36", "y36", "x45", "y45", "age", "gender", "ethnicity")
+"""Of points.csv, those that are needed."""
 
 DRAWN_SEED = 700_000
 """Of the first drawn face; training draws others."""
@@ -58,9 +62,9 @@ class Arguments:
 
 @dataclasses.dataclass(frozen=True)
 class Faces:
-    """Predicted and true landmarks `[n, 68, 2]` of faces, pixels, and the names of their images."""
+    """Predicted and true landmarks `[n, 68, 2]` of faces, pixels, and their entries in a data set, if they have any."""
 
-    names: list[str]
+    entries: Sequence[FaceEntry]
     predicted: Float[np.ndarray, "n 68 2"]
     true: Float[np.ndarray, "n 68 2"]
 
@@ -88,30 +92,40 @@ def photographs(predictor: Predictor, entries: Sequence[FaceEntry], root: Path) 
     true = np.stack([entry.landmarks_px for entry in entries])
     images = (read_annotated(root, entry, predictor.max_megapixels) for entry in entries)
     boxes = [landmark_box(points) for points in true]
-    return Faces([entry.file for entry in entries], predict(predictor, images, boxes), true)
+    return Faces(entries, predict(predictor, images, boxes), true)
 
 
 def drawn_faces(predictor: Predictor, count: int) -> tuple[Faces, float]:
     """Predictions for drawn faces, and how far those for their mirror images are from mirrored ones, in percent."""
     drawn = [draw_face(DRAWN_SEED + number) for number in range(count)]
     images, true = [image for image, _ in drawn], np.stack([points for _, points in drawn])
-    faces = Faces([f"drawn {DRAWN_SEED + n}" for n in range(count)], np.empty(0), true)
     found = predict(predictor, images, [landmark_box(points) for points in true])
     turn = np.array([len(images[0]) - 1, 0.0])
     other = mirror(true) + turn
     mirrored = predict(predictor, (image[:, ::-1] for image in images), [landmark_box(points) for points in other])
     distance = np.linalg.norm(true[:, 36] - true[:, 45], axis=-1)
     gaps = np.linalg.norm(mirror(found) + turn - mirrored, axis=-1).mean(axis=1) / distance
-    return dataclasses.replace(faces, predicted=found), 100 * float(gaps.mean())
+    return Faces([], found, true), 100 * float(gaps.mean())
 
 
-def london_faces(predictor: Predictor, folder: Path) -> LondonFaces:
-    """Errors over the points that are labelled."""
-    with (folder / "points.csv").open(newline="", encoding="utf-8") as stream:
+def read_london(folder: Path) -> list[dict[str, str]]:
+    """Rows of points.csv; DataError where it has none, or lacks a column."""
+    path = folder / "points.csv"
+    if not path.is_file():
+        raise DataError("has no points.csv", field="london", file=folder)
+    with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
+    lacking = [name for name in COLUMNS if not rows or name not in rows[0]]
+    if lacking:
+        raise DataError(f"has no rows with {', '.join(lacking)}", field="london", file=path)
+    return rows
+
+
+def london_faces(predictor: Predictor, folder: Path, rows: Sequence[Mapping[str, str]]) -> LondonFaces:
+    """Errors over the points that are labelled."""
     points = [int(name[1:]) for name in rows[0] if name[0] == "x" and name[1:].isdigit()]
     true = np.array([[(float(row[f"x{p}"]), float(row[f"y{p}"])) for p in points] for row in rows])
-    boxes = [np.array([float(row[edge]) for edge in ("left", "top", "right", "bottom")]) for row in rows]
+    boxes = [np.array([float(row[edge]) for edge in COLUMNS[:4]]) for row in rows]
     images = (read_image(folder / row["file"], predictor.max_megapixels) for row in rows)
     found = predict(predictor, images, boxes)[:, points]
     distance = np.linalg.norm(true[:, points.index(36)] - true[:, points.index(45)], axis=-1)
@@ -127,11 +141,9 @@ def main(arguments: list[str]) -> None:
     """Predict everything and write the report."""
     parsed = parse_flags(Arguments, arguments, __doc__, Arguments())
     for name in ("drawn", "faces"):
-        if getattr(parsed, name) < 2:
-            raise ConfigError("must be at least 2", field=name, value=getattr(parsed, name))
-    london = None if parsed.london is None else Path(parsed.london)
-    if london is not None and not (london / "points.csv").is_file():
-        raise DataError("has no points.csv", field="london", file=london)
+        if getattr(parsed, name) < MODES:
+            raise ConfigError(f"must be at least {MODES}", field=name, value=getattr(parsed, name))
+    london = None if parsed.london is None else (Path(parsed.london), read_london(Path(parsed.london)))
     root = find_data_dir(parsed.data)
     source = FolderSource(parsed.data)
     splits = source.division.splits
@@ -145,8 +157,8 @@ def main(arguments: list[str]) -> None:
     validation = photographs(predictor, held_out, root)
     many = photographs(predictor, train[:: -(-len(train) // parsed.faces)], root)
     drawn, asymmetry = drawn_faces(predictor, parsed.drawn)
-    people = None if london is None else london_faces(predictor, london)
-    print(write_report(out, validation, many, drawn, asymmetry, people, root))
+    people = None if london is None else london_faces(predictor, *london)
+    print(write_report(out, validation, many, drawn, asymmetry, people, root, parsed.data.max_megapixels))
     print(f"\nwrote {out}/report.md, constants.png, worst.png")
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from shape_errors import RATIOS, constants, correlation, learnt, modes, sideways
 
+from flaxmark.data.annotated_images import read_annotated
 from flaxmark.data.drawn.head.mean_head import poses_of
-from flaxmark.data.images import read_image
 from flaxmark.evaluation.metrics import nme
 from flaxmark.evaluation.plots import PREDICTION, TRUTH, plot_faces, save_figure, subplots
 from flaxmark.faces.crop import CropDefinition, cut_region, landmark_box, square_crop, to_crop_units
@@ -134,14 +134,14 @@ def plot_constants(faces: Faces, path: Path) -> None:
     save_figure(figure, path)
 
 
-def plot_worst(faces: Faces, root: Path, path: Path) -> None:
+def plot_worst(faces: Faces, root: Path, max_megapixels: float, path: Path) -> None:
     """Plot the faces with the largest errors."""
     errors = nme_of(faces)
     rows = np.argsort(-errors)[:WORST]
     crops = square_crop(np.stack([landmark_box(faces.true[row]) for row in rows]), 1.5)
     images = []
     for row, crop in zip(rows, crops, strict=True):
-        photograph = read_image(root / faces.names[row], 64, orient=False)
+        photograph = read_annotated(root, faces.entries[row], max_megapixels)
         images.append(np.asarray(crop_image(cut_region(photograph, crop, CropDefinition()), 160)))
     true, found = (to_crop_units(points[rows], crops) for points in (faces.true, faces.predicted))
     captions = [f"{errors[row]:.1f} %" for row in rows]
@@ -156,11 +156,12 @@ def write_report(
     asymmetry: float,
     people: LondonFaces | None,
     root: Path,
+    max_megapixels: float,
 ) -> str:
     """Write the report and its plots; returns its text."""
     columns = {"validation": validation, "training faces": many, "drawn": drawn}
     parts = [
-        f"NME of {len(validation.names):,} validation faces: **{nme_of(validation).mean():.2f} %**",
+        f"NME of {len(validation.true):,} validation faces: **{nme_of(validation).mean():.2f} %**",
         error_table(columns),
         f"Mirror images of drawn faces are predicted {asymmetry:.2f} % of the eyes' distance apart.",
         "What to add to predictions on average, % of the distance of the outer eye corners:",
@@ -174,5 +175,5 @@ def write_report(
     text = "\n".join(f"{part.rstrip()}\n" for part in parts)
     write_text(out / "report.md", text)
     plot_constants(many, out / "constants.png")
-    plot_worst(validation, root, out / "worst.png")
+    plot_worst(validation, root, max_megapixels, out / "worst.png")
     return text

@@ -11,10 +11,10 @@ import numpy as np
 from flaxmark.cli.flags import Model, parse_flags
 from flaxmark.cli.main import run_main
 from flaxmark.data.drawn import FaceParameters, convert_landmarks, draw, sample_parameters
+from flaxmark.data.drawn.head.mean_head import poses_of
 from flaxmark.errors import ConfigError
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup_files import is_built_in
-from flaxmark.inference.face import Face
 from flaxmark.inference.predictor import Predictor
 
 SEED = 900_000
@@ -52,25 +52,23 @@ def main(arguments: list[str]) -> None:
     if not is_built_in(markup):
         raise ConfigError(f"its landmark scheme {markup.name} has no mean head", field="workdir", value=parsed.workdir)
     people = [turned_person(number, parsed.faces) for number in range(parsed.faces)]
-    images, boxes, known = [], [], []
-    for person in people:
-        image, landmarks = draw(person)
-        points = convert_landmarks(landmarks, markup.name)
-        images.append(image)
-        boxes.append(landmark_box(points)[None])
-        known.append(Face(points, boxes[-1][0]))
-    found = [faces[0] for faces in predictor.predict_many(images, boxes)]
+    drawn = [draw(person) for person in people]
+    known = np.stack([convert_landmarks(landmarks, markup.name) for _, landmarks in drawn])
+    boxes = [landmark_box(points)[None] for points in known]
+    found = np.stack([faces[0].landmarks for faces in predictor.predict_many((image for image, _ in drawn), boxes)])
     true = np.array([(person.yaw, person.pitch, person.roll) for person in people])
     turned = np.abs(true[:, 0])
     print("| yaw | faces | predicted landmarks: yaw | pitch | roll | mean | true landmarks: mean |")
     print("|---|---:|---:|---:|---:|---:|---:|")
-    errors = [np.abs([face.pose for face in faces] - true) for faces in (found, known)]
+    errors = [np.abs((poses_of(points, markup) - true + 180) % 360 - 180) for points in (found, known)]
     for low, high in TURNS:
         among = (turned >= low) & (turned <= high)
         if among.any():
-            predicted, own = (error[among].mean(axis=0) for error in errors)
+            predicted, own = (np.nanmean(error[among], axis=0) for error in errors)
             cells = " | ".join(f"{value:.2f}" for value in (*predicted, predicted.mean(), own.mean()))
             print(f"| {low} to {high} degrees | {among.sum():,} | {cells} |")
+    if unknown := int(np.isnan(errors[0]).any(axis=1).sum()):
+        print(f"\n{unknown:,} of {parsed.faces:,} predictions form no face and have no pose; they do not count.")
 
 
 if __name__ == "__main__":

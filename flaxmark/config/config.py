@@ -58,7 +58,8 @@ class TrainConfig:
     """Random seed of the initial weights, the order of the faces and their augmentation."""
     visible_weight: float = bounded(0.1, "[0, inf)")
     """Weight of the loss of visibility, the cross-entropy of each point, beside that of the landmarks; for heads that
-    predict it (model.head.visible) and faces that tell it: drawn ones, and COCO keypoints with v = 1 and 2."""
+    predict it (model.head.visible) and faces that tell it: drawn ones, and COCO keypoints with v = 1 and 2. For nll,
+    which is about 1; other losses are much smaller."""
     ema_decay: float | None = bounded(None, "(0, 1)")
     """Decay per step of a moving average of the weights, which is validated and kept instead. None: no average."""
     compile: Literal["jit", "pmap"] = "jit"

@@ -157,8 +157,8 @@ def remarks(rows: list[Mapping[str, Any]] | list[Row]) -> list[str]:
             counted = f"{row['split']}: {row['missing_points']:,} missing points are not counted"
             lines.append("; ".join([counted, *without]))
         if "visible_auc" in row:
-            told = f"{row['visible_auc']:.1f} % area under the ROC; {row['hidden']:.1f} % of the points are hidden"
-            lines.append(f"{row['split']}: hidden points are told from seen ones with {told}")
+            area, share = f"{row['visible_auc']:.1f} %", f"{row['hidden']:.1f} % of the points are hidden"
+            lines.append(f"{row['split']}: AUC of telling hidden points from seen ones {area}; {share}")
         constant = whole.get((row["split"], "mean face"), {})
         # By the box where no face has both outer corners of the eyes.
         name = next((name for name in ("nme", "nme_box") if is_known(row[name])), None)

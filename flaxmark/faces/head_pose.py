@@ -1,4 +1,8 @@
-"""Head pose: the rotation of a mean head whose landmarks, seen from far away, fit those of a face best.
+"""Head pose: the rotation of a mean head, seen from far away, that a face's landmarks show.
+
+It is that of the affine camera which maps the mean head onto the landmarks with the least weighted squared error (Gold
+Standard algorithm, Hartley and Zisserman, "Multiple View Geometry", 2nd edition, section 14.2), its rows made
+orthogonal and equally long.
 
 Yaw, pitch and roll in degrees, 0 for a face that looks into the camera, upright. Positive yaw turns the nose to the
 image's right, positive pitch turns it down, and positive roll turns the head clockwise in the image. The head rolls
@@ -16,7 +20,7 @@ from flaxmark.faces.missing import present
 FLAT = 0.1
 """Smallest extent of the points of a head in any direction for a fit, relative to the largest."""
 
-LEAST_WEIGHT = 5
+LEAST_WEIGHT = 4.99  # five points of weight 1, whatever the sums of their parts round to
 """Smallest sum of the weights of the points that are there."""
 
 NARROW = 0.25
@@ -62,8 +66,8 @@ def angles(library: AngleLibrary, u: Sequence[Any], v: Sequence[Any]) -> tuple[A
     """Yaw, pitch and roll in degrees from the columns u (to the image's x) and v (to its y) of a projection.
 
     Their cross product points forward. Roll is that of the orthogonal columns of equal length that are nearest to them:
-    (u v) times the inverse square root of the matrix of their products S, which is (S + sqrt(det S)) times a number for
-    two columns; sqrt(det S) is the length of the cross product.
+    (u v) times the inverse square root of the matrix S of their products. Of two columns that is, but for a factor,
+    the inverse of S + sqrt(det S) I; sqrt(det S) is the length of the cross product.
     """
     uu, uv, vv = (a[0] * b[0] + a[1] * b[1] + a[2] * b[2] for a, b in ((u, u), (u, v), (v, v)))
     right, down, forward = u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]

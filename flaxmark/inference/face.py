@@ -85,7 +85,7 @@ class Face:
     box: np.ndarray = output(per_point=False, columns=("left", "top", "right", "bottom"))
     score: float | None = output(per_point=False, digits=4, columns=("score",), in_coco=True, default=None)
     sigma: np.ndarray | None = output(per_point=True, unit="length", default=None)
-    visible: np.ndarray | None = output(per_point=True, digits=2, columns=("visible{}",), default=None)
+    visible: np.ndarray | None = output(per_point=True, columns=("visible{}",), default=None)
     markup: Markup | None = dataclasses.field(default=None, kw_only=True)
     mean_face: np.ndarray | None = dataclasses.field(default=None, kw_only=True)
 
@@ -108,13 +108,14 @@ class Face:
         """Head pose: yaw, pitch and roll in degrees, `[3]`, 0 for a face that looks into the camera, upright.
 
         Positive yaw turns the nose to the image's right, positive pitch turns it down, and positive roll turns the head
-        clockwise in the image; `faces.head_pose.rotation` is their matrix. They are those of the mean drawn head under
-        weak perspective (seen from far away, at any scale) whose points have the least squared distance from the
-        landmarks; points of the jaw count a tenth, because they lie where its outline is seen.
+        clockwise in the image; `faces.head_pose.rotation` is their matrix. They are those of the affine camera that
+        maps the mean drawn head onto the landmarks with the least squared error (Hartley and Zisserman, "Multiple View
+        Geometry", 2nd edition, section 14.2), its rows made orthogonal and equally long. Points of the jaw count a
+        tenth, because they lie where its outline is seen.
 
         Returns:
             float64 `[3]`: yaw in (-180, 180], pitch in [-90, 90], roll in (-180, 180]. None for a landmark scheme
-            other than flaxmark's own, and where too few points are known.
+            other than flaxmark's own, where too few points are known, and where they form no face.
         """
         from flaxmark.data.drawn.head.mean_head import poses_of
 

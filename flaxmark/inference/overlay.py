@@ -113,7 +113,7 @@ def _draw_face(canvas: Pixels, face: Face, zoom: float, sigma: bool, pose: bool)
 
 
 def head_axes(face: Face, length: float) -> list[Line]:
-    """Lines from the middle of a face along the axes of its head, of a length in pixels; the foremost one is last."""
+    """Lines from the middle of a face along the axes of its head, of a length in pixels: left, down, forward."""
     if (pose := face.pose) is None:
         return []
     middle = face.landmarks[present(face.landmarks)].mean(axis=0)

@@ -234,14 +234,13 @@ class GaussianNLL(Loss):
         return 0.5 * jnp.square(scaled) + log_sigma + 0.5 * math.log(2 * math.pi)
 
 
-def visibility_losses(prediction: Prediction, visible: Float[Array, "batch points"]) -> Float[Array, " batch"]:
+def visibility_losses(
+    logit: Float[Array, "batch points"], visible: Float[Array, "batch points"]
+) -> Float[Array, " batch"]:
     """Mean cross-entropy of each face over the points of which `visible` says 1 (seen) or 0 (hidden), not NaN.
 
-    It is 0 where nothing is known, and for networks that do not predict visibility.
+    It is 0 where nothing is known.
     """
-    logit = prediction.visible_logit
-    if logit is None:
-        return jnp.zeros(visible.shape[0])
     known = visible == visible
     losses = jax.nn.softplus(logit) - logit * jnp.where(known, visible, 0)
     return jnp.where(known, losses, 0).sum(axis=1) / jnp.maximum(known.sum(axis=1), 1).astype(losses.dtype)

@@ -101,6 +101,7 @@ def make_run(config: Config, workdir: Path, prepared: Prepared, clock: Clock) ->
     with clock.phase("load"):
         examples, validation = (load_split(prepared, split) for split in ("train", "validation"))
         mean_face = _check_faces(config, examples)
+        check_visibility(config, examples)
         metadata = make_metadata(config, prepared, mean_face)  # of the config as it was given
         config = with_enough_epochs(config, len(examples))
         mesh = make_mesh()
@@ -159,6 +160,22 @@ def _check_faces(config: Config, examples: Examples) -> Float[np.ndarray, "point
     except ValueError as error:
         raise ConfigError(str(error), field="data.markup", value=config.data.markup.name) from error
     return mean_face
+
+
+def check_visibility(config: Config, examples: Examples) -> None:
+    """Refuse a fresh head for visibility that nothing would train: its numbers would mean nothing."""
+    if not predicts_visibility(config) or config.model.init_from is not None:
+        return
+    if not config.train.visible_weight:
+        raise ConfigError("is 0, and model.head.visible would not be trained", field="train.visible_weight", value=0)
+    if not (examples.visible == examples.visible).any():
+        reason = "no training face tells which points are hidden: drawn faces do, and COCO keypoints with v = 1 and 2"
+        raise ConfigError(reason, field="model.head.visible", value=True)
+
+
+def predicts_visibility(config: Config) -> bool:
+    """Whether the head predicts which points are seen."""
+    return getattr(config.model.head, "visible", False)
 
 
 def _load_feed(examples: Examples, config: Config, mesh: Any, form: InputForm) -> TrainingFeed:
@@ -232,7 +249,7 @@ def describe_start(config: Config, faces: int) -> dict[str, str]:
 
 def _describe_visibility(run: Run) -> dict[str, str]:
     """Header line about a head for visibility: which part of the faces trains it."""
-    if not getattr(run.config.model.head, "visible", False):
+    if not predicts_visibility(run.config):
         return {}
     told = int((run.examples.visible == run.examples.visible).any(axis=1).sum())
     return {"visible": f"{told:,} of {len(run.examples):,} training faces tell which points are hidden"}

@@ -32,10 +32,10 @@ def make_train_step(
 
     Its batch has `image` float32 `[batch, height, width, 3]`, `landmarks` float32 `[batch, points, 2]` (NaN where they
     are missing), `mask` float32 `[batch]` and, for networks that predict it, `visible` float32 `[batch, points]` (NaN
-    where it is not known); its loss counts `visible_weight` times. The metrics are the scalars `loss`, `grad_norm`,
-    `learning_rate` and, for the epoch so far, `epoch_loss` (mean) and `finite_steps` (steps before the first loss that
-    was not finite). `accumulate` parts of a batch are computed one after another. `axis_name` is the mapped axis under
-    pmap and None under jit.
+    where it is not known); its loss counts `visible_weight` times. The metrics are the scalars `loss` (of the
+    landmarks), `grad_norm`, `learning_rate` and, for the epoch so far, `epoch_loss` (mean) and `finite_steps` (steps
+    before the first loss that was not finite). `accumulate` parts of a batch are computed one after another.
+    `axis_name` is the mapped axis under pmap and None under jit.
     """
     gradient = make_gradient(model, loss, accumulate, visible_weight)
 
@@ -71,20 +71,22 @@ def make_gradient(
         variables = {"params": params, "batch_stats": batch_stats}
         prediction, batch_stats = model.apply(variables, part["image"], True)
         losses = face_losses(loss, prediction, part["landmarks"])
-        if visible_weight and prediction.visible_logit is not None:
-            losses += visible_weight * visibility_losses(prediction, part["visible"])
-        return jnp.sum(losses * part["mask"]) / jnp.sum(part["mask"]), batch_stats
+        value = jnp.sum(losses * part["mask"]) / jnp.sum(part["mask"])
+        if not visible_weight or prediction.visible_logit is None:
+            return value, (value, batch_stats)
+        further = visibility_losses(prediction.visible_logit, part["visible"])
+        return value + visible_weight * jnp.sum(further * part["mask"]) / jnp.sum(part["mask"]), (value, batch_stats)
 
     gradient = jax.value_and_grad(loss_fn, has_aux=True)
 
     def accumulated_gradient(state: TrainState, batch: Batch) -> tuple[Float[Array, ""], Any, Any]:
         if accumulate == 1:
-            (value, batch_stats), grads = gradient(state.params, state.batch_stats, batch)
+            (_, (value, batch_stats)), grads = gradient(state.params, state.batch_stats, batch)
             return value, batch_stats, grads
 
         def add_part(carry: Any, part: Batch) -> tuple[Any, None]:
             total, batch_stats, grads = carry
-            (value, batch_stats), part_grads = gradient(state.params, batch_stats, part)
+            (_, (value, batch_stats)), part_grads = gradient(state.params, batch_stats, part)
             return (total + value, batch_stats, jax.tree.map(jnp.add, grads, part_grads)), None
 
         zeros = jax.tree.map(jnp.zeros_like, state.params)

@@ -177,6 +177,7 @@ def test_the_command_writes_crops_and_drawings(tmp_path: Path) -> None:
         "--draw",
         str(tmp_path / "drawn"),
         "--draw-sigma",
+        "--draw-pose",
     ]
     predict.main([str(tmp_path / "in"), "--crop", *flags])
     assert sorted(path.name for path in (tmp_path / "cut").iterdir()) == ["a_face1.jpg", "b_face1.png"]
@@ -184,6 +185,10 @@ def test_the_command_writes_crops_and_drawings(tmp_path: Path) -> None:
     for path in (tmp_path / "cut").iterdir():
         with Image.open(path) as image:
             assert image.size == (64, 64)
+    for lonely in ("draw_sigma", "draw_pose"):  # nothing is drawn
+        with pytest.raises(ConfigError) as caught:
+            predict.main([str(tmp_path / "in" / "b.png"), "--crop", f"--{lonely.replace('_', '-')}"])
+        assert caught.value.field == lonely
     before = (tmp_path / "cut" / "b_face1.png").read_bytes()
     with pytest.raises(ConfigError) as caught:
         predict.main([str(tmp_path / "in" / "b.png"), "--crop", "--aligned", str(tmp_path / "cut")])

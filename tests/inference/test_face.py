@@ -110,4 +110,4 @@ def test_a_face_is_ready_for_json() -> None:
     again = json.loads(json.dumps(found.to_dict()))
     assert again == {"box": [0, 0, 9.877, 9], "landmarks": [[1.235, 2]] * 5, "score": 0.5}
     seen = dataclasses.replace(found, visible=np.full(5, 0.987)).to_dict()
-    assert seen == again | {"visible": [0.99] * 5}
+    assert seen == again | {"visible": [0.987] * 5}

@@ -169,6 +169,9 @@ def check_out(parsed: Arguments) -> None:
         raise ConfigError("needs the --out of an interrupted run", field="resume")
     if form == "pts" and parsed.out and ending in (".pts", ".csv", ".json", ".jsonl") and not Path(parsed.out).is_dir():
         raise ConfigError("--format pts writes a file for each face; name a folder", field="out", value=parsed.out)
+    for field in ("draw_sigma", "draw_pose"):
+        if getattr(parsed, field) and parsed.draw is None:
+            raise ConfigError("needs --draw, where the drawings go", field=field)
     if form in endings:
         new_file(parsed.out, parsed.overwrite or parsed.resume, endings[form])
 

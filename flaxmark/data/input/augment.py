@@ -175,7 +175,8 @@ def augment_face(
     """
     affine = draw_affine(jax.random.fold_in(key, 0), config.augment)
     landmarks = warp_landmarks(landmarks, affine, config.markup)
-    visible = in_order(visible, affine, config.markup)
+    outside = ((landmarks < 0) | (landmarks > 1)).any(axis=-1)
+    visible = jnp.where(outside, 0 * visible, in_order(visible, affine, config.markup))  # NaN stays
     image = sample_crop(pixels, crop, config.image_size, most, affine) / 255
     for number, (field, change) in enumerate(AUGMENTATIONS.items(), start=1):
         if getattr(config.augment, field, 0):  # an extension's field is not in every config

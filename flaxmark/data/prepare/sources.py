@@ -184,7 +184,6 @@ class FolderSource:
 def stored_settings(config: DataConfig) -> dict[str, Any]:
     """Settings that every prepared face depends on."""
     settings = {"format": FORMAT_VERSION, "name": config.name, "crop": dataclasses.asdict(config.crop)}
-    # Only where it is another than 300-W's, so that sets prepared before it could be chosen are found again.
     return settings if config.markup == IBUG_68 else settings | {"markup": markup_to_json(config.markup)}
 
 
@@ -193,7 +192,6 @@ def _identity(root: Path, entry: FaceEntry) -> list[Any]:
     state = (root / entry.file).stat()
     box = None if entry.box is None else entry.box.tolist()
     names = [entry.file, entry.subset, entry.photograph, entry.split]
-    # 300-W's are in no image's orientation, so that sets prepared before there was another are found again.
     orientation = [entry.oriented, entry.size] if entry.oriented else []
     visible = [] if entry.visible is None else [np.nan_to_num(entry.visible, nan=-1).tolist()]
     return [*names, state.st_size, state.st_mtime_ns, box, entry.landmarks_px.tolist(), *orientation, *visible]

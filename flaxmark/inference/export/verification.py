@@ -74,9 +74,10 @@ def check_agreement(program: Program, predictor: Predictor) -> Agreement:
         sides = square_crop(boxes, predictor.crop.scale)[:, 2]
         for row, expected in enumerate(predictor.predict(image, boxes)):
             gaps = [difference(name, values[row], expected, sides[row]) for name, values in found.items()]
-            differences[bool(sides[row] > predictor.crop.stored_size)].append(max(gaps))
+            differences[bool(sides[row] > predictor.crop.stored_size)].append(float(np.max(gaps)))
     faces = sum(len(values) for values in differences.values())
-    return Agreement(faces, max(differences[False]), max(differences[True]), predictor.crop.stored_size)
+    largest, shrunk = (float(np.max(differences[kind])) for kind in (False, True))  # NaN stays, unlike with max
+    return Agreement(faces, largest, shrunk, predictor.crop.stored_size)
 
 
 def difference(name: str, found: Any, expected: Face, side: float) -> float:
