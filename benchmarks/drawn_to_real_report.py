@@ -153,7 +153,7 @@ def write_report(
     validation: Faces,
     many: Faces,
     drawn: Faces,
-    asymmetry: float,
+    asymmetry: tuple[float, float],
     people: LondonFaces | None,
     root: Path,
     max_megapixels: float,
@@ -163,7 +163,8 @@ def write_report(
     parts = [
         f"NME of {len(validation.true):,} validation faces: **{nme_of(validation).mean():.2f} %**",
         error_table(columns),
-        f"Mirror images of drawn faces are predicted {asymmetry:.2f} % of the eyes' distance apart.",
+        f"Mirror images of drawn faces are predicted {asymmetry[0]:.2f} % of the distance of the outer eye corners "
+        f"apart, and {asymmetry[1]:.2f} % in the mean over all faces.",
         "What to add to predictions on average, % of the distance of the outer eye corners:",
         constants_table(columns),
         f"Ratios, faces turned by less than {NEAR_FRONTAL} degrees:",
