@@ -151,7 +151,7 @@ def test_a_data_set_of_a_user_is_prepared_in_worker_processes(
     prepared = prepare(DataConfig(name="lines", dir=str(tmp_path / "set"), prepared_dir=str(tmp_path / "prepared")))
     assert sum(prepared.counts.values()) == 12
     assert prepared.terms == "for tests only"
-    assert prepared.dir.parts[-2:] == ("own_faces", "1.0.0")
+    assert prepared.dir.parts[-2:] == ("own_faces", "1.1.0")
     assert load_split(prepared, "train").subsets[0] == "mine"
 
 

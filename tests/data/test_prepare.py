@@ -149,7 +149,7 @@ def test_lists_decide_the_splits(official_tree: Tree, tmp_path: Path) -> None:
 def test_dlib_boxes(dlib_tree: Tree) -> None:
     config = DataConfig(name="dlib", dir=str(dlib_tree.folder), crop=CropDefinition(box="source", scale=1.2))
     prepared = prepare(config)
-    assert prepared.dir.parts[-3:] == ("ibug_300w", "dlib", "1.0.0")
+    assert prepared.dir.parts[-3:] == ("ibug_300w", "dlib", "1.1.0")
     assert prepared.counts["test_common"] == 5
     assert "test_private" not in prepared.counts
     examples = load_split(prepared, "train")

@@ -16,12 +16,9 @@ from helpers.images import draw
 import flaxmark
 from flaxmark.config.config import Config
 from flaxmark.data.config import DataConfig
-from flaxmark.data.drawn.head.mean_head import mean_head, poses_of
 from flaxmark.errors import CheckpointError, ConfigError, MissingPackageError
 from flaxmark.faces.crop import CropDefinition, cut_region, landmark_box, square_crop
 from flaxmark.faces.crop_sampler import crop_image
-from flaxmark.faces.head_pose import rotation
-from flaxmark.faces.markup import IBUG_68
 from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference.export.export import (
     EXPORTERS,
@@ -29,7 +26,6 @@ from flaxmark.inference.export.export import (
     export_onnx,
     export_savedmodel,
     make_program,
-    pose_matrix,
 )
 from flaxmark.inference.export.matrix_crop import JaxLibrary, cut_crops, square_crops
 from flaxmark.inference.export.verification import Agreement, Program
@@ -297,30 +293,3 @@ def test_the_command_overwrites_where_it_is_asked_to(
     main(["--workdir", str(packed), "--format", "onnx", "--out", str(out), "--overwrite"])
     assert onnx.load(out).graph.input[0].name == "image"
     assert "0.000" in capsys.readouterr().out
-
-
-def test_poses_in_onnx_are_those_of_numpy() -> None:
-    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
-    from flaxmark.inference.export.onnx_graph import Graph, Tensor, add_pose
-
-    mean = mean_head(IBUG_68)
-    matrix = pose_matrix(IBUG_68)
-    assert mean is not None
-    assert matrix is not None
-    angles = [(yaw, pitch, roll) for yaw in (-70, 0, 35) for pitch in (-40, 20) for roll in (-170, -60, 0, 30, 140)]
-    points = np.float32([(mean[0] @ rotation(*pose).T)[:, :2] * 0.4 + 0.5 for pose in angles])
-    graph = Graph()
-    pose = add_pose(graph, Tensor(graph, "landmarks"), matrix)
-    float32 = onnx.TensorProto.FLOAT
-    made = onnx.helper.make_graph(
-        graph.nodes,
-        "pose",
-        [onnx.helper.make_tensor_value_info("landmarks", float32, ["n", 68, 2])],
-        [onnx.helper.make_tensor_value_info(pose.name, float32, ["n", 3])],
-        graph.constants,
-    )
-    model = onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"landmarks": points})
-    np.testing.assert_allclose(found, angles, atol=0.02)
-    np.testing.assert_allclose(found, poses_of(points, IBUG_68), atol=0.02)
