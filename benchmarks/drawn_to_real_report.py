@@ -12,7 +12,7 @@ from shape_errors import RATIOS, constants, correlation, learnt, modes, sideways
 
 from flaxmark.data.annotated_images import read_annotated
 from flaxmark.data.drawn.head.mean_head import poses_of
-from flaxmark.evaluation.metrics import nme
+from flaxmark.evaluation.metrics import nme, normalising_distance, point_errors
 from flaxmark.evaluation.plots import PREDICTION, TRUTH, plot_faces, save_figure, subplots
 from flaxmark.faces.crop import CropDefinition, cut_region, landmark_box, square_crop, to_crop_units
 from flaxmark.faces.crop_sampler import crop_image
@@ -44,19 +44,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def nme_of(faces: Faces) -> Float[np.ndarray, " n"]:
-    """NME of each face in percent."""
-    return np.asarray(nme(faces.predicted, faces.true))
-
-
 def error_table(columns: Mapping[str, Faces]) -> str:
     """NME by part, turn and size of faces."""
     ranges = [f"turned {low} to {high} degrees" for low, high in TURNS]
     ranges += [f"eyes {low} to {high} pixels apart" for low, high in SIZES]
     rows: dict[str, list[str]] = {name: [] for name in ("all", *IBUG_68.parts, *ranges)}
     for faces in columns.values():
-        distance = np.linalg.norm(faces.true[:, 36] - faces.true[:, 45], axis=-1)
-        points = 100 * np.linalg.norm(faces.predicted - faces.true, axis=-1) / distance[:, None]
+        distance = normalising_distance(faces.true)
+        points = 100 * point_errors(faces.predicted, faces.true) / distance[:, None]
         turned = np.abs(poses_of(faces.true, IBUG_68)[:, 0])
         rows["all"].append(f"{points.mean():.2f}")
         for part, own in IBUG_68.parts.items():
@@ -136,7 +131,7 @@ def plot_constants(faces: Faces, path: Path) -> None:
 
 def plot_worst(faces: Faces, root: Path, max_megapixels: float, path: Path) -> None:
     """Plot the faces with the largest errors."""
-    errors = nme_of(faces)
+    errors = nme(faces.predicted, faces.true)
     rows = np.argsort(-errors)[:WORST]
     crops = square_crop(np.stack([landmark_box(faces.true[row]) for row in rows]), 1.5)
     images = []
@@ -160,8 +155,9 @@ def write_report(
 ) -> str:
     """Write the report and its plots; returns its text."""
     columns = {"validation": validation, "training faces": many, "drawn": drawn}
+    error = nme(validation.predicted, validation.true).mean()
     parts = [
-        f"NME of {len(validation.true):,} validation faces: **{nme_of(validation).mean():.2f} %**",
+        f"NME of {len(validation.true):,} validation faces: **{error:.2f} %**",
         error_table(columns),
         f"Mirror images of drawn faces are predicted {asymmetry[0]:.2f} % of the distance of the outer eye corners "
         f"apart, and {asymmetry[1]:.2f} % in the mean over all faces.",

@@ -1,21 +1,17 @@
 """What benchmarks/drawn_to_real.py measures, on shapes whose differences are known."""
 
-import sys
 from types import ModuleType
 
 import numpy as np
 import pytest
-from helpers.commands import ROOT
+from helpers.benchmark_modules import benchmark_module
 
 from flaxmark.data.drawn import draw_face
 
 
 @pytest.fixture(scope="module")
 def shape_errors() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
-        import shape_errors
-    return shape_errors
+    return benchmark_module("shape_errors")
 
 
 @pytest.fixture(scope="module")

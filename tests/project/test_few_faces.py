@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.benchmark_modules import benchmark_module
 from helpers.commands import ROOT
 from PIL import Image
 
@@ -23,10 +24,7 @@ FILES = [f"afw/{number}.jpg" for number in range(40)]
 
 @pytest.fixture(scope="module")
 def few_faces() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
-        import few_faces
-    return few_faces
+    return benchmark_module("few_faces")
 
 
 @pytest.fixture(scope="module")

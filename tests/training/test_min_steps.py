@@ -3,15 +3,12 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
-import flax.linen as nn
-import jax
 import pytest
-from helpers.networks import own_networks
+from helpers.networks import one_convolution
 from helpers.small_config import small_config
 
-from flaxmark.config import Config, ModelConfig, TrainConfig
+from flaxmark.config import Config, TrainConfig
 from flaxmark.schema import to_dict
 from flaxmark.storage.checkpoint import newest_metadata
 from flaxmark.training.loop import train
@@ -38,18 +35,10 @@ def test_epochs_by_hand(faces: int, batch: int, least: int | None, epochs: int) 
 
 @pytest.mark.usefixtures("quick_runs")
 def test_a_run_makes_them_and_keeps_its_config(tmp_path: Path) -> None:
-    with own_networks():
-
-        @dataclasses.dataclass(frozen=True)
-        class OneConvolution(ModelConfig):
-            name = "test_one_convolution"
-
-            def features(self, images: jax.Array, layers: Any) -> jax.Array:
-                return nn.relu(layers.conv(8, 7, 16, "conv1")(images))
-
+    with one_convolution() as network:
         config = small_config(batch_size=8, eval_batch_size=8, min_steps=5)
         data = dataclasses.replace(config.data, drawn_train=16)  # two steps an epoch
-        config = dataclasses.replace(config, data=data, model=OneConvolution())
+        config = dataclasses.replace(config, data=data, model=network())
         result = train(config, tmp_path)
         assert result["history"][-1]["epoch"] == 3 and (tmp_path / "checkpoints" / "6").is_dir()
         stored = json.loads((tmp_path / "config.json").read_text())

@@ -2,17 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
-import flax.linen as nn
-import jax
 import numpy as np
 import pytest
-from helpers.networks import own_networks
+from helpers.networks import one_convolution
 from helpers.small_config import small_config
 from helpers.small_examples import EXAMPLES
 
-from flaxmark.config import Config, ModelConfig
+from flaxmark.config import Config
 from flaxmark.data.drawn import draw_face
 from flaxmark.errors import ConfigError
 from flaxmark.inference.predictor import Predictor
@@ -24,19 +21,11 @@ from flaxmark.training.run_setup import check_visibility
 
 @pytest.mark.usefixtures("quick_runs")
 def test_a_run_learns_it_measures_it_and_predicts_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with own_networks():
-
-        @dataclasses.dataclass(frozen=True)
-        class OneConvolution(ModelConfig):
-            name = "test_seeing_convolution"
-
-            def features(self, images: jax.Array, layers: Any) -> jax.Array:
-                return nn.relu(layers.conv(8, 7, 16, "conv1")(images))
-
+    with one_convolution() as network:
         config = small_config(batch_size=8, eval_batch_size=8)
         data = dataclasses.replace(config.data, drawn_train=16)
         head = DenseHead(visible=True)
-        result = train(dataclasses.replace(config, data=data, model=OneConvolution(head=head)), tmp_path)
+        result = train(dataclasses.replace(config, data=data, model=network(head=head)), tmp_path)
         rows = [row for row in result["rows"] if row["split"] == "validation" and row["predictor"] == "network"]
         assert 0 <= rows[0]["visible_auc"] <= 100
         assert 0 < rows[0]["hidden"] < 50

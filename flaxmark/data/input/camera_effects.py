@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from flaxmark.data.config import AugmentConfig
+from flaxmark.data.drawn.camera import cosine_basis
 
 Image = Float[Array, "size size 3"]
 
@@ -114,7 +115,7 @@ def quantise(image: Image, quality: Float[Array, ""]) -> Image:
     to_planes = _colour_planes()
     planes = jnp.einsum("yxc,pc->pyx", padded, to_planes, precision="highest")
     tiles = planes.reshape(3, blocks, 8, blocks, 8).transpose(0, 1, 3, 2, 4)
-    cosines = _cosines()
+    cosines = cosine_basis()
     scale = jnp.where(quality < 50, jnp.floor(5000 / jnp.maximum(quality, 1)), 200 - 2 * quality)
     tables = jnp.clip(jnp.floor((TABLES[[0, 1, 1]] * scale + 50) / 100), 1, 255)[:, None, None]
     coefficients = jnp.einsum("ij,pabjk,lk->pabil", cosines, tiles, cosines, precision="highest")
@@ -130,11 +131,3 @@ def _colour_planes() -> Float[np.ndarray, "3 3"]:
     luma = np.array(LUMA)
     blue, red = (np.eye(3)[2] - luma) / (2 * (1 - LUMA[2])), (np.eye(3)[0] - luma) / (2 * (1 - LUMA[0]))
     return np.stack([luma, blue, red]).astype(np.float32)
-
-
-def _cosines() -> Float[np.ndarray, "8 8"]:
-    """Orthonormal basis of the discrete cosine transform of 8 samples, one wave a row."""
-    k, n = np.mgrid[0:8, 0:8]
-    basis = 0.5 * np.cos(np.pi * (2 * n + 1) * k / 16)
-    basis[0] = math.sqrt(1 / 8)
-    return basis.astype(np.float32)
