@@ -16,11 +16,18 @@ from flaxmark.data.drawn.head.pose import PIVOT, View
 from flaxmark.data.drawn.head.shape import Head
 from flaxmark.data.drawn.paint import accessories
 from flaxmark.data.drawn.paint.canvas import Canvas
-from flaxmark.data.drawn.paint.curves import look_up, noise_tile, smoothstep
+from flaxmark.data.drawn.paint.curves import look_up, noise_tile
 from flaxmark.data.drawn.paint.features import paint_brow, paint_eye, paint_mouth
 from flaxmark.data.drawn.paint.raster import Fragments, Patch, rasterise, refine, refinement
 from flaxmark.data.drawn.paint.shading import cast_shadow, expose, illuminate, sample_map
-from flaxmark.data.drawn.paint.skin import paint_beard, paint_complexion, paint_creases, paint_nose, paint_scalp
+from flaxmark.data.drawn.paint.skin import (
+    paint_beard,
+    paint_complexion,
+    paint_creases,
+    paint_moustache,
+    paint_nose,
+    paint_scalp,
+)
 from flaxmark.data.drawn.visibility import PaintedImage, on_visible_surface, uncovered
 from flaxmark.faces.head_pose import rotation
 
@@ -46,8 +53,10 @@ class Portrait:
 def head_patch(head: Head, view: View) -> Patch:
     """Mesh of the head, denser around the nose; its coordinates are frontal x, y and the angle."""
     around = -np.radians(0.85 * head.p.yaw) + np.linspace(-2.1, 2.1, 61)
-    u = np.unique(np.concatenate([around, np.linspace(-0.25, 0.25, 19)]))
+    u = np.unique(np.concatenate([around, np.linspace(-0.25, 0.25, 23)]))
     rows = np.linspace(0, 1, (len(head.rows) - 1) // 2 + 1)
+    heights = np.linspace(head.points[29, 1], head.points[57, 1], 22)
+    rows = np.unique(np.concatenate([rows, np.interp(heights, head.rows[:, 1], np.linspace(0, 1, len(head.rows)))]))
     frontal, positions = head.surface(u[None], rows[:, None])
     angle = np.broadcast_to(u[None, :, None], (*frontal.shape[:2], 1))
     return Patch(view.turn(positions), np.concatenate([frontal, angle], -1))
@@ -106,8 +115,11 @@ def face_colour(head: Head, view: View, seen: Fragments, rng: np.random.Generato
         paint_eye(canvas, side)
         paint_brow(canvas, side)
     paint_mouth(canvas)
+    paint_moustache(canvas)
     x, y, u = canvas.x, canvas.y, canvas.u
     lit = sample_map(cast_shadow(head, view), x, y)
+    if p.glasses:
+        lit = lit * accessories.glasses_shadow(head, np.asarray(p.light) @ view.matrix, x, y)
     lit = 1 - (0.45 + 0.5 * p.harsh) * (1 - lit)
     if p.hat or p.hairstyle in ("short", "fringe", "long"):
         edge = accessories.hat_edge(head, u) if p.hat else accessories.hair_edge(head, u)
@@ -131,10 +143,7 @@ def part_colour(name: str, head: Head, view: View, seen: Fragments, rng: np.rand
     elif name == "hat":
         colour = accessories.paint_hat(head, seen.coordinates)
     else:
-        colour = np.repeat(np.array([p.skin], np.float32) * (1.0, 0.93, 0.92), len(seen.pixels), 0).astype(np.float32)
-        under = 1 - smoothstep(0.35, 0.3, seen.coordinates[:, 1] - 0.75 * head.points[8, 1])
-        lit = 1 - np.float32(p.neck_shade) * under
-        colour *= (1 - np.float32(0.3 * p.neck_shade) * under)[:, None]
+        colour, lit = accessories.paint_neck(head, seen.coordinates)
     return illuminate(p, colour, seen.normals, shine, lit)
 
 
@@ -156,7 +165,7 @@ def render_head(
         [None, None, *keeps],
     )
     seen = rasterise(patches, [fine.project(patch.positions) for patch in patches], keeps, size)
-    shown = on_visible_surface(fine.landmarks, fine.depths, seen[0], size)
+    shown = on_visible_surface(fine.places, seen[0], size)
     lights, reference = [], np.zeros((0, 3), np.float32)
     for name, part in zip(names, seen, strict=True):
         if name == "face":
@@ -238,7 +247,7 @@ def portray(p: FaceParameters, size: int = 160) -> Portrait:
     image = painted.image if p.plain else photograph(painted.image, rng)
     finished = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
     foreground.cut_off(finished, painted.cover, view.landmarks, p)
-    return Portrait(finished, view.landmarks, shown & uncovered(view.landmarks, painted.cover))
+    return Portrait(finished, view.landmarks, shown & uncovered(view.places[:, :2], painted.cover))
 
 
 def portray_face(seed: int, size: int = 160) -> Portrait:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flaxmark.data.drawn.arrays import Array, Floats, Image, Landmarks, Mask, Plane
+from flaxmark.data.drawn.arrays import Array, Image, Landmarks, Mask, Plane, Points
 from flaxmark.data.drawn.paint.raster import Fragments
 
 NEAR = 0.11
@@ -42,20 +42,20 @@ class PaintedImage:
         return PaintedImage(self.image[row:], self.cover[row:])
 
 
-def on_visible_surface(points: Landmarks, depths: Floats, face: Fragments, size: int) -> Mask:
+def on_visible_surface(places: Points, face: Fragments, size: int) -> Mask:
     """Whether the pixels around each landmark show the face where the landmark lies on it, `[68]`.
 
     They show something else where the landmark is beyond the outline, or where hair, a hat or the nose is in front.
 
     Args:
-        points: Landmarks in pixels.
-        depths: Their depth `[68]`, face units.
+        places: Landmarks `[68, 3]`: x, y in pixels, depth in face units.
         face: The visible pixels of the face.
         size: Side of the image in pixels.
     """
     # A border of one pixel, for the neighbours of the outermost ones.
     surface = np.full((size + 2, size + 2), np.inf, np.float32)
     surface[face.pixels // size + 1, face.pixels % size + 1] = face.depths
+    points, depths = places[:, :2], places[:, 2]
     x, y = np.clip(np.round(points).astype(int), 0, size - 1).T
     around = np.stack([surface[y + i, x + j] for i in range(3) for j in range(3)])
     return inside(points, size) & (np.abs(around - depths) < NEAR).any(0)

@@ -48,31 +48,34 @@ def _colour(
 
 def _identity(n: Callable[[], float], p: FaceParameters) -> FaceParameters:
     """A copy with a random shape of the person; `n` gives numbers of the standard normal distribution."""
+    wide = n()  # noses and mouths are wide together, in long faces
     return replace(
         p,
-        length=-0.065 + 0.055 * n(),
+        length=-0.045 + 0.048 * n() + 0.025 * wide,
+        breadth=0.045 * n(),
         jaw=0.07 * n(),
         chin=0.25 * n(),
         depth=1.12 + 0.07 * n(),
         eye_spacing=-0.003 + 0.009 * n(),
         eye_size=0.02 + 0.09 * n(),
-        eye_height=0.07 + 0.2 * n(),
+        eye_height=0.14 + 0.16 * n(),
         eye_slant=0.05 * n(),
-        brow_height=0.02 * n(),
+        brow_height=0.016 * n(),
         brow_arch=0.012 * n(),
-        brow_width=float(np.clip(0.021 + 0.006 * n(), 0.008, 0.036)),
+        brow_width=float(np.clip(0.027 + 0.009 * n(), 0.008, 0.05)),
         brow_length=0.09 * n(),
         brow_spacing=0.018 * n(),
         nose_length=0.07 * n(),
-        nose_width=0.13 * n(),
+        nose_width=0.11 * n() + 0.06 * wide,
         nose_height=float(np.clip(0.88 + 0.17 * n(), 0.45, 1.4)),
-        mouth_width=0.08 * n(),
-        mouth_height=0.015 * n(),
+        nose_tip=float(np.clip(0.5 + 0.25 * n(), 0, 1)),
+        mouth_width=0.065 * n() + 0.05 * wide,
+        mouth_height=0.002 + 0.015 * n(),
         upper_lip=0.3 * n(),
         lower_lip=0.27 * n(),
         mouth_corner=0.02 * n(),
-        cheek=1.0 + 0.5 * n(),
-        asymmetry=0.02 * n(),
+        cheek=1.0 + 0.4 * n(),
+        asymmetry=0.035 * n(),
         jitter=0.006,
     )
 
@@ -87,14 +90,14 @@ def _expression(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
         -0.8 * rng.random(),
         0.5 + 0.5 * rng.random(),
     ][kind]
-    opening = [0.0, 0.02 + 0.08 * rng.random(), 0.03 + 0.16 * rng.random(), 0.02 * rng.random(), 0.0][kind]
+    opening = [0.0, 0.02 + 0.08 * rng.random(), 0.03 + 0.24 * rng.random() ** 1.5, 0.02 * rng.random(), 0.0][kind]
     closed = rng.random()
     both = (
         1.0
         if closed < 0.05
         else 0.45 * rng.random() + 0.15 * (smile > 0.5)
         if closed < 0.35
-        else 0.1 * rng.standard_normal()
+        else 0.1 * rng.standard_normal() + 0.15 * (smile > 0.5)
     )
     return replace(
         p,
@@ -116,7 +119,7 @@ def _pose(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
         yaw=float(np.clip(yaw, -62, 62)),
         pitch=float(np.clip(2 + 10 * rng.standard_normal(), -27, 27)),
         roll=float(np.clip(7 * rng.standard_normal() - 1, -27, 27)),
-        distance=float(np.exp(rng.uniform(np.log(2.8), np.log(14)))),
+        distance=float(np.exp(rng.uniform(np.log(4), np.log(25)))),
         zoom=rng.uniform(0.9, 1.1),
         centre=(0.02 * rng.standard_normal(), 0.02 * rng.standard_normal()),
     )
@@ -142,11 +145,18 @@ def _colouring(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
         blotch=rng.beta(1.5, 2.5),
         shine=rng.beta(1.2, 2.2),
         makeup=0.0 if man else rng.beta(1, 1.5),
+        lash=rng.random(),
+        eye_line=rng.beta(1.2, 1.5),
+        mouth_line=rng.beta(1.2, 1.5),
+        nostril=rng.random(),
+        brow_tail=rng.beta(1.2, 1.5),
         brow_density=rng.uniform(0.3, 1.0),
         brow_tone=rng.uniform(0.5, 1.3),
         beard=rng.beta(1, 1.2) if bearded else 0.0,
         moustache=rng.beta(1, 1.2) if bearded or (man and rng.random() < 0.1) else 0.0,
+        overhang=rng.beta(1, 1.5),
         beard_line=rng.uniform(0.15, 0.45),
+        beard_length=rng.random(),
         hairstyle=str(
             rng.choice(
                 ["bald", "buzz", "short", "fringe", "long"],
@@ -159,8 +169,10 @@ def _colouring(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
         hair_length=rng.uniform(0.3, 1.2),
         parting=0.5 * rng.standard_normal(),
         strands=0 if rng.random() < 0.75 else int(rng.integers(1, 7)),
+        neck_width=rng.uniform(0.31, 0.46) if man else rng.uniform(0.27, 0.37),
+        under_chin=rng.beta(1, 1.3),
         neck_shade=rng.uniform(0.0, 0.85),
-        collar=0.16 if rng.random() < 0.75 else rng.uniform(-0.06, 0.12),
+        collar=0.16 if rng.random() < 0.55 else rng.uniform(-0.06, 0.12),
     )
 
 

@@ -20,56 +20,61 @@ JAW = (
     (-0.5, 0.0),
     (-0.49, 0.14),
     (-0.472, 0.27),
-    (-0.445, 0.4),
-    (-0.398, 0.518),
-    (-0.322, 0.618),
-    (-0.23, 0.704),
-    (-0.12, 0.77),
+    (-0.448, 0.41),
+    (-0.404, 0.533),
+    (-0.33, 0.635),
+    (-0.234, 0.72),
+    (-0.117, 0.781),
     (0.0, 0.79),
 )
-BROW = ((-0.403, -0.089), (-0.342, -0.137), (-0.257, -0.147), (-0.17, -0.136), (-0.086, -0.106))
-BRIDGE = ((0.0, -0.013), (0.0, 0.075), (0.0, 0.162), (0.0, 0.251))
-NOSTRIL = ((-0.1, 0.305), (-0.052, 0.322), (0.0, 0.338))
-EYE = ((-0.303, 0.0), (-0.25, -0.033), (-0.187, -0.031), (-0.133, 0.013), (-0.19, 0.025), (-0.253, 0.025))
+BROW = ((-0.394, -0.068), (-0.332, -0.121), (-0.246, -0.136), (-0.159, -0.124), (-0.078, -0.094))
+BRIDGE = ((0.0, -0.002), (0.0, 0.083), (0.0, 0.166), (0.0, 0.251))
+NOSTRIL = ((-0.091, 0.31), (-0.045, 0.327), (0.0, 0.343))
+EYE = ((-0.295, 0.01), (-0.243, -0.023), (-0.18, -0.021), (-0.128, 0.021), (-0.184, 0.034), (-0.246, 0.034))
 LIPS = (
-    (-0.177, 0.468),
-    (-0.114, 0.438),
-    (-0.049, 0.422),
-    (0.0, 0.431),
-    (-0.117, 0.516),
-    (-0.051, 0.538),
-    (0.0, 0.543),
+    (-0.171, 0.476),
+    (-0.108, 0.438),
+    (-0.045, 0.421),
+    (0.0, 0.429),
+    (-0.111, 0.515),
+    (-0.048, 0.533),
+    (0.0, 0.537),
 )
-INNER = ((-0.153, 0.47), (-0.049, 0.464), (0.0, 0.469))
+INNER = ((-0.145, 0.474), (-0.047, 0.465), (0.0, 0.469))
 
 
-def neutral_points() -> Landmarks:
-    """Frontal landmarks of the mean face, face units."""
+def both_sides(jaw: Half, brow: Half, bridge: Half, nostril: Half, eye: Half, lips: Half, inner: Half) -> Landmarks:
+    """Values (x, y) of all landmarks from those of the left half: the right half has the opposite x."""
 
     def mirrored(half: Half) -> list[tuple[float, float]]:
         return [(-x, y) for x, y in half]
 
-    upper, lower = LIPS[:4], LIPS[4:]
-    eye = mirrored(EYE)
+    upper, lower, other = lips[:4], lips[4:], mirrored(eye)
     points = [
-        *JAW,
-        *mirrored(JAW[7::-1]),
-        *BROW,
-        *mirrored(BROW[::-1]),
-        *BRIDGE,
-        *NOSTRIL,
-        *mirrored(NOSTRIL[1::-1]),
+        *jaw,
+        *mirrored(jaw[7::-1]),
+        *brow,
+        *mirrored(brow[::-1]),
+        *bridge,
+        *nostril,
+        *mirrored(nostril[1::-1]),
     ]
-    points += [*EYE, eye[3], eye[2], eye[1], eye[0], eye[5], eye[4]]
+    points += [*eye, other[3], other[2], other[1], other[0], other[5], other[4]]
     points += [*upper, *mirrored(upper[2::-1]), *mirrored(lower[:2]), *lower[::-1]]
-    points += [*INNER, *mirrored(INNER[1::-1]), *mirrored(INNER[1:2]), *INNER[:0:-1]]
+    points += [*inner, *mirrored(inner[1::-1]), *mirrored(inner[1:2]), *inner[:0:-1]]
     return np.array(points)
+
+
+def neutral_points() -> Landmarks:
+    """Frontal landmarks of the mean face, face units."""
+    return both_sides(JAW, BROW, BRIDGE, NOSTRIL, EYE, LIPS, INNER)
 
 
 def _identity_points(p: FaceParameters) -> Landmarks:
     """Frontal landmarks of a person at rest, face units."""
     q = neutral_points()
     x, y = q[:, 0], q[:, 1]
+    x[17:] *= 1 - p.breadth
     for eye, sign in ((slice(36, 42), -1), (slice(42, 48), 1)):
         middle = q[eye].mean(0)
         offset = (q[eye] - middle) * (1 + p.eye_size * np.array([0.6, 1.0 + p.eye_height]))
@@ -100,20 +105,23 @@ def frontal_points(p: FaceParameters) -> Landmarks:
     x, y = q[:, 0], q[:, 1]
     side = np.clip(x[48:] / 0.18, -1.2, 1.2)
     smile = p.smile * (1 + p.smirk * np.sign(side)) if p.smile > 0 else np.full(20, p.smile)
-    corner = np.abs(side)
-    x[48:] *= 1 + 0.24 * np.maximum(smile, 0) + 0.25 * np.minimum(smile, 0) - 0.9 * p.mouth_open
-    y[48:] += 0.022 * np.maximum(smile, 0) * (0.3 - 1.6 * corner**2) + p.smirk * 0.01 * side
+    corner, laughing = np.abs(side), min(max(p.smile, 0.0), 1.0)
+    x[48:] *= 1 + 0.24 * np.maximum(smile, 0) + 0.25 * np.minimum(smile, 0) - 0.9 * p.mouth_open * (1 - laughing)
+    y[48:] += 0.026 * np.maximum(smile, 0) * (0.3 - 1.6 * corner**2) + p.smirk * 0.01 * side
+    # Cheeks that are pulled aside take the wings of the nose and the outline with them.
+    x[31:36] *= 1 + 0.1 * laughing
+    x[:17] *= 1 + 0.035 * laughing * smoothstep(0.3, 0.3, y[:17])
     y[48:] += p.mouth_corner * corner**2
     thickness = 1 - 0.22 * max(p.smile, 0) - 0.25 * min(p.smile, 0)
     line = np.interp(x[48:], np.maximum.accumulate(x[60:65]), y[60:65])
     y[48:] = line + (y[48:] - line) * thickness
-    # The lower lip takes the whole opening, the corners follow half of it, the chin nearly all.
+    # The lower lip takes the whole opening, the corners follow a part of it, the chin nearly all, less in laughter.
     share = np.zeros(20)
-    share[[0, 6, 12, 16]] = 0.45
+    share[[0, 6, 12, 16]] = 0.3
     share[[1, 5]], share[[2, 3, 4, 13, 14, 15]] = 0.1, -0.05
     share[[7, 11]], share[[8, 9, 10, 17, 18, 19]] = 0.85, 1.0
     y[48:] += share * p.mouth_open
-    y[:17] += 0.8 * p.mouth_open * smoothstep(0.45, 0.35, y[:17])
+    y[:17] += (0.8 - 0.3 * laughing) * p.mouth_open * smoothstep(0.45, 0.35, y[:17])
     y[17:27] -= p.brow_raise
     inner = np.array([0.0, 0.0, 0.2, 0.6, 1.0])
     y[17:27] += p.frown * np.concatenate([inner, inner[::-1]])

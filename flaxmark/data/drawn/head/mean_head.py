@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 
 from flaxmark.data.drawn.arrays import Floats, Points
+from flaxmark.data.drawn.head.annotation import annotated
 from flaxmark.data.drawn.head.distribution import mean_person
 from flaxmark.data.drawn.head.shape import Head
 from flaxmark.data.drawn.other_markups import convert_landmarks, point_weights
@@ -28,7 +29,8 @@ def mean_head(markup: Markup) -> tuple[Points, Points] | None:
     weights = np.where(np.isin(np.arange(IBUG_68.num_points), IBUG_68.parts["jaw"]), JAW_WEIGHT, 1.0)
     if markup.name != IBUG_68.name:
         weights = point_weights(markup.name) @ weights
-    return np.asarray(convert_landmarks(head.lift(head.points), markup.name), np.float64), np.asarray(weights)
+    positions = convert_landmarks(annotated(head.lift(head.points), head), markup.name)
+    return np.asarray(positions, np.float64), np.asarray(weights)
 
 
 def poses_of(landmarks: Floats, markup: Markup) -> Points:

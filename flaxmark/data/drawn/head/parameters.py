@@ -15,6 +15,8 @@ class FaceParameters:
 
     # identity
     length: float = 0.0
+    breadth: float = 0.0
+    """Of the outline relative to everything inside it."""
     jaw: float = 0.0
     chin: float = 0.0
     depth: float = 1.0
@@ -30,6 +32,8 @@ class FaceParameters:
     nose_length: float = 0.0
     nose_width: float = 0.0
     nose_height: float = 1.0
+    nose_tip: float = 0.5
+    """How round and broad the tip is, in [0, 1]."""
     mouth_width: float = 0.0
     mouth_height: float = 0.0
     upper_lip: float = 0.0
@@ -73,11 +77,25 @@ class FaceParameters:
     blotch: float = 0.3
     shine: float = 0.2
     makeup: float = 0.0
+    lash: float = 0.5
+    """Darkness of the edge of the upper lid."""
+    eye_line: float = 0.3
+    """How far the lids' edge and fold run on beyond the outer corners of the eyes, in [0, 1]."""
+    mouth_line: float = 0.3
+    """How far the line between the lips runs on beyond the corners of the mouth, in [0, 1]."""
+    nostril: float = 0.5
+    """Height of the nostrils and depth of the groove below the nose, in [0, 1]."""
+    brow_tail: float = 0.3
+    """How far thin hairs go on beyond the outer ends of the brows, in [0, 1]."""
     brow_density: float = 0.8
     brow_tone: float = 0.8
     beard: float = 0.0
     moustache: float = 0.0
+    overhang: float = 0.0
+    """How far the moustache covers the upper lip, in [0, 1]."""
     beard_line: float = 0.3
+    beard_length: float = 0.0
+    """How far the beard covers the flesh below the chin, in [0, 1]."""
     # things on the head
     hairstyle: str = "short"
     """bald, buzz, short, fringe or long."""
@@ -88,6 +106,10 @@ class FaceParameters:
     parting: float = 0.0
     strands: int = 0
     """Number of locks that fall across the face."""
+    neck_width: float = 0.33
+    """Radius."""
+    under_chin: float = 0.3
+    """How far the flesh below the chin comes forward, in [0, 1]: 1 is a double chin."""
     neck_shade: float = 0.75
     collar: float = 0.16
     hat: str = ""

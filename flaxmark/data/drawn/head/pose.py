@@ -7,6 +7,7 @@ from copy import copy
 import numpy as np
 
 from flaxmark.data.drawn.arrays import Floats, Points
+from flaxmark.data.drawn.head.annotation import annotated
 from flaxmark.data.drawn.head.shape import Head
 from flaxmark.data.drawn.paint.curves import spline
 from flaxmark.faces.head_pose import rotation
@@ -20,7 +21,8 @@ class View:
 
     Attributes:
         landmarks: As the camera sees them, pixels.
-        depths: `[68]`, of the landmarks, face units, greater towards the camera.
+        places: `[68, 3]`, where the landmarks are on the surface, before annotators' habits: x, y in pixels, and depth
+            in face units, greater towards the camera.
         scale: Pixels per face unit at the head's centre.
     """
 
@@ -30,12 +32,13 @@ class View:
         self.matrix = rotation(p.yaw, p.pitch, p.roll)
         self.distance = p.distance
         self.scale, self.offset = 1.0, np.zeros(2)
-        projected = self.project(self.turn(landmark_positions(head, self)))
-        points, self.depths = projected[:, :2], projected[:, 2]
+        positions = landmark_positions(head, self)
+        points = self.project(self.turn(annotated(positions, head)))[:, :2]
         low, high = points.min(0), points.max(0)
         self.scale = size / 2.2 * p.zoom / float((high - low).max())
         self.offset = (size - 1) / 2 + size * np.array(p.centre) - self.scale * (low + high) / 2
         self.landmarks = self.scale * points + self.offset
+        self.places = self.project(self.turn(positions))
 
     def magnified(self, factor: int) -> View:
         """The same view of an image with `factor` times as many pixels along each side."""
@@ -43,6 +46,7 @@ class View:
         view.scale = factor * self.scale
         view.offset = factor * (self.offset + 0.5) - 0.5
         view.landmarks = factor * (self.landmarks + 0.5) - 0.5
+        view.places = np.concatenate([factor * (self.places[:, :2] + 0.5) - 0.5, self.places[:, 2:]], -1)
         return view
 
     def turn(self, positions: Floats) -> Floats:
@@ -69,7 +73,7 @@ def landmark_positions(head: Head, view: View) -> Points:
     turned = np.sin(np.radians(head.p.yaw))
     for side, hidden in ((slice(None, chin + 1), -turned), (slice(None, chin - 1, -1), turned)):
         path = np.concatenate([[0], np.linalg.norm(np.diff(image[side], axis=0), axis=1).cumsum()])
-        places = np.linspace(0.06 * max(hidden, 0), path[-1], 9)
+        places = np.linspace(0.02 + 0.06 * max(hidden, 0), path[-1], 9)
         spaced = np.stack([np.interp(places, path, values) for values in contour[side].T], -1)
         if side.step is None:
             positions[:9] = spaced

@@ -26,8 +26,8 @@ CROWN = (
 
 # Depth of the middle line and of the jaw line over the height of a neutral face.
 HEIGHTS = (-0.8, -0.72, -0.6, -0.45, -0.3, -0.12, 0.0, 0.2, 0.35, 0.47, 0.6, 0.7, 0.76, 0.79)
-FRONT = (-0.15, 0.1, 0.25, 0.36, 0.415, 0.435, 0.405, 0.405, 0.415, 0.42, 0.41, 0.415, 0.39, 0.33)
-SIDE = (-0.2, -0.18, -0.15, -0.12, -0.08, -0.03, 0.0, 0.0, 0.02, 0.045, 0.105, 0.19, 0.26, 0.32)
+FRONT = (-0.15, 0.1, 0.25, 0.36, 0.42, 0.45, 0.425, 0.415, 0.41, 0.412, 0.412, 0.425, 0.41, 0.355)
+SIDE = (-0.2, -0.18, -0.15, -0.12, -0.07, -0.015, 0.01, 0.0, -0.005, 0.01, 0.07, 0.175, 0.265, 0.345)
 BACK = (0.0, 0.4, 0.6, 0.72, 0.78, 0.8, 0.78, 0.68, 0.6, 0.5, 0.4, 0.3, 0.15, 0.0)
 LEVELS = np.array([-0.8, -0.15, 0.0, 0.338, 0.469, 0.79])
 
@@ -58,16 +58,17 @@ class Head:
         self.front, self.side, self.back = (p.depth * np.convolve(table, kernel, "valid") for table in tables)
         nose = q[[27, 30, 33], 1]
         at = [
-            nose[0] - 0.12,
+            nose[0] - 0.15,
             nose[0],
             (nose[0] + nose[1]) / 2,
-            nose[1] - 0.02,
-            nose[1] + 0.02,
-            nose[2] - 0.012,
+            nose[1] - 0.015,
+            nose[1] + 0.025,
+            (nose[1] + 0.025 + nose[2]) / 2,
+            nose[2] - 0.005,
             nose[2] + 0.03,
         ]
         y = np.linspace(-0.3, 0.6, 181)
-        ridge = np.interp(y, at, np.array([0, 0.045, 0.125, 0.215, 0.21, 0.07, 0.0]) * p.nose_height)
+        ridge = np.interp(y, at, np.array([0, 0.065, 0.12, 0.18, 0.175, 0.12, 0.05, 0.0]) * p.nose_height)
         self.ridge = y, np.convolve(np.pad(ridge, 4, "edge"), kernel, "valid")
 
     def relief(self, x: Floats, y: Floats) -> Floats:
@@ -79,23 +80,25 @@ class Head:
             return np.asarray(np.exp(-(((near - cx) / sx) ** 2) - ((y - cy) / sy) ** 2))
 
         wing, tip, base = q[35, 0], q[30, 1], q[33, 1]
-        width = 0.06 + (0.55 * wing - 0.06) * smoothstep((tip + 0.05) / 2, 0.12, y)
-        total = np.interp(y, *self.ridge) * np.exp(-((near / width) ** 2))
-        total = total + 0.06 * p.nose_height * bump(0.68 * wing, tip + 0.03, 0.4 * wing, 0.04)
+        # The bridge is narrow and the tip is round, with a wing on either side.
+        width = 0.06 + (0.62 * wing - 0.06 + 0.012 * (p.nose_tip - 0.5)) * smoothstep((tip + 0.05) / 2, 0.12, y)
+        flank = 0.6 * np.exp(-((near / width) ** 2)) + 0.4 * np.exp(-((near / (1.15 * wing)) ** 2))
+        total = np.interp(y, *self.ridge) * flank
+        total = total + 0.02 * p.nose_tip * bump(0, tip + 0.01, 0.04 + 0.02 * p.nose_tip, 0.04)
+        total = total + 0.075 * p.nose_height * bump(0.74 * wing, (tip + 2 * base) / 3 - 0.012, 0.32 * wing, 0.036)
         eye = (q[42:48].mean(0) - q[36:42].mean(0))[0] / 2
         level = q[36:48, 1].mean()
         total = total - 0.055 * bump(eye - 0.02, level - 0.01, 0.1, 0.06) + 0.035 * bump(eye, level, 0.075, 0.05)
         total = total - 0.015 * bump(0.62 * eye, level, 0.05, 0.04)
         brow = q[17:27, 1].mean() + 0.02
         # The rim of the eye socket stands out where the ellipse already turns back.
-        total = total + 0.035 * bump(eye, brow, 0.16, 0.05) + 0.07 * bump(0.42, brow + 0.02, 0.13, 0.09)
-        total = total + 0.03 * p.cheek * bump(0.27, 0.2, 0.12, 0.1)
+        total = total + 0.04 * bump(eye, brow, 0.16, 0.05) + 0.1 * bump(0.4, brow + 0.03, 0.13, 0.1)
+        total = total + 0.085 * p.cheek * bump(0.41, 0.2, 0.12, 0.17)
         upper, lower, chin = q[51, 1], q[57, 1], q[8, 1]
         middle_top, middle_bottom = (upper + q[62, 1]) / 2, (q[66, 1] + lower) / 2
         mouth = np.abs(q[54, 0] - q[48, 0]) / 2
-        total = (
-            total + 0.055 * bump(0, middle_top, 0.75 * mouth, 0.045) + 0.06 * bump(0, middle_bottom, 0.65 * mouth, 0.04)
-        )
+        total = total + 0.054 * bump(0, middle_top, 0.75 * mouth, 0.045)
+        total = total + 0.058 * bump(0, middle_bottom, 0.65 * mouth, 0.04)
         total = total - 0.02 * bump(0, lower + 0.03, 0.1, 0.025) + 0.03 * bump(0, chin - 0.09, 0.11, 0.06)
         return np.asarray(
             total

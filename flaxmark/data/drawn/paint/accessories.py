@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from flaxmark.data.drawn.arrays import Array, Colours, Floats, Grid, Values
@@ -39,10 +41,30 @@ def paint_ear(head: Head, coordinates: Array) -> Colours:
 
 def neck(head: Head) -> Floats:
     """Positions `[rows, columns, 3]` of the neck, in coordinates of the head above and of the body below."""
-    u, t = np.meshgrid(np.linspace(-2.2, 2.2, 30), np.linspace(0, 1, 16))
-    chin = head.points[8, 1] - 0.8 * head.p.mouth_open
-    radius = 0.29 + 0.08 * ((head.p.detail_seed >> 9) % 8) / 8 + 0.03 * np.cos(3 * t) + 0.15 * np.clip(t - 0.55, 0, 1)
-    return np.stack([radius * np.sin(u), 0.45 * chin + 1.0 * t, -0.2 + 0.9 * radius * np.cos(u) - 0.05 * t], -1)
+    u, t = np.meshgrid(np.linspace(-2.2, 2.2, 30), np.linspace(0, 1, 22))
+    chin = head.points[8, 1]
+    radius = head.p.neck_width + 0.03 * np.cos(3 * t) + 0.15 * np.clip(t - 0.55, 0, 1)
+    y = 0.45 * (chin - 0.8 * head.p.mouth_open) + 1.0 * t
+    # The flesh below the jaw comes forward almost to the chin, the more so the fatter it is.
+    flesh = head.p.under_chin * np.exp(-(((y - chin - 0.02) / (0.04 + 0.06 * head.p.under_chin)) ** 2))
+    forward = 0.9 * radius * np.cos(u) + 0.24 * head.p.depth * flesh * np.cos(u).clip(0)
+    return np.stack([radius * np.sin(u), y, -0.2 + forward - 0.05 * t], -1)
+
+
+def paint_neck(head: Head, coordinates: Array) -> tuple[Colours, Values]:
+    """Colour of the neck at positions `[n, 3]`, and the share of the direct light that the head leaves to it."""
+    p, chin = head.p, head.points[8, 1]
+    x, y = coordinates[:, 0], coordinates[:, 1]
+    under = 1 - smoothstep(0.35, 0.3, y - 0.75 * chin)
+    colour = np.empty((len(x), 3), np.float32)
+    colour[:] = np.array(p.skin) * (1.0, 0.93, 0.92)
+    colour *= (1 - np.float32(0.3 * p.neck_shade) * under)[:, None]
+    if p.beard:
+        grain = look_up(noise_tile(0.6, 4), 110 * x, 110 * y)
+        cover = p.beard * smoothstep(0, 0.05, chin + 0.15 * p.beard_length - y + 0.01 * grain)
+        cover *= 1.0 if p.beard_line < 0.33 else smoothstep(0, 0.04, 0.2 - np.abs(x))
+        blend(colour, slice(None), p.hair, 0.92 * cover)
+    return colour, np.asarray(1 - np.float32(p.neck_shade) * under, np.float32)
 
 
 def shell(head: Head, thickness: float, length: float) -> Grid:
@@ -107,33 +129,84 @@ def brim(head: Head) -> Grid:
     ), np.stack([u, t], -1)
 
 
+@dataclass(frozen=True)
+class Glasses:
+    """Shape of a pair of glasses, in the plane before the eyes; lengths in face units.
+
+    Attributes:
+        eye: Distance of the lenses' centres from the middle.
+        level: Height of the centres.
+        half_width: Of a lens.
+        half_height: Of a lens.
+        power: Roundness of the lenses: 2 is an ellipse, more is squarer.
+        thick: Half of the frame's thickness.
+    """
+
+    eye: float
+    level: float
+    half_width: float
+    half_height: float
+    power: float
+    thick: float
+
+    @classmethod
+    def of(cls, head: Head) -> Glasses:
+        """The glasses of a face that wears some."""
+        p, q = head.p, head.points
+        rng = np.random.default_rng([p.detail_seed, 1])
+        eye = (q[42:48].mean(0)[0] - q[36:42].mean(0)[0]) / 2 + 0.01
+        return cls(
+            eye=eye,
+            level=q[36:48, 1].mean() + 0.02,
+            half_width=min(rng.uniform(0.13, 0.19), eye - 0.03),
+            half_height=rng.uniform(0.07, 0.14) + 0.03 * (p.glasses == "dark"),
+            power=rng.uniform(2, 5),
+            thick=rng.choice([0.006, 0.01, 0.02]),
+        )
+
+    def distance(self, x: Values, y: Values) -> Values:
+        """Distance of places from the edge of the nearer lens, negative inside."""
+        across = np.abs((np.abs(x) - self.eye) / self.half_width) ** self.power
+        r = (across + np.abs((y - self.level) / self.half_height) ** self.power) ** (1 / self.power)
+        return np.asarray((r - 1) * min(self.half_width, self.half_height), np.float32)
+
+    def frame(self, x: Values, y: Values) -> Values:
+        """Opacity of rims, bridge and arms."""
+        near, thick = np.abs(x), self.thick
+        rim = smoothstep(0, 0.008, thick - np.abs(self.distance(x, y)))
+        bridge = smoothstep(0, 0.008, thick - np.abs(y - self.level + 0.02 + 0.5 * x**2))
+        arms = smoothstep(0, 0.008, thick - np.abs(y - self.level + 0.03)) * (near < 0.5)
+        bridge, arms = bridge * (near < self.eye - self.half_width), arms * (near > self.eye + self.half_width)
+        return np.maximum(np.maximum(rim, bridge), arms)
+
+
+def glasses_shadow(head: Head, light: Floats, x: Values, y: Values) -> Values:
+    """Share of the direct light that glasses leave to the face at x and y; `light` is in the frame of the head."""
+    worn = Glasses.of(head)
+    gap = 0.06 / max(float(light[2]), 0.3)
+    x, y = (x + np.float32(gap * light[0]), y + np.float32(gap * light[1]))
+    shade = 0.7 * worn.frame(x, y)
+    if head.p.glasses == "dark":
+        shade = np.maximum(shade, 0.6 * smoothstep(0, 0.02, -worn.distance(x, y)))
+    return np.asarray(1 - shade, np.float32)
+
+
 def glasses(head: Head, plane: Array, rng: np.random.Generator) -> tuple[Colours, Values]:
     """Colour and opacity of glasses where the pixels meet the plane before the eyes.
 
     `plane` holds the frontal coordinates of those places, `[n, 2]`, in face units.
     """
-    p, q = head.p, head.points
+    worn, dark = Glasses.of(head), head.p.glasses == "dark"
     x, y = np.ascontiguousarray(plane.T)
-    eye = (q[42:48].mean(0)[0] - q[36:42].mean(0)[0]) / 2 + 0.01
-    half_w, half_h = rng.uniform(0.13, 0.19), rng.uniform(0.07, 0.14) + 0.03 * (p.glasses == "dark")
-    half_w = min(half_w, eye - 0.03)
-    power, thick = rng.uniform(2, 5), rng.choice([0.006, 0.01, 0.02])
-    level = q[36:48, 1].mean() + 0.02
-    r = (np.abs((np.abs(x) - eye) / half_w) ** power + np.abs((y - level) / half_h) ** power) ** (1 / power)
-    distance = (r - 1) * min(half_w, half_h)
-    rim = smoothstep(0, 0.008, thick - np.abs(distance)) * rng.uniform(0.6, 1.0)
-    bridge = smoothstep(0, 0.008, thick - np.abs(y - level + 0.02 + 0.5 * x**2)) * (np.abs(x) < eye - half_w)
-    arms = smoothstep(0, 0.008, thick - np.abs(y - level + 0.03)) * (np.abs(x) > eye + half_w) * (np.abs(x) < 0.5)
-    frame = np.maximum(np.maximum(rim, bridge), arms)
-    lens = smoothstep(0, 0.008, -distance)
+    frame = worn.frame(x, y) * rng.uniform(0.6, 1.0)
+    lens = smoothstep(0, 0.008, -worn.distance(x, y))
     glare = smoothstep(0, 0.06, np.sin(14 * (x + 0.6 * y) + rng.uniform(0, 6)) - 0.8) * rng.uniform(0, 0.7)
-    tint = rng.uniform(0.75, 1.0) if p.glasses == "dark" else rng.uniform(0, 0.12)
+    tint = rng.uniform(0.75, 1.0) if dark else rng.uniform(0, 0.12)
     colour = np.empty((len(x), 3), np.float32)
-    dark = np.array([0.05, 0.05, 0.06]) + rng.uniform(0, 0.1, 3) * (p.glasses == "dark")
-    colour[:] = dark + 0.12 * (p.glasses == "dark") * np.clip((y - level) / 0.2, -0.3, 1)[:, None]
-    share = np.maximum(tint * lens, 0)
+    colour[:] = np.array([0.05, 0.05, 0.06]) + rng.uniform(0, 0.1, 3) * dark
+    colour += np.float32(0.12 * dark) * np.clip((y - worn.level) / 0.2, -0.3, 1)[:, None]
     blend(colour, slice(None), (0.9, 0.93, 0.97), glare)
-    share = np.maximum(share, glare * lens)
+    share = np.maximum(tint * lens, glare * lens)
     metal = rng.choice([0.06, 0.08, 0.5]) * np.array([1.0, rng.uniform(0.7, 1), rng.uniform(0.6, 1)])
     blend(colour, slice(None), metal, frame)
     return colour, np.maximum(share, frame)

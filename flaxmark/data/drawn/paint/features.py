@@ -12,17 +12,21 @@ from flaxmark.data.drawn.paint.curves import interpolate, look_up, noise_tile, s
 def paint_brow(canvas: Canvas, side: int) -> None:
     """Paint an eyebrow; `side` is 0 for the image's left one, 1 for the other."""
     part = slice(17, 22) if side == 0 else slice(22, 27)
-    at, p = canvas.within(part, 0.05), canvas.p
-    line = spline(canvas.points[part], 6)
+    at, p = canvas.within(part, 0.1), canvas.p
+    knots = canvas.points[part]
+    # The hairs go on beyond the landmarks, ever thinner: straight on at the temple, and down at the nose.
+    first, last = 2 * knots[0] - knots[1], 2 * knots[-1] - knots[-2]
+    line = spline(np.concatenate([first[None], knots, last[None]]), 6)
     x, y = canvas.x[at], canvas.y[at]
-    middle = interpolate(x, line[:, 0], line[:, 1])
-    along = (x - line[0, 0]) / (line[-1, 0] - line[0, 0])
-    outward = 1 - along if side else along
-    thick = p.brow_width * (0.45 + 0.75 * np.sin(np.pi * np.clip(0.12 + 0.75 * outward, 0, 1)))
+    middle = interpolate(x, np.maximum.accumulate(line[:, 0]), line[:, 1])
+    along = (x - knots[0, 0]) / (knots[-1, 0] - knots[0, 0])
+    inward = 1 - along if side else along
+    thick = p.brow_width * (0.5 + 0.7 * np.sin(np.pi * np.clip(0.12 + 0.75 * inward, 0, 1)))
     grain = look_up(noise_tile(0.5, 5), 300 * x - 150 * y, 150 * y)
     offset = (y - middle - 0.5 * p.brow_width) / thick
     cover = smoothstep(0.35, 0.4, 1 - np.abs(offset) + (0.0 if p.plain else 0.3) * grain)
-    cover *= smoothstep(0, 0.08, along + 0.03) * smoothstep(0, 0.08, 1.03 - along)
+    tail = 0.04 + 0.2 * p.brow_tail
+    cover *= smoothstep(-0.4 * tail, tail, inward) * smoothstep(-0.03, 0.1, 1 - inward)
     dark = np.minimum(np.array(p.hair), np.array(p.skin) * 0.75) * p.brow_tone
     blend(canvas.colour, at, dark, cover * p.brow_density)
     canvas.shine[at] *= 1 - cover
@@ -40,18 +44,21 @@ def paint_eye(canvas: Canvas, side: int) -> None:
     hole = smoothstep(0, SOFT, y - upper) * smoothstep(0, SOFT, lower - y) * inside
     ball = paint_eyeball(canvas, x, y, q, side)
     shadow = 1 - 0.45 * np.exp(-np.clip(y - upper, 0, 1) / 0.018)
+    outer, inner = (q[0], q[3]) if side == 0 else (q[3], q[0])
+    outward, from_nose = ((x - corner[0]) * (-1 if side == 0 else 1) for corner in (outer, inner))
+    # Beyond the outer corner the lid's edge and its fold run on, down and ever fainter.
+    beyond = np.clip(outward, 0, 1)
+    upper = upper + np.float32(0.35) * beyond
     fold = upper - 0.018 - 0.02 * (1 - p.closure[side])
-    crease = (
-        np.exp(-(((y - fold) / 0.007) ** 2))
-        * smoothstep(0, 0.04, x - q[0, 0] + 0.02)
-        * smoothstep(0, 0.04, q[3, 0] - x + 0.02)
-    )
+    fade = np.exp(-np.square(beyond / np.float32(0.004 + 0.05 * p.eye_line)))
+    crease = np.exp(-(((y - fold) / 0.007) ** 2)) * smoothstep(0, 0.04, from_nose + 0.02) * fade
     lid = smoothstep(0, SOFT, y - fold) * smoothstep(0, SOFT, upper - y) * inside
     blend(canvas.colour, at, np.array(p.skin) * (0.55, 0.45, 0.5), 0.55 * p.makeup * lid)
     canvas.colour[at] *= (1 - 0.35 * crease)[:, None]
     blend(canvas.colour, at, ball * shadow[:, None], hole)
     ends = smoothstep(0, 0.02, x - q[0, 0] + 0.012) * smoothstep(0, 0.02, q[3, 0] - x + 0.012)
-    lash = np.exp(-(((y - upper + 0.003) / (0.006 + 0.005 * p.makeup)) ** 2)) * ends * (0.6 + 0.4 * p.makeup)
+    line = np.exp(-(((y - upper + 0.003) / (0.005 + 0.004 * p.lash + 0.004 * p.makeup)) ** 2))
+    lash = line * smoothstep(0, 0.02, from_nose + 0.012) * fade * (0.5 + 0.3 * p.lash + 0.2 * p.makeup)
     under = np.exp(-(((y - lower - 0.003) / 0.006) ** 2)) * ends * (0.22 + 0.4 * p.makeup)
     dark = np.minimum(np.array(p.hair), np.array(p.skin)) * 0.35
     blend(canvas.colour, at, dark, np.clip(np.maximum(lash, under), 0, 1))
@@ -80,7 +87,7 @@ def paint_eyeball(canvas: Canvas, x: Values, y: Values, q: Array, side: int) -> 
 
 def paint_mouth(canvas: Canvas) -> None:
     """Paint the lips and the inside of the mouth."""
-    at, p, q = canvas.within(slice(48, 68), 0.04), canvas.p, canvas.points
+    at, p, q = canvas.within(slice(48, 68), 0.09), canvas.p, canvas.points
     x, y = canvas.x[at], canvas.y[at]
     orders = (
         [48, 49, 50, 51, 52, 53, 54],
@@ -91,7 +98,9 @@ def paint_mouth(canvas: Canvas) -> None:
     curves = [spline(q[order], 8) for order in orders]
     top, inner_top, inner_bottom, bottom = (interpolate(x, np.maximum.accumulate(c[:, 0]), c[:, 1]) for c in curves)
     ends = smoothstep(0, 0.01, x - q[48, 0]) * smoothstep(0, 0.01, q[54, 0] - x)
-    lips = smoothstep(0, SOFT, y - top) * smoothstep(0, SOFT, bottom - y) * ends
+    # Pale lips have no clear edge.
+    soft = SOFT + 0.012 * max(0.0, 0.7 - p.lip)
+    lips = smoothstep(0, soft, y - top) * smoothstep(0, soft, bottom - y) * ends
     gap = smoothstep(0, SOFT, y - inner_top) * smoothstep(0, SOFT, inner_bottom - y)
     gap *= (
         smoothstep(0, 0.01, x - q[60, 0])
@@ -106,12 +115,14 @@ def paint_mouth(canvas: Canvas) -> None:
     middle = (inner_top + inner_bottom) / 2
     shade = 1 - 0.25 * smoothstep(0, 0.01, middle - y)
     blend(canvas.colour, at, np.clip(red, 0.03, 1) * (streaks * shade)[:, None], lips * 0.92)
-    line = (
-        np.exp(-((np.abs(y - middle) / 0.008) ** 2))
-        * smoothstep(0, 0.015, x - q[48, 0])
-        * smoothstep(0, 0.015, q[54, 0] - x)
-    )
-    canvas.colour[at] *= (1 - 0.6 * line * (1 - gap))[:, None]
+    # The line between the lips runs on beyond the corners as a fold, which a smile raises and age lets down.
+    beyond = np.maximum(np.maximum(q[48, 0] - x, x - q[54, 0]), 0)
+    course = middle + np.float32(0.5 - 0.8 * max(p.smile, 0.0)) * beyond
+    fade = np.exp(-np.square(beyond / np.float32(0.004 + 0.04 * p.mouth_line)))
+    line = np.exp(-np.square((y - course) / np.float32(0.007 + 0.003 * p.mouth_line))) * fade
+    sides = np.exp(-np.square((np.abs(x - q[[48, 54], 0].mean()) - np.ptp(q[[48, 54], 0]) / 2) / 0.025))
+    pit = sides * np.exp(-np.square((y - course) / 0.02))
+    canvas.colour[at] *= (1 - np.maximum(0.65 * line, 0.45 * p.mouth_line * pit) * (1 - gap))[:, None]
     edge = np.exp(-(((y - bottom - 0.008) / 0.012) ** 2)) * ends
     canvas.colour[at] *= (1 - 0.14 * edge)[:, None]
     blend(canvas.colour, at, paint_oral(canvas, x, y, inner_top, inner_bottom), gap)

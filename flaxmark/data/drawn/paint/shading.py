@@ -68,7 +68,8 @@ def illuminate(
     # Light that has passed through skin returns red where the surface turns into shade.
     warm = np.array([0.1, 0.02, 0.0], np.float32) * (1 - np.abs(2 * diffuse - 0.7))[:, None].clip(0, 1)
     total = direct + warm + (sky + edge)[:, None]
-    return np.asarray(colour * colour * total + gloss[:, None], np.float32)
+    # Every surface returns some of the light as it is, which is why dark skin is not as red as its pigment.
+    return np.asarray((colour * colour + np.float32(0.025)) * total + gloss[:, None], np.float32)
 
 
 def expose(p: FaceParameters, linear: Colours, reference: Floats) -> Colours:

@@ -47,20 +47,37 @@ def paint_creases(canvas: Canvas) -> None:
     bag = gauss(near, y, (eye[0] - 0.02, eye[1] + 0.075), 0.09, 0.022) * (0.08 + 0.3 * p.wrinkle)
     socket = 0.16 * gauss(near, y, (eye[0] - 0.06, eye[1] - 0.03), 0.09, 0.06)
     chin = 0.16 * gauss(canvas.x, y, (0, q[57, 1] + 0.025), 0.1, 0.022)
-    canvas.colour *= (1 - np.clip(line + forehead + bag + socket + chin, 0, 0.7))[:, None]
+    outer, brow = q[45], q[[21, 22], 1].mean()
+    rays = np.sin(13 * np.arctan2(y - outer[1], near - outer[0] + 0.03) + canvas.rng.uniform(0, 6)) - 0.2
+    feet = np.clip(rays, 0, 1) * gauss(near, y, (outer[0] + 0.05, outer[1]), 0.04, 0.05) * (0.5 * strength - 0.1)
+    between = gauss(near, y, (0.022, brow), 0.008, 0.045) * (0.4 * p.wrinkle + 8 * p.frown)
+    down = gauss(near, y, (corner[0] + 0.012, corner[1] + 0.07), 0.014, 0.06) * 0.35 * (p.wrinkle - 0.2)
+    shade = line + forehead + bag + socket + chin + np.maximum(feet, 0) + np.maximum(between, 0) + np.maximum(down, 0)
+    canvas.colour *= (1 - np.clip(shade, 0, 0.7))[:, None]
 
 
 def paint_nose(canvas: Canvas) -> None:
-    """Paint the nostrils and the shade below and beside the nose."""
-    q = canvas.points
-    at = canvas.within(slice(27, 36), 0.08)
+    """Paint the nostrils, the creases around the wings, the shade below the nose and the philtrum."""
+    q, p = canvas.points, canvas.p
+    at = canvas.within(slice(27, 36), 0.13)
     x, y, near = canvas.x[at], canvas.y[at], np.abs(canvas.x[at])
-    wing, base = q[35], q[33]
-    hole = gauss(near, y, (0.5 * wing[0], wing[1] + 0.006), 0.34 * wing[0], 0.013)
-    blend(canvas.colour, at, np.array(canvas.p.skin) * (0.28, 0.2, 0.18), np.clip(1.25 * hole - 0.1, 0, 0.92))
-    rim = np.exp(-(((near - 1.06 * wing[0]) / 0.014) ** 2) - ((y - wing[1] + 0.025) / 0.035) ** 2)
-    under = gauss(x, y, (0, base[1] + 0.004), 0.8 * wing[0], 0.012)
-    canvas.colour[at] *= (1 - 0.35 * rim - 0.3 * under)[:, None]
+    wing, base, lip = q[35], q[33], q[51]
+    # The landmarks lie on the lower edge of the nose, the nostrils above it and open to the front and sides.
+    lean = 0.35 * (near - 0.5 * wing[0])
+    hole = gauss(near, y + lean, (0.5 * wing[0], wing[1] - 0.004), 0.3 * wing[0], 0.007 + 0.008 * p.nostril)
+    blend(canvas.colour, at, np.array(p.skin) * (0.28, 0.2, 0.18), np.clip(1.3 * hole - 0.1, 0, 0.92))
+    # A crease runs from below the wing around it and up to the side of the tip.
+    right, up = (near - 0.7 * wing[0]) / (0.36 * wing[0]), (wing[1] - 0.026 - y) / 0.042
+    radius = np.hypot(right, up)
+    outside = smoothstep(0.35, 0.45, (0.85 * right + 0.53 * up) / (radius + 1e-3))
+    crease = np.exp(-np.square((radius - 1.05) / 0.3)) * outside
+    under = gauss(x, y, (0, base[1] + 0.006), 0.85 * wing[0], 0.014)
+    height = max(float(lip[1] - base[1]), 0.02)
+    middle = base[1] + 0.55 * height
+    groove = gauss(x, y, (0, middle), 0.016, 0.45 * height)
+    ridges = gauss(near, y, (0.03, middle), 0.012, 0.4 * height)
+    shade = 0.3 * crease + 0.25 * under + (0.05 + 0.12 * p.nostril) * groove - 0.05 * ridges
+    canvas.colour[at] *= (1 - shade)[:, None]
 
 
 def paint_scalp(canvas: Canvas) -> None:
@@ -75,12 +92,11 @@ def paint_scalp(canvas: Canvas) -> None:
 
 
 def paint_beard(canvas: Canvas) -> None:
-    """Paint stubble or a beard below a line from ear to mouth, and a moustache."""
+    """Paint stubble or a beard below a line from ear to mouth."""
     p, q, y = canvas.p, canvas.points, canvas.y
-    if p.beard + p.moustache <= 0:
+    if p.beard <= 0:
         return
-    near = np.abs(canvas.x)
-    grain = look_up(noise_tile(0.6, 4), 220 * canvas.u, 120 * y)
+    near, grain = np.abs(canvas.x), beard_grain(canvas)
     edge = interpolate(
         near,
         [0, 0.12, 0.3, 0.5],
@@ -88,12 +104,34 @@ def paint_beard(canvas: Canvas) -> None:
     )
     lower = smoothstep(0, 0.04, y - edge + 0.012 * grain)
     narrow = 1.0 if p.beard_line < 0.33 else smoothstep(0, 0.04, 0.2 - near)
-    upper = smoothstep(0, 0.02, y - q[33, 1] - 0.015) * smoothstep(0, 0.03, q[54, 0] + 0.02 - near)
-    upper = upper * smoothstep(0, 0.05, q[54, 1] + (0.3 if p.beard_line > 0.25 else 0.0) - y)
-    upper = upper * (1 - smoothstep(0, 0.03, q[54, 0] - 0.015 - near) * smoothstep(0, 0.01, y - q[62, 1]))
-    cover = np.maximum(lower * narrow * p.beard, upper * p.moustache) * smoothstep(0, 0.05, 1.62 - np.abs(canvas.u))
+    grow_hair(canvas, lower * narrow * p.beard, grain)
+
+
+def paint_moustache(canvas: Canvas) -> None:
+    """Paint a moustache, which may hang over the upper lip."""
+    p, q, y = canvas.p, canvas.points, canvas.y
+    if p.moustache <= 0:
+        return
+    near, grain = np.abs(canvas.x), beard_grain(canvas)
+    cover = smoothstep(0, 0.02, y - q[33, 1] - 0.015) * smoothstep(0, 0.03, q[54, 0] + 0.02 - near)
+    cover = cover * smoothstep(0, 0.05, q[54, 1] + (0.3 if p.beard_line > 0.25 else 0.0) - y)
+    # Between the corners of the mouth it ends above the lip, or as far down as the middle of the mouth.
+    upper = interpolate(canvas.x, q[48:55, 0], q[48:55, 1])
+    end = upper + p.overhang * np.maximum(q[62, 1] - upper, 0) + np.float32(0.008 * (2 * p.overhang - 1))
+    cover = cover * (1 - smoothstep(0, 0.03, q[54, 0] - 0.015 - near) * smoothstep(0, 0.012, y - end + 0.01 * grain))
+    grow_hair(canvas, cover * p.moustache, grain)
+
+
+def beard_grain(canvas: Canvas) -> Values:
+    """Variation of a beard's colour and density from hair to hair."""
+    return look_up(noise_tile(0.6, 4), 220 * canvas.u, 120 * canvas.y)
+
+
+def grow_hair(canvas: Canvas, cover: Values, grain: Values) -> None:
+    """Cover skin with the hair of a beard, in place; `cover` is in [0, 1]."""
+    cover = cover * smoothstep(0, 0.05, 1.62 - np.abs(canvas.u))
     cover = np.clip(cover * (1.0 + 0.25 * grain), 0, 1)
-    tint = np.array(p.hair, np.float32) * (1 + 0.25 * grain)[:, None]
+    tint = np.array(canvas.p.hair, np.float32) * (1 + 0.25 * grain)[:, None]
     blend(canvas.colour, slice(None), tint, 0.92 * cover)
     canvas.shine *= 1 - 0.8 * cover
 
