@@ -113,10 +113,10 @@ def _expression(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
 
 def _pose(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
     """A copy with a random pose, distance and place in the image."""
-    yaw = rng.standard_normal() * (13 if rng.random() < 0.55 else 24)
+    yaw = rng.standard_normal() * (13 if rng.random() < 0.55 else 27)
     return replace(
         p,
-        yaw=float(np.clip(yaw, -62, 62)),
+        yaw=float(np.clip(yaw, -75, 75)),
         pitch=float(np.clip(2 + 10 * rng.standard_normal(), -27, 27)),
         roll=float(np.clip(7 * rng.standard_normal() - 1, -27, 27)),
         distance=float(np.exp(rng.uniform(np.log(4), np.log(25)))),
@@ -165,7 +165,7 @@ def _colouring(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
         ),
         hairline=rng.uniform(-0.56, -0.36),
         hair_thickness=rng.uniform(0.04, 0.17) + 0.15 * (rng.random() < 0.06),
-        hair_side=rng.uniform(0.75, 1.4),
+        hair_side=rng.uniform(0.95, 1.5),
         hair_length=rng.uniform(0.3, 1.2),
         parting=0.5 * rng.standard_normal(),
         strands=0 if rng.random() < 0.75 else int(rng.integers(1, 7)),

@@ -13,7 +13,7 @@ from flaxmark.faces.head_pose import head_poses
 from flaxmark.faces.markup import IBUG_68, Markup
 from flaxmark.faces.markup_files import is_built_in
 
-JAW_WEIGHT = 0.1
+JAW_WEIGHT = 0.03
 """Of a point of the jaw, relative to others: it is where the outline is seen, and not a fixed place of the head."""
 
 
