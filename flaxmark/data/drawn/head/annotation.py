@@ -12,13 +12,23 @@ from flaxmark.data.drawn.head.frontal import both_sides
 from flaxmark.data.drawn.head.shape import Head
 
 # Left half of the face, as in frontal.py: (right, down), per cent of the distance of the outer eye corners.
-JAW = ((0.0, 0.0),) * 9
-BROW = ((0.0, 0.0),) * 5
-BRIDGE = ((0.0, 0.0),) * 4
-NOSTRIL = ((0.0, 0.0),) * 3
-EYE = ((0.0, 0.0),) * 6
-LIPS = ((0.0, 0.0),) * 7
-INNER = ((0.0, 0.0),) * 3
+JAW = (
+    (2.5, -0.2),
+    (1.7, -0.4),
+    (0.9, -0.6),
+    (0.8, -0.8),
+    (1.0, -1.2),
+    (1.3, -1.5),
+    (1.6, -1.5),
+    (0.7, -0.8),
+    (0.0, -0.2),
+)
+BROW = ((2.9, -1.0), (2.5, -0.5), (1.8, -0.4), (1.2, -0.4), (0.8, -0.4))
+BRIDGE = ((0.0, 0.5), (0.0, 0.5), (0.0, 0.6), (0.0, 0.5))
+NOSTRIL = ((0.6, 1.1), (-0.1, 1.0), (0.0, 1.0))
+EYE = ((2.3, 0.3), (1.8, -0.9), (1.3, -1.1), (1.0, 0.1), (1.1, -0.4), (1.6, -0.5))
+LIPS = ((2.2, 1.8), (1.4, 1.0), (0.9, 0.3), (0.0, 0.7), (1.6, 0.6), (0.7, 0.0), (0.0, -0.1))
+INNER = ((2.0, 1.4), (1.1, 1.1), (0.0, 0.8), (1.0, -0.8), (0.0, -1.0))
 
 
 def annotated(positions: Points, head: Head) -> Points:

@@ -40,7 +40,8 @@ LIPS = (
     (-0.048, 0.533),
     (0.0, 0.537),
 )
-INNER = ((-0.145, 0.474), (-0.047, 0.465), (0.0, 0.469))
+INNER = ((-0.145, 0.474), (-0.047, 0.465), (0.0, 0.469), (-0.047, 0.465), (0.0, 0.469))
+"""Corner and upper lip, then lower lip; a closed mouth."""
 
 
 def both_sides(jaw: Half, brow: Half, bridge: Half, nostril: Half, eye: Half, lips: Half, inner: Half) -> Landmarks:
@@ -61,7 +62,7 @@ def both_sides(jaw: Half, brow: Half, bridge: Half, nostril: Half, eye: Half, li
     ]
     points += [*eye, other[3], other[2], other[1], other[0], other[5], other[4]]
     points += [*upper, *mirrored(upper[2::-1]), *mirrored(lower[:2]), *lower[::-1]]
-    points += [*inner, *mirrored(inner[1::-1]), *mirrored(inner[1:2]), *inner[:0:-1]]
+    points += [*inner[:3], *mirrored(inner[1::-1]), *mirrored(inner[3:4]), inner[4], inner[3]]
     return np.array(points)
 
 

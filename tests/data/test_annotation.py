@@ -1,0 +1,75 @@
+"""Where labels of drawn faces lie: annotators' habits, and brows that turn away."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flaxmark.data.drawn import FaceParameters
+from flaxmark.data.drawn.head import annotation
+from flaxmark.data.drawn.head.mean_head import poses_of
+from flaxmark.data.drawn.head.pose import View, facing_camera
+from flaxmark.data.drawn.head.shape import Head
+from flaxmark.faces.markup import IBUG_68
+
+PLAIN = FaceParameters(distance=1000.0)
+
+
+@pytest.fixture
+def five_inward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels of the jaw 5 % to the middle and 2 % down, and nothing else."""
+    for name in ("BROW", "BRIDGE", "NOSTRIL", "EYE", "LIPS", "INNER"):
+        monkeypatch.setattr(annotation, name, ((0.0, 0.0),) * len(getattr(annotation, name)))
+    monkeypatch.setattr(annotation, "JAW", (*((5.0, 2.0),) * 8, (0.0, 2.0)))
+
+
+def test_both_sides_have_the_same_habits() -> None:
+    head = Head(PLAIN)
+    moves = annotation.annotated(np.zeros((68, 3)), head)
+    mirrored = moves[list(IBUG_68.flip_order or ())] * (-1, 1, 1)
+    np.testing.assert_allclose(moves, mirrored, atol=1e-12)
+    assert np.abs(moves[:, :2]).max() < 0.05 and not moves[:, 2].any()
+
+
+@pytest.mark.usefixtures("five_inward")
+def test_labels_move_in_shares_of_the_eyes_distance() -> None:
+    view = View(Head(PLAIN), 256)
+    moved = view.landmarks - view.places[:, :2]
+    distance = view.places[45, 0] - view.places[36, 0]
+    np.testing.assert_allclose(moved[:8] / distance, [[0.05, 0.02]] * 8, atol=1e-3)
+    np.testing.assert_allclose(moved[9:17] / distance, [[-0.05, 0.02]] * 8, atol=1e-3)
+    np.testing.assert_allclose(moved[17:], 0, atol=1e-3)
+
+
+@pytest.mark.usefixtures("five_inward")
+def test_labels_turn_with_the_head() -> None:
+    view = View(Head(replace(PLAIN, roll=90.0)), 256)
+    moved = view.landmarks[:8] - view.places[:8, :2]
+    distance = np.linalg.norm(view.places[45, :2] - view.places[36, :2])
+    # Clockwise: to the middle of the face is down, and down the face is to the left.
+    np.testing.assert_allclose(moved / distance, [[-0.02, 0.05]] * 8, atol=1e-3)
+
+
+@pytest.mark.parametrize("yaw", [35.0, 50.0, 65.0])
+def test_the_far_brow_ends_where_it_turns_away(yaw: float) -> None:
+    head = Head(replace(PLAIN, yaw=yaw))
+    view = View(head, 256)
+    far, near = view.places[22:27], view.places[17:22]
+    own = view.project(view.turn(head.lift(head.points)))
+    np.testing.assert_allclose(near, own[17:22], atol=1e-6)
+    # The tail would be hidden: its label is on the brow before that, and higher.
+    assert facing_camera(head, view, head.points[26])[1] < 0.12
+    assert far[-1, 1] < own[26, 1] - 0.5
+    steps = np.linalg.norm(np.diff(far, axis=0)[:, :2], axis=1)
+    assert steps.min() > 0.3
+
+
+def test_both_far_brows_are_treated_alike() -> None:
+    right, left = (View(Head(replace(PLAIN, yaw=turn)), 256).landmarks for turn in (50.0, -50.0))
+    np.testing.assert_allclose(left, (right * (-1, 1) + (255, 0))[list(IBUG_68.flip_order or ())], atol=0.6)
+
+
+def test_the_pose_of_a_face_in_the_middle_is_found() -> None:
+    for yaw in (-40.0, 0.0, 25.0):
+        found = poses_of(View(Head(replace(PLAIN, yaw=yaw, depth=1.12)), 256).landmarks, IBUG_68)
+        assert abs(found[0] - yaw) < 4
