@@ -24,8 +24,9 @@ def five_inward(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_both_sides_have_the_same_habits() -> None:
-    head = Head(PLAIN)
-    moves = annotation.annotated(np.zeros((68, 3)), head)
+    head = Head(replace(PLAIN, mouth_open=0.2))
+    open_mouth = head.lift(head.points)
+    moves = annotation.annotated(open_mouth, head) - open_mouth
     mirrored = moves[list(IBUG_68.flip_order or ())] * (-1, 1, 1)
     np.testing.assert_allclose(moves, mirrored, atol=1e-12)
     assert np.abs(moves[:, :2]).max() < 0.05 and not moves[:, 2].any()
@@ -50,6 +51,13 @@ def test_labels_turn_with_the_head() -> None:
     np.testing.assert_allclose(moved / distance, [[-0.02, 0.05]] * 8, atol=1e-3)
 
 
+def test_closed_lips_do_not_cross() -> None:
+    closed, opened = (View(Head(replace(PLAIN, mouth_open=gap)), 256) for gap in (0.0, 0.2))
+    np.testing.assert_allclose(closed.landmarks[[61, 62, 63], 1], closed.landmarks[[67, 66, 65], 1], atol=0.05)
+    gaps = opened.places[66, 1] - opened.places[62, 1], opened.landmarks[66, 1] - opened.landmarks[62, 1]
+    assert gaps[0] > 10 and gaps[1] > 0.8 * gaps[0]
+
+
 @pytest.mark.parametrize("yaw", [35.0, 50.0, 65.0])
 def test_the_far_brow_ends_where_it_turns_away(yaw: float) -> None:
     head = Head(replace(PLAIN, yaw=yaw))
@@ -71,5 +79,5 @@ def test_both_far_brows_are_treated_alike() -> None:
 
 def test_the_pose_of_a_face_in_the_middle_is_found() -> None:
     for yaw in (-40.0, 0.0, 25.0):
-        found = poses_of(View(Head(replace(PLAIN, yaw=yaw, depth=1.12)), 256).landmarks, IBUG_68)
+        found = poses_of(View(Head(replace(PLAIN, yaw=yaw, depth=1.32)), 256).landmarks, IBUG_68)
         assert abs(found[0] - yaw) < 4

@@ -135,7 +135,7 @@ def test_far_jaw_lies_on_the_silhouette(yaw: float, pitch: float) -> None:
     mask[seen.pixels] = True
     y, x = np.nonzero(mask.reshape(256, 256) & ~erode(mask.reshape(256, 256)))
     far = range(10, 16) if yaw > 0 else range(1, 7)
-    for point in view.landmarks[list(far)]:
+    for point in view.places[list(far), :2]:
         assert np.hypot(x - point[0], y - point[1]).min() < 1.5
 
 
@@ -149,14 +149,14 @@ def test_near_jaw_stays_on_the_line_from_ear_to_chin() -> None:
     head = Head(FaceParameters(yaw=30.0))
     view = View(head, 256)
     line = view.project(view.turn(head.lift(spline(head.points[:9], 16))))[:, :2]
-    distances = np.linalg.norm(view.landmarks[:7, None] - line[None], axis=-1).min(axis=1)
+    distances = np.linalg.norm(view.places[:7, None, :2] - line[None], axis=-1).min(axis=1)
     assert distances.max() < 1.0
 
 
 @pytest.mark.parametrize("yaw", [0.0, -35.0, 50.0])
 def test_jaw_is_spaced_evenly_on_either_side_of_the_chin(yaw: float) -> None:
-    landmarks = View(Head(FaceParameters(yaw=yaw)), 256).landmarks
-    for side in (landmarks[:9], landmarks[8:17]):
+    places = View(Head(FaceParameters(yaw=yaw)), 256).places[:, :2]
+    for side in (places[:9], places[8:17]):
         steps = np.linalg.norm(np.diff(side, axis=0), axis=1)
         np.testing.assert_allclose(steps, steps.mean(), rtol=0.05)
 

@@ -247,7 +247,7 @@ def portray(p: FaceParameters, size: int = 160) -> Portrait:
     image = painted.image if p.plain else photograph(painted.image, rng)
     finished = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
     foreground.cut_off(finished, painted.cover, view.landmarks, p)
-    return Portrait(finished, view.landmarks, shown & uncovered(view.places[:, :2], painted.cover))
+    return Portrait(finished, view.landmarks, shown & uncovered(view.landmarks, painted.cover))
 
 
 def portray_face(seed: int, size: int = 160) -> Portrait:

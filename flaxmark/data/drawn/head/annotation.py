@@ -35,4 +35,8 @@ def annotated(positions: Points, head: Head) -> Points:
     """Positions `[68, 3]` of labels, from those of the places that look like landmarks, in the frame of the head."""
     offsets = both_sides(JAW, BROW, BRIDGE, NOSTRIL, EYE, LIPS, INNER) / 100
     distance = np.linalg.norm(head.points[45] - head.points[36])
-    return positions + distance * np.pad(offsets, ((0, 0), (0, 1)))
+    labels = positions + distance * np.pad(offsets, ((0, 0), (0, 1)))
+    # The edges of closed lips meet, they do not cross.
+    lips = labels[[[61, 62, 63], [67, 66, 65]], 1]
+    labels[[[61, 62, 63], [67, 66, 65]], 1] = np.where(lips[0] > lips[1], lips.mean(0), lips)
+    return labels
