@@ -29,5 +29,5 @@ def get_config() -> Config:
             config.model, sigma=True, head=DenseHead("weighted", visible=True), init_from="runs/shipped_64px"
         ),
         optimizer=dataclasses.replace(config.optimizer, learning_rate=1e-3, warmup_steps=100),
-        train=dataclasses.replace(config.train, epochs=6, batch_size=16),
+        train=dataclasses.replace(config.train, epochs=6, batch_size=16, visible_weight=1.0),
     )

@@ -19,15 +19,15 @@ CROWN = (
     (-0.17, -0.775),
     (-0.33, -0.69),
     (-0.45, -0.53),
-    (-0.497, -0.36),
-    (-0.495, -0.2),
-    (-0.495, -0.09),
+    (-0.503, -0.36),
+    (-0.506, -0.2),
+    (-0.51, -0.09),
 )
 
 # Depth of the middle line and of the jaw line over the height of a neutral face.
 HEIGHTS = (-0.8, -0.72, -0.6, -0.45, -0.3, -0.12, 0.0, 0.2, 0.35, 0.47, 0.6, 0.7, 0.76, 0.79)
-FRONT = (-0.15, 0.1, 0.25, 0.36, 0.42, 0.45, 0.425, 0.415, 0.41, 0.412, 0.412, 0.425, 0.41, 0.355)
-SIDE = (-0.2, -0.18, -0.15, -0.12, -0.07, -0.015, 0.01, 0.0, -0.005, 0.01, 0.07, 0.175, 0.265, 0.345)
+FRONT = (-0.15, 0.1, 0.25, 0.36, 0.418, 0.442, 0.415, 0.41, 0.415, 0.42, 0.412, 0.42, 0.4, 0.343)
+SIDE = (-0.2, -0.18, -0.15, -0.12, -0.075, -0.02, 0.005, 0.0, 0.01, 0.03, 0.09, 0.182, 0.262, 0.332)
 BACK = (0.0, 0.4, 0.6, 0.72, 0.78, 0.8, 0.78, 0.68, 0.6, 0.5, 0.4, 0.3, 0.15, 0.0)
 LEVELS = np.array([-0.8, -0.15, 0.0, 0.338, 0.469, 0.79])
 
@@ -68,7 +68,7 @@ class Head:
             nose[2] + 0.03,
         ]
         y = np.linspace(-0.3, 0.6, 181)
-        ridge = np.interp(y, at, np.array([0, 0.065, 0.12, 0.18, 0.175, 0.12, 0.05, 0.0]) * p.nose_height)
+        ridge = np.interp(y, at, np.array([0, 0.055, 0.122, 0.208, 0.2, 0.13, 0.05, 0.0]) * p.nose_height)
         self.ridge = y, np.convolve(np.pad(ridge, 4, "edge"), kernel, "valid")
 
     def relief(self, x: Floats, y: Floats) -> Floats:
@@ -92,7 +92,7 @@ class Head:
         total = total - 0.015 * bump(0.62 * eye, level, 0.05, 0.04)
         brow = q[17:27, 1].mean() + 0.02
         # The rim of the eye socket stands out where the ellipse already turns back.
-        total = total + 0.04 * bump(eye, brow, 0.16, 0.05) + 0.1 * bump(0.4, brow + 0.03, 0.13, 0.1)
+        total = total + 0.037 * bump(eye, brow, 0.16, 0.05) + 0.085 * bump(0.41, brow + 0.025, 0.13, 0.095)
         total = total + 0.085 * p.cheek * bump(0.41, 0.2, 0.12, 0.17)
         upper, lower, chin = q[51, 1], q[57, 1], q[8, 1]
         middle_top, middle_bottom = (upper + q[62, 1]) / 2, (q[66, 1] + lower) / 2
@@ -125,7 +125,7 @@ class Head:
         x = w * np.sin(u)
         cosine = np.cos(u)
         z = side + np.where(cosine > 0, front - side, back) * cosine
-        z = z + 0.9 * self.p.depth * self.relief(x, y) * smoothstep(0.25, 0.25, cosine)
+        z = z + self.relief(x, y) * smoothstep(0.25, 0.25, cosine)
         return np.stack([x, y], -1), self.bend(x, y, z)
 
     def lift(self, points: Points) -> Points:

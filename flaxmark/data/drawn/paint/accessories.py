@@ -22,7 +22,7 @@ def ear(head: Head, side: int) -> Grid:
     across, down = radius * np.cos(a), radius * np.sin(a)
     out = (across + 1) / 2
     flare = 0.5 + 0.45 * ((head.p.detail_seed >> 3) % 7) / 7
-    x = side * (0.485 + 0.1 * out * flare + 0.01 * (1 - radius))
+    x = side * (0.498 + 0.1 * out * flare + 0.01 * (1 - radius))
     y = 0.1 + 0.165 * down - 0.02 * across
     z = -0.03 - 0.15 * out + 0.03 * radius**2
     return head.bend(x, y, z), np.stack([across, down], -1)
