@@ -18,6 +18,7 @@ from flaxmark.data.drawn.paint import accessories
 from flaxmark.data.drawn.paint.canvas import Canvas
 from flaxmark.data.drawn.paint.curves import look_up, noise_tile
 from flaxmark.data.drawn.paint.features import paint_brow, paint_eye, paint_mouth
+from flaxmark.data.drawn.paint.glasses import paint_glasses, shadow_of_glasses
 from flaxmark.data.drawn.paint.raster import Fragments, Patch, rasterise, refine, refinement
 from flaxmark.data.drawn.paint.shading import cast_shadow, expose, illuminate, sample_map
 from flaxmark.data.drawn.paint.skin import (
@@ -119,7 +120,7 @@ def face_colour(head: Head, view: View, seen: Fragments, rng: np.random.Generato
     x, y, u = canvas.x, canvas.y, canvas.u
     lit = sample_map(cast_shadow(head, view), x, y)
     if p.glasses:
-        lit = lit * accessories.glasses_shadow(head, np.asarray(p.light) @ view.matrix, x, y)
+        lit = lit * shadow_of_glasses(head, np.asarray(p.light) @ view.matrix, x, y)
     lit = 1 - (0.45 + 0.5 * p.harsh) * (1 - lit)
     if p.hat or p.hairstyle in ("short", "fringe", "long"):
         edge = accessories.hat_edge(head, u) if p.hat else accessories.hair_edge(head, u)
@@ -205,7 +206,7 @@ def put_on_glasses(head: Head, fine: View, canvas: Image, cover: Plane, rng: np.
     eye = np.array([0, 0, fine.distance]) @ fine.matrix
     reach = (z - PIVOT[2] - eye[2]) / rays[..., 2]
     plane = (eye + reach[..., None] * rays + PIVOT)[..., :2].reshape(-1, 2).astype(np.float32)
-    colour, share = accessories.glasses(head, plane, rng)
+    colour, share = paint_glasses(head, plane, rng)
     window = canvas[low[1] : high[1], low[0] : high[0]]
     share = share.reshape(x.shape)
     window += share[..., None] * (colour.reshape(window.shape) - window)

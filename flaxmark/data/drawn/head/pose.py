@@ -42,7 +42,7 @@ class View:
         self.scale = size / 2.2 * p.zoom / float((high - low).max())
         self.offset = (size - 1) / 2 + size * np.array(p.centre) - self.scale * (low + high) / 2
         self.landmarks = self.scale * points + self.offset
-        self.places = self.project(self.turn(positions))
+        self.places = np.asarray(self.project(self.turn(positions)), np.float64)
 
     def magnified(self, factor: int) -> View:
         """The same view of an image with `factor` times as many pixels along each side."""
@@ -111,7 +111,7 @@ def facing_camera(head: Head, view: View, frontal: Points) -> tuple[Points, Floa
     row = np.interp(frontal[..., 1], head.rows[:, 1], np.linspace(0, 1, len(head.rows)))
     width = np.interp(frontal[..., 1], head.rows[:, 1], head.rows[:, 0])
     u, row = np.arcsin(np.clip(frontal[..., 0] / width, -1, 1)), np.minimum(row, 0.997)
-    spots = head.surface(u, row)[1]
+    spots = np.asarray(head.surface(u, row)[1], np.float64)
     du = head.surface(u + 0.005, row)[1] - head.surface(u - 0.005, row)[1]
     dv = spots - head.surface(u, row - 0.004)[1]
     normal = np.cross(du, dv) @ view.matrix.T

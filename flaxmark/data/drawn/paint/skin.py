@@ -47,7 +47,7 @@ def paint_creases(canvas: Canvas) -> None:
     bag = gauss(near, y, (eye[0] - 0.02, eye[1] + 0.075), 0.09, 0.022) * (0.08 + 0.3 * p.wrinkle)
     socket = 0.16 * gauss(near, y, (eye[0] - 0.06, eye[1] - 0.03), 0.09, 0.06)
     chin = 0.16 * gauss(canvas.x, y, (0, q[57, 1] + 0.025), 0.1, 0.022)
-    outer, brow = q[45], q[[21, 22], 1].mean()
+    outer, brow = q[45], float(q[[21, 22], 1].mean())
     rays = np.sin(13 * np.arctan2(y - outer[1], near - outer[0] + 0.03) + canvas.rng.uniform(0, 6)) - 0.2
     feet = np.clip(rays, 0, 1) * gauss(near, y, (outer[0] + 0.05, outer[1]), 0.04, 0.05) * (0.5 * strength - 0.1)
     between = gauss(near, y, (0.022, brow), 0.008, 0.045) * (0.4 * p.wrinkle + 8 * p.frown)
