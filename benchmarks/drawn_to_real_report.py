@@ -89,6 +89,26 @@ def ratio_table(photographs: Faces, drawn: Faces) -> str:
     return table(header, rows)
 
 
+def pose_table(columns: Mapping[str, Faces]) -> str:
+    """How the pose of the predicted points depends on that of the true ones, and differs from it."""
+    rows: dict[str, list[str]] = {name: [] for name in ("yaw", "pitch", "roll")}
+    for faces in columns.values():
+        found, true = (poses_of(points, IBUG_68) for points in (faces.predicted, faces.true))
+        for name, own, other in zip(rows, found.T, true.T, strict=True):
+            slope = np.polyfit(other, own, 1)[0]
+            rows[name].append(f"{slope:.2f}, {np.abs(own - other).mean():.1f}")
+    return table(["slope, mean error in degrees", *columns], [[name, *cells] for name, cells in rows.items()])
+
+
+def habits(faces: Faces) -> str:
+    """Constants of all points of the image's left half and the middle, in the order of drawn/head/annotation.py."""
+    means = 100 * constants(*faces.shapes)
+    parts = {"JAW": range(9), "BROW": range(17, 22), "BRIDGE": range(27, 31), "NOSTRIL": range(31, 34)}
+    parts |= {"EYE": range(36, 42), "LIPS": (48, 49, 50, 51, 59, 58, 57), "INNER": (60, 61, 62, 67, 66)}
+    rows = [f"{name} {' '.join(f'({x:.1f}, {y:.1f})' for x, y in means[list(own)])}" for name, own in parts.items()]
+    return "\n".join(["```", *rows, "```"])
+
+
 def mode_table(photographs: Faces, drawn: Faces) -> str:
     """R2 of the principal components of each kind of face."""
     rows = []
@@ -163,6 +183,10 @@ def write_report(
         f"apart, and {asymmetry[1]:.2f} % in the mean over all faces.",
         "What to add to predictions on average, % of the distance of the outer eye corners:",
         constants_table(columns),
+        "The same for each point of the image's left half, training faces:",
+        habits(many),
+        "Head pose of predicted points against that of true ones:",
+        pose_table(columns),
         f"Ratios, faces turned by less than {NEAR_FRONTAL} degrees:",
         ratio_table(many, drawn),
         mode_table(many, drawn),

@@ -1,6 +1,6 @@
 """What benchmarks/drawn_to_real.py measures, on shapes whose differences are known."""
 
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +12,11 @@ from flaxmark.data.drawn import draw_face
 @pytest.fixture(scope="module")
 def shape_errors() -> ModuleType:
     return benchmark_module("shape_errors")
+
+
+@pytest.fixture(scope="module")
+def report(shape_errors: ModuleType) -> ModuleType:
+    return benchmark_module("drawn_to_real_report")
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +67,16 @@ def test_correlation(shape_errors: ModuleType) -> None:
     values = np.array([1.0, 2, 4, 7])
     assert shape_errors.correlation(values, -2 * values + 1) == pytest.approx(-1)
     assert np.isnan(shape_errors.correlation(values, np.ones(4)))
+
+
+def test_poses_and_habits_of_the_report(report: ModuleType, faces: np.ndarray) -> None:
+    exact = SimpleNamespace(predicted=faces, true=faces, shapes=(faces, faces))
+    for line in report.pose_table({"drawn": exact}).splitlines()[2:]:
+        assert line.split("|")[2].strip() == "1.00, 0.0"
+    moved = faces.copy()
+    moved[:, 36] -= (0.02, 0.01)
+    moved[:, 45] -= (-0.02, 0.01)
+    lines = report.habits(SimpleNamespace(shapes=(moved, faces))).splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == ["JAW", "BROW", "BRIDGE", "NOSTRIL", "EYE", "LIPS", "INNER"]
+    assert lines[5].startswith("EYE (2.0, 1.0) (0.0, 0.0)")
+    assert sum(line.count("(") for line in lines) == 9 + 5 + 4 + 3 + 6 + 7 + 5
