@@ -103,8 +103,10 @@ def pose_table(columns: Mapping[str, Faces]) -> str:
 def habits(faces: Faces) -> str:
     """Constants of all points of the image's left half and the middle, in the order of drawn/head/annotation.py."""
     means = 100 * constants(*faces.shapes)
-    parts = {"JAW": range(9), "BROW": range(17, 22), "BRIDGE": range(27, 31), "NOSTRIL": range(31, 34)}
-    parts |= {"EYE": range(36, 42), "LIPS": (48, 49, 50, 51, 59, 58, 57), "INNER": (60, 61, 62, 67, 66)}
+    parts: dict[str, Sequence[int]] = {
+        "JAW": range(9), "BROW": range(17, 22), "BRIDGE": range(27, 31), "NOSTRIL": range(31, 34),
+        "EYE": range(36, 42), "LIPS": (48, 49, 50, 51, 59, 58, 57), "INNER": (60, 61, 62, 67, 66),
+    }  # fmt: skip
     rows = [f"{name} {' '.join(f'({x:.1f}, {y:.1f})' for x, y in means[list(own)])}" for name, own in parts.items()]
     return "\n".join(["```", *rows, "```"])
 
