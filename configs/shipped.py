@@ -18,7 +18,7 @@ from flaxmark.models.heads import DenseHead
 
 
 def get_config() -> Config:
-    """6 epochs on the same 40,000 drawn faces."""
+    """5 epochs on 40,000 drawn faces."""
     config = strong(18, "nll")
     return dataclasses.replace(
         config,
@@ -29,5 +29,5 @@ def get_config() -> Config:
             config.model, sigma=True, head=DenseHead("weighted", visible=True), init_from="runs/shipped_64px"
         ),
         optimizer=dataclasses.replace(config.optimizer, learning_rate=1e-3, warmup_steps=100),
-        train=dataclasses.replace(config.train, epochs=6, batch_size=16, visible_weight=1.0),
+        train=dataclasses.replace(config.train, epochs=5, batch_size=16, visible_weight=1.0),
     )
