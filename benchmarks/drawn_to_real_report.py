@@ -101,8 +101,9 @@ def pose_table(columns: Mapping[str, Faces]) -> str:
 
 
 def habits(faces: Faces) -> str:
-    """Constants of all points of the image's left half and the middle, in the order of drawn/head/annotation.py."""
-    means = 100 * constants(*faces.shapes)
+    """What to add to the tables of drawn/head/annotation.py, in their order, from near-frontal faces."""
+    frontal = np.abs(poses_of(faces.true, IBUG_68)[:, 0]) < NEAR_FRONTAL
+    means = 100 * constants(*(shapes[frontal] for shapes in faces.shapes)) + 0.0
     parts: dict[str, Sequence[int]] = {
         "JAW": range(9), "BROW": range(17, 22), "BRIDGE": range(27, 31), "NOSTRIL": range(31, 34),
         "EYE": range(36, 42), "LIPS": (48, 49, 50, 51, 59, 58, 57), "INNER": (60, 61, 62, 67, 66),
@@ -185,7 +186,8 @@ def write_report(
         f"apart, and {asymmetry[1]:.2f} % in the mean over all faces.",
         "What to add to predictions on average, % of the distance of the outer eye corners:",
         constants_table(columns),
-        "The same for each point of the image's left half, training faces:",
+        "The same for each point of the image's left half and the middle, near-frontal training faces; to be added to "
+        "the habits of annotators in flaxmark/data/drawn/head/annotation.py:",
         habits(many),
         "Head pose of predicted points against that of true ones:",
         pose_table(columns),

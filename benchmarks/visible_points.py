@@ -105,16 +105,16 @@ def report_causes(judged: Sequence[tuple[str, str, str]], faces: dict[str, Found
     hidden: dict[str, set[str]] = defaultdict(set)
     for file, part, _ in judged:
         hidden[file].add(part)
-    for cause in dict.fromkeys(cause for _, _, cause in judged):
-        own = [(file, part) for file, part, why in judged if why == cause]
-        there = [float(faces[file].visible[PARTS[part]].mean()) for file, part in own]
-        beside = [of_parts(faces[file], hidden[file]) for file, _ in own]
-        elsewhere = [float(face.visible[PARTS[own[0][1]]].mean()) for face in others]
+    for part, cause in dict.fromkeys((part, cause) for _, part, cause in judged):
+        files = [file for file, *why in judged if why == [part, cause]]
+        there = [float(faces[file].visible[PARTS[part]].mean()) for file in files]
+        beside = [of_parts(faces[file], hidden[file]) for file in files]
+        elsewhere = [float(face.visible[PARTS[part]].mean()) for face in others]
         lowest = sum(value < min(rest) for value, rest in zip(there, beside, strict=True))
         print(
-            f"{cause}: {own[0][1]} visible {np.mean(there):.2f}, other parts {np.mean(np.concatenate(beside)):.2f}, "
-            f"{own[0][1]} of {len(others)} other faces {np.mean(elsewhere):.2f}; "
-            f"the least visible part on {lowest} of {len(own)} faces"
+            f"{cause}: {part} visible {np.mean(there):.2f}, other parts {np.mean(np.concatenate(beside)):.2f}, "
+            f"{part} of {len(others)} other faces {np.mean(elsewhere):.2f}; "
+            f"the least visible part on {lowest} of {len(files)} faces"
         )
 
 
@@ -148,13 +148,15 @@ def main(arguments: list[str]) -> None:
         judged = [(row["file"], row["part"], row["cause"]) for row in csv.DictReader(stream)]
     named = list(dict.fromkeys(file for file, _, _ in judged))
     lacking = [file for file in named if file not in entries]
+    rest = [entry for file, entry in entries.items() if file not in named]
+    if not rest:
+        raise DataError("has no training faces but those judged", field="data.dir", file=root)
     if lacking:
         raise DataError(f"has no training face {lacking[0]}, which {JUDGED.name} names", field="data.dir", file=root)
     out = new_folder("out", parsed.out)
-    report_drawn(predictor, parsed.drawn)
     own = [entries[file] for file in named]
-    rest = [entry for file, entry in entries.items() if file not in named]
     faces = dict(zip(named, find_in(predictor, root, own), strict=True))
+    report_drawn(predictor, parsed.drawn)
     report_causes(judged, faces, find_in(predictor, root, rest[:: -(-len(rest) // OTHERS)]))
     plot(root, own, faces, predictor.max_megapixels, out / "hidden.png")
     print(f"wrote {out}/hidden.png")

@@ -116,7 +116,8 @@ def test_lip_edge_lies_on_its_point(point: int, inwards: int) -> None:
 
 
 def test_open_mouth_is_dark_between_the_inner_points() -> None:
-    image, points = draw(FaceParameters(mouth_open=0.2, detail_seed=5), 256)
+    p = FaceParameters(mouth_open=0.2, detail_seed=5)
+    image, points = draw(p, 256)[0], View(Head(p), 256).places[:, :2]
     column = grey_rows(image, points[62, 0])
     top, bottom = points[62, 1], points[66, 1]
     inside = np.flatnonzero(column < 0.5 * (column[round(top) - 4] + column[round((top + bottom) / 2)]))

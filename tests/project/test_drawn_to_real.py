@@ -76,7 +76,7 @@ def test_poses_and_habits_of_the_report(report: ModuleType, faces: np.ndarray) -
     moved = faces.copy()
     moved[:, 36] -= (0.02, 0.01)
     moved[:, 45] -= (-0.02, 0.01)
-    lines = report.habits(SimpleNamespace(shapes=(moved, faces))).splitlines()
+    lines = report.habits(SimpleNamespace(shapes=(moved, faces), true=faces)).splitlines()
     assert [line.split()[0] for line in lines[1:-1]] == ["JAW", "BROW", "BRIDGE", "NOSTRIL", "EYE", "LIPS", "INNER"]
     assert lines[5].startswith("EYE (2.0, 1.0) (0.0, 0.0)")
     assert sum(line.count("(") for line in lines) == 9 + 5 + 4 + 3 + 6 + 7 + 5

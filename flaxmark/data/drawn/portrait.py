@@ -15,6 +15,7 @@ from flaxmark.data.drawn.head.parameters import FaceParameters
 from flaxmark.data.drawn.head.pose import PIVOT, View
 from flaxmark.data.drawn.head.shape import Head
 from flaxmark.data.drawn.paint import accessories
+from flaxmark.data.drawn.paint.beard import paint_beard, paint_moustache
 from flaxmark.data.drawn.paint.canvas import Canvas
 from flaxmark.data.drawn.paint.curves import look_up, noise_tile
 from flaxmark.data.drawn.paint.features import paint_brow, paint_eye, paint_mouth
@@ -22,10 +23,8 @@ from flaxmark.data.drawn.paint.glasses import paint_glasses, shadow_of_glasses
 from flaxmark.data.drawn.paint.raster import Fragments, Patch, rasterise, refine, refinement
 from flaxmark.data.drawn.paint.shading import cast_shadow, expose, illuminate, sample_map
 from flaxmark.data.drawn.paint.skin import (
-    paint_beard,
     paint_complexion,
     paint_creases,
-    paint_moustache,
     paint_nose,
     paint_scalp,
 )
@@ -43,7 +42,7 @@ class Portrait:
     Attributes:
         image: `[size, size, 3]`, RGB.
         landmarks: In the order of ibug_68, (x, y) in pixels, where pixel centres have integer coordinates.
-        visible: `[68]`, whether each landmark is seen: nothing hides it, and it is in the image.
+        visible: `[68]`, whether each landmark is seen: nothing hides it, and it is in the image. A beard hides nothing.
     """
 
     image: NDArray[np.uint8]
@@ -120,7 +119,7 @@ def face_colour(head: Head, view: View, seen: Fragments, rng: np.random.Generato
     x, y, u = canvas.x, canvas.y, canvas.u
     lit = sample_map(cast_shadow(head, view), x, y)
     if p.glasses:
-        lit = lit * shadow_of_glasses(head, np.asarray(p.light) @ view.matrix, x, y)
+        lit = np.where(canvas.front, lit * shadow_of_glasses(head, np.asarray(p.light) @ view.matrix, x, y), lit)
     lit = 1 - (0.45 + 0.5 * p.harsh) * (1 - lit)
     if p.hat or p.hairstyle in ("short", "fringe", "long"):
         edge = accessories.hat_edge(head, u) if p.hat else accessories.hair_edge(head, u)

@@ -169,7 +169,7 @@ def _colouring(rng: np.random.Generator, p: FaceParameters) -> FaceParameters:
         hair_length=rng.uniform(0.3, 1.2),
         parting=0.5 * rng.standard_normal(),
         strands=0 if rng.random() < 0.75 else int(rng.integers(1, 7)),
-        neck_width=rng.uniform(0.31, 0.46) if man else rng.uniform(0.27, 0.37),
+        neck_width=rng.uniform(0.31, 0.42) if man else rng.uniform(0.27, 0.37),
         under_chin=rng.beta(1, 1.3),
         neck_shade=rng.uniform(0.0, 0.85),
         collar=0.16 if rng.random() < 0.55 else rng.uniform(-0.06, 0.12),

@@ -92,7 +92,7 @@ class FaceParameters:
     beard: float = 0.0
     moustache: float = 0.0
     overhang: float = 0.0
-    """How far the moustache covers the upper lip, in [0, 1]."""
+    """How far the moustache covers the upper lip between the corners of the mouth, in [0, 1]."""
     beard_line: float = 0.3
     beard_length: float = 0.0
     """How far the beard covers the flesh below the chin, in [0, 1]."""

@@ -64,11 +64,11 @@ class View:
 
 
 def landmark_positions(head: Head, view: View) -> Points:
-    """Positions `[68, 3]` of the landmarks on the surface, the jaw spaced evenly along the visible contour.
+    """Positions `[68, 3]` of landmarks on the surface, the jaw along the visible contour and brows where they are seen.
 
-    300-W is annotated so: in 1,836 of its training faces the steps from either ear to the chin are 1/8 of their path in
-    the image to about a hundredth, from the front as well as at 30 to 45 degrees; and the path begins below an ear
-    that is hidden.
+    The jaw is spaced evenly. 300-W is annotated so: in 1,836 of its training faces the steps from either ear to the
+    chin are 1/8 of their path in the image to about a hundredth, from the front as well as at 30 to 45 degrees. The
+    path begins a little below the ear, and more so below an ear that is hidden.
     """
     positions = head.lift(head.points)
     contour = visible_contour(head, view)
@@ -77,18 +77,18 @@ def landmark_positions(head: Head, view: View) -> Points:
     turned = np.sin(np.radians(head.p.yaw))
     for side, hidden in ((slice(None, chin + 1), -turned), (slice(None, chin - 1, -1), turned)):
         path = np.concatenate([[0], np.linalg.norm(np.diff(image[side], axis=0), axis=1).cumsum()])
-        places = np.linspace(0.02 + 0.06 * max(hidden, 0), path[-1], 9)
-        spaced = np.stack([np.interp(places, path, values) for values in contour[side].T], -1)
+        steps = np.linspace(0.02 + 0.06 * max(hidden, 0), path[-1], 9)
+        spaced = np.stack([np.interp(steps, path, values) for values in contour[side].T], -1)
         if side.step is None:
             positions[:9] = spaced
         else:
             positions[8:17] = spaced[::-1]
-    see_brows(positions, head, view)
+    keep_brows_in_view(positions, head, view)
     return positions
 
 
-def see_brows(positions: Points, head: Head, view: View) -> None:
-    """Move the points of a brow that turns away, in place, so that they divide its visible part evenly.
+def keep_brows_in_view(positions: Points, head: Head, view: View) -> None:
+    """Move the points of a brow whose tail turns away, in place: they divide the part before that.
 
     Annotators place them so: where faces of 300-W are turned by more than 20 degrees, the outer end of the far brow is
     higher than its tail, at the outline.
@@ -96,11 +96,11 @@ def see_brows(positions: Points, head: Head, view: View) -> None:
     for part in (slice(17, 22), slice(26, 21, -1)):
         line = spline(head.points[part][::-1], 8)  # from the nose outwards
         spots, facing = facing_camera(head, view, line)
-        hidden = np.flatnonzero(facing < GRAZING)
-        if len(hidden):
-            places = np.linspace(0, max(int(hidden[0]) - 1, 8), 5)
-            seen = np.stack([np.interp(places, np.arange(len(line)), values) for values in spots.T], -1)
-            positions[part] = seen[::-1]
+        seen = np.flatnonzero(facing >= GRAZING)
+        last = max(int(seen[-1]), 8) if len(seen) else 8
+        if last < len(line) - 1:
+            steps = np.linspace(last, 0, 5)
+            positions[part] = np.stack([np.interp(steps, np.arange(len(line)), values) for values in spots.T], -1)
 
 
 def facing_camera(head: Head, view: View, frontal: Points) -> tuple[Points, Floats]:
@@ -108,9 +108,8 @@ def facing_camera(head: Head, view: View, frontal: Points) -> tuple[Points, Floa
 
     `frontal` are frontal coordinates `[..., 2]`.
     """
-    row = np.interp(frontal[..., 1], head.rows[:, 1], np.linspace(0, 1, len(head.rows)))
-    width = np.interp(frontal[..., 1], head.rows[:, 1], head.rows[:, 0])
-    u, row = np.arcsin(np.clip(frontal[..., 0] / width, -1, 1)), np.minimum(row, 0.997)
+    u, row = head.angles(frontal)
+    row = np.minimum(row, 0.997)
     spots = np.asarray(head.surface(u, row)[1], np.float64)
     du = head.surface(u + 0.005, row)[1] - head.surface(u - 0.005, row)[1]
     dv = spots - head.surface(u, row - 0.004)[1]

@@ -128,9 +128,13 @@ class Head:
         z = z + self.relief(x, y) * smoothstep(0.25, 0.25, cosine)
         return np.stack([x, y], -1), self.bend(x, y, z)
 
-    def lift(self, points: Points) -> Points:
-        """Positions `[..., 3]` on the surface of points with the frontal coordinates `[..., 2]`."""
+    def angles(self, points: Points) -> tuple[Floats, Floats]:
+        """Angle around the head and row, as `surface` takes them, of points with the frontal coordinates `[..., 2]`."""
         y = np.clip(points[..., 1], self.rows[0, 1], self.rows[-1, 1])
         row = np.interp(y, self.rows[:, 1], np.linspace(0, 1, len(self.rows)))
         w = np.interp(y, self.rows[:, 1], self.rows[:, 0])
-        return np.asarray(self.surface(np.arcsin(np.clip(points[..., 0] / w, -1, 1)), row)[1], np.float64)
+        return np.arcsin(np.clip(points[..., 0] / w, -1, 1)), row
+
+    def lift(self, points: Points) -> Points:
+        """Positions `[..., 3]` on the surface of points with the frontal coordinates `[..., 2]`."""
+        return np.asarray(self.surface(*self.angles(points))[1], np.float64)

@@ -6,7 +6,8 @@ import numpy as np
 
 from flaxmark.data.drawn.arrays import Array, Colours, Floats, Grid, Values
 from flaxmark.data.drawn.head.shape import Head
-from flaxmark.data.drawn.paint.canvas import blend, gauss
+from flaxmark.data.drawn.paint.beard import paint_beard_below
+from flaxmark.data.drawn.paint.canvas import gauss
 from flaxmark.data.drawn.paint.curves import look_up, noise_tile, smoothstep
 from flaxmark.data.drawn.paint.skin import hairline
 
@@ -41,11 +42,14 @@ def neck(head: Head) -> Floats:
     """Positions `[rows, columns, 3]` of the neck, in coordinates of the head above and of the body below."""
     u, t = np.meshgrid(np.linspace(-2.2, 2.2, 30), np.linspace(0, 1, 22))
     chin = head.points[8, 1]
-    radius = head.p.neck_width + 0.03 * np.cos(3 * t) + 0.15 * np.clip(t - 0.55, 0, 1)
+    # It is narrower inside the head, where a wide neck would stand out behind the jaw.
+    radius = (0.8 + 0.2 * smoothstep(0.12, 0.12, t)) * head.p.neck_width
+    radius = radius + 0.03 * np.cos(3 * t) + 0.15 * np.clip(t - 0.55, 0, 1)
     y = 0.45 * (chin - 0.8 * head.p.mouth_open) + 1.0 * t
-    # The flesh below the jaw comes forward almost to the chin, the more so the fatter it is.
+    # The flesh below the jaw comes forward, at most almost to the chin, the more so the fatter it is.
     flesh = head.p.under_chin * np.exp(-(((y - chin - 0.02) / (0.04 + 0.06 * head.p.under_chin)) ** 2))
-    forward = 0.9 * radius * np.cos(u) + 0.24 * head.p.depth * flesh * np.cos(u).clip(0)
+    room = np.interp(chin, head.heights, head.front) - 0.05 - (0.9 * head.p.neck_width - 0.2)
+    forward = 0.9 * radius * np.cos(u) + min(0.24 * head.p.depth, room) * flesh * np.cos(u).clip(0)
     return np.stack([radius * np.sin(u), y, -0.2 + forward - 0.05 * t], -1)
 
 
@@ -57,11 +61,7 @@ def paint_neck(head: Head, coordinates: Array) -> tuple[Colours, Values]:
     colour = np.empty((len(x), 3), np.float32)
     colour[:] = np.array(p.skin) * (1.0, 0.93, 0.92)
     colour *= (1 - np.float32(0.3 * p.neck_shade) * under)[:, None]
-    if p.beard:
-        grain = look_up(noise_tile(0.6, 4), 110 * x, 110 * y)
-        cover = p.beard * smoothstep(0, 0.05, chin + 0.15 * p.beard_length - y + 0.01 * grain)
-        cover *= 1.0 if p.beard_line < 0.33 else smoothstep(0, 0.04, 0.2 - np.abs(x))
-        blend(colour, slice(None), p.hair, 0.92 * cover)
+    paint_beard_below(head, colour, x, y)
     return colour, np.asarray(1 - np.float32(p.neck_shade) * under, np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Brows, eyes and mouth, painted so that their outlines pass through the landmarks."""
+"""Brows, eyes and mouth, painted so that their outlines pass through the places of the landmarks (`View.places`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Skin: its colour, folds, nostrils, shaved scalp and beard."""
+"""Skin: its colour, folds, nostrils and shaved scalp."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def paint_creases(canvas: Canvas) -> None:
     between = gauss(near, y, (0.022, brow), 0.008, 0.045) * (0.4 * p.wrinkle + 8 * p.frown)
     down = gauss(near, y, (corner[0] + 0.012, corner[1] + 0.07), 0.014, 0.06) * 0.35 * (p.wrinkle - 0.2)
     shade = line + forehead + bag + socket + chin + np.maximum(feet, 0) + np.maximum(between, 0) + np.maximum(down, 0)
-    canvas.colour *= (1 - np.clip(shade, 0, 0.7))[:, None]
+    canvas.colour *= (1 - np.clip(shade, 0, 0.7) * canvas.front)[:, None]
 
 
 def paint_nose(canvas: Canvas) -> None:
@@ -62,7 +62,7 @@ def paint_nose(canvas: Canvas) -> None:
     at = canvas.within(slice(27, 36), 0.13)
     x, y, near = canvas.x[at], canvas.y[at], np.abs(canvas.x[at])
     wing, base, lip = q[35], q[33], q[51]
-    # The landmarks lie on the lower edge of the nose, the nostrils above it and open to the front and sides.
+    # The landmarks have their places on the lower edge of the nose, the nostrils above it and open to the sides.
     lean = 0.35 * (near - 0.5 * wing[0])
     hole = gauss(near, y + lean, (0.5 * wing[0], wing[1] - 0.004), 0.3 * wing[0], 0.007 + 0.008 * p.nostril)
     blend(canvas.colour, at, np.array(p.skin) * (0.28, 0.2, 0.18), np.clip(1.3 * hole - 0.1, 0, 0.92))
@@ -89,51 +89,6 @@ def paint_scalp(canvas: Canvas) -> None:
     edge = edge + 0.02 * look_up(noise_tile(0.8, 3), 90 * canvas.u, 90 * canvas.y)
     amount = {"bald": 0.35, "buzz": 0.9}.get(p.hairstyle, 0.95)
     blend(canvas.colour, slice(None), p.hair, amount * smoothstep(0, 0.025, edge - canvas.y))
-
-
-def paint_beard(canvas: Canvas) -> None:
-    """Paint stubble or a beard below a line from ear to mouth."""
-    p, q, y = canvas.p, canvas.points, canvas.y
-    if p.beard <= 0:
-        return
-    near, grain = np.abs(canvas.x), beard_grain(canvas)
-    edge = interpolate(
-        near,
-        [0, 0.12, 0.3, 0.5],
-        [q[57, 1] + 0.03, q[57, 1] - 0.01, q[54, 1] - 0.1 + 0.25 * p.beard_line, 0.05],
-    )
-    lower = smoothstep(0, 0.04, y - edge + 0.012 * grain)
-    narrow = 1.0 if p.beard_line < 0.33 else smoothstep(0, 0.04, 0.2 - near)
-    grow_hair(canvas, lower * narrow * p.beard, grain)
-
-
-def paint_moustache(canvas: Canvas) -> None:
-    """Paint a moustache, which may hang over the upper lip."""
-    p, q, y = canvas.p, canvas.points, canvas.y
-    if p.moustache <= 0:
-        return
-    near, grain = np.abs(canvas.x), beard_grain(canvas)
-    cover = smoothstep(0, 0.02, y - q[33, 1] - 0.015) * smoothstep(0, 0.03, q[54, 0] + 0.02 - near)
-    cover = cover * smoothstep(0, 0.05, q[54, 1] + (0.3 if p.beard_line > 0.25 else 0.0) - y)
-    # Between the corners of the mouth it ends above the lip, or as far down as the middle of the mouth.
-    upper = interpolate(canvas.x, q[48:55, 0], q[48:55, 1])
-    end = upper + p.overhang * np.maximum(q[62, 1] - upper, 0) + np.float32(0.008 * (2 * p.overhang - 1))
-    cover = cover * (1 - smoothstep(0, 0.03, q[54, 0] - 0.015 - near) * smoothstep(0, 0.012, y - end + 0.01 * grain))
-    grow_hair(canvas, cover * p.moustache, grain)
-
-
-def beard_grain(canvas: Canvas) -> Values:
-    """Variation of a beard's colour and density from hair to hair."""
-    return look_up(noise_tile(0.6, 4), 220 * canvas.u, 120 * canvas.y)
-
-
-def grow_hair(canvas: Canvas, cover: Values, grain: Values) -> None:
-    """Cover skin with the hair of a beard, in place; `cover` is in [0, 1]."""
-    cover = cover * smoothstep(0, 0.05, 1.62 - np.abs(canvas.u))
-    cover = np.clip(cover * (1.0 + 0.25 * grain), 0, 1)
-    tint = np.array(canvas.p.hair, np.float32) * (1 + 0.25 * grain)[:, None]
-    blend(canvas.colour, slice(None), tint, 0.92 * cover)
-    canvas.shine *= 1 - 0.8 * cover
 
 
 def hairline(u: Values, top: float, temple: float) -> Values:
