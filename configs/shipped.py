@@ -1,4 +1,4 @@
-"""The model that comes with flaxmark: the weights of config `shipped_112px`, trained a little on the drawing as it is now.
+"""The model that comes with flaxmark: the weights of config `shipped_112px`, trained a little on the drawing as it is.
 
 Result: @@
 Time: @@
