@@ -16,12 +16,12 @@ from flaxmark.config.files import load_config
 
 
 def get_config() -> Config:
-    """2 epochs on 12,000 drawn faces, whose labels have the habits that the network of `shipped_112px` still lacked."""
+    """2 epochs on 16,000 drawn faces, whose labels have the habits that the network of `shipped_112px` still lacked."""
     config = load_config("shipped_112px")
     return dataclasses.replace(
         config,
-        data=dataclasses.replace(config.data, drawn_train=12_000),
+        data=dataclasses.replace(config.data, drawn_train=16_000),
         model=dataclasses.replace(config.model, init_from="runs/shipped_112px"),
-        optimizer=dataclasses.replace(config.optimizer, learning_rate=3e-4, warmup_steps=50),
+        optimizer=dataclasses.replace(config.optimizer, learning_rate=4e-4, warmup_steps=50),
         train=dataclasses.replace(config.train, epochs=2),
     )

@@ -12,25 +12,26 @@ from flaxmark.data.drawn.head.frontal import both_sides
 from flaxmark.data.drawn.head.shape import Head
 
 # Left half of the face, as in frontal.py: (right, down), per cent of the distance of the outer eye corners. Measured by
-# benchmarks/drawn_to_real.py on 908 training faces of 300-W, with a network that had learnt an earlier drawing
-# (docs/results/drawn_to_real.md).
+# benchmarks/drawn_to_real.py on 908 training faces of 300-W in two rounds: on all of them with a network that had learnt
+# an earlier drawing, and on the near-frontal ones with one that had learnt the result of the first
+# (docs/results/drawn_to_real.md, 2026-11-29).
 JAW = (
-    (2.5, -0.2),
-    (1.7, -0.4),
-    (0.9, -0.6),
-    (0.8, -0.8),
-    (1.0, -1.2),
-    (1.3, -1.5),
-    (1.6, -1.5),
-    (0.7, -0.8),
-    (0.0, -0.2),
+    (1.4, -1.1),
+    (0.3, -1.0),
+    (-0.8, -1.1),
+    (-0.9, -1.4),
+    (-0.7, -2.0),
+    (-0.3, -2.7),
+    (-0.3, -2.9),
+    (-1.7, -1.0),
+    (0.0, 0.5),
 )
-BROW = ((2.9, -1.0), (2.5, -0.5), (1.8, -0.4), (1.2, -0.4), (0.8, -0.4))
-BRIDGE = ((0.0, 0.5), (0.0, 0.5), (0.0, 0.6), (0.0, 0.5))
-NOSTRIL = ((0.6, 1.1), (-0.1, 1.0), (0.0, 1.0))
-EYE = ((2.3, 0.3), (1.8, -0.9), (1.3, -1.1), (1.0, 0.1), (1.1, -0.4), (1.6, -0.5))
-LIPS = ((2.2, 1.8), (1.4, 1.0), (0.9, 0.3), (0.0, 0.7), (1.6, 0.6), (0.7, 0.0), (0.0, -0.1))
-INNER = ((2.0, 1.4), (1.1, 1.1), (0.0, 0.8), (1.0, -0.8), (0.0, -1.0))
+BROW = ((2.3, -1.2), (1.8, -1.4), (1.2, -1.5), (0.8, -1.4), (0.8, -1.0))
+BRIDGE = ((0.0, 0.7), (0.0, 0.9), (0.0, 1.3), (0.0, 1.3))
+NOSTRIL = ((0.8, 1.7), (-0.5, 1.4), (0.0, 1.4))
+EYE = ((2.9, 0.7), (2.3, -1.4), (1.5, -1.6), (1.3, 0.5), (1.1, -0.6), (1.8, -1.0))
+LIPS = ((2.3, 2.6), (1.5, 1.6), (1.1, 0.6), (0.0, 1.3), (1.8, 0.6), (0.8, -0.5), (0.0, -0.7))
+INNER = ((2.2, 2.0), (1.5, 1.1), (0.0, 0.8), (1.3, -1.3), (0.0, -1.5))
 
 
 def annotated(positions: Points, head: Head) -> Points:

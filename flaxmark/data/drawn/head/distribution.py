@@ -55,7 +55,7 @@ def _identity(n: Callable[[], float], p: FaceParameters) -> FaceParameters:
         breadth=0.045 * n(),
         jaw=0.07 * n(),
         chin=0.25 * n(),
-        depth=1.15 + 0.07 * n(),
+        depth=1.22 + 0.07 * n(),
         eye_spacing=-0.003 + 0.009 * n(),
         eye_size=0.02 + 0.09 * n(),
         eye_height=0.14 + 0.16 * n(),

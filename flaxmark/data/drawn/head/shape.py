@@ -125,7 +125,7 @@ class Head:
         x = w * np.sin(u)
         cosine = np.cos(u)
         z = side + np.where(cosine > 0, front - side, back) * cosine
-        z = z + self.relief(x, y) * smoothstep(0.25, 0.25, cosine)
+        z = z + 0.87 * self.p.depth * self.relief(x, y) * smoothstep(0.25, 0.25, cosine)
         return np.stack([x, y], -1), self.bend(x, y, z)
 
     def angles(self, points: Points) -> tuple[Floats, Floats]:
