@@ -54,14 +54,14 @@ def test_drawn_faces(predictor: flaxmark.Predictor, drawn: list[tuple[np.ndarray
     assert nme(found, np.stack([points for _, points in drawn])).mean() < 7
 
 
-# Seed, side in pixels and columns cut off -> chin, nose, outer eye corners and corners of the mouth, as commit 3505513
-# found them, which sampled crops by other code. One face reaches over the border, and one is shrunk first.
+# Seed, side in pixels and columns cut off -> chin, nose, outer eye corners and corners of the mouth, as found when the
+# weights were made. One face reaches over the border, and one is shrunk first.
 GOLDEN_POINTS = [8, 30, 36, 45, 48, 54]
 GOLDEN = {
-    (SEEDS[0], 60, 0): "31.80 40.27 34.18 28.95 24.30 21.98 39.59 21.97 27.52 32.79 36.60 32.62",
-    (SEEDS[1], 180, 0): "98.82 132.51 91.78 85.36 65.64 74.65 116.07 67.89 80.76 108.36 109.76 104.17",
-    (SEEDS[2], 220, 70): "39.80 164.76 53.24 102.00 17.55 73.91 77.29 81.79 23.13 123.53 64.24 128.16",
-    (SEEDS[3], 480, 0): "229.68 335.15 241.75 239.72 170.22 174.16 303.47 179.26 196.98 271.16 269.98 274.38",
+    (SEEDS[0], 60, 0): "33.99 43.18 34.97 28.84 26.54 21.96 41.46 21.98 29.59 34.61 38.32 34.51",
+    (SEEDS[1], 180, 0): "77.42 132.25 78.25 88.84 58.60 67.95 108.23 73.13 62.65 104.55 97.21 108.46",
+    (SEEDS[2], 220, 70): "57.87 158.12 66.41 111.79 24.02 89.96 76.18 81.16 38.86 132.37 70.62 125.58",
+    (SEEDS[3], 480, 0): "263.41 330.36 252.26 229.59 180.32 192.28 299.00 173.91 208.71 268.06 293.23 253.34",
 }
 
 
