@@ -1,6 +1,6 @@
 """How well hidden points are told from seen ones: on drawn faces, and on photographs judged by eye.
 
-hidden_points.csv lists training faces of 300-W and the part of each that something hides. For each cause the mean of
+hidden_points.csv lists faces of 300-W and the part of each that something hides. For each cause the mean of
 `Face.visible` is given for that part, for the other parts of the same faces (but the jaw), and for the same part of
 other faces.
 
@@ -143,16 +143,18 @@ def main(arguments: list[str]) -> None:
     if predictor.markup != IBUG_68:
         raise ConfigError(f"predicts {predictor.markup.name}, not 68 points", field="workdir", value=parsed.workdir)
     root, source = find_data_dir(parsed.data), FolderSource(parsed.data)
-    entries = {entry.file: entry for entry in (source.items[i] for i in source.division.splits.get("train", ()))}
+    entries = {entry.file: entry for entry in source.items}
     with JUDGED.open(newline="", encoding="utf-8") as stream:
         judged = [(row["file"], row["part"], row["cause"]) for row in csv.DictReader(stream)]
     named = list(dict.fromkeys(file for file, _, _ in judged))
     lacking = [file for file in named if file not in entries]
-    rest = [entry for file, entry in entries.items() if file not in named]
+    train = [source.items[i] for i in source.division.splits.get("train", ())]
+    rest = [entry for entry in train if entry.file not in named]
     if not rest:
         raise DataError("has no training faces but those judged", field="data.dir", file=root)
     if lacking:
-        raise DataError(f"has no training face {lacking[0]}, which {JUDGED.name} names", field="data.dir", file=root)
+        reason = f"has no faces {', '.join(lacking)}, which {JUDGED.name} names"
+        raise DataError(reason, field="data.dir", file=root)
     out = new_folder("out", parsed.out)
     own = [entries[file] for file in named]
     faces = dict(zip(named, find_in(predictor, root, own), strict=True))

@@ -12,8 +12,8 @@ from flaxmark.data.drawn.head.frontal import both_sides
 from flaxmark.data.drawn.head.shape import Head
 
 # Left half of the face, as in frontal.py: (right, down), per cent of the distance of the outer eye corners. Measured by
-# benchmarks/drawn_to_real.py on 908 training faces of 300-W in two rounds: on all of them with a network that had learnt
-# an earlier drawing, and on the near-frontal ones with one that had learnt the result of the first
+# benchmarks/drawn_to_real.py on 908 training faces of 300-W in two rounds: on all of them with a network that had
+# learnt an earlier drawing, and on the near-frontal ones with one that had learnt the result of the first
 # (docs/results/drawn_to_real.md, 2026-11-29).
 JAW = (
     (1.4, -1.1),
