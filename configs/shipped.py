@@ -1,7 +1,8 @@
 """The model that comes with flaxmark: the weights of config `shipped_112px`, trained a little on the drawing as it is.
 
-Result: @@
-Time: @@
+Result: NME 3.26 % on 500 drawn test faces (mean face 24.6 %) and 5.08 % on 176 validation faces of 300-W (mean face
+18.2 %), packed (docs/results/model_card.md).
+Time: 8 minutes, and 4 for drawing the faces: 2 cores (AMD EPYC), JAX 0.12.0.1, 2026-11-29.
 
 flaxmark train --config shipped_64px
 flaxmark train --config shipped_112px

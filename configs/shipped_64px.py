@@ -1,7 +1,8 @@
 """First part of the model that comes with flaxmark: ResNet-18 at 64 px on drawn faces, at a third of the cost per face.
 
 Result: the start of config `shipped`, whose header has the figures.
-Time: 23 minutes, and 5 for drawing the faces: 2 cores (AMD EPYC), JAX 0.10.2, 2026-11-26 (docs/results/model_card.md).
+Time: 22 minutes, partly beside other work, and 5 for drawing the faces: 2 cores (AMD EPYC), JAX 0.12.0.1, 2026-11-29
+(docs/results/model_card.md).
 
 flaxmark train --config shipped_64px
 """
