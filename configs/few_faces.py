@@ -30,7 +30,7 @@ def get_config() -> Config:
         config,
         data=dataclasses.replace(config.data, image_size=112, augment=augment),
         model=dataclasses.replace(
-            config.model, head=DenseHead(), sigma=True, freeze_batch_norm=True, init_from="flaxmark"
+            config.model, head=DenseHead("weighted"), sigma=True, freeze_batch_norm=True, init_from="flaxmark"
         ),
         optimizer=dataclasses.replace(
             config.optimizer, learning_rate=5e-4, warmup_steps=20, backbone_rate=0.1, head_rate=None

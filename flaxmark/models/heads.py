@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from flaxmark.errors import ConfigError
 from flaxmark.models.batch_norm import at_least_float32
 from flaxmark.schema import Choice
 
@@ -170,9 +171,15 @@ class DenseHead(Head):
         return params | {"head": params["head"] | {"bias": mean_face.reshape(-1)}}
 
     def adopt(self, params: dict[str, Any], other: Head) -> dict[str, Any]:
-        """As `Head.adopt`; a plain mean becomes the same mean as a pattern, and visibility may be new or left out."""
+        """As `Head.adopt`; a plain mean becomes the same mean as a pattern, and visibility may be new or left out.
+
+        Raises ConfigError for a plain mean where the other head has patterns, which cannot be kept.
+        """
         if not isinstance(other, DenseHead):
             return super().adopt(params, other)
+        if (self.pooling, other.pooling) == ("mean", "weighted"):
+            reason = "the weights to start from have a head that weighs places; give weighted"
+            raise ConfigError(reason, field="model.head.pooling", value=self.pooling)
         if not self.visible:
             params = {name: own for name, own in params.items() if name != VISIBLE}
         if (self.pooling, other.pooling) != ("weighted", "mean"):

@@ -11,6 +11,7 @@ import pytest
 
 from flaxmark.config import DenseHead, Head, ResNetConfig
 from flaxmark.data.drawn.other_markups import convert_landmarks, point_weights
+from flaxmark.errors import ConfigError
 from flaxmark.models.heads import FIRST_SIGMA, POOLING, VISIBLE, WAVES, Prediction, WeightedPooling, pooling_weights
 from flaxmark.models.model import make_model
 from flaxmark.models.pretrained import start_from_run
@@ -149,7 +150,9 @@ def test_another_head_is_left_out_and_the_same_head_is_kept() -> None:
 
     params = {"head": {"kernel": np.ones((512, 136))}, POOLING: {}, "stem_conv": {}}
     assert set(Other().adopt(params, DenseHead())) == {"stem_conv"}
-    assert set(DenseHead().adopt(params, DenseHead("weighted"))) == {"stem_conv"}
+    with pytest.raises(ConfigError, match="weighted") as caught:
+        DenseHead().adopt(params, DenseHead("weighted"))
+    assert caught.value.field == "model.head.pooling"
     assert DenseHead("weighted").adopt(params, DenseHead("weighted")) == params
     assert DenseHead().adopt(params, DenseHead()) == params
 

@@ -22,6 +22,7 @@ from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference.network import SHIPPED
 from flaxmark.models.batch_norm import output_moments
+from flaxmark.models.heads import DenseHead
 from flaxmark.models.model import make_model
 from flaxmark.models.resnet import ResNetConfig
 from flaxmark.schema import to_dict
@@ -134,7 +135,7 @@ def fresh_state(config: Any, points: int) -> TrainState:
 
 def test_flaxmark_names_the_shipped_model() -> None:
     config = small_config()
-    config = dataclasses.replace(config, model=ResNetConfig(depth=18, init_from="flaxmark"))
+    config = dataclasses.replace(config, model=ResNetConfig(depth=18, head=DenseHead("weighted"), init_from="flaxmark"))
     state, terms = start_from_weights(config, fresh_state(config, 68), "flaxmark")
     own, _ = load_trained(SHIPPED)
     np.testing.assert_array_equal(state.params["head"]["bias"], own["params"]["head"]["bias"])
