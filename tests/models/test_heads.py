@@ -165,4 +165,5 @@ def test_visibility_is_kept_or_left_out_and_nothing_else_changes() -> None:
     assert DenseHead().adopt(params, DenseHead(visible=True)) == without
     assert set(DenseHead("weighted").adopt(params, DenseHead(visible=True))) == {*without, POOLING}
     assert set(DenseHead("weighted", True).adopt(params, DenseHead(visible=True))) == {*params, POOLING}
-    assert set(DenseHead(visible=True).adopt(params, DenseHead("weighted", True))) == {"stem_conv"}
+    with pytest.raises(ConfigError):
+        DenseHead(visible=True).adopt(params, DenseHead("weighted", True))
