@@ -1,7 +1,6 @@
 """A few dozen to a few hundred faces of your own: the model that comes with flaxmark, trained further in small steps.
 
-Result: with 50 faces of 300-W NME 4.98 % on 176 others (4.91 and 5.05 with two random subsets), where the shipped model
-has 5.70 % (mean face 18.2 %).
+Result: with 50 faces of 300-W NME 4.66 % on 176 others, where the shipped model has 5.08 % (mean face 18.2 %).
 Time: 1.5 minutes on one core of two (AMD EPYC), JAX 0.10.2, 2026-11-29 (docs/guide/own_photographs.md).
 
 flaxmark train --config few_faces --data.name pts --data.dir FOLDER
