@@ -92,7 +92,8 @@ def test_opening_the_mouth_lowers_the_chin() -> None:
 
 @pytest.mark.parametrize("yaw", [-20.0, 0.0, 25.0])
 def test_the_iris_lies_between_the_eye_points(yaw: float) -> None:
-    image, points = draw(FaceParameters(yaw=yaw, iris=(0.0, 0.0, 1.0)), 256)
+    p = FaceParameters(yaw=yaw, iris=(0.0, 0.0, 1.0))
+    image, points = draw(p, 256)[0], View(Head(p), 256).places[:, :2]
     blue = image[..., 2].astype(float) / (image[..., 0] + 1.0)
     for eye in (slice(36, 42), slice(42, 48)):
         low, high = np.floor(points[eye].min(0)).astype(int), np.ceil(points[eye].max(0)).astype(int)
@@ -105,7 +106,8 @@ def test_the_iris_lies_between_the_eye_points(yaw: float) -> None:
 
 @pytest.mark.parametrize("point, inwards", [(51, 1), (57, -1)])
 def test_lip_edge_lies_on_its_point(point: int, inwards: int) -> None:
-    image, points = draw(FaceParameters(lip=1.6, light=(0.0, 0.0, 1.0)), 256)
+    p = FaceParameters(lip=1.6, light=(0.0, 0.0, 1.0))
+    image, points = draw(p, 256)[0], View(Head(p), 256).places[:, :2]
     x, y = points[point]
     ratio = image[..., 1].astype(float) / image[..., 0]
     column = ratio[:, round(x) - 2 : round(x) + 3].mean(1)

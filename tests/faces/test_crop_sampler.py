@@ -104,7 +104,7 @@ def test_gathers_are_opencvs_warp(name: str) -> None:
 @pytest.mark.parametrize(("name", "size", "count"), [("turned", 64, 2), ("mirrored", 64, 2), ("upright", 32, 4)])
 def test_gathers_that_shrink_are_the_mean_of_opencvs_warps(name: str, size: int, count: int) -> None:
     """The crop has 124 pixels; scaled, 108, 146 and 124."""
-    image, crop = drawn_region(3, 170)
+    image, crop = drawn_region(5, 170)
     own = sample("gathers", image, crop, size, count + 1, MAPS[name])
     assert np.abs(own - opencv(image, crop, size, MAPS[name], count)).max() < 1
 
@@ -133,7 +133,7 @@ def test_products_of_upright_crops_differ_by_rounding_to_bfloat16(pixels: int, s
 @pytest.mark.parametrize(("pixels", "size"), [(300, 112), (150, 112)])
 def test_products_of_turned_crops_are_close(pixels: int, size: int) -> None:
     """They interpolate along the turned line, not along rows."""
-    image, crop = drawn_region(5, pixels)
+    image, crop = drawn_region(7, pixels)
     for degrees in ANGLES:
         check_turned(image, crop, size, most_samples(float(crop[2]), size, 0.8), affine_of(degrees, 0.9, (0.02, -0.03)))
 

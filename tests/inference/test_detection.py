@@ -126,7 +126,7 @@ def test_installed_detectors_find_drawn_faces_at_any_size(name: str, package: st
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the libraries
         _, detector = make_detector(name)
-        drawn, drawn_points = draw(0, 160)
+        drawn, drawn_points = draw(2, 160)
         for factor in (1, 7):  # the second is shrunk first
             image = np.asarray(Image.fromarray(drawn).resize((160 * factor, 160 * factor)))
             points = (drawn_points + 0.5) * factor - 0.5

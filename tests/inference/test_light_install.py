@@ -27,7 +27,7 @@ assert face.landmarks.shape == (68, 2) and face.sigma.shape == (68,) and face.sc
 
 @pytest.mark.parametrize("with_detector", [False, True])
 def test_predict_needs_few_libraries(with_detector: bool, tmp_path: Path) -> None:
-    image, landmarks = draw(0, 160)
+    image, landmarks = draw(2, 160)
     (tmp_path / "face.png").write_bytes(encode(image, "PNG"))
     boxes = [] if with_detector else [str(edge) for edge in landmark_box(landmarks)]
     if with_detector:

@@ -31,7 +31,7 @@ BOX = np.array([200.0, 100, 440, 340])
 
 def face_at(box: np.ndarray = BOX, **fields: Any) -> Face:
     """The 68 points of a drawn face, scaled into a box."""
-    points = drawn_face(7, 160)[1]
+    points = drawn_face(2, 160)[1]
     low, high = points.min(axis=0), points.max(axis=0)
     placed = (points - low) / (high - low) * (box[2:] - box[:2]) + box[:2]
     return Face(placed, box, **({"markup": IBUG_68} | fields))
