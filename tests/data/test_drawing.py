@@ -124,7 +124,7 @@ def test_open_mouth_is_dark_between_the_inner_points() -> None:
     top, bottom = points[62, 1], points[66, 1]
     inside = np.flatnonzero(column < 0.5 * (column[round(top) - 4] + column[round((top + bottom) / 2)]))
     inside = inside[(inside > top - 5) & (inside < bottom + 5)]
-    assert abs(inside[0] - 0.5 - top) < 2.5
+    assert abs(inside[0] - 0.5 - top) < 1.5
 
 
 @pytest.mark.parametrize("yaw, pitch", [(20.0, 0.0), (-35.0, 5.0), (45.0, -5.0), (0.0, 0.0)])

@@ -22,12 +22,7 @@ from flaxmark.data.drawn.paint.features import paint_brow, paint_eye, paint_mout
 from flaxmark.data.drawn.paint.glasses import paint_glasses, shadow_of_glasses
 from flaxmark.data.drawn.paint.raster import Fragments, Patch, rasterise, refine, refinement
 from flaxmark.data.drawn.paint.shading import cast_shadow, expose, illuminate, sample_map
-from flaxmark.data.drawn.paint.skin import (
-    paint_complexion,
-    paint_creases,
-    paint_nose,
-    paint_scalp,
-)
+from flaxmark.data.drawn.paint.skin import paint_complexion, paint_creases, paint_nose, paint_scalp
 from flaxmark.data.drawn.visibility import PaintedImage, on_visible_surface, uncovered
 from flaxmark.faces.head_pose import rotation
 
@@ -56,7 +51,7 @@ def head_patch(head: Head, view: View) -> Patch:
     u = np.unique(np.concatenate([around, np.linspace(-0.25, 0.25, 23)]))
     rows = np.linspace(0, 1, (len(head.rows) - 1) // 2 + 1)
     heights = np.linspace(head.points[29, 1], head.points[57, 1], 22)
-    rows = np.unique(np.concatenate([rows, np.interp(heights, head.rows[:, 1], np.linspace(0, 1, len(head.rows)))]))
+    rows = np.unique(np.concatenate([rows, head.angles(np.stack([np.zeros(22), heights], -1))[1]]))
     frontal, positions = head.surface(u[None], rows[:, None])
     angle = np.broadcast_to(u[None, :, None], (*frontal.shape[:2], 1))
     return Patch(view.turn(positions), np.concatenate([frontal, angle], -1))
