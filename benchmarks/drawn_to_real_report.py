@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
-from shape_errors import RATIOS, constants, correlation, learnt, modes, sideways
+from shape_errors import RATIOS, constants, correlation, learnt, modes, nearer, sideways
 
 from flaxmark.data.annotated_images import read_annotated
 from flaxmark.data.drawn.head.mean_head import poses_of
@@ -32,6 +32,9 @@ GROUPS = {
 
 NEAR_FRONTAL = 15
 """Largest yaw of faces whose ratios are compared, degrees."""
+
+LARGEST_TURN = 45
+"""Largest yaw of faces from which habits are measured, degrees."""
 
 TURNS, SIZES = ((0, 15), (15, 30), (30, 90)), ((0, 60), (60, 100), (100, 500))
 MODES = 12
@@ -101,14 +104,23 @@ def pose_table(columns: Mapping[str, Faces]) -> str:
 
 
 def habits(faces: Faces) -> str:
-    """What to add to the tables of drawn/head/annotation.py, in their order, from near-frontal faces."""
-    frontal = np.abs(poses_of(faces.true, IBUG_68)[:, 0]) < NEAR_FRONTAL
-    means = 100 * constants(*(shapes[frontal] for shapes in faces.shapes)) + 0.0
+    """What to add to the tables of drawn/head/annotation.py, in their order."""
+    # The turn of the predicted face: by it a network that has learnt other labels would move them.
+    yaw, pitch, _ = poses_of(faces.predicted, IBUG_68).T
+    among = np.abs(yaw) < LARGEST_TURN  # False where the turn is not known
+    found, true = (shapes[among] for shapes in faces.shapes)
+    depth = nearer(found, true, yaw[among], pitch[among])
+    means = np.concatenate([constants(found, true), depth[:, None]], axis=-1)
+    means[:, 1] -= depth * np.sin(np.radians(pitch[among])).mean()  # what the depth does already
+    means = np.round(100 * means, 1) + 0.0  # never -0.0
     parts: dict[str, Sequence[int]] = {
         "JAW": range(9), "BROW": range(17, 22), "BRIDGE": range(27, 31), "NOSTRIL": range(31, 34),
         "EYE": range(36, 42), "LIPS": (48, 49, 50, 51, 59, 58, 57), "INNER": (60, 61, 62, 67, 66),
     }  # fmt: skip
-    rows = [f"{name} {' '.join(f'({x:.1f}, {y:.1f})' for x, y in means[list(own)])}" for name, own in parts.items()]
+    rows = [
+        f"{name} {' '.join('({:.1f}, {:.1f}, {:.1f})'.format(*mean) for mean in means[list(own)])}"
+        for name, own in parts.items()
+    ]
     return "\n".join(["```", *rows, "```"])
 
 
@@ -186,8 +198,8 @@ def write_report(
         f"apart, and {asymmetry[1]:.2f} % in the mean over all faces.",
         "What to add to predictions on average, % of the distance of the outer eye corners:",
         constants_table(columns),
-        "The same for each point of the image's left half and the middle, near-frontal training faces; to be added to "
-        "the habits of annotators in flaxmark/data/drawn/head/annotation.py:",
+        "The same for each point of the image's left half and the middle, training faces, with how much nearer to the "
+        "camera it is; to be added to the habits of annotators in flaxmark/data/drawn/head/annotation.py:",
         habits(many),
         "Head pose of predicted points against that of true ones:",
         pose_table(columns),

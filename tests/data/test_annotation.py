@@ -17,12 +17,17 @@ from flaxmark.faces.markup import IBUG_68
 PLAIN = FaceParameters(distance=1000.0)
 
 
+def only(name: str, values: tuple[tuple[float, float, float], ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave no habit but these of one part."""
+    for other in ("JAW", "BROW", "BRIDGE", "NOSTRIL", "EYE", "LIPS", "INNER"):
+        monkeypatch.setattr(annotation, other, ((0.0, 0.0, 0.0),) * len(getattr(annotation, other)))
+    monkeypatch.setattr(annotation, name, values)
+
+
 @pytest.fixture
 def five_inward(monkeypatch: pytest.MonkeyPatch) -> None:
     """Labels of the jaw 5 % to the middle and 2 % down, and nothing else."""
-    for name in ("BROW", "BRIDGE", "NOSTRIL", "EYE", "LIPS", "INNER"):
-        monkeypatch.setattr(annotation, name, ((0.0, 0.0),) * len(getattr(annotation, name)))
-    monkeypatch.setattr(annotation, "JAW", (*((5.0, 2.0),) * 8, (0.0, 2.0)))
+    only("JAW", (*((5.0, 2.0, 0.0),) * 8, (0.0, 2.0, 0.0)), monkeypatch)
 
 
 def test_both_sides_have_the_same_habits() -> None:
@@ -31,7 +36,7 @@ def test_both_sides_have_the_same_habits() -> None:
     moves = annotation.annotated(open_mouth, head) - open_mouth
     mirrored = moves[list(IBUG_68.flip_order or ())] * (-1, 1, 1)
     np.testing.assert_allclose(moves, mirrored, atol=1e-12)
-    assert np.abs(moves[:, :2]).max() < 0.05 and not moves[:, 2].any()
+    assert 0.01 < np.abs(moves).max() < 0.05
 
 
 @pytest.mark.usefixtures("five_inward")
@@ -53,8 +58,50 @@ def test_labels_turn_with_the_head() -> None:
     np.testing.assert_allclose(moved / distance, [[-0.02, 0.05]] * 8, atol=1e-3)
 
 
-def test_closed_lips_do_not_cross() -> None:
-    closed, opened = (View(Head(replace(PLAIN, mouth_open=gap)), 256) for gap in (0.0, 0.2))
+@pytest.mark.parametrize(("yaw", "pitch"), [(30.0, 0.0), (-20.0, 0.0), (0.0, 15.0)])
+def test_a_nearer_label_moves_with_the_turn(yaw: float, pitch: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    only("BRIDGE", ((0.0, 0.0, 10.0),) * 4, monkeypatch)
+    head = Head(replace(PLAIN, yaw=yaw, pitch=pitch))
+    view = View(head, 256)
+    moved = (view.landmarks - view.places[:, :2])[27:31] / view.scale
+    distance = np.linalg.norm(head.points[45] - head.points[36])
+    expected = 0.1 * distance * np.sin(np.radians([yaw, pitch]))
+    np.testing.assert_allclose(moved, np.tile(expected, (4, 1)), atol=1e-3)
+
+
+@pytest.mark.parametrize("pitch", [-20.0, -10.0, 0.0, 20.0])
+@pytest.mark.parametrize("yaw", [-40.0, 0.0, 15.0])
+def test_the_jaw_is_spaced_evenly(yaw: float, pitch: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    only("JAW", ((0.0, 0.0, 0.0),) * 9, monkeypatch)
+    for seed in range(5):
+        head = Head(replace(sample_parameters(np.random.default_rng(seed)), yaw=yaw, pitch=pitch))
+        jaw = View(head, 256).landmarks[:17]
+        steps = np.linalg.norm(np.diff(jaw, axis=0), axis=1)
+        for half in (steps[:8], steps[8:]):
+            assert half.max() < 1.3 * half.min()  # straight steps along a curved path
+
+
+def test_the_jaw_begins_lower_where_the_head_is_bowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    only("JAW", ((0.0, 0.0, 0.0),) * 9, monkeypatch)
+    for pitch in (20.0, -20.0):
+        view = View(Head(replace(PLAIN, pitch=pitch)), 256)
+        moved = (view.landmarks - view.places[:, :2])[[0, 16]] / view.scale
+        expected = annotation.EARS * np.sin(np.radians(pitch))
+        np.testing.assert_allclose(moved[:, 1], expected, rtol=0.1)  # the outline is nearly upright there
+
+
+@pytest.mark.parametrize("yaw", [30.0, -30.0])
+def test_the_middle_of_the_jaw_lies_where_the_head_turns_to(yaw: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    only("JAW", ((0.0, 0.0, 0.0),) * 9, monkeypatch)
+    view = View(Head(replace(PLAIN, yaw=yaw)), 256)
+    moved = (view.landmarks - view.places[:, :2])[8] / view.scale
+    assert np.linalg.norm(moved) == pytest.approx(annotation.CHIN * 0.5, rel=0.1)
+    assert moved[0] * yaw > 0
+
+
+@pytest.mark.parametrize("pitch", [-25.0, 0.0, 25.0])
+def test_closed_lips_do_not_cross(pitch: float) -> None:
+    closed, opened = (View(Head(replace(PLAIN, mouth_open=gap, pitch=pitch)), 256) for gap in (0.0, 0.2))
     np.testing.assert_allclose(closed.landmarks[[61, 62, 63], 1], closed.landmarks[[67, 66, 65], 1], atol=0.05)
     gaps = opened.places[66, 1] - opened.places[62, 1], opened.landmarks[66, 1] - opened.landmarks[62, 1]
     assert gaps[0] > 10 and gaps[1] > 0.8 * gaps[0]
@@ -99,3 +146,18 @@ def test_both_far_brows_are_treated_alike() -> None:
 def test_the_pose_of_the_mean_person_is_found(yaw: float) -> None:
     found = poses_of(View(Head(replace(mean_person(), yaw=yaw, distance=1000.0)), 256).landmarks, IBUG_68)
     assert abs(found[0] - yaw) < 2  # the visible jaw is another part of the head then
+
+
+def test_the_surface_ends_in_one_point_at_the_chin() -> None:
+    head = Head(PLAIN)
+    _, around = head.surface(np.linspace(-np.pi / 2, np.pi / 2, 9), 1.0)
+    assert np.ptp(around, axis=0).max() < 0.03
+
+
+def test_level_points_beside_the_chin_keep_their_place() -> None:
+    head = Head(PLAIN)
+    level = head.rows[head.rows[:, 1] == head.rows[-1, 1]]
+    assert len(level) > 1  # otherwise this tests nothing
+    points = np.array([(share * level[0, 0], level[0, 1]) for share in (-0.9, -0.2, 0.5, 0.95)])
+    frontal, _ = head.surface(*head.angles(points))
+    np.testing.assert_allclose(frontal, points, atol=1e-6)

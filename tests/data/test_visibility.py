@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from flaxmark.data.drawn import FaceParameters, convert_visible, draw_face, portray, portray_face
+from flaxmark.data.drawn.visibility import uncovered
 from flaxmark.faces.markup import IBUG_68
 
 BALD = FaceParameters(hairstyle="bald")
@@ -94,6 +95,23 @@ def test_things_in_front_hide_what_they_cover(change: dict[str, Any]) -> None:
         assert "strands" in change or not covered.visible[around.all(0)].any()
         count += int((~covered.visible).sum())
     assert 6 <= count <= 200
+
+
+@pytest.mark.parametrize(("width", "hides"), [(2, False), (10, True)])
+def test_a_thin_line_hides_nothing(width: int, hides: bool) -> None:
+    points = np.tile([[80.0, 80.0]], (68, 1))
+    cover = np.zeros((160, 160), np.float32)
+    cover[:, 80 - width // 2 : 80 + width // 2] = 1.0
+    assert (uncovered(points, cover, 70.0) != hides).all()
+
+
+@pytest.mark.parametrize("scale", [10.0, 70.0, 140.0])
+def test_what_covers_half_of_the_surroundings_hides(scale: float) -> None:
+    points = np.tile([[30.0, 30.0]], (68, 1))
+    points[:4] = (0.0, 30.0), (59.0, 59.0), (60.0, 30.0), (30.0, -1.0)  # at the border, and outside
+    for opacity, seen in ((0.4, True), (0.6, False)):
+        found = uncovered(points, np.full((60, 60), opacity, np.float32), scale)
+        assert (found[[0, 1]] == seen).all() and not found[[2, 3]].any() and (found[4:] == seen).all()
 
 
 def test_dark_glasses_hide_the_eyes_and_clear_ones_do_not() -> None:

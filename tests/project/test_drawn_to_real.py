@@ -1,5 +1,7 @@
 """What benchmarks/drawn_to_real.py measures, on shapes whose differences are known."""
 
+import dataclasses
+import re
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -7,6 +9,9 @@ import pytest
 from helpers.benchmark_modules import benchmark_module
 
 from flaxmark.data.drawn import draw_face
+from flaxmark.data.drawn.head.distribution import mean_person
+from flaxmark.data.drawn.head.pose import View
+from flaxmark.data.drawn.head.shape import Head
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,23 @@ def test_a_constant_error_is_found_on_both_sides(shape_errors: ModuleType, faces
     assert shape_errors.sideways(predicted, true) == pytest.approx(0.01)
 
 
+def test_what_is_nearer_moves_with_the_turn(shape_errors: ModuleType) -> None:
+    true = np.zeros((5, 68, 2))
+    yaw, pitch = np.array([-30.0, 10, 0, 20, 5]), np.array([0.0, 20, -10, 5, 0])
+    moves = np.stack([np.tan(np.radians(yaw)), np.sin(np.radians(pitch))], axis=-1)
+    predicted = true.copy()
+    predicted[:, [30, 48, 54]] -= 0.04 * moves[:, None]
+    predicted[:, 8] += (0.1, 0.2)  # on all faces, so that it says nothing of the depth
+    found = shape_errors.nearer(predicted, true, yaw, pitch)
+    np.testing.assert_allclose(found[[30, 48, 54]], 0.04, atol=1e-9)
+    np.testing.assert_allclose(np.delete(found, [30, 48, 54]), 0, atol=1e-9)
+
+
+def test_without_turns_no_depth_is_found(shape_errors: ModuleType) -> None:
+    shapes = np.zeros((3, 68, 2))
+    assert np.isnan(shape_errors.nearer(shapes, shapes, np.full(3, 10.0), np.zeros(3))).all()
+
+
 def test_mirroring_twice_is_nothing(shape_errors: ModuleType, faces: np.ndarray) -> None:
     true = shape_errors.in_face_frame(faces, faces)
     np.testing.assert_array_equal(shape_errors.mirror(shape_errors.mirror(true)), true)
@@ -76,7 +98,30 @@ def test_poses_and_habits_of_the_report(report: ModuleType, faces: np.ndarray) -
     moved = faces.copy()
     moved[:, 36] -= (0.02, 0.01)
     moved[:, 45] -= (-0.02, 0.01)
-    lines = report.habits(SimpleNamespace(shapes=(moved, faces), true=faces)).splitlines()
+    lines = report.habits(SimpleNamespace(shapes=(moved, faces), predicted=faces, true=faces)).splitlines()
     assert [line.split()[0] for line in lines[1:-1]] == ["JAW", "BROW", "BRIDGE", "NOSTRIL", "EYE", "LIPS", "INNER"]
-    assert lines[5].startswith("EYE (2.0, 1.0) (0.0, 0.0)")
+    assert lines[5].startswith("EYE (2.0, 1.0, 0.0) (0.0, 0.0, 0.0)")
     assert sum(line.count("(") for line in lines) == 9 + 5 + 4 + 3 + 6 + 7 + 5
+
+
+def test_habits_tell_depth_from_height(report: ModuleType, shape_errors: ModuleType) -> None:
+    # Heads whose lips are 5 % nearer to the camera than predicted, bowed by 8 degrees on average.
+    heads = [
+        Head(dataclasses.replace(mean_person(), yaw=float(yaw), pitch=float(pitch), distance=1000.0))
+        for yaw in (-30, -10, 15, 40)
+        for pitch in (-12, 8, 28)
+    ]
+    near = [0.0, 0.0, 0.05] * np.isin(np.arange(68), range(48, 68))[:, None]
+    faces = []
+    for head in heads:
+        view = View(head, 256)
+        positions = head.lift(head.points)
+        distance = np.linalg.norm(head.points[45] - head.points[36])
+        faces.append([(moved @ view.matrix.T)[:, :2] for moved in (positions, positions + distance * near)])
+    predicted, true = np.swapaxes(np.array(faces), 0, 1)
+    shapes = tuple(shape_errors.in_face_frame(points, true) for points in (predicted, true))
+    lines = report.habits(SimpleNamespace(shapes=shapes, predicted=predicted, true=true)).splitlines()
+    found = np.array([float(x) for x in re.findall(r"-?\d+\.\d", " ".join(lines[1:-1]))]).reshape(-1, 3)
+    np.testing.assert_allclose(found[-12:, 2], 5, atol=0.6)
+    np.testing.assert_allclose(found[-12:, :2], 0, atol=0.3)
+    np.testing.assert_allclose(found[:-12], 0, atol=0.11)

@@ -37,7 +37,8 @@ class Portrait:
     Attributes:
         image: `[size, size, 3]`, RGB.
         landmarks: In the order of ibug_68, (x, y) in pixels, where pixel centres have integer coordinates.
-        visible: `[68]`, whether each landmark is seen: nothing hides it, and it is in the image. A beard hides nothing.
+        visible: `[68]`, whether each landmark is seen: it is in the image, and nothing hides it. A beard
+            hides nothing, and neither does a single hair or the rim of glasses.
     """
 
     image: NDArray[np.uint8]
@@ -242,7 +243,7 @@ def portray(p: FaceParameters, size: int = 160) -> Portrait:
     image = painted.image if p.plain else photograph(painted.image, rng)
     finished = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
     foreground.cut_off(finished, painted.cover, view.landmarks, p)
-    return Portrait(finished, view.landmarks, shown & uncovered(view.landmarks, painted.cover))
+    return Portrait(finished, view.landmarks, shown & uncovered(view.landmarks, painted.cover, view.scale))
 
 
 def portray_face(seed: int, size: int = 160) -> Portrait:

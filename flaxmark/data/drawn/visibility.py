@@ -16,6 +16,11 @@ It allows for the outline, where the depth changes by so much from pixel to pixe
 such as the base of the nose. Surfaces that hide others are farther apart.
 """
 
+AROUND = 0.03
+"""Half the side of a square around a landmark, face units: the landmark is hidden where half of the square is covered.
+
+In images of less than about 40 pixels the square is one pixel."""
+
 FINE = 320
 """Side of an image, pixels, from which on NEAR holds. Within a pixel of a round outline the depth changes by as much as
 the root of the pixel's size."""
@@ -65,10 +70,17 @@ def on_visible_surface(places: Points, face: Fragments, size: int) -> Mask:
     return inside(points, size) & (np.abs(around - depths) < NEAR * max(1.0, FINE / size) ** 0.5).any(0)
 
 
-def uncovered(points: Landmarks, cover: Plane) -> Mask:
-    """Whether things in front of the head leave each landmark at least half visible, `[68]`; landmarks in pixels."""
+def uncovered(points: Landmarks, cover: Plane, scale: float) -> Mask:
+    """Whether things in front of the head leave each landmark at least half visible, `[68]`.
+
+    It is the mean over a small square that counts, so that a hair or the rim of glasses hides nothing. Landmarks are in
+    pixels, `cover` is the opacity of each pixel, `scale` are pixels per face unit.
+    """
+    reach = round(AROUND * scale)
     x, y = np.clip(np.round(points).astype(int), 0, len(cover) - 1).T
-    return inside(points, len(cover)) & (cover[y, x] < 0.5)
+    room = np.pad(cover, reach, "edge")
+    square = [room[y + i, x + j] for i in range(2 * reach + 1) for j in range(2 * reach + 1)]
+    return inside(points, len(cover)) & (np.mean(square, axis=0) < 0.5)
 
 
 def inside(points: Landmarks, size: int) -> Mask:

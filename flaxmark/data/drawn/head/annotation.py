@@ -11,35 +11,53 @@ from flaxmark.data.drawn.arrays import Points
 from flaxmark.data.drawn.head.frontal import both_sides
 from flaxmark.data.drawn.head.shape import Head
 
-# Left half of the face, as in frontal.py: (right, down), per cent of the distance of the outer eye corners. Measured by
-# benchmarks/drawn_to_real.py on 908 training faces of 300-W in two rounds: on all of them with a network that had
-# learnt an earlier drawing, and on the near-frontal ones with one that had learnt the result of the first
-# (docs/results/drawn_to_real.md, 2026-11-29).
+# Left half of the face, as in frontal.py: (right, down, nearer to the camera), per cent of the distance of the outer
+# eye corners. What is nearer moves to the side that the head turns to, and down where it is bowed. All numbers of this
+# file were measured on training faces of 300-W (docs/results/drawn_to_real.md, 2026-11-29).
 JAW = (
-    (1.4, -1.1),
-    (0.3, -1.0),
-    (-0.8, -1.1),
-    (-0.9, -1.4),
-    (-0.7, -2.0),
-    (-0.3, -2.7),
-    (-0.3, -2.9),
-    (-1.7, -1.0),
-    (0.0, 0.5),
+    (1.6, -1.0, -1.3),
+    (0.6, -0.6, 1.1),
+    (-0.9, -0.5, 1.8),
+    (-1.2, -0.5, 2.6),
+    (-0.4, -0.8, 2.4),
+    (1.1, -1.1, 1.4),
+    (2.0, -1.8, 0.7),
+    (1.4, -1.0, 1.8),
+    (0.0, 0.4, 1.2),
 )
-BROW = ((2.3, -1.2), (1.8, -1.4), (1.2, -1.5), (0.8, -1.4), (0.8, -1.0))
-BRIDGE = ((0.0, 0.7), (0.0, 0.9), (0.0, 1.3), (0.0, 1.3))
-NOSTRIL = ((0.8, 1.7), (-0.5, 1.4), (0.0, 1.4))
-EYE = ((2.9, 0.7), (2.3, -1.4), (1.5, -1.6), (1.3, 0.5), (1.1, -0.6), (1.8, -1.0))
-LIPS = ((2.3, 2.6), (1.5, 1.6), (1.1, 0.6), (0.0, 1.3), (1.8, 0.6), (0.8, -0.5), (0.0, -0.7))
-INNER = ((2.2, 2.0), (1.5, 1.1), (0.0, 0.8), (1.3, -1.3), (0.0, -1.5))
+BROW = ((2.7, -1.1, -0.6), (2.1, -0.9, 3.3), (1.5, -0.9, 4.7), (1.0, -0.9, 3.8), (1.0, -0.5, 4.3))
+BRIDGE = ((0.0, 1.2, 3.6), (0.0, 1.1, 4.5), (0.0, 1.1, 4.3), (0.0, 0.7, 1.1))
+NOSTRIL = ((0.5, 1.7, 1.1), (-0.7, 1.6, -1.3), (0.0, 1.5, 5.1))
+EYE = ((2.9, 0.9, -0.8), (1.9, -1.3, 1.8), (1.5, -1.3, 3.2), (1.1, 0.5, 2.0), (1.0, -0.4, 2.8), (1.7, -0.7, 2.6))
+LIPS = (
+    (2.2, 2.6, 2.5),
+    (1.5, 1.5, 4.2),
+    (1.1, 0.3, 6.7),
+    (0.0, 0.9, 5.3),
+    (1.5, 0.6, 2.5),
+    (0.8, -0.6, 4.8),
+    (0.0, -0.9, 5.8),
+)
+INNER = ((2.0, 2.1, -1.7), (1.5, 1.1, 2.4), (0.0, 0.6, 1.7), (1.4, -1.1, 3.1), (0.0, -1.5, 1.6))
+
+EARS = 0.08
+"""How much lower the outermost points of the jaw are where the head is bowed: face units times the sine of the pitch.
+
+Where the head looks up, its ears move down in the image. Annotators follow only in part: their outline begins higher on
+the head."""
+
+CHIN = 0.06
+"""How far the middle of the outline lies beside the chin, on the side that the head turns to: face units times the sine
+of the yaw."""
 
 
 def annotated(positions: Points, head: Head) -> Points:
     """Positions `[68, 3]` of labels, from those of the places that look like landmarks, in the frame of the head."""
     offsets = both_sides(JAW, BROW, BRIDGE, NOSTRIL, EYE, LIPS, INNER) / 100
     distance = np.linalg.norm(head.points[45] - head.points[36])
-    labels = positions + distance * np.pad(offsets, ((0, 0), (0, 1)))
+    labels = positions + distance * offsets
     # The edges of closed lips meet, they do not cross.
-    lips = labels[[[61, 62, 63], [67, 66, 65]], 1]
-    labels[[[61, 62, 63], [67, 66, 65]], 1] = np.where(lips[0] > lips[1], lips.mean(0), lips)
+    lips = labels[[[61, 62, 63], [67, 66, 65]], 1:]
+    crossed = lips[0, :, :1] > lips[1, :, :1]
+    labels[[[61, 62, 63], [67, 66, 65]], 1:] = np.where(crossed, lips.mean(0), lips)
     return labels

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flaxmark.data.drawn.arrays import Landmarks
+from flaxmark.data.drawn.arrays import Landmarks, Points
 from flaxmark.data.drawn.head.parameters import FaceParameters
 from flaxmark.data.drawn.paint.curves import smoothstep
 
-Half = Sequence[tuple[float, float]]
+Half = Sequence[tuple[float, ...]]
 
 # Left half of a neutral frontal face; the right half mirrors it.
 JAW = (
@@ -36,11 +36,11 @@ INNER = ((-0.157, 0.466), (-0.053, 0.465), (0.0, 0.47), (-0.053, 0.465), (0.0, 0
 """Corner and upper lip, then lower lip; a closed mouth."""
 
 
-def both_sides(jaw: Half, brow: Half, bridge: Half, nostril: Half, eye: Half, lips: Half, inner: Half) -> Landmarks:
-    """Values (x, y) of all landmarks from those of the left half: the right half has the opposite x."""
+def both_sides(jaw: Half, brow: Half, bridge: Half, nostril: Half, eye: Half, lips: Half, inner: Half) -> Points:
+    """Values (x, y, ..) `[68, ..]` of all landmarks from those of the left half: the right half has the opposite x."""
 
-    def mirrored(half: Half) -> list[tuple[float, float]]:
-        return [(-x, y) for x, y in half]
+    def mirrored(half: Half) -> list[tuple[float, ...]]:
+        return [(-x, *others) for x, *others in half]
 
     upper, lower, other = lips[:4], lips[4:], mirrored(eye)
     points = [

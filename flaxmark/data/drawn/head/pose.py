@@ -7,7 +7,7 @@ from copy import copy
 import numpy as np
 
 from flaxmark.data.drawn.arrays import Floats, Points
-from flaxmark.data.drawn.head.annotation import annotated
+from flaxmark.data.drawn.head.annotation import CHIN, EARS, annotated
 from flaxmark.data.drawn.head.shape import Head
 from flaxmark.data.drawn.paint.curves import spline
 from flaxmark.faces.head_pose import rotation
@@ -36,8 +36,8 @@ class View:
         self.matrix = rotation(p.yaw, p.pitch, p.roll)
         self.distance = p.distance
         self.scale, self.offset = 1.0, np.zeros(2)
-        positions = landmark_positions(head, self)
-        points = self.project(self.turn(annotated(positions, head)))[:, :2]
+        positions, meant = landmark_positions(head, self)
+        points = self.project(self.turn(annotated(meant, head)))[:, :2]
         low, high = points.min(0), points.max(0)
         self.scale = size / 2.2 * p.zoom / float((high - low).max())
         self.offset = (size - 1) / 2 + size * np.array(p.centre) - self.scale * (low + high) / 2
@@ -63,28 +63,40 @@ class View:
         return np.concatenate([turned[..., :2] * shrink + self.offset, turned[..., 2:]], -1)
 
 
-def landmark_positions(head: Head, view: View) -> Points:
-    """Positions `[68, 3]` of landmarks on the surface, the jaw along the visible contour and brows where they are seen.
+def landmark_positions(head: Head, view: View) -> tuple[Points, Points]:
+    """Positions `[68, 3]` on the surface of what looks like landmarks, and of those that annotators mean.
 
-    The jaw is spaced evenly. 300-W is annotated so: in 1,836 of its training faces the steps from either ear to the
-    chin are 1/8 of their path in the image to about a hundredth, from the front as well as at 30 to 45 degrees. The
-    path begins a little below the ear, and more so below an ear that is hidden.
+    They differ in the jaw: annotators begin it elsewhere where the head is bowed, and put its middle beside the chin
+    where the head is turned.
     """
     positions = head.lift(head.points)
-    contour = visible_contour(head, view)
-    image = view.project(view.turn(contour))[:, :2] / view.scale
-    chin = len(contour) // 2
-    turned = np.sin(np.radians(head.p.yaw))
-    for side, hidden in ((slice(None, chin + 1), -turned), (slice(None, chin - 1, -1), turned)):
-        path = np.concatenate([[0], np.linalg.norm(np.diff(image[side], axis=0), axis=1).cumsum()])
-        steps = np.linspace(0.02 + 0.06 * max(hidden, 0), path[-1], 9)
-        spaced = np.stack([np.interp(steps, path, values) for values in contour[side].T], -1)
-        if side.step is None:
-            positions[:9] = spaced
-        else:
-            positions[8:17] = spaced[::-1]
     keep_brows_in_view(positions, head, view)
-    return positions
+    contour = visible_contour(head, view)
+    yaw, pitch = np.sin(np.radians([head.p.yaw, head.p.pitch]))
+    # The outermost points lie a little below the ends of the contour, and lower where the ear is hidden.
+    ears = 0.02 + 0.06 * np.maximum([-yaw, yaw], 0)
+    meant = positions.copy()
+    positions[:17] = evenly_spaced(contour, view, ears)
+    meant[:17] = evenly_spaced(contour, view, ears + EARS * pitch, CHIN * yaw)
+    return positions, meant
+
+
+def evenly_spaced(outline: Points, view: View, starts: Floats, middle: float = 0.0) -> Points:
+    """Positions `[17, 3]` along an outline `[n, 3]` from ear to ear, at even distances in the image on either side.
+
+    300-W is annotated so: in 1,836 of its training faces the steps from either ear to the chin are 1/8 of their path in
+    the image to about a hundredth, from the front as well as at 30 to 45 degrees. `starts [2]` are the distances of the
+    outermost positions from the outline's ends, negative beyond them, and `middle` is that of the one in the middle
+    from the chin, to the right; face units in the image.
+    """
+    # Beyond its ends the outline goes on straight by two of its steps.
+    line = np.concatenate([[3 * outline[0] - 2 * outline[1]], outline, [3 * outline[-1] - 2 * outline[-2]]])
+    image = view.project(view.turn(line))[:, :2] / view.scale
+    path = np.concatenate([[0], np.linalg.norm(np.diff(image, axis=0), axis=1).cumsum()])
+    chin = path[len(path) // 2] + middle
+    left, right = path[1] + starts[0], path[-2] - starts[1]
+    steps = np.concatenate([np.linspace(left, chin, 9), np.linspace(chin, right, 9)[1:]])
+    return np.stack([np.interp(steps, path, values) for values in line.T], -1)
 
 
 def keep_brows_in_view(positions: Points, head: Head, view: View) -> None:

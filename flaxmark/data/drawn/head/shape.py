@@ -55,7 +55,10 @@ class Head:
         kernel = np.hanning(9)
         kernel /= kernel.sum()
         tables = (np.pad(np.interp(neutral, HEIGHTS, table), 4, "edge") for table in (FRONT, SIDE, BACK))
-        self.front, self.side, self.back = (p.depth * np.convolve(table, kernel, "valid") for table in tables)
+        front, side, self.back = (p.depth * np.convolve(table, kernel, "valid") for table in tables)
+        # Both meet at the chin, where all rows of the surface end in one point. The tables hold down to 0.7.
+        apart, middle = (front - side) / 2 * (1 - smoothstep(0.75, 0.045, neutral)), (front + side) / 2
+        self.front, self.side = middle + apart, middle - apart
         nose = q[[27, 30, 33], 1]
         at = [
             nose[0] - 0.15,
@@ -131,8 +134,10 @@ class Head:
     def angles(self, points: Points) -> tuple[Floats, Floats]:
         """Angle around the head and row, as `surface` takes them, of points with the frontal coordinates `[..., 2]`."""
         y = np.clip(points[..., 1], self.rows[0, 1], self.rows[-1, 1])
-        row = np.interp(y, self.rows[:, 1], np.linspace(0, 1, len(self.rows)))
-        w = np.interp(y, self.rows[:, 1], self.rows[:, 0])
+        # Beside the chin the last rows are level; the first of them is the widest.
+        levels, first = np.unique(self.rows[:, 1], return_index=True)
+        row = np.interp(y, levels, first / (len(self.rows) - 1))
+        w = np.interp(y, levels, self.rows[first, 0])
         return np.arcsin(np.clip(points[..., 0] / w, -1, 1)), row
 
     def lift(self, points: Points) -> Points:
