@@ -2,7 +2,7 @@
 
 It also predicts the expected error (sigma) of each point, and whether the point is seen.
 
-Result: NME 2.80 % on 500 drawn test faces (mean face 25.2 %) and 4.71 % on 176 validation faces of 300-W (mean face
+Result: NME 2.80 % on 500 drawn test faces (mean face 25.2 %) and 4.72 % on 176 validation faces of 300-W (mean face
 18.2 %), packed (docs/results/model_card.md).
 Time: 112 minutes, and 14 for drawing the faces: 2 cores (AMD EPYC), JAX 0.12.0.1, 2026-11-29. The weights were trained
 in three parts, of which the last, 6 epochs, saw the drawing as it is.

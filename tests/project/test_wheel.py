@@ -111,7 +111,7 @@ def run(python: Path, folder: Path, environment: dict[str, str], *arguments: str
 
 def test_prediction_needs_the_wheel_alone(wheel: Path, environment: dict[str, str], tmp_path: Path) -> None:
     python = install(wheel, tmp_path / "env", "")
-    image, landmarks = draw_face(0, 256)
+    image, landmarks = draw_face(1, 256)
     Image.fromarray(image).save(tmp_path / "photo.jpg")
     done = run(python, tmp_path, environment, "flaxmark", "predict", "photo.jpg", "--draw", "drawn.png")
     assert done.returncode == 0, done.stderr
