@@ -51,7 +51,7 @@ def test_no_checkpoint_need_be_named(drawn: list[tuple[np.ndarray, np.ndarray]])
 
 def test_drawn_faces(predictor: flaxmark.Predictor, drawn: list[tuple[np.ndarray, np.ndarray]]) -> None:
     found = np.stack([face.landmarks for face in seen(predictor, drawn)])
-    assert nme(found, np.stack([points for _, points in drawn])).mean() < 7
+    assert nme(found, np.stack([points for _, points in drawn])).mean() < 5
 
 
 # Seed, side in pixels and columns cut off -> chin, nose, outer eye corners and corners of the mouth, as found when the
@@ -105,4 +105,4 @@ def test_real_photographs(predictor: flaxmark.Predictor) -> None:
     faces = [(read_image(root / entry.file, orient=False), entry.landmarks_px) for entry in entries]
     found = np.stack([face.landmarks for face in seen(predictor, faces)])
     error = nme(found, np.stack([points for _, points in faces])).mean()
-    assert error < 9.0
+    assert error < 5.0
