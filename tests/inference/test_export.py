@@ -197,7 +197,7 @@ def test_runs_in_bfloat16_and_other_crops(dtype: str, stored_size: int, tmp_path
     own = flaxmark.Predictor(packed_run(tmp_path / "x.safetensors", 18, False, dtype, stored_size))
     agreement = export(own, "onnx", tmp_path / "x.onnx")
     assert agreement.holds
-    assert agreement.largest > 0 and agreement.shrunk > 0  # faces of both kinds were compared
+    assert 0 < agreement.largest < max(agreement.shrunk, 1e-4)  # less is rounding in float32
 
 
 @pytest.mark.parametrize("form", [pytest.param("savedmodel", marks=pytest.mark.slow), "tflite"])

@@ -72,8 +72,9 @@ def test_a_few_steps_are_measured_with_the_statistics_of_the_weights(network: Mo
         stored = load(workdir / "checkpoints" / "3")
         best[compile] = stored["model"]
         averaged, measured = (part["batch_stats"]["norm1"]["var"] for part in (stored["state"]["ema"], stored["model"]))
-        # Averages that start at 1 have not arrived after three steps.
-        assert abs(measured - 1).mean() > 2 * abs(averaged - 1).mean()
+        # Averages that start at 1 have not arrived after three steps, where there is a way to go.
+        far = abs(measured - 1) > 0.2
+        assert far.sum() > 10 and (abs(measured - 1) > 2 * abs(averaged - 1))[far].all()
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-2, atol=2e-3), best["jit"], best["pmap"])
 
 

@@ -65,8 +65,7 @@ def on_visible_surface(places: Points, face: Fragments, size: int) -> Mask:
     surface = np.full((size + 2, size + 2), np.inf, np.float32)
     surface[face.pixels // size + 1, face.pixels % size + 1] = face.depths
     points, depths = places[:, :2], places[:, 2]
-    x, y = np.clip(np.round(points).astype(int), 0, size - 1).T
-    around = np.stack([surface[y + i, x + j] for i in range(3) for j in range(3)])
+    around = surroundings(points, surface, 1)
     return inside(points, size) & (np.abs(around - depths) < NEAR * max(1.0, FINE / size) ** 0.5).any(0)
 
 
@@ -77,10 +76,15 @@ def uncovered(points: Landmarks, cover: Plane, scale: float) -> Mask:
     pixels, `cover` is the opacity of each pixel, `scale` are pixels per face unit.
     """
     reach = round(AROUND * scale)
-    x, y = np.clip(np.round(points).astype(int), 0, len(cover) - 1).T
-    room = np.pad(cover, reach, "edge")
-    square = [room[y + i, x + j] for i in range(2 * reach + 1) for j in range(2 * reach + 1)]
-    return inside(points, len(cover)) & (np.mean(square, axis=0) < 0.5)
+    square = surroundings(points, np.pad(cover, reach, "edge"), reach)
+    return inside(points, len(cover)) & (square.mean(0) < 0.5)
+
+
+def surroundings(points: Landmarks, padded: Plane, reach: int) -> Plane:
+    """Values `[pixels, 68]` in the square around each landmark, of a plane that has a border of `reach` pixels more."""
+    side = 2 * reach + 1
+    x, y = np.clip(np.round(points).astype(int), 0, len(padded) - side).T
+    return np.stack([padded[y + i, x + j] for i in range(side) for j in range(side)])
 
 
 def inside(points: Landmarks, size: int) -> Mask:
