@@ -28,7 +28,7 @@ from flaxmark.config.checks import check_config
 from flaxmark.data.input.feed import TrainingFeed
 from flaxmark.data.prepare.prepare import load_split, prepare
 from flaxmark.faces.missing import mean_points
-from flaxmark.models.heads import WeightedPooling
+from flaxmark.models.heads import Pyramid, WeightedPooling
 from flaxmark.models.model import Layers, ModelConfig
 from flaxmark.models.operations import make_operations
 from flaxmark.system.devices import make_mesh
@@ -51,15 +51,16 @@ class Arguments(RunArguments):
 
 
 class Backbone(nn.Module):
-    """The last features of each stage of a network, with BatchNorm as in training."""
+    """The feature maps of a network, with BatchNorm as in training."""
 
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, images: jax.Array) -> jax.Array:
-        """Features for the head."""
+    def __call__(self, images: jax.Array) -> Pyramid:
+        """Feature maps for the head."""
         operations = make_operations(jax.default_backend(), gradients=False)
-        return self.config.features(images, Layers(jnp.dtype("float32"), operations, True, False, None))
+        features = self.config.features(images, Layers(jnp.dtype("float32"), operations, True, False, None))
+        return features if isinstance(features, tuple) else (features,)
 
 
 def linear_readout(features: Float[np.ndarray, "faces n"], points: Float[np.ndarray, "faces m"]) -> tuple[float, float]:
@@ -84,16 +85,13 @@ def print_readouts(config: Config, feed: TrainingFeed, batches: int) -> None:
 
     @jax.jit
     def pooled(images: jax.Array) -> dict[tuple[str, str], jax.Array]:
-        _, seen = network.apply(variables, images, capture_intermediates=True, mutable=["batch_stats", "intermediates"])
-        last = {
-            name.split("_")[0]: own["__call__"][0] for name, own in seen["intermediates"].items() if "block" in name
-        }
+        pyramid, _ = network.apply(variables, images, mutable=["batch_stats"])
         pooling = WeightedPooling()
         found: dict[tuple[str, str], jax.Array] = {}
-        for stage, x in last.items():
+        for stage, x in enumerate(pyramid, start=1):
             weights = pooling.init(jax.random.key(1), x[:1])
-            found[stage, "mean"] = x.mean(axis=(1, 2))
-            found[stage, "weighted"] = jnp.asarray(pooling.apply(weights, x))
+            found[f"stage{stage}", "mean"] = x.mean(axis=(1, 2))
+            found[f"stage{stage}", "weighted"] = jnp.asarray(pooling.apply(weights, x))
         return found
 
     features: dict[tuple[str, str], list[np.ndarray]] = {}

@@ -131,7 +131,7 @@ def onnx_network(predictor: Any, threads: int) -> Callable[[object, dict[str, np
     import onnxruntime
 
     from flaxmark.data.input.network_input import make_upright_images
-    from flaxmark.inference.export.onnx_graph import make_crop_model
+    from flaxmark.inference.export.onnx_model import make_crop_model
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

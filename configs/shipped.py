@@ -14,7 +14,7 @@ flaxmark pack --workdir runs/shipped --out flaxmark/inference/weights/resnet18_d
 
 import dataclasses
 
-from flaxmark.config import Config, DenseHead
+from flaxmark.config import Config, RefinedHead
 from flaxmark.config.recipes import strong
 
 
@@ -33,7 +33,7 @@ def get_config() -> Config:
             augment=augment,
         ),
         model=dataclasses.replace(
-            config.model, sigma=True, head=DenseHead("weighted", visible=True), init_from="runs/shipped_64px"
+            config.model, sigma=True, head=RefinedHead("weighted", visible=True), init_from="runs/shipped_64px"
         ),
         optimizer=dataclasses.replace(config.optimizer, learning_rate=1e-3, warmup_steps=100),
         train=dataclasses.replace(config.train, epochs=12, batch_size=16, visible_weight=1.0),

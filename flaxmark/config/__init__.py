@@ -6,11 +6,12 @@ from flaxmark.faces.crop import CropDefinition
 from flaxmark.models.heads import DenseHead, Head
 from flaxmark.models.losses import MAE, MSE, GaussianNLL, LogCosh, Loss, SmoothL1, SoftWing, Wing
 from flaxmark.models.model import ModelConfig
+from flaxmark.models.refined_head import RefinedHead
 from flaxmark.models.resnet import DEPTHS, Depth, ResNetConfig
 from flaxmark.schema import bounded
 
 __all__ = [
     "DEPTHS", "MAE", "MSE", "AugmentConfig", "Config", "CropDefinition", "DataConfig", "DenseHead", "Depth",
-    "GaussianNLL", "Head", "LogCosh", "Loss", "ModelConfig", "OptimizerConfig", "ResNetConfig", "SmoothL1", "SoftWing",
-    "TrainConfig", "Wing", "bounded",
+    "GaussianNLL", "Head", "LogCosh", "Loss", "ModelConfig", "OptimizerConfig", "RefinedHead", "ResNetConfig",
+    "SmoothL1", "SoftWing", "TrainConfig", "Wing", "bounded",
 ]  # fmt: skip

@@ -24,10 +24,13 @@ HEAD = "head"
 """The names of all layers of a head start with this."""
 
 POOLING = "head_pooling"
+SIGMA = "head_sigma"
 VISIBLE = "head_visible"
 WAVES = 4
 
-Features = Float[Array, "batch height width channels"]
+FeatureMap = Float[Array, "batch height width channels"]
+Pyramid = tuple[FeatureMap, ...]
+"""Feature maps from fine to coarse; the last is the output of the backbone."""
 
 
 def in_head(layer: str) -> bool:
@@ -52,11 +55,12 @@ class Head(Choice):
 
     default_name = "dense"
 
-    def predict(self, features: Features, num_points: int, *, sigma: bool, init_scale: float) -> Prediction:
+    def predict(self, pyramid: Pyramid, num_points: int, *, sigma: bool, init_scale: float) -> Prediction:
         """Create the head's layers and apply them.
 
         Args:
-            features: Output of the backbone, in its dtype.
+            pyramid: Feature maps of the backbone from fine to coarse, in its dtype. The last is its output; the others
+                are those that it chooses to give, in a ResNet of each stage.
             num_points: Points per face.
             sigma: Whether to predict `log_sigma`, too.
             init_scale: Kernels start at this multiple of LeCun's normal initialisation.
@@ -115,7 +119,7 @@ class WeightedPooling(nn.Module):
     """
 
     @nn.compact
-    def __call__(self, x: Features) -> Float[Array, "batch channels"]:
+    def __call__(self, x: FeatureMap) -> Float[Array, "batch channels"]:
         """Pool over height and width."""
         height, width, channels = x.shape[1:]
         init = nn.initializers.normal(1 / WAVES)
@@ -150,10 +154,14 @@ class DenseHead(Head):
     visible: bool = False
     """Whether to also predict which points are seen, and not hidden."""
 
-    def predict(self, features: Features, num_points: int, *, sigma: bool, init_scale: float) -> Prediction:
+    def can_use(self, layer: str) -> bool:
+        """Whether the head can start from a head's layer of that name."""
+        return layer in (HEAD, SIGMA, POOLING) or (layer == VISIBLE and self.visible)
+
+    def predict(self, pyramid: Pyramid, num_points: int, *, sigma: bool, init_scale: float) -> Prediction:
         """As `Head.predict`."""
         # Pooled and regressed in float32: coordinates need more digits than bfloat16 has.
-        wide = features.astype(at_least_float32(features))
+        wide = pyramid[-1].astype(at_least_float32(pyramid[-1]))
         pooled = wide.mean(axis=(1, 2)) if self.pooling == "mean" else WeightedPooling(name=POOLING)(wide)
         kernel_init = nn.initializers.variance_scaling(init_scale**2, "fan_in", "normal")
 
@@ -161,14 +169,14 @@ class DenseHead(Head):
             bias_init = nn.initializers.constant(start)
             return nn.Dense(values * num_points, kernel_init=kernel_init, bias_init=bias_init, name=name)(pooled)
 
-        landmarks = dense("head", 2).reshape(-1, num_points, 2)
-        log_sigma = dense("head_sigma", 1, math.log(FIRST_SIGMA)) if sigma else None
+        landmarks = dense(HEAD, 2).reshape(-1, num_points, 2)
+        log_sigma = dense(SIGMA, 1, math.log(FIRST_SIGMA)) if sigma else None
         logit = dense(VISIBLE, 1, math.log(FIRST_VISIBLE / (1 - FIRST_VISIBLE))) if self.visible else None
         return Prediction(landmarks, log_sigma, logit)
 
     def start_at(self, params: dict[str, Any], mean_face: Float[Array, "points 2"]) -> dict[str, Any]:
         """As `Head.start_at`: the mean face is the bias."""
-        return params | {"head": params["head"] | {"bias": mean_face.reshape(-1)}}
+        return params | {HEAD: params[HEAD] | {"bias": mean_face.reshape(-1)}}
 
     def adopt(self, params: dict[str, Any], other: Head) -> dict[str, Any]:
         """As `Head.adopt`; a plain mean becomes the same mean as a pattern, and visibility may be new or left out.
@@ -180,19 +188,17 @@ class DenseHead(Head):
         if (self.pooling, other.pooling) == ("mean", "weighted"):
             reason = "the weights to start from have a head that weighs places; give weighted"
             raise ConfigError(reason, field="model.head.pooling", value=self.pooling)
-        if not self.visible:
-            params = {name: own for name, own in params.items() if name != VISIBLE}
-        if (self.pooling, other.pooling) != ("weighted", "mean"):
-            return super().adopt(params, dataclasses.replace(other, visible=self.visible))
-        channels = params[HEAD]["kernel"].shape[0]
-        coefficients = np.zeros((WAVES, WAVES, channels), np.float32)
-        coefficients[0, 0] = 1
-        return params | {POOLING: {"coefficients": coefficients}}
+        own = {name: layer for name, layer in params.items() if not in_head(name) or self.can_use(name)}
+        if (self.pooling, other.pooling) == ("weighted", "mean"):
+            coefficients = np.zeros((WAVES, WAVES, params[HEAD]["kernel"].shape[0]), np.float32)
+            coefficients[0, 0] = 1
+            own[POOLING] = {"coefficients": coefficients}
+        return own
 
     def convert(self, params: dict[str, Any], weights: Float[np.ndarray, "new old"]) -> dict[str, Any]:
         """As `Head.convert`: the predicted points are the same means, as are logarithms of sigma and logits."""
         mixed = {}
-        for name, values in (("head", 2), ("head_sigma", 1), (VISIBLE, 1)):
+        for name, values in ((HEAD, 2), (SIGMA, 1), (VISIBLE, 1)):
             if name in params:
                 mix = np.kron(weights, np.eye(values)).T  # the values of a point lie side by side
                 mixed[name] = {part: np.asarray(array) @ mix for part, array in params[name].items()}

@@ -20,7 +20,7 @@ from flaxmark.models.batch_norm import (
     fold_batch_norm,
     moments_of_outputs,
 )
-from flaxmark.models.heads import DenseHead, Head, Prediction
+from flaxmark.models.heads import DenseHead, FeatureMap, Head, Prediction, Pyramid
 from flaxmark.models.operations import Operations, make_operations
 from flaxmark.schema import Choice, bounded
 
@@ -125,7 +125,7 @@ class ModelConfig(Choice):
         """Name in sweeps -> fields, for each setting of this network that sweeps distinguish."""
         return {cls.name: {}}
 
-    def features(self, images: Images, layers: Layers) -> Float[Array, "batch height width channels"]:
+    def features(self, images: Images, layers: Layers) -> Pyramid | FeatureMap:
         """Create the backbone's layers and apply them.
 
         Args:
@@ -133,7 +133,7 @@ class ModelConfig(Choice):
             layers: Makes fast layers; plain Flax modules can be used as well.
 
         Returns:
-            Features for the head.
+            The feature map for the head, or several from fine to coarse, of which the dense head takes the last.
         """
         raise NotImplementedError
 
@@ -174,7 +174,8 @@ class BackboneAndHead(nn.Module):
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         layers = Layers(dtype, self.operations, train and not config.freeze_batch_norm, self.folded, self.axis_name)
         features = config.features(images.astype(dtype), layers)
-        return config.head.predict(features, self.num_points, sigma=config.sigma, init_scale=config.head_init_scale)
+        pyramid = features if isinstance(features, tuple) else (features,)
+        return config.head.predict(pyramid, self.num_points, sigma=config.sigma, init_scale=config.head_init_scale)
 
 
 @dataclasses.dataclass(frozen=True)

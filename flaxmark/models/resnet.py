@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 
 from flaxmark.errors import ConfigError
-from flaxmark.models.heads import Features
+from flaxmark.models.heads import FeatureMap, Pyramid
 from flaxmark.models.model import HE_NORMAL, Images, Layers, ModelConfig
 from flaxmark.schema import bounded
 
@@ -39,9 +39,9 @@ KERNEL_INITS: dict[str, nn.initializers.Initializer] = {
 Maker = Callable[..., Any]
 
 
-def features_size(image_size: int) -> int:
-    """Side of the features: that of the image, halved five times and rounded up each time."""
-    return -(-image_size // 32)
+def features_size(image_size: int, stage: int = 4) -> int:
+    """Side of the feature map of a stage, 1 to 4: of the image, halved `stage + 1` times and rounded up each time."""
+    return -(-image_size // 2 ** (stage + 1))
 
 
 def _shortcut(x: jax.Array, features: int, stride: int, conv: Maker, norm: Maker) -> jax.Array:
@@ -63,7 +63,7 @@ class BasicBlock(nn.Module):
     expansion = 1
 
     @nn.compact
-    def __call__(self, x: Features) -> Features:
+    def __call__(self, x: FeatureMap) -> FeatureMap:
         """Apply the block; the output has `width` channels."""
         y = self.conv(self.width, 3, self.stride, "conv1")(x)
         y = nn.relu(self.norm(name="norm1", after="conv1")(y))
@@ -84,7 +84,7 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     @nn.compact
-    def __call__(self, x: Features) -> Features:
+    def __call__(self, x: FeatureMap) -> FeatureMap:
         """Apply the block; the output has 4 `width` channels."""
         features = self.width * self.expansion
         y = nn.relu(self.norm(name="norm1", after="conv1")(self.conv(self.width, 1, 1, "conv1")(x)))
@@ -152,14 +152,18 @@ class ResNetConfig(ModelConfig):
         """Blocks of each stage."""
         return STAGE_SIZES[self.depth]
 
-    def features(self, images: Images, layers: Layers) -> Features:
-        """As `ModelConfig.features`: 1/32 of the size, 512 channels, or 2048 with bottlenecks."""
+    def features(self, images: Images, layers: Layers) -> Pyramid:
+        """As `ModelConfig.features`: of each stage, 1/4 to 1/32 of the size.
+
+        They have 64, 128, 256 and 512 channels, with bottlenecks four times as many.
+        """
         conv = functools.partial(layers.conv, kernel_init=KERNEL_INITS[self.kernel_init])
         norm = functools.partial(layers.norm, group=self.batch_norm_group)
         block: Any = Bottleneck if self.bottlenecks else BasicBlock
         if self.remat:
             block = nn.remat(block)
         x = layers.max_pool(nn.relu(norm(name="stem_norm", after="stem_conv")(conv(64, 7, 2, "stem_conv")(images))))
+        stages = []
         for stage, size in enumerate(self.stage_sizes):
             # De and Smith, "Batch Normalization Biases Residual Blocks Towards the Identity Function", 2020
             # (arXiv:2002.10444): the more blocks, the less of each random one a network can bear. By stage, so that
@@ -174,7 +178,8 @@ class ResNetConfig(ModelConfig):
                     last_scale=nn.initializers.constant(last_scale),
                     name=f"stage{stage + 1}_block{index + 1}",
                 )(x)
-        return x
+            stages.append(x)
+        return tuple(stages)
 
     def check(self, normalised_together: int) -> None:
         """Raise ConfigError unless groups of BatchNorm divide the faces that are normalised together."""

@@ -33,25 +33,28 @@ from flaxmark.inference.network import Network, Outputs
 from flaxmark.models.heads import DenseHead
 from flaxmark.models.losses import MSE, GaussianNLL
 from flaxmark.models.model import make_model
+from flaxmark.models.refined_head import RefinedHead
 from flaxmark.models.resnet import ResNetConfig
 from flaxmark.schema import to_dict
 from flaxmark.storage.packed import pack
 
+REFINED = RefinedHead("weighted", visible=True, channels=8)
 
-def packed_run(path: Path, depth: int, sigma: bool, dtype: str = "float32", stored_size: int = 256) -> Path:
+
+def packed_run(path: Path, depth: int, head: DenseHead, dtype: str = "float32", stored_size: int = 256) -> Path:
     """A small packed file with random weights: predictions depend on the image and on every bias.
 
-    With sigma, its head weighs places, and predicts which points are seen.
+    With visibility it predicts sigma, too.
     """
     config = Config(
         data=DataConfig(markup=FIVE_POINTS, image_size=64, crop=CropDefinition(stored_size=stored_size)),
         model=ResNetConfig(
             depth=depth,  # type: ignore[arg-type]
             dtype=dtype,  # type: ignore[arg-type]
-            head=DenseHead("weighted", visible=True) if sigma else DenseHead(),
-            sigma=sigma,
+            head=head,
+            sigma=head.visible,
         ),
-        loss=GaussianNLL() if sigma else MSE(),
+        loss=GaussianNLL() if head.visible else MSE(),
     )
     model = make_model(config.model, 5, folded=True)
     shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((5, 2), jnp.float32))["params"]
@@ -62,7 +65,7 @@ def packed_run(path: Path, depth: int, sigma: bool, dtype: str = "float32", stor
         return rng.normal(0, width, leaf.shape).astype(np.float32)
 
     params = jax.tree.map(fill, shapes)
-    if sigma:
+    if head.visible:
         params["head_sigma"]["bias"] -= 3  # crop units
     pack({"params": params, "batch_stats": {}}, {"config": to_dict(config), "terms": "free", "sigma_scale": 1.5}, path)
     return path
@@ -70,7 +73,7 @@ def packed_run(path: Path, depth: int, sigma: bool, dtype: str = "float32", stor
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return packed_run(tmp_path_factory.mktemp("packed") / "x.safetensors", 18, True)
+    return packed_run(tmp_path_factory.mktemp("packed") / "x.safetensors", 18, REFINED)
 
 
 def check_description(text: str | bytes, depth: int = 18) -> None:
@@ -154,7 +157,7 @@ def test_stablehlo_is_loaded_without_flaxmark(predictor: flaxmark.Predictor, tmp
 def test_onnx_runtime_agrees_with_predict(depth: int, packed: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
-    own = flaxmark.Predictor(packed if depth == 18 else packed_run(tmp_path / "x.safetensors", depth, sigma=False))
+    own = flaxmark.Predictor(packed if depth == 18 else packed_run(tmp_path / "x.safetensors", depth, DenseHead()))
     path = tmp_path / "x.onnx"
     agreement = export(own, "onnx", path)
     assert agreement.largest < 1e-3
@@ -177,7 +180,7 @@ def test_onnx_runtime_agrees_with_predict(depth: int, packed: Path, tmp_path: Pa
 def test_the_network_alone_agrees_in_onnx_runtime(predictor: flaxmark.Predictor) -> None:
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
-    from flaxmark.inference.export.onnx_graph import make_crop_model
+    from flaxmark.inference.export.onnx_model import make_crop_model
 
     session = runtime.InferenceSession(
         make_crop_model(predictor.network).SerializeToString(), providers=["CPUExecutionProvider"]
@@ -190,11 +193,19 @@ def test_the_network_alone_agrees_in_onnx_runtime(predictor: flaxmark.Predictor)
         np.testing.assert_allclose(found, expected[name], atol=1e-5)
 
 
-@pytest.mark.parametrize(("dtype", "stored_size"), [("bfloat16", 256), ("float32", 64), ("float32", 640)])
-def test_runs_in_bfloat16_and_other_crops(dtype: str, stored_size: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "stored_size", "head"),
+    [
+        ("bfloat16", 256, DenseHead()),
+        ("float32", 64, DenseHead()),
+        ("float32", 640, DenseHead("weighted", visible=True)),
+        ("bfloat16", 256, REFINED),
+    ],
+)
+def test_runs_in_bfloat16_and_other_crops(dtype: str, stored_size: int, head: DenseHead, tmp_path: Path) -> None:
     """A run in bfloat16 is exported in float32; the faces to compare are large and small beside the stored size."""
     pytest.importorskip("onnxruntime")
-    own = flaxmark.Predictor(packed_run(tmp_path / "x.safetensors", 18, False, dtype, stored_size))
+    own = flaxmark.Predictor(packed_run(tmp_path / "x.safetensors", 18, head, dtype, stored_size))
     agreement = export(own, "onnx", tmp_path / "x.onnx")
     assert agreement.holds
     assert 0 < agreement.largest < max(agreement.shrunk, 1e-4)  # less is rounding in float32

@@ -11,7 +11,8 @@ from flaxmark.inference.export.export import pose_matrix
 
 def test_poses_in_onnx_are_those_of_numpy() -> None:
     onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
-    from flaxmark.inference.export.onnx_graph import Graph, Tensor, add_pose
+    from flaxmark.inference.export.onnx_graph import Graph, Tensor
+    from flaxmark.inference.export.onnx_model import add_pose
 
     mean = mean_head(IBUG_68)
     matrix = pose_matrix(IBUG_68)

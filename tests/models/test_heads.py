@@ -69,14 +69,15 @@ def test_features_size(size: int) -> None:
     class Look(DenseHead):
         """Notes the shape of its input."""
 
-        def predict(self, features: Any, num_points: int, *, sigma: bool, init_scale: float) -> Any:
+        def predict(self, pyramid: Any, num_points: int, *, sigma: bool, init_scale: float) -> Any:
             """As `Head.predict`."""
-            shapes.append(features.shape)
-            return super().predict(features, num_points, sigma=sigma, init_scale=init_scale)
+            shapes.extend(features.shape for features in pyramid)
+            return super().predict(pyramid, num_points, sigma=sigma, init_scale=init_scale)
 
     look = make_model(dataclasses.replace(config, head=Look("weighted")))
     jax.eval_shape(lambda v: look.apply(v, jnp.zeros((1, size, size, 3)), False), variables)
-    assert shapes == [(1, features_size(size), features_size(size), 512)]
+    sides = [features_size(size, stage) for stage in (1, 2, 3, 4)]
+    assert shapes == [(1, side, side, 64 * 2**stage) for stage, side in enumerate(sides)]
 
 
 def test_a_weighted_head_starts_from_a_mean_as_that_mean() -> None:
@@ -115,7 +116,7 @@ class HeadAlone(nn.Module):
     @nn.compact
     def __call__(self, features: jax.Array) -> Prediction:
         """As `Head.predict`."""
-        return self.head.predict(features, 3, sigma=True, init_scale=1.0)
+        return self.head.predict((features,), 3, sigma=True, init_scale=1.0)
 
 
 def test_a_head_predicts_which_points_are_seen() -> None:

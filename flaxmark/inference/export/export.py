@@ -113,18 +113,21 @@ def export_stablehlo(network: Network, path: Path) -> Program:
 def export_onnx(network: Network, path: Path) -> Program:
     """Write ONNX; the program as loaded by ONNX Runtime.
 
-    Raises ConfigError if the network is not a ResNet with the dense head, and MissingPackageError without onnx.
+    Raises ConfigError if the network is not a ResNet with the dense or the refined head, and MissingPackageError
+    without onnx.
     """
     model = network.config.model
-    if (model.name, model.head.name) != ("resnet", "dense"):
+    if model.name != "resnet" or model.head.name not in ("dense", "refined"):
         other = f"{model.title} with the head {model.head.name}"
-        raise ConfigError(f"supports ResNets with the dense head, not {other}", field="format", value="onnx")
+        raise ConfigError(
+            f"supports ResNets with the dense or the refined head, not {other}", field="format", value="onnx"
+        )
     try:
         import onnx
         import onnxruntime
     except ImportError as error:
         raise MissingPackageError(f"{error.name} is not installed: pip install 'flaxmark[export]'") from error
-    from flaxmark.inference.export.onnx_graph import make_face_model
+    from flaxmark.inference.export.onnx_model import make_face_model
 
     onnx.save(make_face_model(network, json.dumps(describe(network)), pose_matrix(network.markup)), path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
