@@ -28,7 +28,7 @@ from flaxmark.config.checks import check_config
 from flaxmark.data.input.feed import TrainingFeed
 from flaxmark.data.prepare.prepare import load_split, prepare
 from flaxmark.faces.missing import mean_points
-from flaxmark.models.heads import Pyramid, WeightedPooling
+from flaxmark.models.heads import Pyramid, WeightedPooling, as_pyramid
 from flaxmark.models.model import Layers, ModelConfig
 from flaxmark.models.operations import make_operations
 from flaxmark.system.devices import make_mesh
@@ -59,8 +59,7 @@ class Backbone(nn.Module):
     def __call__(self, images: jax.Array) -> Pyramid:
         """Feature maps for the head."""
         operations = make_operations(jax.default_backend(), gradients=False)
-        features = self.config.features(images, Layers(jnp.dtype("float32"), operations, True, False, None))
-        return features if isinstance(features, tuple) else (features,)
+        return as_pyramid(self.config.features(images, Layers(jnp.dtype("float32"), operations, True, False, None)))
 
 
 def linear_readout(features: Float[np.ndarray, "faces n"], points: Float[np.ndarray, "faces m"]) -> tuple[float, float]:

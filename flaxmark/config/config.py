@@ -37,9 +37,9 @@ class OptimizerConfig:
     """Learning rate of the backbone, as a multiple of optimizer.learning-rate; with 0 only the head learns, and
     with model.freeze-batch-norm the backbone stays as it is."""
     head_rate: float | None = bounded(None, "[0, inf)")
-    """Learning rate of a head for 512 features, as a multiple of optimizer.learning-rate; heads for more features have
-    a lower one and heads for fewer a higher one, in inverse proportion to their number. None: the same rate as
-    everywhere."""
+    """Learning rate of a layer of the head for 512 features, as a multiple of optimizer.learning-rate; layers for more
+    features have a lower one and layers for fewer a higher one, in inverse proportion to their number. None: the same
+    rate as everywhere."""
 
 
 @dataclasses.dataclass(frozen=True)

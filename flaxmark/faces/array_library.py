@@ -1,4 +1,4 @@
-"""The few array functions that upright crops need, for NumPy, JAX, or an exported graph."""
+"""The few array functions that sampling images needs, for NumPy, JAX, or an exported graph."""
 
 from typing import Any, Protocol
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -33,6 +34,11 @@ Pyramid = tuple[FeatureMap, ...]
 """Feature maps from fine to coarse; the last is the output of the backbone."""
 
 
+def as_pyramid(features: FeatureMap | Sequence[FeatureMap]) -> Pyramid:
+    """What `ModelConfig.features` returned as a tuple of feature maps."""
+    return tuple(features) if isinstance(features, Sequence) else (features,)
+
+
 def in_head(layer: str) -> bool:
     """Whether a top-level layer of a network, by its name, is part of the head."""
     return layer.startswith(HEAD)
@@ -51,7 +57,7 @@ class Prediction:
 
 
 class Head(Choice):
-    """Base of all heads, which are chosen by name: a head is a frozen dataclass with a `name` and these two methods."""
+    """Base of all heads, which are chosen by name: a head is a frozen dataclass with a `name` and `predict`."""
 
     default_name = "dense"
 
@@ -59,11 +65,11 @@ class Head(Choice):
         """Create the head's layers and apply them.
 
         Args:
-            pyramid: Feature maps of the backbone from fine to coarse, in its dtype. The last is its output; the others
-                are those that it chooses to give, in a ResNet of each stage.
+            pyramid: Feature maps of the backbone from fine to coarse, in its dtype. The last is its output. Before it
+                come the maps that a network chooses to add: a ResNet adds those of its first three stages.
             num_points: Points per face.
             sigma: Whether to predict `log_sigma`, too.
-            init_scale: Kernels start at this multiple of LeCun's normal initialisation.
+            init_scale: Kernels of the first layers start at this multiple of LeCun's normal initialisation.
 
         Returns:
             The prediction. The names of all layers must start with `head`, so that `init-from` knows them.
@@ -188,6 +194,8 @@ class DenseHead(Head):
         if (self.pooling, other.pooling) == ("mean", "weighted"):
             reason = "the weights to start from have a head that weighs places; give weighted"
             raise ConfigError(reason, field="model.head.pooling", value=self.pooling)
+        if other == self:
+            return params
         own = {name: layer for name, layer in params.items() if not in_head(name) or self.can_use(name)}
         if (self.pooling, other.pooling) == ("weighted", "mean"):
             coefficients = np.zeros((WAVES, WAVES, params[HEAD]["kernel"].shape[0]), np.float32)

@@ -1,7 +1,7 @@
 """A network: backbone and head, chosen by their configs, as functions that the rest of the program calls."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -20,7 +20,7 @@ from flaxmark.models.batch_norm import (
     fold_batch_norm,
     moments_of_outputs,
 )
-from flaxmark.models.heads import DenseHead, FeatureMap, Head, Prediction, Pyramid
+from flaxmark.models.heads import DenseHead, FeatureMap, Head, Prediction, as_pyramid
 from flaxmark.models.operations import Operations, make_operations
 from flaxmark.schema import Choice, bounded
 
@@ -96,7 +96,7 @@ class ModelConfig(Choice):
     head: Head = DenseHead()
     """Head: from features to landmarks."""
     head_init_scale: float = bounded(0.1, "[0, 100]")
-    """The head's kernel starts at this multiple of LeCun's normal initialisation."""
+    """Kernels of the dense layers that first predict start at this multiple of LeCun's normal initialisation."""
     sigma: bool = False
     """Also predict the expected error of each point: one more output per point, trained with loss.name nll."""
     freeze_batch_norm: bool = False
@@ -125,7 +125,7 @@ class ModelConfig(Choice):
         """Name in sweeps -> fields, for each setting of this network that sweeps distinguish."""
         return {cls.name: {}}
 
-    def features(self, images: Images, layers: Layers) -> Pyramid | FeatureMap:
+    def features(self, images: Images, layers: Layers) -> FeatureMap | Sequence[FeatureMap]:
         """Create the backbone's layers and apply them.
 
         Args:
@@ -133,7 +133,7 @@ class ModelConfig(Choice):
             layers: Makes fast layers; plain Flax modules can be used as well.
 
         Returns:
-            The feature map for the head, or several from fine to coarse, of which the dense head takes the last.
+            One feature map, or several from fine to coarse: the dense head takes the last, the refined head all.
         """
         raise NotImplementedError
 
@@ -173,8 +173,7 @@ class BackboneAndHead(nn.Module):
         """Predict landmarks, and sigma if the config has it."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         layers = Layers(dtype, self.operations, train and not config.freeze_batch_norm, self.folded, self.axis_name)
-        features = config.features(images.astype(dtype), layers)
-        pyramid = features if isinstance(features, tuple) else (features,)
+        pyramid = as_pyramid(config.features(images.astype(dtype), layers))
         return config.head.predict(pyramid, self.num_points, sigma=config.sigma, init_scale=config.head_init_scale)
 
 

@@ -24,7 +24,7 @@ SHOWN = 6
 
 
 def start_from_run(own: Variables, variables: Variables, source: str) -> Variables:
-    """Fresh variables replaced by those of a trained run; layers of its head only where they have as many points."""
+    """Fresh variables replaced by those of a trained run; layers of its head only where they have the same shape."""
     return _adopt(_flatten(own), variables, source, keep_head=False)
 
 
@@ -70,7 +70,7 @@ def _adopt(
     missing, misshapen, infinite = [], [], []
     for name, array in own.items():
         if name in heads and (keep_head or name not in found or found[name].shape != array.shape):
-            continue  # another number of points, or a head that the other run has not
+            continue  # another number of points or channels, or a layer that the other run has not
         if name not in found:
             missing.append(names.get(name, name))
         elif found[name].shape != array.shape:

@@ -1,7 +1,6 @@
-"""A head that looks twice: at the whole face, and then closely at each point."""
+"""A head that looks again: at the whole face first, and then closely at each point."""
 
 import dataclasses
-import math
 from typing import Any
 
 import flax.linen as nn
@@ -15,10 +14,20 @@ from flaxmark.models.batch_norm import at_least_float32
 from flaxmark.models.heads import DenseHead, FeatureMap, Prediction, Pyramid
 from flaxmark.schema import bounded
 
-LATERAL = "head_lateral"
-"""The layers that bring feature maps to the same channels start with this; the number of the map follows."""
+LOOK = "head_look"
+"""The names of all layers of the later looks start with this."""
 
-CLOSE, CLOSE_SIGMA, CLOSE_VISIBLE = "head_close", "head_close_sigma", "head_close_visible"
+LOOK_SIGMA, LOOK_VISIBLE = "head_look_sigma", "head_look_visible"
+
+
+def map_layer(look: int, number: int) -> str:
+    """Name of the layer of a later look, from 1, that sees a feature map, from 0."""
+    return f"{LOOK}{look}_map{number}"
+
+
+def move_layer(look: int) -> str:
+    """Name of the layer of a later look, from 1, that moves the points."""
+    return f"{LOOK}{look}_move"
 
 
 def interpolation(xp: ArrayLibrary, places: Values, count: int) -> Values:
@@ -30,75 +39,67 @@ def interpolation(xp: ArrayLibrary, places: Values, count: int) -> Values:
     return xp.maximum(1.0 - xp.absolute(pixels - xp.arange(count)), 0.0)
 
 
-def enlarge(coarse: FeatureMap, height: int, width: int) -> FeatureMap:
-    """A feature map with that height and width, linearly interpolated."""
-    with jax.numpy_rank_promotion("allow"):
-        down, across = (
-            interpolation(JAX, (JAX.column(JAX.arange(size)) + 0.5) / size, count)
-            for size, count in zip((height, width), coarse.shape[1:3], strict=True)
-        )
-    return jnp.einsum("yh,xw,bhwc->byxc", down, across, coarse, precision="highest")
-
-
 def sample(features: FeatureMap, points: Float[Array, "batch points 2"]) -> Float[Array, "batch points channels"]:
-    """Values of a feature map at points in crop units, linearly interpolated."""
+    """Values of a feature map at points in crop units, linearly interpolated, in float32 or more."""
+    wide = features.astype(at_least_float32(features))
     with jax.numpy_rank_promotion("allow"):
         across, down = (
-            interpolation(JAX, places, count)
+            interpolation(JAX, places, count).astype(wide.dtype)
             for places, count in zip(jnp.split(points, 2, axis=-1), features.shape[2:0:-1], strict=True)
         )
-    return jnp.einsum("bph,bpw,bhwc->bpc", down, across, features, precision="highest")
+    # By default GPUs and TPUs multiply matrices with fewer digits than coordinates need.
+    return jnp.einsum("bph,bpw,bhwc->bpc", down, across, wide, precision="highest")
 
 
 @dataclasses.dataclass(frozen=True)
 class RefinedHead(DenseHead):
-    """A dense head, and a second dense layer that corrects it by what the image has at each predicted point.
+    """A dense head, and further dense layers that move its points by what the feature maps have at each of them.
 
-    All feature maps are brought to the same channels, enlarged and added, as in the pyramid of Lin et al., "Feature
-    Pyramid Networks for Object Detection", CVPR 2017. The second layer sees the values of the sum at the points: the
-    corner of an eye looks the same to it wherever it lies in the crop, and a fine map tells where to less than a pixel.
-    These are the shape-indexed features of Cao et al., "Face Alignment by Explicit Shape Regression", CVPR 2012. No
-    gradient flows through the places.
+    A later look sees the corner of an eye in the same way wherever it lies in the crop, and fine maps tell where to
+    less than a pixel. These are shape-indexed features: Cao et al., "Face Alignment by Explicit Shape Regression", CVPR
+    2012. No gradient flows through the places, as in such cascades: each look learns to mend what the one before left.
     """
 
     name = "refined"
 
+    looks: int = bounded(2, "[1, 8]")
+    """How often the points are moved."""
     channels: int = bounded(64, "[1, 4096]")
-    """Channels of the sum of the feature maps."""
+    """Values that a look sees of each point: sums over all channels of all feature maps, with weights of its own."""
 
     def can_use(self, layer: str) -> bool:
         """As `DenseHead.can_use`."""
-        own = super().can_use(layer) or layer in (CLOSE, CLOSE_SIGMA) or (layer == CLOSE_VISIBLE and self.visible)
-        return own or layer.startswith(LATERAL)
+        return super().can_use(layer) or (layer.startswith(LOOK) and (layer != LOOK_VISIBLE or self.visible))
 
     def predict(self, pyramid: Pyramid, num_points: int, *, sigma: bool, init_scale: float) -> Prediction:
         """As `Head.predict`; at first as `DenseHead` does."""
         first = super().predict(pyramid, num_points, sigma=sigma, init_scale=init_scale)
-        close = sample(self.fuse(pyramid), jax.lax.stop_gradient(first.landmarks))
-        seen = close.reshape(-1, num_points * self.channels)
+        landmarks = first.landmarks
+        for look in range(1, self.looks + 1):
+            seen = self.look_at(jax.lax.stop_gradient(landmarks), pyramid, look)
+            landmarks = landmarks + _change(seen, 2 * num_points, move_layer(look)).reshape(landmarks.shape)
 
-        def correct(values: Array, name: str) -> Array:
-            shape = values.shape[1:]
-            dense = nn.Dense(math.prod(shape), kernel_init=nn.initializers.zeros, name=name)
-            return values + dense(seen).reshape(-1, *shape)
+        # What the last look sees also corrects the other outputs.
+        def correct(values: Array | None, name: str) -> Array | None:
+            return None if values is None else values + _change(seen, num_points, name)
 
-        return Prediction(
-            correct(first.landmarks, CLOSE),
-            None if first.log_sigma is None else correct(first.log_sigma, CLOSE_SIGMA),
-            None if first.visible_logit is None else correct(first.visible_logit, CLOSE_VISIBLE),
-        )
+        return Prediction(landmarks, correct(first.log_sigma, LOOK_SIGMA), correct(first.visible_logit, LOOK_VISIBLE))
 
-    def fuse(self, pyramid: Pyramid) -> Float[Array, "batch height width {self.channels}"]:
-        """All feature maps as one of the finest's size, in float32."""
-        _, height, width, _ = pyramid[0].shape
-        total: Any = 0.0
-        for number, features in enumerate(pyramid):
-            wide = features.astype(at_least_float32(features))
-            lateral = nn.Dense(self.channels, use_bias=number == 0, name=f"{LATERAL}{number}")(wide)
-            total = total + (lateral if number == 0 else enlarge(lateral, height, width))
-        return nn.relu(total)
+    def look_at(
+        self, points: Float[Array, "batch points 2"], pyramid: Pyramid, look: int
+    ) -> Float[Array, "batch values"]:
+        """What a look sees: of each point `channels` values, after each other."""
+        values = [
+            nn.Dense(self.channels, use_bias=number == 0, name=map_layer(look, number))(sample(features, points))
+            for number, features in enumerate(pyramid)
+        ]
+        return nn.relu(sum(values[1:], values[0])).reshape(-1, points.shape[1] * self.channels)
 
     def convert(self, params: dict[str, Any], weights: Float[np.ndarray, "new old"]) -> dict[str, Any]:
-        """As `DenseHead.convert`: the second layer sees other points, and starts afresh."""
-        mixed = super().convert(params, weights)
-        return {name: own for name, own in mixed.items() if name not in (CLOSE, CLOSE_SIGMA, CLOSE_VISIBLE)}
+        """As `DenseHead.convert`: later looks see other points, and start afresh."""
+        return super().convert({name: own for name, own in params.items() if not name.startswith(LOOK)}, weights)
+
+
+def _change(seen: Float[Array, "batch values"], outputs: int, name: str) -> Float[Array, "batch {outputs}"]:
+    """A dense layer that starts at 0, so that a fresh head predicts as a dense one, whose bias is enough for both."""
+    return nn.Dense(outputs, use_bias=False, kernel_init=nn.initializers.zeros, name=name)(seen)

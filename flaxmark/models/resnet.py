@@ -40,7 +40,7 @@ Maker = Callable[..., Any]
 
 
 def features_size(image_size: int, stage: int = 4) -> int:
-    """Side of the feature map of a stage, 1 to 4: of the image, halved `stage + 1` times and rounded up each time."""
+    """Side of a stage's feature map: the image's, halved `stage + 1` times, rounded up each time; stages are 1 to 4."""
     return -(-image_size // 2 ** (stage + 1))
 
 
@@ -153,7 +153,7 @@ class ResNetConfig(ModelConfig):
         return STAGE_SIZES[self.depth]
 
     def features(self, images: Images, layers: Layers) -> Pyramid:
-        """As `ModelConfig.features`: of each stage, 1/4 to 1/32 of the size.
+        """As `ModelConfig.features`: feature maps of the four stages, 1/4 to 1/32 of the image's size.
 
         They have 64, 128, 256 and 512 channels, with bottlenecks four times as many.
         """

@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 from helpers.commands import command_main
 from helpers.images import draw
+from helpers.packed_file import REFINED, packed_run
 
 import flaxmark
-from flaxmark.config.config import Config
-from flaxmark.data.config import DataConfig
 from flaxmark.errors import CheckpointError, ConfigError, MissingPackageError
 from flaxmark.faces.crop import CropDefinition, cut_region, landmark_box, square_crop
 from flaxmark.faces.crop_sampler import crop_image
-from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference.export.export import (
     EXPORTERS,
     export,
@@ -31,44 +29,6 @@ from flaxmark.inference.export.matrix_crop import JaxLibrary, cut_crops, square_
 from flaxmark.inference.export.verification import Agreement, Program
 from flaxmark.inference.network import Network, Outputs
 from flaxmark.models.heads import DenseHead
-from flaxmark.models.losses import MSE, GaussianNLL
-from flaxmark.models.model import make_model
-from flaxmark.models.refined_head import RefinedHead
-from flaxmark.models.resnet import ResNetConfig
-from flaxmark.schema import to_dict
-from flaxmark.storage.packed import pack
-
-REFINED = RefinedHead("weighted", visible=True, channels=8)
-
-
-def packed_run(path: Path, depth: int, head: DenseHead, dtype: str = "float32", stored_size: int = 256) -> Path:
-    """A small packed file with random weights: predictions depend on the image and on every bias.
-
-    With visibility it predicts sigma, too.
-    """
-    config = Config(
-        data=DataConfig(markup=FIVE_POINTS, image_size=64, crop=CropDefinition(stored_size=stored_size)),
-        model=ResNetConfig(
-            depth=depth,  # type: ignore[arg-type]
-            dtype=dtype,  # type: ignore[arg-type]
-            head=head,
-            sigma=head.visible,
-        ),
-        loss=GaussianNLL() if head.visible else MSE(),
-    )
-    model = make_model(config.model, 5, folded=True)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((5, 2), jnp.float32))["params"]
-    rng = np.random.default_rng(0)
-
-    def fill(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-        width = 0.1 if len(leaf.shape) == 1 else np.sqrt(0.7 / np.prod(leaf.shape[:-1]))
-        return rng.normal(0, width, leaf.shape).astype(np.float32)
-
-    params = jax.tree.map(fill, shapes)
-    if head.visible:
-        params["head_sigma"]["bias"] -= 3  # crop units
-    pack({"params": params, "batch_stats": {}}, {"config": to_dict(config), "terms": "free", "sigma_scale": 1.5}, path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +117,7 @@ def test_stablehlo_is_loaded_without_flaxmark(predictor: flaxmark.Predictor, tmp
 def test_onnx_runtime_agrees_with_predict(depth: int, packed: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
-    own = flaxmark.Predictor(packed if depth == 18 else packed_run(tmp_path / "x.safetensors", depth, DenseHead()))
+    own = flaxmark.Predictor(packed if depth == 18 else packed_run(tmp_path / "x.safetensors", depth, REFINED))
     path = tmp_path / "x.onnx"
     agreement = export(own, "onnx", path)
     assert agreement.largest < 1e-3
@@ -187,10 +147,11 @@ def test_the_network_alone_agrees_in_onnx_runtime(predictor: flaxmark.Predictor)
     )
     crops = np.random.default_rng(0).uniform(0, 255, (3, 64, 64, 3)).astype(np.float32)
     expected = predictor.network.run_images(crops)
-    for name, found in zip(
-        ("landmarks", "visible"), session.run(["landmarks", "visible"], {"crops": crops}), strict=True
-    ):
-        np.testing.assert_allclose(found, expected[name], atol=1e-5)
+    names = ["landmarks", "sigma", "visible"]
+    found = dict(zip(names, session.run(names, {"crops": crops}), strict=True))
+    found["sigma"] = found["sigma"] * predictor.network.metadata["sigma_scale"]
+    for name in names:
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,16 @@ def test_another_head_is_left_out_and_the_same_head_is_kept() -> None:
     assert DenseHead().adopt(params, DenseHead()) == params
 
 
+def test_a_dense_head_with_more_layers_keeps_them() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class More(DenseHead):
+        """With another layer."""
+
+    params: dict[str, Any] = {"head": {}, "head_extra": {}, "stem_conv": {}}
+    assert More().adopt(params, More()) == params
+    assert set(DenseHead().adopt(params, More())) == {"head", "stem_conv"}
+
+
 def test_visibility_is_kept_or_left_out_and_nothing_else_changes() -> None:
     without: dict[str, Any] = {"head": {"kernel": np.ones((512, 136))}, "head_sigma": {}, "stem_conv": {}}
     params = without | {VISIBLE: {}}

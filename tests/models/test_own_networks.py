@@ -19,8 +19,10 @@ from flaxmark.data.config import DataConfig
 from flaxmark.errors import ConfigError
 from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.models.batch_norm import fold_batch_norm
+from flaxmark.models.heads import Head
 from flaxmark.models.losses import MSE
 from flaxmark.models.model import Layers, ModelConfig, all_variants, find_variant, make_model
+from flaxmark.models.refined_head import RefinedHead
 from flaxmark.schema import from_dict, to_dict
 from flaxmark.storage.packed import load_packed, pack
 from flaxmark.storage.trained import load_trained
@@ -82,15 +84,28 @@ def networks() -> Iterator[dict[str, ModelConfig]]:
                 x = layers.conv(8, 3, 2, "conv1")(nn.relu(layers.norm("norm1")(x)))
                 return layers.conv(8, 3, 1, "conv2")(nn.relu(layers.norm("norm2", after="conv1")(x)))
 
-        yield {kind.name: kind(head_init_scale=1.0) for kind in (Plain, Normed, Foreign, PreActivation)}
+        @dataclasses.dataclass(frozen=True)
+        class TwoMaps(ModelConfig):
+            """Two feature maps, as a list."""
+
+            name = "test_two_maps"
+            head: Head = RefinedHead(channels=4)
+
+            def features(self, images: jax.Array, layers: Layers) -> list[jax.Array]:
+                fine = nn.relu(layers.norm("norm1", after="conv1")(layers.conv(8, 3, 4, "conv1")(images)))
+                return [fine, nn.relu(layers.conv(8, 3, 2, "conv2")(fine))]
+
+        kinds = (Plain, Normed, Foreign, PreActivation, TwoMaps)
+        yield {kind.name: kind(head_init_scale=1.0) for kind in kinds}
 
 
-NAMES = ["test_plain", "test_normed", "test_foreign", "test_pre_activation"]
+NAMES = ["test_plain", "test_normed", "test_foreign", "test_pre_activation", "test_two_maps"]
 LEFT = {
     "test_plain": 0,
     "test_normed": 0,
     "test_foreign": 4,
     "test_pre_activation": 0,
+    "test_two_maps": 0,
 }  # arrays of statistics after folding
 
 

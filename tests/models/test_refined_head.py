@@ -1,4 +1,4 @@
-"""The head that looks a second time, at each predicted point."""
+"""The head that looks again at each predicted point."""
 
 import dataclasses
 from typing import Any
@@ -9,15 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxmark.config import DenseHead, Head, RefinedHead, ResNetConfig
+from flaxmark.config import DenseHead, Head, RefinedHead
 from flaxmark.data.drawn.other_markups import convert_landmarks, point_weights
 from flaxmark.faces.array_library import NUMPY
 from flaxmark.models.heads import HEAD, VISIBLE, Prediction
-from flaxmark.models.model import make_model
 from flaxmark.models.pretrained import start_from_run
-from flaxmark.models.refined_head import CLOSE, CLOSE_VISIBLE, LATERAL, enlarge, interpolation, sample
+from flaxmark.models.refined_head import LOOK, LOOK_VISIBLE, interpolation, map_layer, move_layer, sample
 
-MEAN_FACE = np.linspace(0.2, 0.8, 136).reshape(68, 2).astype(np.float32)
 SQUARE = jnp.array([[1.0, 3], [5, 9]]).reshape(1, 2, 2, 1)
 """Values at (0.25, 0.25), (0.75, 0.25) and, in the second row, (0.25, 0.75), (0.75, 0.75) of the crop."""
 
@@ -27,10 +25,11 @@ def test_samples_by_hand() -> None:
     np.testing.assert_allclose(sample(SQUARE, points)[0, :, 0], [1, 3, 2, 4.5, 5.8, 5, 3], atol=1e-6)
 
 
-def test_enlarged_by_hand() -> None:
-    found = enlarge(SQUARE, 2, 4)[0, ..., 0]
-    np.testing.assert_allclose(found, [[1, 1.5, 2.5, 3], [5, 6, 8, 9]], atol=1e-6)
-    np.testing.assert_array_equal(enlarge(SQUARE, 2, 2), SQUARE)
+def test_float64_stays() -> None:
+    with jax.enable_x64(True):
+        points = jnp.array([[[0.5, 0.5]]], jnp.float32)
+        assert sample(SQUARE.astype(jnp.float64), points).dtype == jnp.float64
+    assert sample(SQUARE.astype(jnp.bfloat16), points).dtype == jnp.float32
 
 
 @pytest.mark.parametrize("count", [1, 4, 7])
@@ -43,14 +42,15 @@ def test_weights_of_any_place_add_up_to_one(count: int) -> None:
 
 
 class HeadAlone(nn.Module):
-    """A head for two points."""
+    """A head that predicts sigma, too."""
 
     head: Head
+    points: int = 2
 
     @nn.compact
     def __call__(self, *pyramid: jax.Array) -> Prediction:
         """As `Head.predict`."""
-        return self.head.predict(pyramid, 2, sigma=True, init_scale=1.0)
+        return self.head.predict(pyramid, self.points, sigma=True, init_scale=1.0)
 
 
 def with_values(variables: Any, **layers: Any) -> Any:
@@ -58,98 +58,130 @@ def with_values(variables: Any, **layers: Any) -> Any:
     return {"params": variables["params"] | layers}
 
 
-def test_the_correction_is_what_the_map_has_at_the_first_points() -> None:
-    alone = HeadAlone(RefinedHead(visible=True, channels=1))
-    first = jnp.array([[0.25, 0.25], [0.5, 0.5]])  # where SQUARE is 1 and 4.5
-    kernel = jnp.array([[0.1, 0, 0, 0.2], [0, 0.01, 0, 0]])
-    variables = with_values(
-        alone.init(jax.random.key(0), SQUARE),
-        **{
-            HEAD: {"kernel": jnp.zeros((1, 4)), "bias": first.reshape(-1)},
-            f"{LATERAL}0": {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros(1)},
-            CLOSE: {"kernel": kernel, "bias": jnp.array([0.0, 0, 1, 0])},
-            CLOSE_VISIBLE: {"kernel": jnp.array([[2.0, 0], [0, -1]]), "bias": jnp.zeros(2)},
-        },
-    )
+MAP, MOVE = map_layer(1, 0), move_layer(1)
+AS_IT_IS = {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros(1)}
+
+
+def starting_at(*points: tuple[float, float]) -> dict[str, Any]:
+    """A dense layer that predicts these points whatever it sees."""
+    return {"kernel": jnp.zeros((1, 2 * len(points))), "bias": jnp.array(points).reshape(-1)}
+
+
+def test_a_look_moves_points_by_what_the_map_has_there() -> None:
+    alone = HeadAlone(RefinedHead(visible=True, looks=1, channels=1))
+    layers = {
+        HEAD: starting_at((0.25, 0.25), (0.5, 0.5)),  # where SQUARE is 1 and 4.5
+        MAP: AS_IT_IS,
+        MOVE: {"kernel": jnp.array([[0.1, 0, 0, 0.2], [0, 0.01, 0, 0]])},
+        LOOK_VISIBLE: {"kernel": jnp.array([[2.0, 0], [0, -1]])},
+    }
+    variables = with_values(alone.init(jax.random.key(0), SQUARE), **layers)
     found: Any = alone.apply(variables, SQUARE)
-    np.testing.assert_allclose(found.landmarks[0] - first, [[0.1, 0.045], [1, 0.2]], atol=1e-6)
+    np.testing.assert_allclose(found.landmarks[0], [[0.35, 0.295], [0.5, 0.7]], atol=1e-6)
     dense: Any = HeadAlone(DenseHead(visible=True)).apply(variables, SQUARE)
     np.testing.assert_allclose(found.visible_logit - dense.visible_logit, [[2, -4.5]], atol=1e-6)
     np.testing.assert_array_equal(found.log_sigma, dense.log_sigma)
 
 
-def test_maps_are_added_at_the_size_of_the_finest() -> None:
-    alone, coarse = HeadAlone(RefinedHead(channels=1)), jnp.full((1, 1, 1, 1), 10.0)
-    variables = with_values(
-        alone.init(jax.random.key(0), SQUARE, coarse),
-        **{
-            HEAD: {"kernel": jnp.zeros((1, 4)), "bias": jnp.array([0.25, 0.25, 0.75, 0.75])},
-            f"{LATERAL}0": {"kernel": jnp.ones((1, 1)), "bias": jnp.full(1, -12.0)},
-            f"{LATERAL}1": {"kernel": jnp.ones((1, 1))},
-            CLOSE: {"kernel": jnp.array([[1.0, 0, 0, 0], [0, 0, 1, 0]]), "bias": jnp.zeros(4)},
-        },
-    )
-    found: Any = alone.apply(variables, SQUARE, coarse)
+def test_the_next_look_is_at_the_moved_points() -> None:
+    alone = HeadAlone(RefinedHead(looks=2, channels=1))
+    layers = {
+        HEAD: starting_at((0.25, 0.25), (0.25, 0.25)),
+        MAP: AS_IT_IS,
+        MOVE: {"kernel": jnp.array([[0, 0.5, 0, 0], [0, 0, 0.5, 0]])},  # down to 5, right to 3
+        map_layer(2, 0): AS_IT_IS,
+        move_layer(2): {"kernel": jnp.array([[1.0, 0, 0, 0], [0, 0, 0, 1]])},
+    }
+    found: Any = alone.apply(with_values(alone.init(jax.random.key(0), SQUARE), **layers), SQUARE)
+    np.testing.assert_allclose(found.landmarks[0], [[5.25, 0.75], [0.75, 3.25]], atol=1e-6)
+
+
+def test_what_all_maps_have_is_added() -> None:
+    alone, coarse = HeadAlone(RefinedHead(looks=1, channels=1)), jnp.full((1, 1, 1, 1), 10.0)
+    layers = {
+        HEAD: starting_at((0.25, 0.25), (0.75, 0.75)),
+        MAP: {"kernel": jnp.ones((1, 1)), "bias": jnp.full(1, -12.0)},
+        map_layer(1, 1): {"kernel": jnp.ones((1, 1))},
+        MOVE: {"kernel": jnp.array([[1.0, 0, 0, 0], [0, 0, 1, 0]])},
+    }
+    found: Any = alone.apply(with_values(alone.init(jax.random.key(0), SQUARE, coarse), **layers), SQUARE, coarse)
     # 1 + 10 - 12 is below 0, and 9 + 10 - 12 is 7.
     np.testing.assert_allclose(found.landmarks[0], [[0.25, 0.25], [7.75, 0.75]])
 
 
 def test_no_gradient_flows_through_the_places() -> None:
-    alone = HeadAlone(RefinedHead(channels=1))
+    alone = HeadAlone(RefinedHead(looks=1, channels=1))
     variables = alone.init(jax.random.key(0), SQUARE)
-    close = {"kernel": jnp.ones((2, 4)), "bias": jnp.zeros(4)}
 
     def total(bias: jax.Array) -> Any:
-        layers = {HEAD: variables["params"][HEAD] | {"bias": bias}, CLOSE: close}
+        layers = {HEAD: {"kernel": jnp.zeros((1, 4)), "bias": bias}, MAP: AS_IT_IS, MOVE: {"kernel": jnp.ones((2, 4))}}
         return alone.apply(with_values(variables, **layers), SQUARE).landmarks.sum()
 
+    np.testing.assert_allclose(total(jnp.full(4, 0.5)), 2 + 4 * 2 * 4.5)
     np.testing.assert_array_equal(jax.grad(total)(jnp.full(4, 0.4)), np.ones(4))
 
 
+DENSE, REFINED = DenseHead("weighted", visible=True), RefinedHead("weighted", visible=True, channels=8)
+PYRAMID = tuple(jax.random.normal(jax.random.key(size), (2, size, size, 48 // size)) for size in (8, 4))
+OUTPUTS = "landmarks", "log_sigma", "visible_logit"
+
+
+def predicted(head: Head, variables: Any, points: int = 68) -> Any:
+    """Prediction for two faces."""
+    return HeadAlone(head, points).apply(variables, *PYRAMID)
+
+
+def started(head: Head, params: Any, points: int = 68) -> Any:
+    """Fresh variables replaced by trained ones, as `init-from` does."""
+    fresh = HeadAlone(head, points).init(jax.random.key(4), *PYRAMID)
+    return start_from_run({"params": params}, fresh, "run")
+
+
 @pytest.fixture(scope="module")
-def trained() -> tuple[ResNetConfig, Any, jax.Array, Any]:
-    """A network with a refined head whose corrections are not 0: config, variables, images, prediction."""
-    config = ResNetConfig(depth=18, head_init_scale=1, sigma=True, head=RefinedHead("weighted", True, channels=8))
-    variables = jax.jit(make_model(config).init)(jax.random.key(1), MEAN_FACE)
-    for name, layer in variables["params"].items():
-        if name.startswith(CLOSE):
-            layer["kernel"] = 0.1 * jax.random.normal(jax.random.key(2), layer["kernel"].shape)
-    images = jax.random.normal(jax.random.key(3), (2, 80, 80, 3))
-    return config, variables, images, make_model(config).apply(variables, images, False)[0]
+def trained() -> Any:
+    """Parameters of a refined head whose later looks change something."""
+    params = dict(HeadAlone(REFINED, 68).init(jax.random.key(1), *PYRAMID)["params"])
+    for name in params:
+        if name.startswith(LOOK) and "map" not in name:
+            params[name] = {"kernel": 0.1 * jax.random.normal(jax.random.key(2), params[name]["kernel"].shape)}
+    return params
 
 
-def test_a_fresh_head_predicts_as_the_dense_head_that_it_starts_from(trained: Any) -> None:
-    config, variables, images, refined = trained
-    dense = dataclasses.replace(config, head=DenseHead("weighted", visible=True))
-    params = dense.head.adopt(variables["params"], config.head)
-    assert not any(name.startswith((CLOSE, LATERAL)) for name in params)
-    expected = make_model(dense).apply({**variables, "params": params}, images, False)[0]
-    assert float(jnp.abs(refined.landmarks - expected.landmarks).max()) > 0.01
-    fresh = jax.jit(make_model(config).init)(jax.random.key(4), MEAN_FACE)
-    own = {**variables, "params": config.head.adopt(params, dense.head)}
-    found = make_model(config).apply(start_from_run(own, fresh, "run"), images, False)[0]
-    for name in ("landmarks", "log_sigma", "visible_logit"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+@pytest.fixture(scope="module")
+def first_look(trained: Any) -> Any:
+    """What the dense head with the same parameters predicts."""
+    params = DENSE.adopt(trained, REFINED)
+    assert not any(name.startswith(LOOK) for name in params)
+    prediction = predicted(DENSE, {"params": params})
+    assert float(jnp.abs(predicted(REFINED, {"params": trained}).landmarks - prediction.landmarks).max()) > 0.01
+    return prediction
 
 
-def test_a_refined_head_keeps_its_layers_and_visibility_may_go(trained: Any) -> None:
-    config, variables, _, _ = trained
-    params = variables["params"]
-    assert config.head.adopt(params, config.head) == params
-    without = RefinedHead("weighted", channels=8).adopt(params, config.head)
-    assert set(params) - set(without) == {VISIBLE, CLOSE_VISIBLE}
+@pytest.mark.parametrize("head", [REFINED, RefinedHead("weighted", True, looks=1, channels=4)])
+def test_later_looks_start_from_a_dense_head_that_they_do_not_change(
+    head: RefinedHead, trained: Any, first_look: Any
+) -> None:
+    found = predicted(head, started(head, head.adopt(DENSE.adopt(trained, REFINED), DENSE)))
+    for name in OUTPUTS:
+        np.testing.assert_array_equal(getattr(found, name), getattr(first_look, name))
 
 
-def test_another_scheme_starts_from_the_first_look(trained: Any) -> None:
-    config, variables, images, _ = trained
-    weights = point_weights("five_points")
-    params = config.head.convert(variables["params"], weights)
-    fresh = jax.jit(make_model(config, 5).init)(jax.random.key(4), MEAN_FACE[:5])
-    own = start_from_run({**variables, "params": params}, fresh, "run")
-    found = make_model(config, 5).apply(own, images, False)[0]
-    dense = dataclasses.replace(config, head=DenseHead("weighted", visible=True))
-    dense_params = dense.head.adopt(variables["params"], config.head)
-    expected = make_model(dense).apply({**variables, "params": dense_params}, images, False)[0]
+def test_other_channels_start_from_the_first_look(trained: Any, first_look: Any) -> None:
+    head = dataclasses.replace(REFINED, channels=4)
+    found = predicted(head, started(head, head.adopt(trained, REFINED)))
+    for name in OUTPUTS:
+        np.testing.assert_array_equal(getattr(found, name), getattr(first_look, name))
+
+
+def test_all_layers_are_kept_and_visibility_may_go(trained: Any) -> None:
+    assert REFINED.adopt(trained, REFINED) == trained
+    without = dataclasses.replace(REFINED, visible=False).adopt(trained, REFINED)
+    assert set(trained) - set(without) == {VISIBLE, LOOK_VISIBLE}
+
+
+def test_another_scheme_starts_from_the_first_look(trained: Any, first_look: Any) -> None:
+    params = REFINED.convert(trained, point_weights("five_points"))
+    found = predicted(REFINED, started(REFINED, params, 5), 5)
     np.testing.assert_allclose(
-        found.landmarks, convert_landmarks(np.asarray(expected.landmarks), "five_points"), atol=1e-5
+        found.landmarks, convert_landmarks(np.asarray(first_look.landmarks), "five_points"), atol=1e-5
     )

@@ -8,13 +8,12 @@ import onnx
 from jaxtyping import Float
 from onnx import TensorProto, helper
 
-from flaxmark.faces.array_library import NUMPY
 from flaxmark.faces.head_pose import angles
 from flaxmark.inference.export.matrix_crop import cut_crops, square_crops
 from flaxmark.inference.export.onnx_graph import Graph, OnnxLibrary, Tensor
 from flaxmark.inference.network import Network
 from flaxmark.models.heads import HEAD, POOLING, SIGMA, VISIBLE, DenseHead, pooling_weights
-from flaxmark.models.refined_head import CLOSE, CLOSE_SIGMA, CLOSE_VISIBLE, LATERAL, RefinedHead, interpolation
+from flaxmark.models.refined_head import LOOK, RefinedHead, interpolation, map_layer, move_layer
 from flaxmark.models.resnet import ResNetConfig, features_size
 
 OPSET, IR_VERSION = 20, 9
@@ -33,8 +32,8 @@ def add_network(graph: Graph, network: Network, crops: Tensor) -> dict[str, Tens
         np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (network.data.pixel_mean, network.data.pixel_std)
     )
     predicted = add_head(graph, network, add_backbone(graph, network, (crops / 255.0 - mean) / deviation))
-    forms = {"landmarks": "Identity", "sigma": "Exp", "visible": "Sigmoid"}
-    return {name: graph.add(forms[name], values) for name, values in predicted.items()}
+    forms = {"sigma": "Exp", "visible": "Sigmoid"}
+    return predicted | {name: graph.add(form, predicted[name]) for name, form in forms.items() if name in predicted}
 
 
 def add_backbone(graph: Graph, network: Network, images: Tensor) -> list[Tensor]:
@@ -43,8 +42,11 @@ def add_backbone(graph: Graph, network: Network, images: Tensor) -> list[Tensor]
     assert isinstance(config, ResNetConfig)
 
     def conv(x: Tensor, group: dict[str, Any], name: str, stride: int) -> Tensor:
+        kernel = np.asarray(group[name]["kernel"], np.float32).transpose(3, 2, 0, 1)
         bias = np.asarray(group[name.replace("conv", "norm")]["bias"], np.float32)
-        return add_conv(graph, x, group[name]["kernel"], bias, stride)
+        size = kernel.shape[-1]
+        ends = [size // 2] * 4
+        return graph.add("Conv", x, kernel, bias, kernel_shape=[size] * 2, strides=[stride] * 2, pads=ends)
 
     x = graph.add("Relu", conv(images, params, "stem_conv", 2))
     x = graph.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
@@ -65,61 +67,50 @@ def add_backbone(graph: Graph, network: Network, images: Tensor) -> list[Tensor]
     return stages
 
 
-def add_conv(graph: Graph, x: Tensor, kernel: Any, bias: np.ndarray, stride: int = 1) -> Tensor:
-    """Add a convolution with a kernel as Flax has it, padded by half its size."""
-    turned = np.asarray(kernel, np.float32).transpose(3, 2, 0, 1)
-    size = turned.shape[-1]
-    return graph.add("Conv", x, turned, bias, kernel_shape=[size] * 2, strides=[stride] * 2, pads=[size // 2] * 4)
-
-
 def add_head(graph: Graph, network: Network, stages: list[Tensor]) -> dict[str, Tensor]:
-    """Add the dense head, and its refinement if it has one.
+    """Add the dense head, and the later looks of a refined one.
 
     The outputs are `landmarks`, the logarithms of `sigma` and the logits of `visible`.
     """
-    params, num_points, head = network.variables["params"], network.markup.num_points, network.config.model.head
+    params, head = network.variables["params"], network.config.model.head
     assert isinstance(head, DenseHead)
 
     def dense(x: Tensor, name: str) -> Tensor:
-        kernel, bias = (np.asarray(params[name][part], np.float32) for part in ("kernel", "bias"))
-        return graph.add("Gemm", x, kernel, bias)
+        return graph.add(
+            "Gemm",
+            x,
+            *(np.asarray(params[name][part], np.float32) for part in ("kernel", "bias") if part in params[name]),
+        )
 
     last = stages[-1]
     if head.pooling == "weighted":
         weights = pooling_weights(params[POOLING]["coefficients"], features_size(network.data.image_size))
         last = graph.add("Mul", last, weights.transpose(2, 0, 1)[None].astype(np.float32))
     pooled = graph.add("ReduceMean", last, np.array([2, 3]), keepdims=0)
-    pair = np.array([-1, num_points, 2])
-    layers = {"landmarks": (HEAD, CLOSE), "sigma": (SIGMA, CLOSE_SIGMA), "visible": (VISIBLE, CLOSE_VISIBLE)}
-    values = {name: dense(pooled, first) for name, (first, _) in layers.items() if first in params}
+    layers = {"landmarks": HEAD, "sigma": SIGMA, "visible": VISIBLE}
+    values = {name: dense(pooled, layer) for name, layer in layers.items() if layer in params}
+    pair = np.array([-1, network.markup.num_points, 2])
+    for look in range(1, head.looks + 1 if isinstance(head, RefinedHead) else 1):
+        seen = add_look(graph, network, stages, graph.add("Reshape", values["landmarks"], pair), look)
+        values["landmarks"] += dense(seen, move_layer(look))
     if isinstance(head, RefinedHead):
-        first = graph.add("Reshape", values["landmarks"], pair)
-        size = features_size(network.data.image_size, 1)
-        close = add_sampling(graph, add_fusion(graph, network, stages), size, first)
-        seen = graph.add("Reshape", close, np.array([-1, num_points * head.channels]))
-        values = {name: value + dense(seen, layers[name][1]) for name, value in values.items()}
+        values |= {name: values[name] + dense(seen, f"{LOOK}_{name}") for name in values if name != "landmarks"}
     return values | {"landmarks": graph.add("Reshape", values["landmarks"], pair)}
 
 
-def add_fusion(graph: Graph, network: Network, stages: list[Tensor]) -> Tensor:
-    """Add `RefinedHead.fuse`: all feature maps as one `[n, channels, size, size]`."""
-    size = features_size(network.data.image_size, 1)
-    total: Any = 0.0
+def add_look(graph: Graph, network: Network, stages: list[Tensor], points: Tensor, look: int) -> Tensor:
+    """Add `RefinedHead.look_at` for points `[n, num_points, 2]`: `[n, num_points * channels]`."""
+    total: Any = None
     for number, features in enumerate(stages):
-        layer = network.variables["params"][f"{LATERAL}{number}"]
-        kernel = np.asarray(layer["kernel"])[None, None]
-        lateral = add_conv(
-            graph, features, kernel, np.asarray(layer.get("bias", np.zeros(kernel.shape[-1], np.float32)))
-        )
-        if number > 0:
-            places = (NUMPY.column(NUMPY.arange(size)) + 0.5) / size
-            weights = interpolation(NUMPY, places, features_size(network.data.image_size, number + 1))
-            lateral = graph.add("MatMul", graph.add("MatMul", weights, lateral), weights.T)
-        total = lateral + total
-    return graph.add("Relu", total)
+        layer = network.variables["params"][map_layer(look, number)]
+        sampled = add_sampling(graph, features, features_size(network.data.image_size, number + 1), points)
+        value = graph.add("MatMul", sampled, np.asarray(layer["kernel"], np.float32))
+        total = value + np.asarray(layer["bias"], np.float32) if number == 0 else total + value
+    shape = np.array([-1, network.markup.num_points * layer["kernel"].shape[1]])
+    return graph.add("Reshape", graph.add("Relu", total), shape)
 
 
-def add_sampling(graph: Graph, fused: Tensor, size: int, points: Tensor) -> Tensor:
+def add_sampling(graph: Graph, features: Tensor, size: int, points: Tensor) -> Tensor:
     """Add `sample` of `[n, channels, size, size]` at points `[n, num_points, 2]`: `[n, num_points, channels]`."""
     across, down = (
         interpolation(OnnxLibrary(graph), graph.add("Gather", points, np.array([axis]), axis=2), size)
@@ -127,7 +118,7 @@ def add_sampling(graph: Graph, fused: Tensor, size: int, points: Tensor) -> Tens
     )
     weights = graph.add("Unsqueeze", down, np.array([3])) * graph.add("Unsqueeze", across, np.array([2]))
     weights = graph.add("Reshape", weights, np.array([0, 0, size**2]))
-    pixels = graph.add("Transpose", graph.add("Reshape", fused, np.array([0, 0, size**2])), perm=[0, 2, 1])
+    pixels = graph.add("Transpose", graph.add("Reshape", features, np.array([0, 0, size**2])), perm=[0, 2, 1])
     return graph.add("MatMul", weights, pixels)
 
 
