@@ -8,7 +8,7 @@ flaxmark train --config few_faces --data.name pts --data.dir FOLDER
 
 import dataclasses
 
-from flaxmark.config import AugmentConfig, Config, DenseHead
+from flaxmark.config import AugmentConfig, Config, RefinedHead
 from flaxmark.config.recipes import strong
 
 
@@ -29,7 +29,7 @@ def get_config() -> Config:
         config,
         data=dataclasses.replace(config.data, image_size=112, augment=augment),
         model=dataclasses.replace(
-            config.model, head=DenseHead("weighted"), sigma=True, freeze_batch_norm=True, init_from="flaxmark"
+            config.model, head=RefinedHead("weighted"), sigma=True, freeze_batch_norm=True, init_from="flaxmark"
         ),
         optimizer=dataclasses.replace(
             config.optimizer, learning_rate=5e-4, warmup_steps=20, backbone_rate=0.1, head_rate=None

@@ -10,7 +10,7 @@ flaxmark train --config shipped_then_real --data.train-list train.txt --data.val
 
 import dataclasses
 
-from flaxmark.config import Config
+from flaxmark.config import Config, RefinedHead
 from flaxmark.config.files import load_config
 
 
@@ -19,6 +19,6 @@ def get_config() -> Config:
     config = load_config("resnet18_112px")
     return dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, init_from="flaxmark"),
+        model=dataclasses.replace(config.model, head=RefinedHead("weighted"), init_from="flaxmark"),
         optimizer=dataclasses.replace(config.optimizer, learning_rate=2e-3),
     )

@@ -187,10 +187,14 @@ class DenseHead(Head):
     def adopt(self, params: dict[str, Any], other: Head) -> dict[str, Any]:
         """As `Head.adopt`; a plain mean becomes the same mean as a pattern, and visibility may be new or left out.
 
-        Raises ConfigError for a plain mean where the other head has patterns, which cannot be kept.
+        Raises ConfigError for a plain mean where the other head has patterns, and for a dense head where the other one
+        does more, such as the refined head: without it the weights would predict something else.
         """
         if not isinstance(other, DenseHead):
             return super().adopt(params, other)
+        if not isinstance(self, type(other)):
+            reason = f"the weights to start from have the head {other.name}; give it, too"
+            raise ConfigError(reason, field="model.head.name", value=self.name)
         if (self.pooling, other.pooling) == ("mean", "weighted"):
             reason = "the weights to start from have a head that weighs places; give weighted"
             raise ConfigError(reason, field="model.head.pooling", value=self.pooling)

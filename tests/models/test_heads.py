@@ -165,7 +165,10 @@ def test_a_dense_head_with_more_layers_keeps_them() -> None:
 
     params: dict[str, Any] = {"head": {}, "head_extra": {}, "stem_conv": {}}
     assert More().adopt(params, More()) == params
-    assert set(DenseHead().adopt(params, More())) == {"head", "stem_conv"}
+    assert set(More(visible=True).adopt(params, More())) == {"head", "stem_conv"}
+    with pytest.raises(ConfigError) as caught:
+        DenseHead().adopt(params, More())
+    assert caught.value.field == "model.head.name"
 
 
 def test_visibility_is_kept_or_left_out_and_nothing_else_changes() -> None:

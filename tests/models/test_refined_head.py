@@ -11,6 +11,7 @@ import pytest
 
 from flaxmark.config import DenseHead, Head, RefinedHead
 from flaxmark.data.drawn.other_markups import convert_landmarks, point_weights
+from flaxmark.errors import ConfigError
 from flaxmark.faces.array_library import NUMPY
 from flaxmark.models.heads import HEAD, VISIBLE, Prediction
 from flaxmark.models.pretrained import start_from_run
@@ -147,12 +148,15 @@ def trained() -> Any:
     return params
 
 
+def dense_part(params: Any) -> Any:
+    """The parameters without those of later looks."""
+    return {name: layer for name, layer in params.items() if not name.startswith(LOOK)}
+
+
 @pytest.fixture(scope="module")
 def first_look(trained: Any) -> Any:
     """What the dense head with the same parameters predicts."""
-    params = DENSE.adopt(trained, REFINED)
-    assert not any(name.startswith(LOOK) for name in params)
-    prediction = predicted(DENSE, {"params": params})
+    prediction = predicted(DENSE, {"params": dense_part(trained)})
     assert float(jnp.abs(predicted(REFINED, {"params": trained}).landmarks - prediction.landmarks).max()) > 0.01
     return prediction
 
@@ -161,7 +165,7 @@ def first_look(trained: Any) -> Any:
 def test_later_looks_start_from_a_dense_head_that_they_do_not_change(
     head: RefinedHead, trained: Any, first_look: Any
 ) -> None:
-    found = predicted(head, started(head, head.adopt(DENSE.adopt(trained, REFINED), DENSE)))
+    found = predicted(head, started(head, head.adopt(dense_part(trained), DENSE)))
     for name in OUTPUTS:
         np.testing.assert_array_equal(getattr(found, name), getattr(first_look, name))
 
@@ -177,6 +181,12 @@ def test_all_layers_are_kept_and_visibility_may_go(trained: Any) -> None:
     assert REFINED.adopt(trained, REFINED) == trained
     without = dataclasses.replace(REFINED, visible=False).adopt(trained, REFINED)
     assert set(trained) - set(without) == {VISIBLE, LOOK_VISIBLE}
+
+
+def test_a_dense_head_does_not_start_from_half_of_a_refined_one(trained: Any) -> None:
+    with pytest.raises(ConfigError, match="refined") as caught:
+        DENSE.adopt(trained, REFINED)
+    assert caught.value.field == "model.head.name"
 
 
 def test_another_scheme_starts_from_the_first_look(trained: Any, first_look: Any) -> None:

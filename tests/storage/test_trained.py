@@ -22,8 +22,8 @@ from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.inference.network import SHIPPED
 from flaxmark.models.batch_norm import output_moments
-from flaxmark.models.heads import DenseHead
 from flaxmark.models.model import make_model
+from flaxmark.models.refined_head import RefinedHead
 from flaxmark.models.resnet import ResNetConfig
 from flaxmark.schema import to_dict
 from flaxmark.storage.packed import MOMENTS, load_packed, pack, pack_again
@@ -135,7 +135,9 @@ def fresh_state(config: Any, points: int) -> TrainState:
 
 def test_flaxmark_names_the_shipped_model() -> None:
     config = small_config()
-    config = dataclasses.replace(config, model=ResNetConfig(depth=18, head=DenseHead("weighted"), init_from="flaxmark"))
+    config = dataclasses.replace(
+        config, model=ResNetConfig(depth=18, head=RefinedHead("weighted"), init_from="flaxmark")
+    )
     state, terms = start_from_weights(config, fresh_state(config, 68), "flaxmark")
     own, _ = load_trained(SHIPPED)
     np.testing.assert_array_equal(state.params["head"]["bias"], own["params"]["head"]["bias"])
