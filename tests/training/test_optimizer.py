@@ -55,6 +55,7 @@ def test_rates_of_backbone_and_head_by_hand() -> None:
         "head_sigma": (2048, 3),
         "head_pooling": (4, 4, 8),
         "head_maps": (1, 1, 1024, 2),
+        "head_look1_map0": (64, 4),
     }
     params = {name: {"w": jnp.zeros(shape)} for name, shape in shapes.items()} | {"norm": {"scale": jnp.zeros(5)}}
     grads = jax.tree.map(jnp.ones_like, params)
@@ -68,6 +69,7 @@ def test_rates_of_backbone_and_head_by_hand() -> None:
         "head_sigma": 0.005,
         "head_pooling": 0.02,
         "head_maps": 0.01,
+        "head_look1_map0": 0.16,
     }
     for name, rate in expected.items():
         for update in updates[name].values():

@@ -67,6 +67,11 @@ def add_backbone(graph: Graph, network: Network, images: Tensor) -> list[Tensor]
     return stages
 
 
+def add_dense(graph: Graph, x: Tensor, layer: dict[str, Any]) -> Tensor:
+    """Add a dense layer for `[n, features]`; it may have no bias."""
+    return graph.add("Gemm", x, *(np.asarray(layer[part], np.float32) for part in ("kernel", "bias") if part in layer))
+
+
 def add_head(graph: Graph, network: Network, stages: list[Tensor]) -> dict[str, Tensor]:
     """Add the dense head, and the later looks of a refined one.
 
@@ -74,28 +79,33 @@ def add_head(graph: Graph, network: Network, stages: list[Tensor]) -> dict[str, 
     """
     params, head = network.variables["params"], network.config.model.head
     assert isinstance(head, DenseHead)
-
-    def dense(x: Tensor, name: str) -> Tensor:
-        return graph.add(
-            "Gemm",
-            x,
-            *(np.asarray(params[name][part], np.float32) for part in ("kernel", "bias") if part in params[name]),
-        )
-
     last = stages[-1]
     if head.pooling == "weighted":
         weights = pooling_weights(params[POOLING]["coefficients"], features_size(network.data.image_size))
         last = graph.add("Mul", last, weights.transpose(2, 0, 1)[None].astype(np.float32))
     pooled = graph.add("ReduceMean", last, np.array([2, 3]), keepdims=0)
     layers = {"landmarks": HEAD, "sigma": SIGMA, "visible": VISIBLE}
-    values = {name: dense(pooled, layer) for name, layer in layers.items() if layer in params}
-    pair = np.array([-1, network.markup.num_points, 2])
-    for look in range(1, head.looks + 1 if isinstance(head, RefinedHead) else 1):
-        seen = add_look(graph, network, stages, graph.add("Reshape", values["landmarks"], pair), look)
-        values["landmarks"] += dense(seen, move_layer(look))
+    values = {name: add_dense(graph, pooled, params[layer]) for name, layer in layers.items() if layer in params}
     if isinstance(head, RefinedHead):
-        values |= {name: values[name] + dense(seen, f"{LOOK}_{name}") for name in values if name != "landmarks"}
-    return values | {"landmarks": graph.add("Reshape", values["landmarks"], pair)}
+        values = add_looks(graph, network, stages, values, head.looks)
+    return values | {"landmarks": graph.add("Reshape", values["landmarks"], pairs(network))}
+
+
+def pairs(network: Network) -> np.ndarray:
+    """Shape of landmarks."""
+    return np.array([-1, network.markup.num_points, 2])
+
+
+def add_looks(
+    graph: Graph, network: Network, stages: list[Tensor], values: dict[str, Tensor], looks: int
+) -> dict[str, Tensor]:
+    """Add the later looks of a refined head to the outputs of its first one, `landmarks` `[n, 2 * num_points]`."""
+    params, landmarks = network.variables["params"], values["landmarks"]
+    for look in range(1, looks + 1):
+        seen = add_look(graph, network, stages, graph.add("Reshape", landmarks, pairs(network)), look)
+        landmarks += add_dense(graph, seen, params[move_layer(look)])
+    changes = {name: add_dense(graph, seen, params[f"{LOOK}_{name}"]) for name in values if name != "landmarks"}
+    return {"landmarks": landmarks} | {name: values[name] + change for name, change in changes.items()}
 
 
 def add_look(graph: Graph, network: Network, stages: list[Tensor], points: Tensor, look: int) -> Tensor:
