@@ -31,6 +31,23 @@ FACE = np.random.default_rng(0).uniform(0.2, 0.8, (5, 2)).astype(np.float32)
 IMAGES = jax.random.normal(jax.random.key(1), (4, 64, 64, 3))
 
 
+def two_maps() -> type[ModelConfig]:
+    """A network with two feature maps, whose head looks again at them."""
+
+    @dataclasses.dataclass(frozen=True)
+    class TwoMaps(ModelConfig):
+        """Two feature maps, as a list."""
+
+        name = "test_two_maps"
+        head: Head = RefinedHead(channels=4)
+
+        def features(self, images: jax.Array, layers: Layers) -> list[jax.Array]:
+            fine = nn.relu(layers.norm("norm1", after="conv1")(layers.conv(8, 3, 4, "conv1")(images)))
+            return [fine, nn.relu(layers.conv(8, 3, 2, "conv2")(fine))]
+
+    return TwoMaps
+
+
 @pytest.fixture(autouse=True, scope="module")
 def networks() -> Iterator[dict[str, ModelConfig]]:
     """Name -> config; the names are forgotten afterwards."""
@@ -84,18 +101,7 @@ def networks() -> Iterator[dict[str, ModelConfig]]:
                 x = layers.conv(8, 3, 2, "conv1")(nn.relu(layers.norm("norm1")(x)))
                 return layers.conv(8, 3, 1, "conv2")(nn.relu(layers.norm("norm2", after="conv1")(x)))
 
-        @dataclasses.dataclass(frozen=True)
-        class TwoMaps(ModelConfig):
-            """Two feature maps, as a list."""
-
-            name = "test_two_maps"
-            head: Head = RefinedHead(channels=4)
-
-            def features(self, images: jax.Array, layers: Layers) -> list[jax.Array]:
-                fine = nn.relu(layers.norm("norm1", after="conv1")(layers.conv(8, 3, 4, "conv1")(images)))
-                return [fine, nn.relu(layers.conv(8, 3, 2, "conv2")(fine))]
-
-        kinds = (Plain, Normed, Foreign, PreActivation, TwoMaps)
+        kinds = (Plain, Normed, Foreign, PreActivation, two_maps())
         yield {kind.name: kind(head_init_scale=1.0) for kind in kinds}
 
 
