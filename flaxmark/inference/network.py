@@ -43,6 +43,7 @@ Outputs = dict[str, Any]
 def outputs_of_prediction(prediction: Prediction) -> Outputs:
     """Outputs of a network by name, `sigma` and `visible` themselves; what it does not predict is left out."""
     fields = {field.name: getattr(prediction, field.name) for field in dataclasses.fields(prediction)}
+    del fields["earlier"]  # training alone uses it
     log_sigma, logit = fields.pop("log_sigma"), fields.pop("visible_logit")
     fields["sigma"] = None if log_sigma is None else jnp.exp(log_sigma)
     fields["visible"] = None if logit is None else jax.nn.sigmoid(logit)

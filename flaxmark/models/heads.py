@@ -54,6 +54,8 @@ class Prediction:
     """Logarithm of the expected error in crop units, or None."""
     visible_logit: Float[Array, "batch points"] | None = None
     """Logit of the probability that a point is seen, and not hidden, or None."""
+    earlier: "tuple[Prediction, ...]" = ()
+    """What a head that looks several times predicted before, its first look first; training adds their losses."""
 
 
 class Head(Choice):

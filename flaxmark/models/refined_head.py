@@ -1,6 +1,7 @@
 """A head that looks again: at the whole face first, and then closely at each point."""
 
 import dataclasses
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -17,17 +18,15 @@ from flaxmark.schema import bounded
 LOOK = "head_look"
 """The names of all layers of the later looks start with this."""
 
-LOOK_SIGMA, LOOK_VISIBLE = "head_look_sigma", "head_look_visible"
-
 
 def map_layer(look: int, number: int) -> str:
     """Name of the layer of a later look, from 1, that sees a feature map, from 0."""
     return f"{LOOK}{look}_map{number}"
 
 
-def move_layer(look: int) -> str:
-    """Name of the layer of a later look, from 1, that moves the points."""
-    return f"{LOOK}{look}_move"
+def change_layer(look: int, output: str) -> str:
+    """Name of the layer of a later look, from 1, that changes an output: `landmarks`, `sigma` or `visible`."""
+    return f"{LOOK}{look}_{output}"
 
 
 def interpolation(xp: ArrayLibrary, places: Values, count: int) -> Values:
@@ -57,7 +56,8 @@ class RefinedHead(DenseHead):
 
     A later look sees the corner of an eye in the same way wherever it lies in the crop, and fine maps tell where to
     less than a pixel. These are shape-indexed features: Cao et al., "Face Alignment by Explicit Shape Regression", CVPR
-    2012. No gradient flows through the places, as in such cascades: each look learns to mend what the one before left.
+    2012. No gradient flows through the places, as in such cascades. Each look has a loss of its own: with one for the
+    last look alone, the first was right only together with what later ones added, and left them places far off.
     """
 
     name = "refined"
@@ -69,21 +69,27 @@ class RefinedHead(DenseHead):
 
     def can_use(self, layer: str) -> bool:
         """As `DenseHead.can_use`."""
-        return super().can_use(layer) or (layer.startswith(LOOK) and (layer != LOOK_VISIBLE or self.visible))
+        return super().can_use(layer) or (layer.startswith(LOOK) and (self.visible or not layer.endswith("_visible")))
 
     def predict(self, pyramid: Pyramid, num_points: int, *, sigma: bool, init_scale: float) -> Prediction:
         """As `Head.predict`; at first as `DenseHead` does."""
-        first = super().predict(pyramid, num_points, sigma=sigma, init_scale=init_scale)
-        landmarks = first.landmarks
+        predictions = [super().predict(pyramid, num_points, sigma=sigma, init_scale=init_scale)]
         for look in range(1, self.looks + 1):
-            seen = self.look_at(jax.lax.stop_gradient(landmarks), pyramid, look)
-            landmarks = landmarks + _change(seen, 2 * num_points, move_layer(look)).reshape(landmarks.shape)
+            predictions.append(self.look_again(predictions[-1], pyramid, look))
+        return dataclasses.replace(predictions[-1], earlier=tuple(predictions[:-1]))
 
-        # What the last look sees also corrects the other outputs.
-        def correct(values: Array | None, name: str) -> Array | None:
-            return None if values is None else values + _change(seen, num_points, name)
+    def look_again(self, before: Prediction, pyramid: Pyramid, look: int) -> Prediction:
+        """Change a prediction by what a look sees at its points."""
+        seen = self.look_at(jax.lax.stop_gradient(before.landmarks), pyramid, look)
 
-        return Prediction(landmarks, correct(first.log_sigma, LOOK_SIGMA), correct(first.visible_logit, LOOK_VISIBLE))
+        def changed(values: Array, output: str) -> Array:
+            return values + _change(seen, values.shape, change_layer(look, output))
+
+        return Prediction(
+            changed(before.landmarks, "landmarks"),
+            None if before.log_sigma is None else changed(before.log_sigma, "sigma"),
+            None if before.visible_logit is None else changed(before.visible_logit, "visible"),
+        )
 
     def look_at(
         self, points: Float[Array, "batch points 2"], pyramid: Pyramid, look: int
@@ -100,6 +106,7 @@ class RefinedHead(DenseHead):
         return super().convert({name: own for name, own in params.items() if not name.startswith(LOOK)}, weights)
 
 
-def _change(seen: Float[Array, "batch values"], outputs: int, name: str) -> Float[Array, "batch {outputs}"]:
-    """A dense layer that starts at 0, so that a fresh head predicts as a dense one, whose bias is enough for both."""
-    return nn.Dense(outputs, use_bias=False, kernel_init=nn.initializers.zeros, name=name)(seen)
+def _change(seen: Float[Array, "batch values"], shape: tuple[int, ...], name: str) -> Float[Array, "batch points *xy"]:
+    """A dense layer that starts at 0, so that a fresh head predicts as a dense one, whose bias does for all looks."""
+    outputs = math.prod(shape[1:])
+    return nn.Dense(outputs, use_bias=False, kernel_init=nn.initializers.zeros, name=name)(seen).reshape(shape)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from flaxmark.models.heads import Prediction
 from flaxmark.models.losses import Loss, face_losses, visibility_losses
 from flaxmark.models.model import Model
 from flaxmark.training.train_state import TrainState
@@ -32,10 +33,11 @@ def make_train_step(
 
     Its batch has `image` float32 `[batch, height, width, 3]`, `landmarks` float32 `[batch, points, 2]` (NaN where they
     are missing), `mask` float32 `[batch]` and, for networks that predict it, `visible` float32 `[batch, points]` (NaN
-    where it is not known); its loss counts `visible_weight` times. The metrics are the scalars `loss` (of the
-    landmarks), `grad_norm`, `learning_rate` and, for the epoch so far, `epoch_loss` (mean) and `finite_steps` (steps
-    before the first loss that was not finite). `accumulate` parts of a batch are computed one after another.
-    `axis_name` is the mapped axis under pmap and None under jit.
+    where it is not known); its loss counts `visible_weight` times. What is minimised is the mean over all predictions
+    of a head that looks several times. The metrics are the scalars `loss` (of the landmarks of the last one),
+    `grad_norm`, `learning_rate` and, for the epoch so far, `epoch_loss` (mean) and `finite_steps` (steps before the
+    first loss that was not finite). `accumulate` parts of a batch are computed one after another. `axis_name` is the
+    mapped axis under pmap and None under jit.
     """
     gradient = make_gradient(model, loss, accumulate, visible_weight)
 
@@ -67,15 +69,26 @@ def make_gradient(
 ) -> Callable[[TrainState, Batch], tuple[Float[Array, ""], Any, Any]]:
     """Build the gradient of the batch's mean loss: `(state, batch) -> (loss, batch_stats after it, gradient)`."""
 
+    def mean(losses: Float[Array, " batch"], part: Batch) -> Float[Array, ""]:
+        return jnp.sum(losses * part["mask"]) / jnp.sum(part["mask"])
+
+    def losses_of(prediction: Prediction, part: Batch) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Loss of the landmarks, and with that of visibility."""
+        value = mean(face_losses(loss, prediction, part["landmarks"]), part)
+        if not visible_weight or prediction.visible_logit is None:
+            return value, value
+        further = mean(visibility_losses(prediction.visible_logit, part["visible"]), part)
+        return value, value + visible_weight * further
+
     def loss_fn(params: Any, batch_stats: Any, part: Batch) -> tuple[Float[Array, ""], Any]:
         variables = {"params": params, "batch_stats": batch_stats}
         prediction, batch_stats = model.apply(variables, part["image"], True)
-        losses = face_losses(loss, prediction, part["landmarks"])
-        value = jnp.sum(losses * part["mask"]) / jnp.sum(part["mask"])
-        if not visible_weight or prediction.visible_logit is None:
-            return value, (value, batch_stats)
-        further = visibility_losses(prediction.visible_logit, part["visible"])
-        return value + visible_weight * jnp.sum(further * part["mask"]) / jnp.sum(part["mask"]), (value, batch_stats)
+        value, total = losses_of(prediction, part)
+        for earlier in prediction.earlier:
+            total = total + losses_of(earlier, part)[1]
+        # A loss that is not finite is seen in the first step that has one, whichever it is.
+        value = jnp.where(jnp.isfinite(total), value, total)
+        return total / (1 + len(prediction.earlier)), (value, batch_stats)
 
     gradient = jax.value_and_grad(loss_fn, has_aux=True)
 

@@ -13,7 +13,7 @@ from flaxmark.faces.markup_files import FIVE_POINTS
 from flaxmark.models.heads import DenseHead
 from flaxmark.models.losses import MSE, GaussianNLL
 from flaxmark.models.model import make_model
-from flaxmark.models.refined_head import RefinedHead, move_layer
+from flaxmark.models.refined_head import RefinedHead, change_layer
 from flaxmark.models.resnet import ResNetConfig
 from flaxmark.schema import to_dict
 from flaxmark.storage.packed import pack
@@ -48,7 +48,9 @@ def packed_run(path: Path, depth: int, head: DenseHead, dtype: str = "float32", 
     params["head"]["bias"] = rng.uniform(-0.1, 1.1, 10).astype(np.float32)  # places all over the crop
     if isinstance(head, RefinedHead):
         for look in range(1, head.looks + 1):
-            params[move_layer(look)]["kernel"] *= 0.03  # small moves: each look multiplies rounding errors
+            params[change_layer(look, "landmarks")]["kernel"] *= (
+                0.03  # small moves: each look multiplies rounding errors
+            )
     if head.visible:
         params["head_sigma"]["bias"] -= 3  # crop units
     pack({"params": params, "batch_stats": {}}, {"config": to_dict(config), "terms": "free", "sigma_scale": 1.5}, path)

@@ -4,7 +4,9 @@ import csv
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
+import flax.struct
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -36,6 +38,18 @@ def test_outputs_have_the_names_of_fields() -> None:
     np.testing.assert_allclose(outputs["sigma"], [[0.1, 0.2, 0.3]], rtol=1e-5)
     np.testing.assert_allclose(outputs["visible"], [[0.5, 0.75, 0.1]], rtol=1e-5)
     assert set(outputs_of_prediction(Prediction(points))) == {"landmarks"}
+
+
+def test_what_training_alone_needs_is_no_output_and_further_fields_are() -> None:
+    @flax.struct.dataclass
+    class WithWidth(Prediction):
+        """A prediction of a further output."""
+
+        width: Any = None
+
+    points = jnp.zeros((1, 68, 2))
+    found = outputs_of_prediction(WithWidth(points, earlier=(Prediction(points),), width=jnp.ones(1)))
+    assert set(found) == {"landmarks", "width"}
 
 
 @pytest.mark.parametrize("library", [np, jnp])

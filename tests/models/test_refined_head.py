@@ -15,7 +15,7 @@ from flaxmark.errors import ConfigError
 from flaxmark.faces.array_library import NUMPY
 from flaxmark.models.heads import HEAD, VISIBLE, Prediction
 from flaxmark.models.pretrained import start_from_run
-from flaxmark.models.refined_head import LOOK, LOOK_VISIBLE, interpolation, map_layer, move_layer, sample
+from flaxmark.models.refined_head import LOOK, change_layer, interpolation, map_layer, sample
 
 SQUARE = jnp.array([[1.0, 3], [5, 9]]).reshape(1, 2, 2, 1)
 """Values at (0.25, 0.25), (0.75, 0.25) and, in the second row, (0.25, 0.75), (0.75, 0.75) of the crop."""
@@ -59,7 +59,7 @@ def with_values(variables: Any, **layers: Any) -> Any:
     return {"params": variables["params"] | layers}
 
 
-MAP, MOVE = map_layer(1, 0), move_layer(1)
+MAP, MOVE = map_layer(1, 0), change_layer(1, "landmarks")
 AS_IT_IS = {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros(1)}
 
 
@@ -74,7 +74,7 @@ def test_a_look_moves_points_by_what_the_map_has_there() -> None:
         HEAD: starting_at((0.25, 0.25), (0.5, 0.5)),  # where SQUARE is 1 and 4.5
         MAP: AS_IT_IS,
         MOVE: {"kernel": jnp.array([[0.1, 0, 0, 0.2], [0, 0.01, 0, 0]])},
-        LOOK_VISIBLE: {"kernel": jnp.array([[2.0, 0], [0, -1]])},
+        change_layer(1, "visible"): {"kernel": jnp.array([[2.0, 0], [0, -1]])},
     }
     variables = with_values(alone.init(jax.random.key(0), SQUARE), **layers)
     found: Any = alone.apply(variables, SQUARE)
@@ -82,6 +82,7 @@ def test_a_look_moves_points_by_what_the_map_has_there() -> None:
     dense: Any = HeadAlone(DenseHead(visible=True)).apply(variables, SQUARE)
     np.testing.assert_allclose(found.visible_logit - dense.visible_logit, [[2, -4.5]], atol=1e-6)
     np.testing.assert_array_equal(found.log_sigma, dense.log_sigma)
+    jax.tree.map(np.testing.assert_array_equal, found.earlier, (dense,))
 
 
 def test_the_next_look_is_at_the_moved_points() -> None:
@@ -91,10 +92,12 @@ def test_the_next_look_is_at_the_moved_points() -> None:
         MAP: AS_IT_IS,
         MOVE: {"kernel": jnp.array([[0, 0.5, 0, 0], [0, 0, 0.5, 0]])},  # down to 5, right to 3
         map_layer(2, 0): AS_IT_IS,
-        move_layer(2): {"kernel": jnp.array([[1.0, 0, 0, 0], [0, 0, 0, 1]])},
+        change_layer(2, "landmarks"): {"kernel": jnp.array([[1.0, 0, 0, 0], [0, 0, 0, 1]])},
     }
     found: Any = alone.apply(with_values(alone.init(jax.random.key(0), SQUARE), **layers), SQUARE)
     np.testing.assert_allclose(found.landmarks[0], [[5.25, 0.75], [0.75, 3.25]], atol=1e-6)
+    earlier = [look.landmarks[0] for look in found.earlier]
+    np.testing.assert_allclose(earlier, [[[0.25, 0.25], [0.25, 0.25]], [[0.25, 0.75], [0.75, 0.25]]], atol=1e-6)
 
 
 def test_what_all_maps_have_is_added() -> None:
@@ -177,10 +180,18 @@ def test_other_channels_start_from_the_first_look(trained: Any, first_look: Any)
         np.testing.assert_array_equal(getattr(found, name), getattr(first_look, name))
 
 
+@pytest.mark.parametrize("looks", [1, 3])
+def test_with_fewer_looks_the_earlier_ones_stay_and_a_further_one_changes_nothing(looks: int, trained: Any) -> None:
+    head, before = dataclasses.replace(REFINED, looks=looks), predicted(REFINED, {"params": trained})
+    found = predicted(head, started(head, head.adopt(trained, REFINED)))
+    for name in OUTPUTS:
+        np.testing.assert_array_equal(getattr(found, name), getattr((*before.earlier, before)[min(looks, 2)], name))
+
+
 def test_all_layers_are_kept_and_visibility_may_go(trained: Any) -> None:
     assert REFINED.adopt(trained, REFINED) == trained
     without = dataclasses.replace(REFINED, visible=False).adopt(trained, REFINED)
-    assert set(trained) - set(without) == {VISIBLE, LOOK_VISIBLE}
+    assert set(trained) - set(without) == {VISIBLE, change_layer(1, "visible"), change_layer(2, "visible")}
 
 
 def test_a_dense_head_does_not_start_from_half_of_a_refined_one(trained: Any) -> None:

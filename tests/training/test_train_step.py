@@ -1,6 +1,7 @@
 """The same update on one device and on eight, with jit and pmap, in one part and in several."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from flaxmark.evaluation.eval_step import make_eval_step
 from flaxmark.models.heads import DenseHead
 from flaxmark.models.losses import MSE, SmoothL1
 from flaxmark.models.model import make_model
+from flaxmark.models.refined_head import LOOK, RefinedHead, change_layer
 from flaxmark.models.resnet import ResNetConfig
 from flaxmark.system.devices import AXIS, compile_step, compiler_options, make_mesh, shard_batch
 from flaxmark.training.train_state import TrainState, init_train_state
@@ -92,6 +94,30 @@ def test_visibility_trains_its_layer_and_leaves_the_reported_loss_that_of_the_la
     known = (seen == seen).sum(axis=1, keepdims=True)
     slope = np.where(seen == seen, 0.9 - np.nan_to_num(seen), 0) / known
     np.testing.assert_allclose(moved[0.5], -0.5 * slope.mean(axis=0), atol=1e-3)
+
+
+def test_all_looks_are_trained_and_the_loss_of_the_last_is_reported() -> None:
+    network = make_model(ResNetConfig(depth=18, head=RefinedHead(visible=True, looks=1, channels=2)))
+    state = init_train_state(jax.random.key(0), network, optax.sgd(1.0), MEAN_FACE, False)
+    moves = {"kernel": 0.1 * jax.random.normal(jax.random.key(1), (136, 136))}
+    state = state.replace(params=state.params | {change_layer(1, "landmarks"): moves})  # type: ignore[attr-defined]
+    batch = jax.tree.map(jnp.asarray, BATCH | {"visible": np.ones((16, 68), np.float32)})
+
+    def minimised(params: Any) -> tuple[Any, list[Any]]:
+        last, _ = network.apply({"params": params, "batch_stats": state.batch_stats}, batch["image"], True)
+        looks = (*last.earlier, last)
+        squares = [jnp.square(look.landmarks - batch["landmarks"]).mean() for look in looks]
+        entropies = [-jax.nn.log_sigmoid(look.visible_logit).mean() for look in looks]
+        return (sum(squares) + 0.5 * sum(entropies)) / 2, squares
+
+    grads, (first, last) = jax.jit(jax.grad(minimised, has_aux=True))(state.params)
+    step = make_train_step(network, MSE(), optax.sgd(1.0), lambda _: 1.0, steps_per_epoch=9, visible_weight=0.5)
+    after, metrics = jax.jit(step)(state, batch)
+    assert float(metrics["loss"]) == pytest.approx(float(last), rel=1e-5)
+    assert abs(float(first - last)) > 0.01
+    for name in ("head", "head_visible", *(layer for layer in grads if layer.startswith(LOOK))):
+        moved = jax.tree.map(jnp.subtract, state.params[name], after.params[name])
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), moved, grads[name])
 
 
 def test_the_epoch_loss_starts_anew_and_counts_up_to_the_first_that_is_not_finite() -> None:

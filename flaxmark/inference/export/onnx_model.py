@@ -13,7 +13,7 @@ from flaxmark.inference.export.matrix_crop import cut_crops, square_crops
 from flaxmark.inference.export.onnx_graph import Graph, OnnxLibrary, Tensor
 from flaxmark.inference.network import Network
 from flaxmark.models.heads import HEAD, POOLING, SIGMA, VISIBLE, DenseHead, pooling_weights
-from flaxmark.models.refined_head import LOOK, RefinedHead, interpolation, map_layer, move_layer
+from flaxmark.models.refined_head import RefinedHead, change_layer, interpolation, map_layer
 from flaxmark.models.resnet import ResNetConfig, features_size
 
 OPSET, IR_VERSION = 20, 9
@@ -100,12 +100,11 @@ def add_looks(
     graph: Graph, network: Network, stages: list[Tensor], values: dict[str, Tensor], looks: int
 ) -> dict[str, Tensor]:
     """Add the later looks of a refined head to the outputs of its first one, `landmarks` `[n, 2 * num_points]`."""
-    params, landmarks = network.variables["params"], values["landmarks"]
     for look in range(1, looks + 1):
-        seen = add_look(graph, network, stages, graph.add("Reshape", landmarks, pairs(network)), look)
-        landmarks += add_dense(graph, seen, params[move_layer(look)])
-    changes = {name: add_dense(graph, seen, params[f"{LOOK}_{name}"]) for name in values if name != "landmarks"}
-    return {"landmarks": landmarks} | {name: values[name] + change for name, change in changes.items()}
+        seen = add_look(graph, network, stages, graph.add("Reshape", values["landmarks"], pairs(network)), look)
+        layers = {name: network.variables["params"][change_layer(look, name)] for name in values}
+        values = {name: value + add_dense(graph, seen, layers[name]) for name, value in values.items()}
+    return values
 
 
 def add_look(graph: Graph, network: Network, stages: list[Tensor], points: Tensor, look: int) -> Tensor:
