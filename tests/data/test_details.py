@@ -33,7 +33,7 @@ def test_a_moustache_leaves_the_lips_or_hangs_over_the_upper_one() -> None:
     for overhang, hidden in ((0.0, [False] * 6), (1.0, [True] * 3 + [False] * 3)):
         image, bare = (draw(replace(p, moustache=m, overhang=overhang), 128)[0].astype(int) for m in (1.0, 0.0))
         difference = np.abs(image - bare).max(axis=-1)[lips[:, 1], lips[:, 0]]
-        np.testing.assert_array_equal(difference > 30, hidden)
+        np.testing.assert_array_equal(difference > 15, hidden)
 
 
 @pytest.mark.parametrize("pose", [{}, {"pitch": 20.0}, {"pitch": -20.0}, {"yaw": 40.0, "pitch": 15.0}], ids=str)
