@@ -47,10 +47,9 @@ def packed_run(path: Path, depth: int, head: DenseHead, dtype: str = "float32", 
     params = jax.tree.map(fill, shapes)
     params["head"]["bias"] = rng.uniform(-0.1, 1.1, 10).astype(np.float32)  # places all over the crop
     if isinstance(head, RefinedHead):
+        # Small moves: each look multiplies rounding errors.
         for look in range(1, head.looks + 1):
-            params[change_layer(look, "landmarks")]["kernel"] *= (
-                0.03  # small moves: each look multiplies rounding errors
-            )
+            params[change_layer(look, "landmarks")]["kernel"] *= 0.03
     if head.visible:
         params["head_sigma"]["bias"] -= 3  # crop units
     pack({"params": params, "batch_stats": {}}, {"config": to_dict(config), "terms": "free", "sigma_scale": 1.5}, path)
