@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
-from shape_errors import RATIOS, constants, correlation, learnt, modes, nearer, sideways
+from shape_errors import RATIOS, constants, correlation, learnt, modes, nearer, sideways, slopes, toward_camera
 
 from flaxmark.data.annotated_images import read_annotated
 from flaxmark.data.drawn.head.mean_head import poses_of
@@ -109,16 +109,18 @@ def habits(faces: Faces) -> str:
     yaw, pitch, _ = poses_of(faces.predicted, IBUG_68).T
     among = np.abs(yaw) < LARGEST_TURN  # False where the turn is not known
     found, true = (shapes[among] for shapes in faces.shapes)
-    depth = nearer(found, true, yaw[among], pitch[among])
-    means = np.concatenate([constants(found, true), depth[:, None]], axis=-1)
-    means[:, 1] -= depth * np.sin(np.radians(pitch[among])).mean()  # what the depth does already
-    means = np.round(100 * means, 1) + 0.0  # never -0.0
+    yaw, pitch = yaw[among], pitch[among]
+    depth = nearer(found, true, yaw, pitch)[:, None]
+    rest = true - depth * toward_camera(yaw, pitch)[:, None]
+    turned = np.abs(np.sin(np.radians(yaw)))
+    always, sideways_on = slopes(found, rest, np.stack([np.ones_like(turned), turned], axis=-1))
+    numbers = np.round(100 * np.concatenate([always, depth, sideways_on], axis=-1), 1) + 0.0  # never -0.0
     parts: dict[str, Sequence[int]] = {
         "JAW": range(9), "BROW": range(17, 22), "BRIDGE": range(27, 31), "NOSTRIL": range(31, 34),
         "EYE": range(36, 42), "LIPS": (48, 49, 50, 51, 59, 58, 57), "INNER": (60, 61, 62, 67, 66),
     }  # fmt: skip
     rows = [
-        f"{name} {' '.join('({:.1f}, {:.1f}, {:.1f})'.format(*mean) for mean in means[list(own)])}"
+        f"{name} {' '.join('({:.1f}, {:.1f}, {:.1f}, {:.1f}, {:.1f})'.format(*row) for row in numbers[list(own)])}"
         for name, own in parts.items()
     ]
     return "\n".join(["```", *rows, "```"])
@@ -199,7 +201,8 @@ def write_report(
         "What to add to predictions on average, % of the distance of the outer eye corners:",
         constants_table(columns),
         "The same for each point of the image's left half and the middle, training faces, with how much nearer to the "
-        "camera it is; to be added to the habits of annotators in flaxmark/data/drawn/head/annotation.py:",
+        "camera it is, and what to add besides times the sine of the head's turn to either side; to be added to the "
+        "habits of annotators in flaxmark/data/drawn/head/annotation.py:",
         habits(many),
         "Head pose of predicted points against that of true ones:",
         pose_table(columns),

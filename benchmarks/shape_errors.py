@@ -62,8 +62,17 @@ def mirror(shapes: Shapes) -> Shapes:
 
 def constants(predicted: Shapes, true: Shapes) -> Float[np.ndarray, "68 2"]:
     """What to add to each predicted point on average, the same on both sides of the face."""
+    return slopes(predicted, true, np.ones((len(true), 1)))[0]
+
+
+def slopes(predicted: Shapes, true: Shapes, causes: Float[np.ndarray, "n causes"]) -> Float[np.ndarray, "causes 68 2"]:
+    """What to add to each predicted point for each unit of some causes, the same on both sides of the face.
+
+    By least squares, of causes that a mirror image has too, such as the size of a turn to either side.
+    """
     differences = true - predicted
-    return (differences.mean(axis=0) + mirror(differences).mean(axis=0)) / 2
+    both = np.concatenate([differences, mirror(differences)]).reshape(2 * len(true), -1)
+    return np.linalg.lstsq(np.concatenate([causes, causes]), both)[0].reshape(-1, *true.shape[1:])
 
 
 def nearer(
@@ -72,17 +81,25 @@ def nearer(
     """How much nearer to the camera each true point seems than the predicted one, in units of the face frame; NaN if
     all faces look the same way.
 
-    The nearer of two points moves down in proportion to the sine of the pitch, and to the image's right in proportion
-    to the tangent of the yaw (both in degrees), because the unit, the distance of the eye corners in the image, shrinks
-    with its cosine. The common slope of both by least squares, the same on both sides of the face.
+    The common slope of how it moves across and down, by least squares, the same on both sides of the face.
     """
-    turns = np.stack([np.tan(np.radians(yaw)), np.sin(np.radians(pitch))], axis=-1)
-    turns -= turns.mean(axis=0)
-    total = (turns**2).sum()
+    moves = toward_camera(yaw, pitch)
+    moves -= moves.mean(axis=0)
+    total = (moves**2).sum()
     if total == 0:
         return np.full(true.shape[1], np.nan)
-    slopes = ((true - predicted) * turns[:, None]).sum(axis=(0, 2)) / total
-    return np.asarray((slopes + slopes[MIRRORED]) / 2)
+    own = ((true - predicted) * moves[:, None]).sum(axis=(0, 2)) / total
+    return np.asarray((own + own[MIRRORED]) / 2)
+
+
+def toward_camera(yaw: Float[np.ndarray, " n"], pitch: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
+    """How a point moves in the face frame if it is nearer to the camera by its unit, heads turned by degrees.
+
+    By its projection, after the turn by yaw and then by pitch. The unit, the distance of the eye corners in the image,
+    shrinks with the cosine of the yaw, and their line, which pitch tilts where the head is turned, is level there.
+    """
+    yaw, pitch = np.radians(yaw), np.radians(pitch)
+    return np.stack([np.tan(yaw), np.sin(pitch) / np.cos(yaw) ** 2], axis=-1)
 
 
 def sideways(predicted: Shapes, true: Shapes) -> float:

@@ -15,19 +15,20 @@ from flaxmark.data.drawn.paint.curves import spline
 from flaxmark.faces.markup import IBUG_68
 
 PLAIN = FaceParameters(distance=1000.0)
+NO_HABIT = (0.0,) * 5
 
 
-def only(name: str, values: tuple[tuple[float, float, float], ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def only(name: str, values: tuple[tuple[float, ...], ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave no habit but these of one part."""
     for other in ("JAW", "BROW", "BRIDGE", "NOSTRIL", "EYE", "LIPS", "INNER"):
-        monkeypatch.setattr(annotation, other, ((0.0, 0.0, 0.0),) * len(getattr(annotation, other)))
+        monkeypatch.setattr(annotation, other, (NO_HABIT,) * len(getattr(annotation, other)))
     monkeypatch.setattr(annotation, name, values)
 
 
 @pytest.fixture
 def five_inward(monkeypatch: pytest.MonkeyPatch) -> None:
     """Labels of the jaw 5 % to the middle and 2 % down, and nothing else."""
-    only("JAW", (*((5.0, 2.0, 0.0),) * 8, (0.0, 2.0, 0.0)), monkeypatch)
+    only("JAW", (*((5.0, 2.0, 0.0, 0.0, 0.0),) * 8, (0.0, 2.0, 0.0, 0.0, 0.0)), monkeypatch)
 
 
 def test_both_sides_have_the_same_habits() -> None:
@@ -60,7 +61,7 @@ def test_labels_turn_with_the_head() -> None:
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(30.0, 0.0), (-20.0, 0.0), (0.0, 15.0)])
 def test_a_nearer_label_moves_with_the_turn(yaw: float, pitch: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    only("BRIDGE", ((0.0, 0.0, 10.0),) * 4, monkeypatch)
+    only("BRIDGE", ((0.0, 0.0, 10.0, 0.0, 0.0),) * 4, monkeypatch)
     head = Head(replace(PLAIN, yaw=yaw, pitch=pitch))
     view = View(head, 256)
     moved = (view.landmarks - view.places[:, :2])[27:31] / view.scale
@@ -69,10 +70,21 @@ def test_a_nearer_label_moves_with_the_turn(yaw: float, pitch: float, monkeypatc
     np.testing.assert_allclose(moved, np.tile(expected, (4, 1)), atol=1e-3)
 
 
+@pytest.mark.parametrize("yaw", [0.0, 30.0, -50.0])
+def test_some_labels_move_where_the_head_turns_to_either_side(yaw: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    only("EYE", ((0.0, 0.0, 0.0, -4.0, 10.0),) * 6, monkeypatch)
+    head = Head(replace(PLAIN, yaw=yaw))
+    view = View(head, 256)
+    moved = (view.landmarks - view.places[:, :2])[36:48] / view.scale
+    share = 0.1 * np.linalg.norm(head.points[45] - head.points[36]) * abs(np.sin(np.radians(yaw)))
+    across = -0.4 * share * np.cos(np.radians(yaw))  # outwards on both sides, as seen from the front
+    np.testing.assert_allclose(moved, [[across, share]] * 6 + [[-across, share]] * 6, atol=1e-3)
+
+
 @pytest.mark.parametrize("pitch", [-20.0, -10.0, 0.0, 20.0])
 @pytest.mark.parametrize("yaw", [-40.0, 0.0, 15.0])
 def test_the_jaw_is_spaced_evenly(yaw: float, pitch: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    only("JAW", ((0.0, 0.0, 0.0),) * 9, monkeypatch)
+    only("JAW", (NO_HABIT,) * 9, monkeypatch)
     for seed in range(5):
         head = Head(replace(sample_parameters(np.random.default_rng(seed)), yaw=yaw, pitch=pitch))
         jaw = View(head, 256).landmarks[:17]
@@ -82,7 +94,7 @@ def test_the_jaw_is_spaced_evenly(yaw: float, pitch: float, monkeypatch: pytest.
 
 
 def test_the_jaw_begins_lower_where_the_head_is_bowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    only("JAW", ((0.0, 0.0, 0.0),) * 9, monkeypatch)
+    only("JAW", (NO_HABIT,) * 9, monkeypatch)
     for pitch in (20.0, -20.0):
         view = View(Head(replace(PLAIN, pitch=pitch)), 256)
         moved = (view.landmarks - view.places[:, :2])[[0, 16]] / view.scale
@@ -92,7 +104,7 @@ def test_the_jaw_begins_lower_where_the_head_is_bowed(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("yaw", [30.0, -30.0])
 def test_the_middle_of_the_jaw_lies_where_the_head_turns_to(yaw: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    only("JAW", ((0.0, 0.0, 0.0),) * 9, monkeypatch)
+    only("JAW", (NO_HABIT,) * 9, monkeypatch)
     view = View(Head(replace(PLAIN, yaw=yaw)), 256)
     moved = (view.landmarks - view.places[:, :2])[8] / view.scale
     assert np.linalg.norm(moved) == pytest.approx(annotation.CHIN * 0.5, rel=0.1)
@@ -144,7 +156,8 @@ def test_both_far_brows_are_treated_alike() -> None:
 
 @pytest.mark.parametrize("yaw", [-40.0, 0.0, 25.0])
 def test_the_pose_of_the_mean_person_is_found(yaw: float) -> None:
-    found = poses_of(View(Head(replace(mean_person(), yaw=yaw, distance=1000.0)), 256).landmarks, IBUG_68)
+    # In the middle of the distances of drawn cameras.
+    found = poses_of(View(Head(replace(mean_person(), yaw=yaw, distance=10.0)), 256).landmarks, IBUG_68)
     assert abs(found[0] - yaw) < 2  # the visible jaw is another part of the head then
 
 

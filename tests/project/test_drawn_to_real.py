@@ -12,6 +12,7 @@ from flaxmark.data.drawn import draw_face
 from flaxmark.data.drawn.head.distribution import mean_person
 from flaxmark.data.drawn.head.pose import View
 from flaxmark.data.drawn.head.shape import Head
+from flaxmark.faces.head_pose import rotation
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +53,40 @@ def test_a_constant_error_is_found_on_both_sides(shape_errors: ModuleType, faces
 def test_what_is_nearer_moves_with_the_turn(shape_errors: ModuleType) -> None:
     true = np.zeros((5, 68, 2))
     yaw, pitch = np.array([-30.0, 10, 0, 20, 5]), np.array([0.0, 20, -10, 5, 0])
-    moves = np.stack([np.tan(np.radians(yaw)), np.sin(np.radians(pitch))], axis=-1)
+    moves = shape_errors.toward_camera(yaw, pitch)
     predicted = true.copy()
     predicted[:, [30, 48, 54]] -= 0.04 * moves[:, None]
     predicted[:, 8] += (0.1, 0.2)  # on all faces, so that it says nothing of the depth
     found = shape_errors.nearer(predicted, true, yaw, pitch)
     np.testing.assert_allclose(found[[30, 48, 54]], 0.04, atol=1e-9)
     np.testing.assert_allclose(np.delete(found, [30, 48, 54]), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("yaw", "pitch"), [(30.0, 0.0), (0.0, 20.0), (-40.0, 15.0)])
+def test_what_is_nearer_in_the_face_frame(shape_errors: ModuleType, yaw: float, pitch: float) -> None:
+    head = np.zeros((68, 3))
+    head[36], head[45], head[30] = (-1, 0, 0), (1, 0, 0), (0.4, 0.7, 0.2)
+    nearer = head.copy()
+    nearer[30, 2] += 0.1 * 2  # a tenth of the distance of the eye corners
+    before, after = (points @ rotation(yaw, pitch, 0.0)[:2].T for points in (head, nearer))
+    moved = shape_errors.in_face_frame(after[None], before[None]) - shape_errors.in_face_frame(
+        before[None], before[None]
+    )
+    expected = 0.1 * shape_errors.toward_camera(np.array([yaw]), np.array([pitch]))
+    np.testing.assert_allclose(moved[:, 30], expected, rtol=0.2)
+
+
+def test_what_turned_heads_have_besides(shape_errors: ModuleType, faces: np.ndarray) -> None:
+    true = shape_errors.in_face_frame(faces, faces)
+    turned = np.abs(np.sin(np.radians(np.linspace(-40, 30, len(true)))))
+    predicted = true.copy()
+    predicted[..., 1] += 0.02
+    predicted[:, 30, 1] += 0.1 * turned  # the tip of the nose too low from the side
+    predicted[:, [17, 26]] += turned[:, None, None] * [[0.2, 0], [-0.2, 0]]  # and brows too short
+    always, more = shape_errors.slopes(predicted, true, np.stack([np.ones_like(turned), turned], axis=-1))
+    np.testing.assert_allclose(always, np.tile([0, -0.02], (68, 1)), atol=1e-9)
+    np.testing.assert_allclose(more[[30, 17, 26]], [[0, -0.1], [-0.2, 0], [0.2, 0]], atol=1e-9)
+    np.testing.assert_allclose(np.delete(more, [17, 26, 30], axis=0), 0, atol=1e-9)
 
 
 def test_without_turns_no_depth_is_found(shape_errors: ModuleType) -> None:
@@ -100,7 +128,7 @@ def test_poses_and_habits_of_the_report(report: ModuleType, faces: np.ndarray) -
     moved[:, 45] -= (-0.02, 0.01)
     lines = report.habits(SimpleNamespace(shapes=(moved, faces), predicted=faces, true=faces)).splitlines()
     assert [line.split()[0] for line in lines[1:-1]] == ["JAW", "BROW", "BRIDGE", "NOSTRIL", "EYE", "LIPS", "INNER"]
-    assert lines[5].startswith("EYE (2.0, 1.0, 0.0) (0.0, 0.0, 0.0)")
+    assert lines[5].startswith("EYE (2.0, 1.0, 0.0, 0.0, 0.0) (0.0, 0.0, 0.0, 0.0, 0.0)")
     assert sum(line.count("(") for line in lines) == 9 + 5 + 4 + 3 + 6 + 7 + 5
 
 
@@ -121,7 +149,7 @@ def test_habits_tell_depth_from_height(report: ModuleType, shape_errors: ModuleT
     predicted, true = np.swapaxes(np.array(faces), 0, 1)
     shapes = tuple(shape_errors.in_face_frame(points, true) for points in (predicted, true))
     lines = report.habits(SimpleNamespace(shapes=shapes, predicted=predicted, true=true)).splitlines()
-    found = np.array([float(x) for x in re.findall(r"-?\d+\.\d", " ".join(lines[1:-1]))]).reshape(-1, 3)
+    found = np.array([float(x) for x in re.findall(r"-?\d+\.\d", " ".join(lines[1:-1]))]).reshape(-1, 5)
     np.testing.assert_allclose(found[-12:, 2], 5, atol=0.6)
-    np.testing.assert_allclose(found[-12:, :2], 0, atol=0.3)
+    np.testing.assert_allclose(found[-12:, [0, 1, 3, 4]], 0, atol=0.3)
     np.testing.assert_allclose(found[:-12], 0, atol=0.11)

@@ -8,37 +8,63 @@ and the lid's fold end, and annotators put it inside.
 import numpy as np
 
 from flaxmark.data.drawn.arrays import Points
-from flaxmark.data.drawn.head.frontal import both_sides
+from flaxmark.data.drawn.head.frontal import Half, both_sides
 from flaxmark.data.drawn.head.shape import Head
 
-# Left half of the face, as in frontal.py: (right, down, nearer to the camera), per cent of the distance of the outer
-# eye corners. What is nearer moves to the side that the head turns to, and down where it is bowed. All numbers of this
-# file were measured on training faces of 300-W (docs/results/drawn_to_real.md, 2026-11-29).
+# Left half of the face, as in frontal.py: right, down, nearer to the camera, and what is added to the first two times
+# the sine of the head's turn to either side; per cent of the distance of the outer eye corners. What is nearer moves to
+# the side that the head turns to, and down where it is bowed. The last two are for what is meant otherwise from the
+# side: the tip of the nose, for example, is where its outline is furthest out. All numbers of this file were measured
+# on training faces of 300-W (docs/results/drawn_to_real.md, 2026-11-29).
 JAW = (
-    (1.5, -1.9, -0.8),
-    (0.4, -1.7, 1.2),
-    (-1.2, -1.2, 1.8),
-    (-1.5, -1.0, 2.7),
-    (-0.9, -1.4, 3.0),
-    (0.4, -1.7, 2.5),
-    (1.4, -2.0, 2.3),
-    (1.1, -1.7, 3.7),
-    (0.0, -0.4, 2.5),
+    (1.3, -3.4, -1.6, 0.4, 5.4),
+    (0.4, -2.6, 0.5, -0.5, 3.3),
+    (-0.4, -2.1, 1.2, -3.7, 3.2),
+    (-1.0, -2.0, 2.7, -4.0, 3.6),
+    (-0.5, -2.3, 3.3, -1.6, 3.1),
+    (0.1, -2.8, 3.3, 1.2, 3.9),
+    (0.8, -3.5, 3.5, 2.8, 5.2),
+    (0.6, -3.0, 4.9, 3.1, 3.3),
+    (0.0, -1.3, 3.7, 0.0, 0.8),
 )
-BROW = ((1.1, -2.0, -0.5), (1.2, -1.4, 2.9), (0.9, -1.1, 4.1), (0.9, -1.0, 3.0), (1.4, -0.7, 3.7))
-BRIDGE = ((0.0, 1.3, 3.3), (0.0, 1.3, 3.9), (0.0, 1.4, 3.7), (0.0, 1.1, 0.4))
-NOSTRIL = ((1.7, 1.9, 0.7), (-0.1, 2.1, -1.6), (0.0, 1.9, 4.7))
-EYE = ((3.1, 0.9, 0.0), (2.4, -0.4, 2.0), (1.5, -0.6, 3.0), (1.0, 0.6, 1.6), (1.0, -0.6, 2.6), (1.8, -1.0, 2.7))
+BROW = (
+    (1.5, -2.6, -0.6, -2.1, 4.1),
+    (1.8, -2.4, 2.3, -3.6, 3.6),
+    (1.9, -2.0, 3.1, -2.8, 2.4),
+    (1.7, -1.4, 2.0, -1.5, 1.9),
+    (2.2, -0.5, 2.6, -0.4, 2.2),
+)
+BRIDGE = (
+    (0.0, 0.6, 2.6, 0.0, 3.9),
+    (0.0, 1.2, 3.5, 0.0, 1.3),
+    (0.0, 2.1, 3.6, 0.0, -1.5),
+    (0.0, 2.4, 0.6, 0.0, -4.0),
+)
+NOSTRIL = ((2.8, 1.9, 0.9, -4.3, 0.6), (0.5, 1.7, -1.4, -2.2, 1.2), (0.0, 1.7, 5.0, 0.0, 0.6))
+EYE = (
+    (3.6, 0.1, -0.7, -1.7, 2.6),
+    (2.9, -0.5, 1.4, -2.1, 1.8),
+    (1.8, -0.5, 2.5, -1.3, 0.9),
+    (1.2, 0.6, 1.0, -1.5, 0.2),
+    (1.2, -0.7, 2.0, -1.3, 0.7),
+    (2.4, -1.4, 2.0, -1.5, 1.1),
+)
 LIPS = (
-    (1.8, 2.1, 2.5),
-    (1.3, 1.3, 3.5),
-    (1.1, 0.6, 5.7),
-    (0.0, 1.4, 4.1),
-    (1.5, 0.1, 1.9),
-    (0.7, -1.1, 3.7),
-    (0.0, -1.3, 4.7),
+    (2.5, 1.6, 2.4, -2.8, 1.9),
+    (1.9, 1.0, 3.3, -2.8, 0.3),
+    (1.0, 0.2, 5.4, 0.2, 0.1),
+    (0.0, 0.9, 3.9, 0.0, -0.3),
+    (2.0, 0.0, 1.9, -1.9, -0.2),
+    (0.8, -1.4, 3.8, -0.2, -0.1),
+    (0.0, -1.6, 4.8, 0.0, -0.3),
 )
-INNER = ((1.8, 1.9, -2.0), (1.4, 1.0, 1.6), (0.0, 0.7, 1.1), (1.3, -1.0, 2.3), (0.0, -1.2, 0.4))
+INNER = (
+    (2.2, 1.4, -1.9, -1.8, 1.4),
+    (1.5, 0.6, 1.7, 0.5, 0.8),
+    (0.0, 0.6, 1.2, 0.0, 0.1),
+    (1.4, -1.5, 2.6, 0.3, 0.8),
+    (0.0, -1.8, 0.8, 0.0, 0.5),
+)
 
 EARS = 0.08
 """How much lower the outermost points of the jaw are where the head is bowed: face units times the sine of the pitch.
@@ -53,11 +79,18 @@ of the yaw."""
 
 def annotated(positions: Points, head: Head) -> Points:
     """Positions `[68, 3]` of labels, from those of the places that look like landmarks, in the frame of the head."""
-    offsets = both_sides(JAW, BROW, BRIDGE, NOSTRIL, EYE, LIPS, INNER) / 100
+    offsets = _both_sides(slice(0, 3))
+    offsets[:, :2] += abs(np.sin(np.radians(head.p.yaw))) * _both_sides(slice(3, 5))
     distance = np.linalg.norm(head.points[45] - head.points[36])
-    labels = positions + distance * offsets
+    labels = positions + distance * offsets / 100
     # The edges of closed lips meet, they do not cross.
     lips = labels[[[61, 62, 63], [67, 66, 65]], 1:]
     crossed = lips[0, :, :1] > lips[1, :, :1]
     labels[[[61, 62, 63], [67, 66, 65]], 1:] = np.where(crossed, lips.mean(0), lips)
     return labels
+
+
+def _both_sides(numbers: slice) -> Points:
+    """Some of the numbers `[68, ..]` of all landmarks."""
+    halves: tuple[Half, ...] = (JAW, BROW, BRIDGE, NOSTRIL, EYE, LIPS, INNER)
+    return both_sides(*([row[numbers] for row in half] for half in halves))
