@@ -1,6 +1,7 @@
 """Weights that a run starts from, and the terms of use that they bring."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -52,6 +53,16 @@ def pretraining_config(config: Config) -> Config | None:
     )
 
 
+def check_weights_fit(config: Config) -> None:
+    """Refuse another network's weights in `model.init_from` with CheckpointError or ConfigError.
+
+    Faces may take an hour to prepare, and this is known before.
+    """
+    name = config.model.init_from
+    if name is not None and not names_config(name) and _is_trained(_source(name)):
+        _adopted(config, name)
+
+
 def start_from_weights(config: Config, state: TrainState, name: str | None) -> tuple[TrainState, str]:
     """Fresh state with the weights that `name` stands for, as `model.init_from` does, and their terms of use.
 
@@ -73,11 +84,26 @@ def start_from_weights(config: Config, state: TrainState, name: str | None) -> t
 
 def _load(config: Config, fresh: Variables, name: str) -> tuple[Variables, str]:
     """Fresh variables replaced by those that `name` stands for, and their terms of use."""
-    source = SHIPPED if name == SHIPPED_NAME else user_path(name)
-    if source.is_file() and not is_packed(source):
+    source = _source(name)
+    if not _is_trained(source):
         return start_from_file(source, fresh, config.model), FREE  # such files state no terms
+    own, metadata = _adopted(config, name)
+    return start_from_run(own, fresh, name), str(metadata.get("terms", "unknown"))
+
+
+def _source(name: str) -> Path:
+    return SHIPPED if name == SHIPPED_NAME else user_path(name)
+
+
+def _is_trained(source: Path) -> bool:
+    """Whether a source is a run or a packed file, and not the weights of another library."""
+    return not source.is_file() or is_packed(source)
+
+
+def _adopted(config: Config, name: str) -> tuple[Variables, dict[str, Any]]:
+    """Trained variables as this network's head can use them, and their metadata."""
     try:
-        own, metadata = load_trained(source, to_train=True)
+        own, metadata = load_trained(_source(name), to_train=True)
     except CheckpointError as error:
         error.field, error.value = error.field or "model.init_from", error.value or name
         raise
@@ -89,7 +115,7 @@ def _load(config: Config, fresh: Variables, name: str) -> tuple[Variables, str]:
     own["params"] = head.adopt(own["params"], trained.model.head)
     if trained.data.markup == IBUG_68 != markup and is_built_in(markup):
         own["params"] = head.convert(own["params"], point_weights(markup.name))
-    return start_from_run(own, fresh, name), str(metadata.get("terms", "unknown"))
+    return own, metadata
 
 
 def joint_terms(faces: str, weights: str) -> str:

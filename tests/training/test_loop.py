@@ -1,5 +1,6 @@
 """The loop around the step: what it reads and when, and what it costs."""
 
+import dataclasses
 import json
 import signal
 import time
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from flaxmark.config.config import Config, TrainConfig
-from flaxmark.errors import CheckpointError
+from flaxmark.errors import CheckpointError, FlaxmarkError
 from flaxmark.models.resnet import ResNetConfig
 from flaxmark.storage.metric_log import read_metrics
 from flaxmark.storage.workdir import claim_workdir
@@ -174,7 +175,9 @@ def test_a_step_costs_the_loop_less_than_1000_numbers_as_json(tmp_path: Path, mo
     assert min(seconds) < min(yardstick)  # whatever else runs only adds to both
 
 
-def test_missing_weights_are_noticed_before_faces_are_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusable_weights_are_noticed_before_faces_are_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def prepare(_: Any) -> None:
         raise InterruptedError
 
@@ -183,6 +186,11 @@ def test_missing_weights_are_noticed_before_faces_are_prepared(tmp_path: Path, m
     with pytest.raises(CheckpointError) as caught:
         train(config, workdir)
     assert caught.value.field == "model.init_from"
+    # Weights of another network are refused before faces are prepared, too, which may take an hour.
+    for other, field in ((ResNetConfig(depth=34), "init_from"), (ResNetConfig(depth=18), "head.name")):
+        with pytest.raises(FlaxmarkError) as refused:
+            train(Config(model=dataclasses.replace(other, init_from="flaxmark")), workdir)
+        assert refused.value.field == f"model.{field}"
     assert not workdir.exists()
     workdir.mkdir()
     claim_workdir(workdir, config)
