@@ -77,19 +77,20 @@ def constants_table(columns: Mapping[str, Faces]) -> str:
     return table(["to the middle, down", *columns], rows)
 
 
-def ratio_table(photographs: Faces, drawn: Faces) -> str:
+def ratio_table(columns: Mapping[str, Faces]) -> str:
     """Means of ratios, and correlations of predicted with true ones, for near-frontal faces."""
-    frontal = [np.abs(poses_of(faces.true, IBUG_68)[:, 0]) < NEAR_FRONTAL for faces in (photographs, drawn)]
-    (found, real), (found_drawn, true_drawn) = (
-        [shapes[among] for shapes in faces.shapes] for faces, among in zip((photographs, drawn), frontal, strict=True)
-    )
+    frontal = {
+        name: [shapes[np.abs(poses_of(faces.true, IBUG_68)[:, 0]) < NEAR_FRONTAL] for shapes in faces.shapes]
+        for name, faces in columns.items()
+    }
     rows = []
     for name, ratio in RATIOS.items():
-        a, b, c, d = (ratio(shapes) for shapes in (true_drawn, real, found, found_drawn))
-        figures = [f"{values.mean():.3f}" for values in (a, b, c)]
-        rows.append([name, *figures, f"{correlation(c, b):.2f}", f"{correlation(d, a):.2f}"])
-    header = ["", "drawn", "photographs", "predicted there", "correlation there", "on drawn faces"]
-    return table(header, rows)
+        pairs = {column: [ratio(shapes) for shapes in own] for column, own in frontal.items()}
+        means = [f"{found.mean():.3f}, {true.mean():.3f}" for found, true in pairs.values()]
+        rows.append([name, *means, *(f"{correlation(found, true):.2f}" for found, true in pairs.values())])
+    return table(
+        ["", *(f"{name}: predicted, true" for name in columns), *(f"correlation, {name}" for name in columns)], rows
+    )
 
 
 def pose_table(columns: Mapping[str, Faces]) -> str:
@@ -206,8 +207,8 @@ def write_report(
         habits(many),
         "Head pose of predicted points against that of true ones:",
         pose_table(columns),
-        f"Ratios, faces turned by less than {NEAR_FRONTAL} degrees:",
-        ratio_table(many, drawn),
+        f"Ratios, faces turned by less than {NEAR_FRONTAL} degrees; correlations of predicted with true ones:",
+        ratio_table(columns),
         mode_table(many, drawn),
     ]
     if people is not None:

@@ -132,6 +132,20 @@ def test_poses_and_habits_of_the_report(report: ModuleType, faces: np.ndarray) -
     assert sum(line.count("(") for line in lines) == 9 + 5 + 4 + 3 + 6 + 7 + 5
 
 
+def test_ratios_of_the_report(report: ModuleType, faces: np.ndarray) -> None:
+    wider = faces.copy()
+    wider[:, 21, 0] -= np.linspace(0, 9, len(faces))  # gaps of brows that are predicted too wide
+    columns = {
+        name: SimpleNamespace(true=faces, shapes=shapes)
+        for name, shapes in {"exact": (faces, faces), "wrong": (wider, faces)}.items()
+    }
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in report.ratio_table(columns).splitlines()[2:]]
+    for name, exact, wrong, full, part in rows:
+        assert len(set(exact.split(", "))) == 1 and full == "1.00"
+        found, true = map(float, wrong.split(", "))
+        assert (found > true, float(part) < 1) == (name == "brow gap",) * 2, name
+
+
 def test_habits_tell_depth_from_height(report: ModuleType, shape_errors: ModuleType) -> None:
     # Heads whose lips are 5 % nearer to the camera than predicted, bowed by 8 degrees on average.
     heads = [
