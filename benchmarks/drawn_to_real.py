@@ -31,6 +31,7 @@ from flaxmark.data.prepare.sources import FolderSource, find_data_dir
 from flaxmark.errors import ConfigError, DataError
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import IBUG_68
+from flaxmark.inference.face import Face
 from flaxmark.inference.predictor import Predictor
 from flaxmark.system.files import new_folder
 
@@ -62,11 +63,15 @@ class Arguments:
 
 @dataclasses.dataclass(frozen=True)
 class Faces:
-    """Predicted and true landmarks `[n, 68, 2]` of faces, pixels, and their entries in a data set, if they have any."""
+    """Predicted and true landmarks of faces, pixels, and their entries in a data set, if they have any.
+
+    `sigma` is the expected error of the points, relative to the distance of the outer eye corners; None without.
+    """
 
     entries: Sequence[FaceEntry]
     predicted: Float[np.ndarray, "n 68 2"]
     true: Float[np.ndarray, "n 68 2"]
+    sigma: Float[np.ndarray, " n"] | None
 
     @property
     def shapes(self) -> tuple[Float[np.ndarray, "n 68 2"], Float[np.ndarray, "n 68 2"]]:
@@ -84,7 +89,20 @@ class LondonFaces:
 
 def predict(predictor: Predictor, images: Iterable[np.ndarray], boxes: Sequence[np.ndarray]) -> np.ndarray:
     """Landmarks `[n, 68, 2]` of one face in each image, given its box."""
-    return np.stack([faces[0].landmarks for faces in predictor.predict_many(images, [box[None] for box in boxes])])
+    return np.stack([face.landmarks for face in predict_faces(predictor, images, boxes)])
+
+
+def predict_faces(predictor: Predictor, images: Iterable[np.ndarray], boxes: Sequence[np.ndarray]) -> list[Face]:
+    """One face in each image, given its box."""
+    return [faces[0] for faces in predictor.predict_many(images, [box[None] for box in boxes])]
+
+
+def with_truth(found: Sequence[Face], true: Float[np.ndarray, "n 68 2"], entries: Sequence[FaceEntry] = ()) -> Faces:
+    """Predicted faces and their true landmarks."""
+    sigmas = [face.sigma for face in found if face.sigma is not None]
+    distance = np.linalg.norm(true[:, 36] - true[:, 45], axis=-1)
+    sigma = np.stack(sigmas).mean(axis=1) / distance if sigmas else None
+    return Faces(entries, np.stack([face.landmarks for face in found]), true, sigma)
 
 
 def photographs(predictor: Predictor, entries: Sequence[FaceEntry], root: Path) -> Faces:
@@ -92,7 +110,7 @@ def photographs(predictor: Predictor, entries: Sequence[FaceEntry], root: Path) 
     true = np.stack([entry.landmarks_px for entry in entries])
     images = (read_annotated(root, entry, predictor.max_megapixels) for entry in entries)
     boxes = [landmark_box(points) for points in true]
-    return Faces(entries, predict(predictor, images, boxes), true)
+    return with_truth(predict_faces(predictor, images, boxes), true, entries)
 
 
 def drawn_faces(predictor: Predictor, count: int) -> tuple[Faces, tuple[float, float]]:
@@ -103,14 +121,14 @@ def drawn_faces(predictor: Predictor, count: int) -> tuple[Faces, tuple[float, f
     """
     drawn = [draw_face(DRAWN_SEED + number) for number in range(count)]
     images, true = [image for image, _ in drawn], np.stack([points for _, points in drawn])
-    found = predict(predictor, images, [landmark_box(points) for points in true])
+    faces = with_truth(predict_faces(predictor, images, [landmark_box(points) for points in true]), true)
     turn = np.array([len(images[0]) - 1, 0.0])
     other = mirror(true) + turn
     mirrored = predict(predictor, (image[:, ::-1] for image in images), [landmark_box(points) for points in other])
     distance = np.linalg.norm(true[:, 36] - true[:, 45], axis=-1)
-    gaps = 100 * (mirror(found) + turn - mirrored) / distance[:, None, None]
+    gaps = 100 * (mirror(faces.predicted) + turn - mirrored) / distance[:, None, None]
     each, on_average = (float(np.linalg.norm(own, axis=-1).mean()) for own in (gaps, gaps.mean(axis=0)))
-    return Faces([], found, true), (each, on_average)
+    return faces, (each, on_average)
 
 
 def read_london(folder: Path) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,20 +78,37 @@ def constants_table(columns: Mapping[str, Faces]) -> str:
     return table(["to the middle, down", *columns], rows)
 
 
+def ratios_of(faces: Faces) -> dict[str, tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]]:
+    """Predicted and true ratios of near-frontal faces."""
+    frontal = np.abs(poses_of(faces.true, IBUG_68)[:, 0]) < NEAR_FRONTAL
+    found, true = (shapes[frontal] for shapes in faces.shapes)
+    return {name: (ratio(found), ratio(true)) for name, ratio in RATIOS.items()}
+
+
 def ratio_table(columns: Mapping[str, Faces]) -> str:
     """Means of ratios, and correlations of predicted with true ones, for near-frontal faces."""
-    frontal = {
-        name: [shapes[np.abs(poses_of(faces.true, IBUG_68)[:, 0]) < NEAR_FRONTAL] for shapes in faces.shapes]
-        for name, faces in columns.items()
-    }
+    pairs = [ratios_of(faces) for faces in columns.values()]
     rows = []
-    for name, ratio in RATIOS.items():
-        pairs = {column: [ratio(shapes) for shapes in own] for column, own in frontal.items()}
-        means = [f"{found.mean():.3f}, {true.mean():.3f}" for found, true in pairs.values()]
-        rows.append([name, *means, *(f"{correlation(found, true):.2f}" for found, true in pairs.values())])
+    for name in RATIOS:
+        means = [f"{found.mean():.3f}, {true.mean():.3f}" for found, true in (own[name] for own in pairs)]
+        rows.append([name, *means, *(f"{correlation(*own[name]):.2f}" for own in pairs)])
     return table(
         ["", *(f"{name}: predicted, true" for name in columns), *(f"correlation, {name}" for name in columns)], rows
     )
+
+
+def clear_table(columns: Mapping[str, Faces]) -> str:
+    """The same correlations for faces with a smaller and with a greater sigma; empty for networks without."""
+    header, pairs = ["correlation"], []
+    for name, faces in columns.items():
+        if faces.sigma is None:
+            return ""
+        small = faces.sigma <= np.median(faces.sigma)
+        for half, among in (("small", small), ("large", ~small)):
+            own = dataclasses.replace(faces, predicted=faces.predicted[among], true=faces.true[among])
+            header.append(f"{name}, {half} sigma")
+            pairs.append(ratios_of(own))
+    return table(header, [[name, *(f"{correlation(*own[name]):.2f}" for own in pairs)] for name in RATIOS])
 
 
 def pose_table(columns: Mapping[str, Faces]) -> str:
@@ -209,6 +227,7 @@ def write_report(
         pose_table(columns),
         f"Ratios, faces turned by less than {NEAR_FRONTAL} degrees; correlations of predicted with true ones:",
         ratio_table(columns),
+        clear_table(columns),
         mode_table(many, drawn),
     ]
     if people is not None:

@@ -146,6 +146,18 @@ def test_ratios_of_the_report(report: ModuleType, faces: np.ndarray) -> None:
         assert (found > true, float(part) < 1) == (name == "brow gap",) * 2, name
 
 
+def test_faces_with_a_greater_sigma_apart(report: ModuleType, faces: np.ndarray) -> None:
+    sigma = np.random.default_rng(0).permutation(len(faces))
+    predicted = faces.copy()
+    large = sigma >= len(faces) / 2
+    predicted[large] = np.roll(faces[large], 1, axis=0)  # other people
+    told = benchmark_module("drawn_to_real").Faces([], predicted, faces, sigma)
+    for line in report.clear_table({"drawn": told}).splitlines()[2:]:
+        read, misread = map(float, line.split("|")[2:4])
+        assert read == 1 and misread < 0.9
+    assert report.clear_table({"drawn": dataclasses.replace(told, sigma=None)}) == ""
+
+
 def test_habits_tell_depth_from_height(report: ModuleType, shape_errors: ModuleType) -> None:
     # Heads whose lips are 5 % nearer to the camera than predicted, bowed by 8 degrees on average.
     heads = [
