@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
-from shape_errors import RATIOS, constants, correlation, learnt, modes, nearer, sideways, slopes, toward_camera
+from jaxtyping import Bool, Float
+from shape_errors import RATIOS, constants, correlation, habits, learnt, modes, sideways
 
 from flaxmark.data.annotated_images import read_annotated
 from flaxmark.data.drawn.head.mean_head import poses_of
@@ -78,37 +77,42 @@ def constants_table(columns: Mapping[str, Faces]) -> str:
     return table(["to the middle, down", *columns], rows)
 
 
-def ratios_of(faces: Faces) -> dict[str, tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]]:
-    """Predicted and true ratios of near-frontal faces."""
-    frontal = np.abs(poses_of(faces.true, IBUG_68)[:, 0]) < NEAR_FRONTAL
-    found, true = (shapes[frontal] for shapes in faces.shapes)
-    return {name: (ratio(found), ratio(true)) for name, ratio in RATIOS.items()}
+def near_frontal(faces: Faces) -> Bool[np.ndarray, " n"]:
+    """Which faces have ratios that can be compared."""
+    return np.asarray(np.abs(poses_of(faces.true, IBUG_68)[:, 0]) < NEAR_FRONTAL)
+
+
+def correlations(faces: Faces, among: Bool[np.ndarray, " n"]) -> list[str]:
+    """Of predicted with true ratios of some of the faces."""
+    found, true = (shapes[among] for shapes in faces.shapes)
+    return [f"{correlation(ratio(found), ratio(true)):.2f}" for ratio in RATIOS.values()]
 
 
 def ratio_table(columns: Mapping[str, Faces]) -> str:
     """Means of ratios, and correlations of predicted with true ones, for near-frontal faces."""
-    pairs = [ratios_of(faces) for faces in columns.values()]
-    rows = []
-    for name in RATIOS:
-        means = [f"{found.mean():.3f}, {true.mean():.3f}" for found, true in (own[name] for own in pairs)]
-        rows.append([name, *means, *(f"{correlation(*own[name]):.2f}" for own in pairs)])
-    return table(
-        ["", *(f"{name}: predicted, true" for name in columns), *(f"correlation, {name}" for name in columns)], rows
-    )
+    means, same = [], []
+    for faces in columns.values():
+        among = near_frontal(faces)
+        found, true = (shapes[among] for shapes in faces.shapes)
+        means.append([f"{ratio(found).mean():.3f}, {ratio(true).mean():.3f}" for ratio in RATIOS.values()])
+        same.append(correlations(faces, among))
+    header = ["", *(f"{name}: predicted, true" for name in columns), *(f"correlation, {name}" for name in columns)]
+    return table(header, list(zip(RATIOS, *means, *same, strict=True)))
 
 
-def clear_table(columns: Mapping[str, Faces]) -> str:
-    """The same correlations for faces with a smaller and with a greater sigma; empty for networks without."""
-    header, pairs = ["correlation"], []
+def sigma_table(columns: Mapping[str, Faces]) -> str:
+    """The correlations for faces with a small and with a large sigma, with a caption; empty for networks without."""
+    header, cells = ["correlation (faces)"], []
     for name, faces in columns.items():
         if faces.sigma is None:
             return ""
-        small = faces.sigma <= np.median(faces.sigma)
-        for half, among in (("small", small), ("large", ~small)):
-            own = dataclasses.replace(faces, predicted=faces.predicted[among], true=faces.true[among])
-            header.append(f"{name}, {half} sigma")
-            pairs.append(ratios_of(own))
-    return table(header, [[name, *(f"{correlation(*own[name]):.2f}" for own in pairs)] for name in RATIOS])
+        among = near_frontal(faces)
+        small = faces.sigma <= np.median(faces.sigma[among])
+        for half, own in (("small", among & small), ("large", among & ~small)):
+            header.append(f"{name}, {half} sigma ({own.sum():,})")
+            cells.append(correlations(faces, own))
+    caption = "The same for the half of these faces whose points have the smaller sigma on average, and the other one:"
+    return f"{caption}\n\n{table(header, list(zip(RATIOS, *cells, strict=True)))}"
 
 
 def pose_table(columns: Mapping[str, Faces]) -> str:
@@ -122,18 +126,13 @@ def pose_table(columns: Mapping[str, Faces]) -> str:
     return table(["slope, mean error in degrees", *columns], [[name, *cells] for name, cells in rows.items()])
 
 
-def habits(faces: Faces) -> str:
+def habit_table(faces: Faces) -> str:
     """What to add to the tables of drawn/head/annotation.py, in their order."""
     # The turn of the predicted face: by it a network that has learnt other labels would move them.
     yaw, pitch, _ = poses_of(faces.predicted, IBUG_68).T
     among = np.abs(yaw) < LARGEST_TURN  # False where the turn is not known
     found, true = (shapes[among] for shapes in faces.shapes)
-    yaw, pitch = yaw[among], pitch[among]
-    depth = nearer(found, true, yaw, pitch)[:, None]
-    rest = true - depth * toward_camera(yaw, pitch)[:, None]
-    turned = np.abs(np.sin(np.radians(yaw)))
-    always, sideways_on = slopes(found, rest, np.stack([np.ones_like(turned), turned], axis=-1))
-    numbers = np.round(100 * np.concatenate([always, depth, sideways_on], axis=-1), 1) + 0.0  # never -0.0
+    numbers = np.round(100 * habits(found, true, yaw[among], pitch[among]), 1) + 0.0  # never -0.0
     parts: dict[str, Sequence[int]] = {
         "JAW": range(9), "BROW": range(17, 22), "BRIDGE": range(27, 31), "NOSTRIL": range(31, 34),
         "EYE": range(36, 42), "LIPS": (48, 49, 50, 51, 59, 58, 57), "INNER": (60, 61, 62, 67, 66),
@@ -219,15 +218,15 @@ def write_report(
         f"apart, and {asymmetry[1]:.2f} % in the mean over all faces.",
         "What to add to predictions on average, % of the distance of the outer eye corners:",
         constants_table(columns),
-        "The same for each point of the image's left half and the middle, training faces, with how much nearer to the "
-        "camera it is, and what to add besides times the sine of the head's turn to either side; to be added to the "
+        "The same for each point of the image's left half and the middle, training faces: right, down and forward on "
+        "the head, and right and down once more times the sine of its turn, to whichever side; to be added to the "
         "habits of annotators in flaxmark/data/drawn/head/annotation.py:",
-        habits(many),
+        habit_table(many),
         "Head pose of predicted points against that of true ones:",
         pose_table(columns),
         f"Ratios, faces turned by less than {NEAR_FRONTAL} degrees; correlations of predicted with true ones:",
         ratio_table(columns),
-        clear_table(columns),
+        sigma_table(columns),
         mode_table(many, drawn),
     ]
     if people is not None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Float
 
+from flaxmark.faces.head_pose import rotation
 from flaxmark.faces.markup import IBUG_68
 
 Shapes = Float[np.ndarray, "n 68 2"]
@@ -62,44 +63,33 @@ def mirror(shapes: Shapes) -> Shapes:
 
 def constants(predicted: Shapes, true: Shapes) -> Float[np.ndarray, "68 2"]:
     """What to add to each predicted point on average, the same on both sides of the face."""
-    return slopes(predicted, true, np.ones((len(true), 1)))[0]
-
-
-def slopes(predicted: Shapes, true: Shapes, causes: Float[np.ndarray, "n causes"]) -> Float[np.ndarray, "causes 68 2"]:
-    """What to add to each predicted point for each unit of some causes, the same on both sides of the face.
-
-    By least squares, of causes that a mirror image has too, such as the size of a turn to either side.
-    """
     differences = true - predicted
-    both = np.concatenate([differences, mirror(differences)]).reshape(2 * len(true), -1)
-    return np.linalg.lstsq(np.concatenate([causes, causes]), both)[0].reshape(-1, *true.shape[1:])
+    return (differences.mean(axis=0) + mirror(differences).mean(axis=0)) / 2
 
 
-def nearer(
+def habits(
     predicted: Shapes, true: Shapes, yaw: Float[np.ndarray, " n"], pitch: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, " 68"]:
-    """How much nearer to the camera each true point seems than the predicted one, in units of the face frame; NaN if
-    all faces look the same way.
+) -> Float[np.ndarray, "68 5"]:
+    """What to add to each predicted point on the head, the same on both sides, of heads turned by degrees.
 
-    The common slope of how it moves across and down, by least squares, the same on both sides of the face.
+    To the right, down and forward, and right and down once more times the sine of the yaw without its sign; in units
+    of the distance of the outer eye corners. By least squares; what heads that all look the same way cannot tell apart
+    is as small as possible.
     """
-    moves = toward_camera(yaw, pitch)
-    moves -= moves.mean(axis=0)
-    total = (moves**2).sum()
-    if total == 0:
-        return np.full(true.shape[1], np.nan)
-    own = ((true - predicted) * moves[:, None]).sum(axis=(0, 2)) / total
-    return np.asarray((own + own[MIRRORED]) / 2)
+    differences = np.concatenate([true - predicted, mirror(true - predicted)])
+    axes = head_axes(np.concatenate([yaw, -yaw]), np.concatenate([pitch, pitch]))
+    turned = np.abs(np.sin(np.radians(np.concatenate([yaw, yaw]))))
+    causes = np.concatenate([axes, turned[:, None, None] * axes[..., :2]], axis=-1)
+    moves = differences.transpose(0, 2, 1).reshape(-1, true.shape[1])
+    return np.linalg.lstsq(causes.reshape(-1, causes.shape[-1]), moves)[0].T
 
 
-def toward_camera(yaw: Float[np.ndarray, " n"], pitch: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
-    """How a point moves in the face frame if it is nearer to the camera by its unit, heads turned by degrees.
-
-    By its projection, after the turn by yaw and then by pitch. The unit, the distance of the eye corners in the image,
-    shrinks with the cosine of the yaw, and their line, which pitch tilts where the head is turned, is level there.
-    """
-    yaw, pitch = np.radians(yaw), np.radians(pitch)
-    return np.stack([np.tan(yaw), np.sin(pitch) / np.cos(yaw) ** 2], axis=-1)
+def head_axes(yaw: Float[np.ndarray, " n"], pitch: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 2 3"]:
+    """A head's unit vectors to the right, down and forward in the face frame, as columns; angles in degrees."""
+    turns = np.array([rotation(a, b, 0.0) for a, b in zip(yaw, pitch, strict=True)])
+    image = turns[:, 0] + 1j * turns[:, 1]
+    image /= image[:, :1]  # of the line of the eyes, which is level and of length 1 there
+    return np.stack([image.real, image.imag], axis=1)
 
 
 def sideways(predicted: Shapes, true: Shapes) -> float:

@@ -56,7 +56,7 @@ def pretraining_config(config: Config) -> Config | None:
 def check_weights_fit(config: Config) -> None:
     """Refuse another network's weights in `model.init_from` with CheckpointError or ConfigError.
 
-    Faces may take an hour to prepare, and this is known before.
+    Faces may take an hour to prepare, and this is known before. Weights of other libraries are read later.
     """
     name = config.model.init_from
     if name is not None and not names_config(name) and _is_trained(_source(name)):

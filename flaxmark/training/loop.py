@@ -25,12 +25,7 @@ from flaxmark.system.clock import Clock
 from flaxmark.system.devices import in_32_bits, start_devices
 from flaxmark.system.files import storage_errors, write_text
 from flaxmark.system.progress import Progress
-from flaxmark.training.first_weights import (
-    check_weights_fit,
-    joint_terms,
-    pretraining_config,
-    start_from_weights,
-)
+from flaxmark.training.first_weights import check_weights_fit, joint_terms, pretraining_config, start_from_weights
 from flaxmark.training.fresh_statistics import variables_to_validate
 from flaxmark.training.profiling import StepProfiler
 from flaxmark.training.run_faces import has_other_faces, list_faces, set_other_faces_aside, write_faces
@@ -82,7 +77,8 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
     resumes = bool(saved_checkpoints(workdir))
     if not resumes:  # later it does not need them any more
         check_weights_exist(config)
-        check_weights_fit(config)
+        with clock.phase("load"):
+            check_weights_fit(config)
     with lock_workdir(workdir) if first else nullcontext():
         claim_workdir(workdir, config, write=first)
         with clock.phase("prepare"):

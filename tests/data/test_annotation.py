@@ -155,10 +155,12 @@ def test_both_far_brows_are_treated_alike() -> None:
 
 
 @pytest.mark.parametrize("yaw", [-40.0, 0.0, 25.0])
-def test_the_pose_of_the_mean_person_is_found(yaw: float) -> None:
-    # In the middle of the distances of drawn cameras.
-    found = poses_of(View(Head(replace(mean_person(), yaw=yaw, distance=10.0)), 256).landmarks, IBUG_68)
-    assert abs(found[0] - yaw) < 2  # the visible jaw is another part of the head then
+@pytest.mark.parametrize("distance", [8.0, 10.0, 25.0])
+def test_the_pose_of_the_mean_person_is_found(yaw: float, distance: float) -> None:
+    # Labels move where the head is turned, so that turns seem smaller, and near cameras make them seem greater: the
+    # drawn ones are 4 to 25 away, half of them more than 10.
+    found = poses_of(View(Head(replace(mean_person(), yaw=yaw, distance=distance)), 256).landmarks, IBUG_68)
+    np.testing.assert_allclose(found, [yaw, 0, 0], atol=2)
 
 
 def test_the_surface_ends_in_one_point_at_the_chin() -> None:

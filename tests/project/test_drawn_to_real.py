@@ -13,6 +13,7 @@ from flaxmark.data.drawn.head.distribution import mean_person
 from flaxmark.data.drawn.head.pose import View
 from flaxmark.data.drawn.head.shape import Head
 from flaxmark.faces.head_pose import rotation
+from flaxmark.faces.markup import IBUG_68
 
 
 @pytest.fixture(scope="module")
@@ -50,50 +51,6 @@ def test_a_constant_error_is_found_on_both_sides(shape_errors: ModuleType, faces
     assert shape_errors.sideways(predicted, true) == pytest.approx(0.01)
 
 
-def test_what_is_nearer_moves_with_the_turn(shape_errors: ModuleType) -> None:
-    true = np.zeros((5, 68, 2))
-    yaw, pitch = np.array([-30.0, 10, 0, 20, 5]), np.array([0.0, 20, -10, 5, 0])
-    moves = shape_errors.toward_camera(yaw, pitch)
-    predicted = true.copy()
-    predicted[:, [30, 48, 54]] -= 0.04 * moves[:, None]
-    predicted[:, 8] += (0.1, 0.2)  # on all faces, so that it says nothing of the depth
-    found = shape_errors.nearer(predicted, true, yaw, pitch)
-    np.testing.assert_allclose(found[[30, 48, 54]], 0.04, atol=1e-9)
-    np.testing.assert_allclose(np.delete(found, [30, 48, 54]), 0, atol=1e-9)
-
-
-@pytest.mark.parametrize(("yaw", "pitch"), [(30.0, 0.0), (0.0, 20.0), (-40.0, 15.0)])
-def test_what_is_nearer_in_the_face_frame(shape_errors: ModuleType, yaw: float, pitch: float) -> None:
-    head = np.zeros((68, 3))
-    head[36], head[45], head[30] = (-1, 0, 0), (1, 0, 0), (0.4, 0.7, 0.2)
-    nearer = head.copy()
-    nearer[30, 2] += 0.1 * 2  # a tenth of the distance of the eye corners
-    before, after = (points @ rotation(yaw, pitch, 0.0)[:2].T for points in (head, nearer))
-    moved = shape_errors.in_face_frame(after[None], before[None]) - shape_errors.in_face_frame(
-        before[None], before[None]
-    )
-    expected = 0.1 * shape_errors.toward_camera(np.array([yaw]), np.array([pitch]))
-    np.testing.assert_allclose(moved[:, 30], expected, rtol=0.2)
-
-
-def test_what_turned_heads_have_besides(shape_errors: ModuleType, faces: np.ndarray) -> None:
-    true = shape_errors.in_face_frame(faces, faces)
-    turned = np.abs(np.sin(np.radians(np.linspace(-40, 30, len(true)))))
-    predicted = true.copy()
-    predicted[..., 1] += 0.02
-    predicted[:, 30, 1] += 0.1 * turned  # the tip of the nose too low from the side
-    predicted[:, [17, 26]] += turned[:, None, None] * [[0.2, 0], [-0.2, 0]]  # and brows too short
-    always, more = shape_errors.slopes(predicted, true, np.stack([np.ones_like(turned), turned], axis=-1))
-    np.testing.assert_allclose(always, np.tile([0, -0.02], (68, 1)), atol=1e-9)
-    np.testing.assert_allclose(more[[30, 17, 26]], [[0, -0.1], [-0.2, 0], [0.2, 0]], atol=1e-9)
-    np.testing.assert_allclose(np.delete(more, [17, 26, 30], axis=0), 0, atol=1e-9)
-
-
-def test_without_turns_no_depth_is_found(shape_errors: ModuleType) -> None:
-    shapes = np.zeros((3, 68, 2))
-    assert np.isnan(shape_errors.nearer(shapes, shapes, np.full(3, 10.0), np.zeros(3))).all()
-
-
 def test_mirroring_twice_is_nothing(shape_errors: ModuleType, faces: np.ndarray) -> None:
     true = shape_errors.in_face_frame(faces, faces)
     np.testing.assert_array_equal(shape_errors.mirror(shape_errors.mirror(true)), true)
@@ -119,17 +76,42 @@ def test_correlation(shape_errors: ModuleType) -> None:
     assert np.isnan(shape_errors.correlation(values, np.ones(4)))
 
 
-def test_poses_and_habits_of_the_report(report: ModuleType, faces: np.ndarray) -> None:
-    exact = SimpleNamespace(predicted=faces, true=faces, shapes=(faces, faces))
+def test_poses_of_the_report(report: ModuleType, faces: np.ndarray) -> None:
+    exact = SimpleNamespace(predicted=faces, true=faces)
     for line in report.pose_table({"drawn": exact}).splitlines()[2:]:
         assert line.split("|")[2].strip() == "1.00, 0.0"
-    moved = faces.copy()
-    moved[:, 36] -= (0.02, 0.01)
-    moved[:, 45] -= (-0.02, 0.01)
-    lines = report.habits(SimpleNamespace(shapes=(moved, faces), predicted=faces, true=faces)).splitlines()
+
+
+def test_habits_are_found_as_the_drawing_adds_them(report: ModuleType, shape_errors: ModuleType) -> None:
+    rng = np.random.default_rng(0)
+    habits = rng.uniform(-5, 5, (68, 5)) / 100
+    habits = habits + habits[list(IBUG_68.flip_order or ())] * (-1, 1, 1, -1, 1)  # both sides alike
+    habits[[36, 45]] = 0  # so that the frame of the face stays
+    positions = Head(mean_person()).lift(Head(mean_person()).points)
+    yaw, pitch = rng.uniform(-45, 45, 20), rng.uniform(-15, 30, 20)
+    distance = np.linalg.norm(positions[45] - positions[36])
+    predicted, true = np.empty((2, 20, 68, 2))
+    for face, (a, b) in enumerate(zip(yaw, pitch, strict=True)):
+        moves = habits[:, :3].copy()
+        moves[:, :2] += abs(np.sin(np.radians(a))) * habits[:, 3:]
+        image = rotation(a, b, 25.0)[:2].T
+        predicted[face], true[face] = positions @ image, (positions + distance * moves) @ image
+    shapes = [shape_errors.in_face_frame(points, true) for points in (predicted, true)]
+    np.testing.assert_allclose(shape_errors.habits(*shapes, yaw, pitch), habits, atol=1e-9)
+    # Of heads that all look to the front nothing forward can be known.
+    shapes = [shape_errors.in_face_frame(positions[None, :, :2] + own, positions[None, :, :2]) for own in (0, 0.01)]
+    assert np.isfinite(shape_errors.habits(*shapes, np.zeros(1), np.zeros(1))).all()
+
+
+def test_habits_are_printed_in_the_order_of_the_drawing(report: ModuleType, faces: np.ndarray) -> None:
+    shapes = np.tile(faces[:1], (30, 1, 1)), np.tile(faces[:1], (30, 1, 1))
+    shapes[0][:, 36] -= (0.02, 0.01)
+    shapes[0][:, 45] -= (-0.02, 0.01)
+    frontal = np.tile(View(Head(mean_person()), 64).landmarks, (30, 1, 1))
+    lines = report.habit_table(SimpleNamespace(shapes=shapes, predicted=frontal, true=frontal)).splitlines()
     assert [line.split()[0] for line in lines[1:-1]] == ["JAW", "BROW", "BRIDGE", "NOSTRIL", "EYE", "LIPS", "INNER"]
-    assert lines[5].startswith("EYE (2.0, 1.0, 0.0, 0.0, 0.0) (0.0, 0.0, 0.0, 0.0, 0.0)")
-    assert sum(line.count("(") for line in lines) == 9 + 5 + 4 + 3 + 6 + 7 + 5
+    assert lines[5].startswith("EYE (2.0, 1.0, ")  # forward is the same as down for heads that all look the same way
+    assert sum(line.count("(0.0, 0.0, 0.0, 0.0, 0.0)") for line in lines) == 9 + 5 + 4 + 3 + 6 + 7 + 5 - 1
 
 
 def test_ratios_of_the_report(report: ModuleType, faces: np.ndarray) -> None:
@@ -147,15 +129,30 @@ def test_ratios_of_the_report(report: ModuleType, faces: np.ndarray) -> None:
 
 
 def test_faces_with_a_greater_sigma_apart(report: ModuleType, faces: np.ndarray) -> None:
-    sigma = np.random.default_rng(0).permutation(len(faces))
+    frontal = report.near_frontal(SimpleNamespace(true=faces))
+    sigma = np.full(len(faces), 9.0)  # of turned faces, which are left out
+    sigma[frontal] = np.random.default_rng(0).permutation(frontal.sum())
+    large = frontal & (sigma > (frontal.sum() - 1) / 2)
     predicted = faces.copy()
-    large = sigma >= len(faces) / 2
     predicted[large] = np.roll(faces[large], 1, axis=0)  # other people
     told = benchmark_module("drawn_to_real").Faces([], predicted, faces, sigma)
-    for line in report.clear_table({"drawn": told}).splitlines()[2:]:
+    _, _, header, _, *rows = report.sigma_table({"drawn": told}).splitlines()
+    assert f"large sigma ({large.sum()})" in header
+    for line in rows:
         read, misread = map(float, line.split("|")[2:4])
         assert read == 1 and misread < 0.9
-    assert report.clear_table({"drawn": dataclasses.replace(told, sigma=None)}) == ""
+    assert report.sigma_table({"drawn": dataclasses.replace(told, sigma=None)}) == ""
+
+
+def test_sigma_is_relative_to_the_eyes(faces: np.ndarray) -> None:
+    benchmark = benchmark_module("drawn_to_real")
+    true = np.stack([faces[0], 3 * faces[0]])
+    found = [SimpleNamespace(landmarks=own, sigma=np.full(68, 2.0)) for own in true]
+    distance = np.linalg.norm(faces[0, 36] - faces[0, 45])
+    np.testing.assert_allclose(benchmark.with_truth(found, true).sigma, [2 / distance, 2 / (3 * distance)])
+    for own in found:
+        own.sigma = None
+    assert benchmark.with_truth(found, true).sigma is None
 
 
 def test_habits_tell_depth_from_height(report: ModuleType, shape_errors: ModuleType) -> None:
@@ -174,7 +171,7 @@ def test_habits_tell_depth_from_height(report: ModuleType, shape_errors: ModuleT
         faces.append([(moved @ view.matrix.T)[:, :2] for moved in (positions, positions + distance * near)])
     predicted, true = np.swapaxes(np.array(faces), 0, 1)
     shapes = tuple(shape_errors.in_face_frame(points, true) for points in (predicted, true))
-    lines = report.habits(SimpleNamespace(shapes=shapes, predicted=predicted, true=true)).splitlines()
+    lines = report.habit_table(SimpleNamespace(shapes=shapes, predicted=predicted, true=true)).splitlines()
     found = np.array([float(x) for x in re.findall(r"-?\d+\.\d", " ".join(lines[1:-1]))]).reshape(-1, 5)
     np.testing.assert_allclose(found[-12:, 2], 5, atol=0.6)
     np.testing.assert_allclose(found[-12:, [0, 1, 3, 4]], 0, atol=0.3)

@@ -186,7 +186,7 @@ def test_unusable_weights_are_noticed_before_faces_are_prepared(
     with pytest.raises(CheckpointError) as caught:
         train(config, workdir)
     assert caught.value.field == "model.init_from"
-    # Weights of another network are refused before faces are prepared, too, which may take an hour.
+    # So are those of another network.
     for other, field in ((ResNetConfig(depth=34), "init_from"), (ResNetConfig(depth=18), "head.name")):
         with pytest.raises(FlaxmarkError) as refused:
             train(Config(model=dataclasses.replace(other, init_from="flaxmark")), workdir)

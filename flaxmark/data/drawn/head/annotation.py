@@ -11,11 +11,11 @@ from flaxmark.data.drawn.arrays import Points
 from flaxmark.data.drawn.head.frontal import Half, both_sides
 from flaxmark.data.drawn.head.shape import Head
 
-# Left half of the face, as in frontal.py: right, down, nearer to the camera, and what is added to the first two times
-# the sine of the head's turn to either side; per cent of the distance of the outer eye corners. What is nearer moves to
-# the side that the head turns to, and down where it is bowed. The last two are for what is meant otherwise from the
-# side: the tip of the nose, for example, is where its outline is furthest out. All numbers of this file were measured
-# on training faces of 300-W (docs/results/drawn_to_real.md, 2026-11-29).
+# Left half of the face, as in frontal.py: right, down and forward on the head, and what is added to the first two times
+# the sine of the angle by which it is turned, to whichever side; per cent of the distance of the outer eye corners.
+# What is further forward moves to the side that the head turns to, and down where it is bowed. The last two are for
+# what is meant otherwise from the side: the tip of the nose, for example, is where its outline is furthest out. All
+# numbers of this file were measured on training faces of 300-W (docs/results/drawn_to_real.md, 2026-11-29).
 JAW = (
     (1.4, -3.3, -2.1, -0.3, 4.5),
     (0.5, -2.5, 0.2, -1.0, 2.6),
