@@ -1,9 +1,8 @@
 """ResNet-18 at 112 px from the weights that come with flaxmark, for a whole data set of photographs.
 
-Result: with a dense head, from the weights of 2026-11-26 (5.70 % before training; those of today have 4.42 %),
-validation NME 4.34 % (mean face 18.23 %; 5.13 % from a random start) on part of 300-W's training faces (1,815 for
-training, 176 for validation); 4.03 % after 60 epochs (`--train.epochs 60`).
-Time: 12 minutes beside other work: 2 cores (AMD EPYC), JAX 0.10.2, 2026-11-28 (docs/results/accuracy.md).
+Result: validation NME 3.62 % (mean face 18.23 %; 5.09 % from a random start) on part of 300-W's training faces (1,815
+for training, 176 for validation), from the shipped weights before the last ones, which have 4.42 % as they are.
+Time: 15 minutes on one core of two (AMD EPYC), JAX 0.12.0.1, 2026-11-29 (docs/guide/own_photographs.md).
 
 flaxmark train --config shipped_then_real --data.train-list train.txt --data.validation-list val.txt
 """
