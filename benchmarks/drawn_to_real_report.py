@@ -83,7 +83,7 @@ def near_frontal(faces: Faces) -> Bool[np.ndarray, " n"]:
 
 
 def correlations(faces: Faces, among: Bool[np.ndarray, " n"]) -> list[str]:
-    """Of predicted with true ratios of some of the faces."""
+    """Correlations of predicted with true ratios, of some of the faces."""
     found, true = (shapes[among] for shapes in faces.shapes)
     return [f"{correlation(ratio(found), ratio(true)):.2f}" for ratio in RATIOS.values()]
 

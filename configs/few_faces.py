@@ -1,6 +1,6 @@
 """A few dozen to a few hundred faces of your own: the model that comes with flaxmark, trained further in small steps.
 
-Result: with 50 faces of 300-W NME 4.32 % on 176 others, where the shipped model has 4.42 % (mean face 18.2 %).
+Result: with 50 faces of 300-W NME 4.31 % on 176 others, where the shipped model has 4.33 % (mean face 18.2 %).
 Time: 1.5 minutes on one core of two (AMD EPYC), JAX 0.12.0.1, 2026-11-29 (docs/guide/own_photographs.md).
 
 flaxmark train --config few_faces --data.name pts --data.dir FOLDER

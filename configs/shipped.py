@@ -3,10 +3,10 @@
 It also predicts the expected error (sigma) of each point, and whether the point is seen. Its head looks again at the
 points that it found.
 
-Result: NME 2.36 % on 500 drawn test faces (mean face 25.1 %) and 4.42 % on 176 validation faces of 300-W (mean face
+Result: NME 2.32 % on 500 drawn test faces (mean face 25.3 %) and 4.33 % on 176 validation faces of 300-W (mean face
 18.2 %), packed (docs/results/model_card.md).
-Time: 235 minutes, and 36 for drawing the faces: 2 cores (AMD EPYC), JAX 0.12.0.1, 2026-11-29. The weights
-were trained in parts, most of them with a dense head; the last 12 epochs, two hours, trained this network.
+Time: 289 minutes, and 45 for drawing the faces: 2 cores (AMD EPYC), JAX 0.12.0.1, 2026-11-29. The weights
+were trained in parts, most of them with a dense head; the last 18 epochs, three hours, trained this network.
 
 flaxmark train --config shipped_64px
 flaxmark train --config shipped
