@@ -3,8 +3,8 @@
 It also predicts the expected error (sigma) of each point, and whether the point is seen. Its head looks again at the
 points that it found.
 
-Result: NME 2.32 % on 500 drawn test faces (mean face 25.3 %) and 4.33 % on 176 validation faces of 300-W (mean face
-18.2 %), packed (docs/results/model_card.md).
+Result: NME 2.32 % on 500 drawn test faces (mean face 25.3 %) and, packed, 4.33 % on 176 validation
+faces of 300-W (mean face 18.2 %; docs/results/model_card.md).
 Time: 289 minutes, and 45 for drawing the faces: 2 cores (AMD EPYC), JAX 0.12.0.1, 2026-11-29. The weights
 were trained in parts, most of them with a dense head; the last 18 epochs, three hours, trained this network.
 
