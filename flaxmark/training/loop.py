@@ -77,8 +77,7 @@ def train(config: Config, workdir: str | Path, clock: Clock | None = None) -> di
     resumes = bool(saved_checkpoints(workdir))
     if not resumes:  # later it does not need them any more
         check_weights_exist(config)
-        with clock.phase("load"):
-            check_weights_fit(config)
+        check_weights_fit(config)
     with lock_workdir(workdir) if first else nullcontext():
         claim_workdir(workdir, config, write=first)
         with clock.phase("prepare"):
