@@ -29,6 +29,7 @@ from flaxmark.data.entries import FaceEntry
 from flaxmark.data.images import read_image
 from flaxmark.data.prepare.sources import FolderSource, find_data_dir
 from flaxmark.errors import ConfigError, DataError
+from flaxmark.evaluation.metrics import normalising_distance
 from flaxmark.faces.crop import landmark_box
 from flaxmark.faces.markup import IBUG_68
 from flaxmark.inference.face import Face
@@ -100,8 +101,7 @@ def predict_faces(predictor: Predictor, images: Iterable[np.ndarray], boxes: Seq
 def with_truth(found: Sequence[Face], true: Float[np.ndarray, "n 68 2"], entries: Sequence[FaceEntry] = ()) -> Faces:
     """Predicted faces and their true landmarks."""
     sigmas = [face.sigma for face in found if face.sigma is not None]
-    distance = np.linalg.norm(true[:, 36] - true[:, 45], axis=-1)
-    sigma = np.stack(sigmas).mean(axis=1) / distance if sigmas else None
+    sigma = np.stack(sigmas).mean(axis=1) / normalising_distance(true) if sigmas else None
     return Faces(entries, np.stack([face.landmarks for face in found]), true, sigma)
 
 
@@ -125,8 +125,7 @@ def drawn_faces(predictor: Predictor, count: int) -> tuple[Faces, tuple[float, f
     turn = np.array([len(images[0]) - 1, 0.0])
     other = mirror(true) + turn
     mirrored = predict(predictor, (image[:, ::-1] for image in images), [landmark_box(points) for points in other])
-    distance = np.linalg.norm(true[:, 36] - true[:, 45], axis=-1)
-    gaps = 100 * (mirror(faces.predicted) + turn - mirrored) / distance[:, None, None]
+    gaps = 100 * (mirror(faces.predicted) + turn - mirrored) / normalising_distance(true)[:, None, None]
     each, on_average = (float(np.linalg.norm(own, axis=-1).mean()) for own in (gaps, gaps.mean(axis=0)))
     return faces, (each, on_average)
 
